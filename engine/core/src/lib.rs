@@ -1,1 +1,29 @@
-#![doc = "valet-core"]
+//! What a run is and how it may change.
+//!
+//! This crate is pure: no async runtime, clock, random source, SQL or network. Time, entropy and stored state come in
+//! as arguments; what should happen comes out as data (a [`transition::Transition`]), and one place elsewhere performs it.
+//!
+//! Reading order: [`journal`] (what is recorded), [`context`] (what workflow code may ask for), [`replay`] (how code is
+//! polled against its journal), [`run`] (the state that the journal folds into), [`decide`] (command → transition).
+
+pub mod bounds;
+pub mod command;
+pub mod context;
+pub mod decide;
+pub mod id;
+pub mod journal;
+pub mod payload;
+pub mod replay;
+pub mod run;
+pub mod step;
+pub mod transition;
+pub mod workflow;
+
+pub use context::Context;
+pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
+pub use payload::Payload;
+pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepPolicy};
+pub use workflow::{Registry, Stop, Workflow};
+
+/// An instant with a zone. Core never reads one from a clock.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,181 @@
+//! What may be asked of a run, what is answered, and why something is refused.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use crate::journal::{HumanSpec, RunOutcome, StuckReason};
+use crate::payload::Payload;
+use crate::step::{Outcome, StepPolicy};
+
+/// A request to change one run.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Start(Box<StartRun>),
+    Finish(Box<FinishStep>),
+    /// A sweep found the attempt's session ended (or its execution timeout long past).
+    AttemptLost {
+        seq: Seq,
+        attempt: Attempt,
+        lease: LeaseId,
+        effect_begun: bool,
+    },
+    /// The worker does not know of the grant: it is taken back without using up an attempt.
+    TakeBack {
+        seq: Seq,
+        attempt: Attempt,
+        lease: LeaseId,
+    },
+    TimerDue {
+        seq: Seq,
+    },
+    Signal {
+        name: String,
+        key: String,
+        payload: Payload,
+    },
+    AnswerTask {
+        seq: Seq,
+        by: String,
+        key: String,
+        answer: TaskAnswer,
+    },
+    Pause {
+        by: String,
+    },
+    Unpause {
+        by: String,
+    },
+    Cancel {
+        by: String,
+        reason: String,
+    },
+    /// Lets exhausted steps try again and a stuck run be tried with the build at hand.
+    Retry {
+        by: String,
+    },
+    /// The run's code cannot be trusted with a thread any more (ENGINE §1).
+    Park {
+        why: StuckReason,
+    },
+    Inbox {
+        from: RunId,
+        from_seq: i64,
+        message: InboxMessage,
+    },
+}
+
+/// A new run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartRun {
+    pub tenant: String,
+    pub subject: String,
+    pub workflow: String,
+    pub plan: String,
+    /// Searchable, never personal.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+    pub input: Payload,
+    pub parent: Option<Parent>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: RunId,
+    pub seq: Seq,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// Hash of the request, so that the same key with another body is told apart.
+    pub request_hash: [u8; 32],
+}
+
+/// The end of an attempt, said by its worker.
+#[derive(Clone, Debug)]
+pub struct FinishStep {
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    pub outcome: Outcome,
+    pub hand_over: Option<HandOverOffer>,
+}
+
+/// The worker would take the run's next step along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOverOffer {
+    pub lease: LeaseId,
+    pub session: SessionId,
+    pub queue: String,
+}
+
+/// What a person said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskAnswer {
+    Answered(Payload),
+    Rejected { reason: String },
+}
+
+/// What one run tells another, through the `inbox` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxMessage {
+    StartChild { tenant: String, subject: String, plan: String, workflow: String, input: Payload, seq: Seq },
+    ChildEnded { seq: Seq, outcome: RunOutcome },
+    CancelChild { reason: String },
+}
+
+/// What the caller is told after the commit.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Done,
+    /// `handed_over`: the run's next step, granted to the same worker in the same commit.
+    Finished {
+        handed_over: Option<Box<GrantedStep>>,
+    },
+}
+
+/// A step with everything a worker needs to run it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrantedStep {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    pub tenant: String,
+    pub subject: String,
+    pub workflow: String,
+    pub name: String,
+    pub input: Payload,
+    pub policy: StepPolicy,
+}
+
+/// Why a command was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the attempt is not current: its lease ended, or another result was accepted")]
+    Stale,
+    #[error("the run has ended ({status})")]
+    RunEnded { status: &'static str },
+    #[error("the run is ending: {status}")]
+    RunClosing { status: &'static str },
+    #[error("the task has ended: {ended}")]
+    TaskEnded { ended: String, by: Option<String> },
+    #[error("no such task is open in this run")]
+    NoSuchTask,
+    #[error("{kept} messages of the channel `{name}` are unread")]
+    ChannelFull { name: String, kept: usize },
+    #[error("nothing of this run can be retried: {status}")]
+    NothingToRetry { status: &'static str },
+    #[error("the run exists already")]
+    Exists,
+}
+
+/// What a person is asked, with the id under which the answer comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTask {
+    pub id: Uuid,
+    pub seq: Seq,
+    pub spec: HumanSpec,
+}

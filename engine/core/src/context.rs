@@ -1,0 +1,352 @@
+//! The durable operations that workflow code awaits.
+//!
+//! A [`Context`] records what the code asks for and hands back what the journal says it came to. An operation takes its
+//! `seq` when it is called, not when it is first polled. The context is detached before its future is dropped by the
+//! engine; from then on every call and drop is inert, so that an evicted run records nothing.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::bounds::OPERATIONS_PER_POLL_MAX;
+use crate::id::{RunId, Seq};
+use crate::journal::{HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
+use crate::payload::Payload;
+use crate::step::{Failure, Step, StepFailure};
+
+/// What the code did during polls and the journal does not hold yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Emission {
+    Op { seq: Seq, op: Op },
+    Dropped { seq: Seq },
+}
+
+/// What an operation's future receives.
+#[derive(Clone, Debug)]
+pub(crate) enum Delivery {
+    Resolution(Resolution),
+    Signal(Payload),
+}
+
+#[derive(Default)]
+struct State {
+    detached: bool,
+    now: Timestamp,
+    last_seq: u32,
+    emitted: Vec<Emission>,
+    operations_in_poll: u32,
+    deliveries: HashMap<Seq, Delivery>,
+    wakers: HashMap<Seq, Waker>,
+}
+
+/// The handle through which workflow code does everything that lasts.
+#[derive(Clone)]
+pub struct Context {
+    run: RunId,
+    state: Arc<Mutex<State>>,
+}
+
+impl Context {
+    pub(crate) fn new(run: RunId, now: Timestamp) -> Self {
+        let state = State { now, ..State::default() };
+        Self { run, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside workflow code cannot leave this state half-changed: no user code runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin_poll(&self, now: Timestamp) {
+        let mut state = self.lock();
+        state.now = now;
+        state.operations_in_poll = 0;
+    }
+
+    pub(crate) fn take_emitted(&self) -> Vec<Emission> {
+        std::mem::take(&mut self.lock().emitted)
+    }
+
+    pub(crate) fn is_runaway(&self) -> bool {
+        self.lock().operations_in_poll > OPERATIONS_PER_POLL_MAX
+    }
+
+    pub(crate) fn deliver(&self, seq: Seq, delivery: Delivery) {
+        let waker = {
+            let mut state = self.lock();
+            state.deliveries.insert(seq, delivery);
+            state.wakers.remove(&seq)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn detach(&self) {
+        let mut state = self.lock();
+        state.detached = true;
+        state.emitted.clear();
+        state.wakers.clear();
+    }
+
+    /// Takes the next place. Counted, so that a loop that calls operations without end is noticed.
+    fn take_seq(&self) -> Seq {
+        let mut state = self.lock();
+        state.last_seq += 1;
+        state.operations_in_poll += 1;
+        Seq(state.last_seq)
+    }
+
+    fn call(&self, op: Op) -> Seq {
+        let seq = self.take_seq();
+        let mut state = self.lock();
+        // A runaway's operations are not kept: the run is parked and its memory must not be eaten first.
+        if !state.detached && state.operations_in_poll <= OPERATIONS_PER_POLL_MAX {
+            state.emitted.push(Emission::Op { seq, op });
+        }
+        seq
+    }
+
+    fn operation<T>(&self, op: Op, read: fn(Delivery) -> T) -> Operation<T> {
+        let seq = self.call(op);
+        Operation { ctx: self.clone(), seq, read, done: false, output: PhantomData }
+    }
+
+    /// This run's id.
+    pub fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    /// An id made by the run itself: known before the thing it names exists, the same on every replay.
+    pub fn id(&self) -> Uuid {
+        let seq = self.take_seq();
+        self.run.derive(seq, "id")
+    }
+
+    /// The instant of what is being delivered. Writes nothing.
+    pub fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    /// 64 bits seeded by (run, seq). Writes nothing.
+    pub fn random(&self) -> u64 {
+        let seq = self.take_seq();
+        self.run.derive(seq, "random").as_u64_pair().1
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step(Provision { .. })`")]
+    /// Asks a worker for `step` and waits for its result.
+    pub fn step<S: Step>(&self, step: S) -> Operation<Result<S::Output, StepFailure>> {
+        let op = step_op(&step);
+        self.operation(Op::Step(op), read_step::<S::Output>)
+    }
+
+    /// Waits for `duration`; no worker slot is held.
+    pub fn sleep(&self, duration: Duration) -> Operation<()> {
+        let until = after(self.now(), duration);
+        self.sleep_until(until)
+    }
+
+    pub fn sleep_until(&self, until: Timestamp) -> Operation<()> {
+        self.operation(Op::Sleep { until }, |_| ())
+    }
+
+    /// Waits for the next message of the channel `name`; `None` after the timeout.
+    pub fn wait_for<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Operation<Option<Result<T, Failure>>> {
+        let deadline = timeout.map(|timeout| after(self.now(), timeout));
+        let name = name.to_owned();
+        self.operation(Op::Wait { name, deadline }, |delivery| match delivery {
+            Delivery::Signal(payload) => Some(payload.read().map_err(|e| Failure::new("bad_signal", e.to_string()))),
+            Delivery::Resolution(_) => None,
+        })
+    }
+
+    /// Opens a task for a person and waits until it ends.
+    pub fn human(&self, task: HumanSpec) -> Operation<HumanOutcome> {
+        self.operation(Op::Human { task }, |delivery| match delivery {
+            Delivery::Resolution(Resolution::Human(outcome)) => outcome,
+            _ => HumanOutcome::TimedOut,
+        })
+    }
+
+    /// Starts a run of another workflow and waits for its end.
+    pub fn child<I: Serialize, O: DeserializeOwned>(&self, workflow: &str, input: &I) -> Operation<Result<O, Failure>> {
+        let input = Payload::of(input).unwrap_or_default();
+        let workflow = workflow.to_owned();
+        self.operation(Op::Child { workflow, input }, read_child::<O>)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
+    /// Registers a step that runs when the run ends, however it ends. Register it before the thing exists that it cleans.
+    pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
+        let of = self.call(Op::Finally(step_op(&step)));
+        Finalizer { ctx: self.clone(), of }
+    }
+
+    /// Writes a line to the run's log.
+    pub fn log(&self, message: impl Into<String>) {
+        self.call(Op::Log { message: message.into() });
+    }
+
+    /// One line that tells people where the run is.
+    pub fn set_status(&self, text: impl Into<String>) {
+        self.call(Op::Status { text: text.into() });
+    }
+
+    /// Awaits all, polled in argument order; the outputs keep that order.
+    pub async fn all<F: Future>(&self, futures: Vec<F>) -> Vec<F::Output> {
+        let mut slots: Vec<Slot<F>> = futures.into_iter().map(|f| Slot::Pending(Box::pin(f))).collect();
+        std::future::poll_fn(|cx| {
+            let mut pending = false;
+            for slot in &mut slots {
+                if let Slot::Pending(future) = slot {
+                    match future.as_mut().poll(cx) {
+                        Poll::Ready(output) => *slot = Slot::Done(output),
+                        Poll::Pending => pending = true,
+                    }
+                }
+            }
+            if pending { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        slots
+            .into_iter()
+            .filter_map(|slot| match slot {
+                Slot::Done(output) => Some(output),
+                Slot::Pending(_) => None,
+            })
+            .collect()
+    }
+
+    /// Awaits the first to end, polled in argument order; the others are dropped, which cancels their operations.
+    pub async fn race<F: Future>(&self, futures: Vec<F>) -> (usize, F::Output) {
+        let mut racing: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+        std::future::poll_fn(|cx| {
+            for (index, future) in racing.iter_mut().enumerate() {
+                if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                    return Poll::Ready((index, output));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+enum Slot<F: Future> {
+    Pending(Pin<Box<F>>),
+    Done(F::Output),
+}
+
+/// A registered clean-up.
+#[must_use = "call `now` to clean up before the run ends, or let it run at the end"]
+pub struct Finalizer {
+    ctx: Context,
+    of: Seq,
+}
+
+impl Finalizer {
+    /// Cleans up now, and not again at the end.
+    pub fn now(self) -> Operation<Result<(), StepFailure>> {
+        self.ctx.operation(Op::FinallyNow { of: self.of }, read_step::<()>)
+    }
+}
+
+/// A called operation: await it, or drop it to cancel it.
+#[must_use = "an operation that is dropped is cancelled"]
+pub struct Operation<T> {
+    ctx: Context,
+    seq: Seq,
+    read: fn(Delivery) -> T,
+    done: bool,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> Future for Operation<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<T> {
+        let delivery = {
+            let mut state = self.ctx.lock();
+            let delivery = state.deliveries.remove(&self.seq);
+            if delivery.is_none() {
+                state.wakers.insert(self.seq, cx.waker().clone());
+            }
+            delivery
+        };
+        match delivery {
+            Some(delivery) => {
+                self.done = true;
+                Poll::Ready((self.read)(delivery))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Operation<T> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.ctx.lock();
+        state.wakers.remove(&self.seq);
+        // Delivered but never looked at: the journal already holds its end.
+        if state.detached || state.deliveries.remove(&self.seq).is_some() {
+            return;
+        }
+        state.emitted.push(Emission::Dropped { seq: self.seq });
+    }
+}
+
+fn step_op<S: Step>(step: &S) -> StepOp {
+    StepOp {
+        name: S::NAME.to_owned(),
+        // A step's input is data of the workflow; one that cannot be written as JSON is an author's error, and the
+        // worker's refusal of `null` says so with the step's name.
+        input: Payload::of(step).unwrap_or_default(),
+        policy: S::policy(),
+    }
+}
+
+fn read_step<T: DeserializeOwned>(delivery: Delivery) -> Result<T, StepFailure> {
+    match delivery {
+        Delivery::Resolution(Resolution::StepDone { output, .. }) => {
+            output.read().map_err(|e| StepFailure::BadOutput(Failure::new("bad_output", e.to_string())))
+        }
+        Delivery::Resolution(Resolution::StepFailed { failure, .. }) => Err(failure),
+        _ => Err(StepFailure::BadOutput(Failure::new("bad_delivery", "not a step's result"))),
+    }
+}
+
+fn read_child<T: DeserializeOwned>(delivery: Delivery) -> Result<T, Failure> {
+    match delivery {
+        Delivery::Resolution(Resolution::ChildEnded { outcome }) => match outcome {
+            RunOutcome::Succeeded { output } => output.read().map_err(|e| Failure::new("bad_output", e.to_string())),
+            RunOutcome::Failed { error } => Err(error),
+            RunOutcome::Cancelled { reason, .. } => Err(Failure::new("cancelled", reason)),
+            RunOutcome::TimedOut => Err(Failure::new("timed_out", "the child run timed out")),
+        },
+        _ => Err(Failure::new("bad_delivery", "not a child's end")),
+    }
+}
+
+fn after(now: Timestamp, duration: Duration) -> Timestamp {
+    chrono::TimeDelta::from_std(duration)
+        .ok()
+        .and_then(|delta| now.checked_add_signed(delta))
+        .unwrap_or(Timestamp::MAX_UTC)
+}

@@ -1,0 +1,912 @@
+//! Commands → transition. The one place where a run changes.
+//!
+//! A [`Machine`] is a run's state with its code, kept as a cache. [`Machine::decide`] changes it in memory and says what
+//! to commit; until that commit is confirmed the machine is *ahead*, and a commit that is refused or unknown drops it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::Timestamp;
+use crate::bounds::{HAND_OVERS_IN_A_ROW_MAX, JOURNAL_ENTRIES_MAX, SIGNALS_KEPT_PER_NAME};
+use crate::command::{
+    Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
+};
+use crate::context::{Delivery, Emission};
+use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
+use crate::payload::Payload;
+use crate::replay::{Code, Expectation, Polled};
+use crate::run::{Identity, Phase, Run, StepPhase};
+use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
+use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, row_changes};
+use crate::workflow::{Definition, Registry, Stop};
+
+/// Run timeouts use the timer at this place, which no operation takes.
+pub const RUN_DEADLINE: Seq = Seq(0);
+
+/// A run with its code.
+pub struct Machine {
+    run: Run,
+    definition: Option<Arc<Definition>>,
+    code: Option<Code>,
+    /// What a rebuild of a stuck run's code asks for beyond its journal; recorded when the run is mended.
+    ahead: Option<Polled>,
+    input: Payload,
+}
+
+/// What deciding brought. `replies` answer the commands in order.
+pub struct Decision {
+    pub transition: Option<Transition>,
+    pub replies: Vec<Result<Reply, Rejection>>,
+}
+
+/// A run as it is stored.
+pub struct StoredRun {
+    pub identity: Identity,
+    pub revision: u32,
+    pub build: i64,
+    pub chunks: Vec<Chunk>,
+    /// Grants of live steps as their rows say.
+    pub rows: Vec<StoredStep>,
+}
+
+pub struct StoredStep {
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub granted: Option<LeaseId>,
+}
+
+impl Machine {
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Rough memory of the cached run, for the cache's bound.
+    pub fn weight_bytes(&self) -> usize {
+        // A future's own size is not known; the journal's length stands for what it holds on to.
+        1_024 + self.run.entries * 128 + self.input.len_bytes()
+    }
+
+    /// A machine for a run that does not exist yet; its first command must be `Start`.
+    pub fn create(id: RunId, start: &StartRun, now: Timestamp, registry: &Registry) -> Self {
+        let identity = Identity {
+            id,
+            tenant: start.tenant.clone(),
+            subject: start.subject.clone(),
+            workflow: start.workflow.clone(),
+            plan: start.plan.clone(),
+            parent: start.parent,
+            created_at: now,
+        };
+        Self {
+            definition: registry.get(&start.workflow).cloned(),
+            run: Run::new(identity, registry.build()),
+            code: None,
+            ahead: None,
+            input: start.input.clone(),
+        }
+    }
+
+    /// Rebuilds a run from its journal: the normal path run again.
+    pub fn rebuild(stored: StoredRun, registry: &Registry) -> Self {
+        let definition = registry.get(&stored.identity.workflow).cloned();
+        let mut replay = Replay {
+            machine: Self {
+                run: Run::new(stored.identity, stored.build),
+                definition,
+                code: None,
+                ahead: None,
+                input: Payload::null(),
+            },
+            expectation: Expectation::default(),
+            mismatch: None,
+        };
+        for chunk in &stored.chunks {
+            replay.chunk(chunk);
+        }
+        let mut machine = replay.finish();
+        machine.run.revision = stored.revision;
+        machine.merge_rows(&stored.rows);
+        machine.run.touched = crate::run::Touched::default();
+        machine
+    }
+
+    /// Claims do not touch the run, so the rows tell who holds what. While closing, a step without a row has ended.
+    fn merge_rows(&mut self, rows: &[StoredStep]) {
+        if matches!(self.run.phase, Phase::Closing(_)) {
+            self.run.steps.retain(|seq, _| rows.iter().any(|row| row.seq == *seq));
+        }
+        for row in rows {
+            if let Some(step) = self.run.steps.get_mut(&row.seq).filter(|s| s.attempt == row.attempt) {
+                step.grant = row.granted;
+            }
+        }
+    }
+
+    /// Folds `commands` into at most one transition.
+    pub fn decide(&mut self, commands: Vec<Command>, now: Timestamp, registry: &Registry) -> Decision {
+        let mut folding = Folding::new(self, now, registry);
+        let replies = commands.into_iter().map(|command| folding.command(command)).collect();
+        folding.finish(replies)
+    }
+}
+
+/// A rebuild in progress.
+struct Replay {
+    machine: Machine,
+    expectation: Expectation,
+    mismatch: Option<StuckReason>,
+}
+
+impl Replay {
+    fn chunk(&mut self, chunk: &Chunk) {
+        for entry in &chunk.entries {
+            self.entry(entry, chunk);
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk) {
+        let follows_code = self.mismatch.is_none();
+        if follows_code && let Err(why) = self.before(entry, chunk.at) {
+            self.give_up(why);
+        }
+        // The message that a wait takes is the channel's head *before* the entry is applied.
+        let delivery = self.delivery(entry);
+        self.machine.run.apply(entry, chunk.revision);
+        if let Some((seq, delivery)) = delivery {
+            self.deliver(seq, delivery, chunk.at);
+        }
+    }
+
+    fn before(&mut self, entry: &Entry, at: Timestamp) -> Result<(), StuckReason> {
+        match entry {
+            Entry::Started { input } => {
+                self.machine.input = input.clone();
+                let Some(definition) = self.machine.definition.clone() else {
+                    let name = self.machine.run.identity.workflow.clone();
+                    return Err(StuckReason::UnknownWorkflow { name });
+                };
+                let mut code = Code::start(&definition, self.machine.run.id(), input, at)?;
+                let polled = code.poll(at)?;
+                self.machine.code = Some(code);
+                self.expectation.asked(polled);
+                Ok(())
+            }
+            Entry::Op { .. } | Entry::Dropped { .. } => self.expectation.recorded(entry),
+            Entry::Resolved { .. } | Entry::Released if matches!(self.machine.run.phase, Phase::Active) => {
+                self.expectation.settled()
+            }
+            Entry::Closing { .. } => {
+                // From here on the code is never polled again: what still runs was recorded as data.
+                self.machine.code = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delivery(&self, entry: &Entry) -> Option<(Seq, Delivery)> {
+        if !matches!(self.machine.run.phase, Phase::Active) {
+            return None;
+        }
+        match entry {
+            Entry::Resolved { seq, with: Resolution::SignalTaken } => {
+                Some((*seq, Delivery::Signal(self.machine.run.next_message(*seq)?)))
+            }
+            Entry::Resolved { seq, with } => Some((*seq, Delivery::Resolution(with.clone()))),
+            Entry::Released => {
+                let (seq, with) = self.machine.run.held.front()?;
+                Some((*seq, Delivery::Resolution(with.clone())))
+            }
+            _ => None,
+        }
+    }
+
+    fn deliver(&mut self, seq: Seq, delivery: Delivery, at: Timestamp) {
+        if self.mismatch.is_some() {
+            return;
+        }
+        let Some(code) = self.machine.code.as_mut() else {
+            return;
+        };
+        code.deliver(seq, delivery);
+        match code.poll(at) {
+            Ok(polled) => self.expectation.asked(polled),
+            Err(why) => self.give_up(why),
+        }
+    }
+
+    fn give_up(&mut self, why: StuckReason) {
+        self.machine.code = None;
+        self.mismatch = Some(why);
+    }
+
+    fn finish(mut self) -> Machine {
+        let stuck = matches!(self.machine.run.phase, Phase::Stuck(_));
+        if self.mismatch.is_none() && self.machine.code.is_some() {
+            if stuck {
+                self.machine.ahead = Some(self.expectation.into_polled());
+            } else if let Err(why) = self.expectation.settled() {
+                self.give_up(why);
+            } else if self.expectation.take_returned().is_some() {
+                self.give_up(StuckReason::Mismatch {
+                    seq: Seq(0),
+                    recorded: "nothing".to_owned(),
+                    asked: "the end of the run".to_owned(),
+                });
+            }
+        }
+        if let Some(why) = self.mismatch.take()
+            && matches!(self.machine.run.phase, Phase::Active)
+        {
+            // Not recorded yet: the next transition records it, fenced by the revision that was replayed.
+            self.machine.definition = None;
+            self.machine.ahead = Some(Polled::stuck(why));
+        }
+        self.machine
+    }
+}
+
+/// One transition in the making.
+struct Folding<'a> {
+    machine: &'a mut Machine,
+    registry: &'a Registry,
+    now: Timestamp,
+    revision: u32,
+    entries: Vec<Entry>,
+    fences: Vec<Fence>,
+    outbox: Vec<OutboxRow>,
+    consumed: Vec<(RunId, i64)>,
+    created: Option<Created>,
+    gate: Option<bool>,
+    granted: Option<(Seq, LeaseId, SessionId)>,
+    deliveries: VecDeque<(Seq, Resolution)>,
+}
+
+impl<'a> Folding<'a> {
+    fn new(machine: &'a mut Machine, now: Timestamp, registry: &'a Registry) -> Self {
+        let revision = machine.run.revision + 1;
+        let mut folding = Self {
+            machine,
+            registry,
+            now,
+            revision,
+            entries: Vec::new(),
+            fences: Vec::new(),
+            outbox: Vec::new(),
+            consumed: Vec::new(),
+            created: None,
+            gate: None,
+            granted: None,
+            deliveries: VecDeque::new(),
+        };
+        folding.note_failed_rebuild();
+        folding
+    }
+
+    /// A rebuild that did not fit its journal parks the run with the first transition after it.
+    fn note_failed_rebuild(&mut self) {
+        if matches!(self.run().phase, Phase::Active)
+            && let Some(why) = self.machine.ahead.as_mut().and_then(|polled| polled.stuck.take())
+        {
+            self.machine.ahead = None;
+            self.stick(why);
+        }
+    }
+
+    fn run(&self) -> &Run {
+        &self.machine.run
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.machine.run.apply(&entry, self.revision);
+        self.entries.push(entry);
+    }
+
+    fn command(&mut self, command: Command) -> Result<Reply, Rejection> {
+        if let Phase::Ended(outcome) = &self.run().phase {
+            return self.after_the_end(command, outcome.status());
+        }
+        match command {
+            Command::Start(start) => self.start(*start),
+            Command::Finish(finish) => self.finish_step(*finish),
+            Command::AttemptLost { seq, attempt, lease, effect_begun } => self.lost(seq, attempt, lease, effect_begun),
+            Command::TakeBack { seq, attempt, lease } => {
+                self.fence_attempt(seq, attempt, lease)?;
+                self.attempt_ended(seq, attempt, lease, Outcome::HandedBack);
+                Ok(Reply::Done)
+            }
+            Command::TimerDue { seq } => {
+                self.timer_due(seq);
+                Ok(Reply::Done)
+            }
+            Command::Signal { name, key, payload } => self.signal(name, key, payload),
+            Command::AnswerTask { seq, by, key, answer } => self.answer(seq, by, key, answer),
+            Command::Pause { by } => {
+                self.pause(by);
+                Ok(Reply::Done)
+            }
+            Command::Unpause { by } => {
+                self.unpause(by);
+                Ok(Reply::Done)
+            }
+            Command::Cancel { by, reason } => self.cancel(by, reason),
+            Command::Retry { by } => self.retry(&by),
+            Command::Park { why } => {
+                if matches!(self.run().phase, Phase::Active) {
+                    self.stick(why);
+                }
+                Ok(Reply::Done)
+            }
+            Command::Inbox { from, from_seq, message } => {
+                self.consumed.push((from, from_seq));
+                self.inbox(message);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn after_the_end(&mut self, command: Command, status: &'static str) -> Result<Reply, Rejection> {
+        match command {
+            Command::Finish(finish) => self.repeated_finish(&finish),
+            Command::Start(_) => Err(Rejection::Exists),
+            _ => Err(Rejection::RunEnded { status }),
+        }
+    }
+
+    // ---- start -----------------------------------------------------------------------------------------------
+
+    fn start(&mut self, start: StartRun) -> Result<Reply, Rejection> {
+        if self.run().revision > 0 || !self.entries.is_empty() {
+            return Err(Rejection::Exists);
+        }
+        self.created = Some(Created { attributes: start.attributes, idempotency: start.idempotency });
+        self.record(Entry::Started { input: start.input.clone() });
+        let Some(definition) = self.machine.definition.clone() else {
+            self.stick(StuckReason::UnknownWorkflow { name: start.workflow });
+            return Ok(Reply::Done);
+        };
+        match Code::start(&definition, self.run().id(), &start.input, self.now) {
+            Ok(code) => {
+                self.machine.code = Some(code);
+                self.poll();
+                self.settle();
+            }
+            Err(why) => self.stick(why),
+        }
+        Ok(Reply::Done)
+    }
+
+    // ---- steps -----------------------------------------------------------------------------------------------
+
+    fn finish_step(&mut self, finish: FinishStep) -> Result<Reply, Rejection> {
+        let FinishStep { seq, attempt, lease, outcome, hand_over } = finish;
+        if !self.run().steps.contains_key(&seq) {
+            let finish = FinishStep { seq, attempt, lease, outcome, hand_over };
+            return self.repeated_finish(&finish);
+        }
+        self.fence_attempt(seq, attempt, lease)?;
+        let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
+        self.attempt_ended(seq, attempt, lease, outcome);
+        let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
+        Ok(Reply::Finished { handed_over })
+    }
+
+    /// The same lease gets the same answer, with the step that was handed over under the offer's lease if it is still held.
+    fn repeated_finish(&self, finish: &FinishStep) -> Result<Reply, Rejection> {
+        let same = self
+            .run()
+            .ended_steps
+            .get(&finish.seq)
+            .is_some_and(|ended| ended.attempt == finish.attempt && ended.lease == Some(finish.lease));
+        if !same {
+            return Err(Rejection::Stale);
+        }
+        let handed_over = finish.hand_over.as_ref().and_then(|offer| {
+            let (seq, _) = self.run().steps.iter().find(|(_, step)| step.grant == Some(offer.lease))?;
+            self.run().granted(*seq, offer.lease).map(Box::new)
+        });
+        Ok(Reply::Finished { handed_over })
+    }
+
+    fn fence_attempt(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId) -> Result<(), Rejection> {
+        let step = self.run().steps.get(&seq).ok_or(Rejection::Stale)?;
+        if step.attempt != attempt || step.grant.is_some_and(|known| known != lease) {
+            return Err(Rejection::Stale);
+        }
+        self.fences.push(Fence::Granted { seq, attempt, lease });
+        Ok(())
+    }
+
+    fn lost(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool) -> Result<Reply, Rejection> {
+        self.fence_attempt(seq, attempt, lease)?;
+        self.fences.pop();
+        self.fences.push(Fence::Lost { seq, attempt, lease });
+        if effect_begun && self.run().steps.get(&seq).is_some_and(|s| s.phase != StepPhase::Stopping) {
+            let failure = Failure::new("in_doubt", "the worker vanished after it began the step's effect");
+            self.resolve_step(seq, attempt, lease, Err(StepFailure::InDoubt(failure)));
+        } else {
+            self.attempt_ended(seq, attempt, lease, Outcome::Lost);
+        }
+        Ok(Reply::Done)
+    }
+
+    fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, outcome: Outcome) {
+        let Some(step) = self.run().steps.get(&seq) else {
+            return;
+        };
+        if step.phase == StepPhase::Stopping {
+            self.record(Entry::StepStopped { seq, attempt });
+            self.continue_closing();
+            return;
+        }
+        let is_finalizer = self.run().finalizers.contains_key(&seq);
+        match outcome {
+            Outcome::Done { output } => self.resolve_step(seq, attempt, lease, Ok(output)),
+            Outcome::Fail { error } if is_finalizer => self.again(seq, attempt, AttemptEnd::Failed(error), None),
+            Outcome::Fail { error } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Failed(error))),
+            Outcome::Blocked { reason } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Blocked(reason))),
+            Outcome::Cancelled | Outcome::HandedBack => {
+                self.again(seq, attempt, AttemptEnd::HandedBack, Some(self.now));
+            }
+            Outcome::Lost => self.retry_or_exhaust(seq, attempt, lease, AttemptEnd::Lost, Some(0)),
+            Outcome::Retry { error, after_ms } => {
+                self.retry_or_exhaust(seq, attempt, lease, AttemptEnd::Failed(error), after_ms);
+            }
+        }
+    }
+
+    fn retry_or_exhaust(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, why: AttemptEnd, after_ms: Option<u64>) {
+        let Some(step) = self.run().steps.get(&seq) else {
+            return;
+        };
+        let used = step.used + 1;
+        let policy = &step.op.policy;
+        if used < policy.max_attempts {
+            let delay = after_ms.map_or_else(|| policy.backoff.delay(used), std::time::Duration::from_millis);
+            let next_at = self.now + chrono::TimeDelta::from_std(delay).unwrap_or(chrono::TimeDelta::days(1));
+            self.again(seq, attempt, why, Some(next_at));
+            return;
+        }
+        match policy.on_exhausted {
+            OnExhausted::Park => self.again(seq, attempt, why, None),
+            OnExhausted::Fail => {
+                let failure = match why {
+                    AttemptEnd::Failed(failure) => failure,
+                    AttemptEnd::Lost => Failure::new("worker_lost", "the worker vanished in the last attempt"),
+                    AttemptEnd::HandedBack => Failure::new("handed_back", "the worker gave the step back"),
+                };
+                self.resolve_step(seq, attempt, lease, Err(StepFailure::Exhausted(failure)));
+            }
+        }
+    }
+
+    fn again(&mut self, seq: Seq, attempt: Attempt, why: AttemptEnd, next_at: Option<Timestamp>) {
+        self.record(Entry::AttemptEnded { seq, attempt, why, next_at });
+    }
+
+    fn resolve_step(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, result: Result<Payload, StepFailure>) {
+        let lease = Some(lease);
+        let with = match result {
+            Ok(output) => Resolution::StepDone { attempt, lease, output },
+            Err(failure) => Resolution::StepFailed { attempt, lease, failure },
+        };
+        self.resolve(seq, with);
+    }
+
+    /// Grants the run's next step to the worker that just finished one, in the same commit (ENGINE §3).
+    fn hand_over(&mut self, offer: &HandOverOffer, in_a_row: u32) -> Option<Box<GrantedStep>> {
+        if self.granted.is_some() || self.run().paused_by.is_some() || in_a_row >= HAND_OVERS_IN_A_ROW_MAX {
+            return None;
+        }
+        let seq = self.run().touched.steps.iter().find_map(|(seq, existed)| {
+            let step = self.run().steps.get(seq)?;
+            let fits = !existed
+                && step.phase == StepPhase::Queued
+                && step.op.policy.queue == offer.queue
+                && !step.op.policy.effect_once;
+            fits.then_some(*seq)
+        })?;
+        let step = self.machine.run.steps.get_mut(&seq)?;
+        step.grant = Some(offer.lease);
+        step.hand_overs = in_a_row + 1;
+        self.granted = Some((seq, offer.lease, offer.session));
+        self.run().granted(seq, offer.lease).map(Box::new)
+    }
+
+    // ---- resolutions -----------------------------------------------------------------------------------------
+
+    /// Records a resolution: delivered now, or held while the run is paused or stuck.
+    fn resolve(&mut self, seq: Seq, with: Resolution) {
+        if matches!(self.run().phase, Phase::Closing(_)) {
+            self.record(Entry::Resolved { seq, with });
+            self.continue_closing();
+        } else if self.run().delivers() {
+            self.deliveries.push_back((seq, with));
+            self.settle();
+        } else {
+            self.record(Entry::Held { seq, with });
+        }
+    }
+
+    /// Delivers one resolution at a time until nothing is due.
+    fn settle(&mut self) {
+        loop {
+            if !self.run().delivers() {
+                while let Some((seq, with)) = self.deliveries.pop_front() {
+                    if matches!(self.run().phase, Phase::Active | Phase::Stuck(_)) {
+                        self.record(Entry::Held { seq, with });
+                    }
+                }
+                return;
+            }
+            if let Some((seq, with)) = self.deliveries.pop_front() {
+                self.deliver(seq, Entry::Resolved { seq, with: with.clone() }, Delivery::Resolution(with));
+            } else if let Some((seq, with)) = self.run().held.front().cloned() {
+                self.deliver(seq, Entry::Released, Delivery::Resolution(with));
+            } else if let Some(seq) = self.run().satisfied_wait() {
+                let Some(message) = self.run().next_message(seq) else {
+                    return;
+                };
+                let with = Resolution::SignalTaken;
+                self.deliver(seq, Entry::Resolved { seq, with }, Delivery::Signal(message));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, seq: Seq, entry: Entry, delivery: Delivery) {
+        self.record(entry);
+        if let Some(code) = self.machine.code.as_ref() {
+            code.deliver(seq, delivery);
+        }
+        self.poll();
+    }
+
+    fn poll(&mut self) {
+        let Some(code) = self.machine.code.as_mut() else {
+            return;
+        };
+        match code.poll(self.now) {
+            Ok(polled) => self.polled(polled),
+            Err(why) => self.stick(why),
+        }
+    }
+
+    fn polled(&mut self, polled: Polled) {
+        for emission in polled.emitted {
+            self.emitted(emission);
+        }
+        if let Some(result) = polled.returned {
+            let outcome = match result {
+                Ok(output) => RunOutcome::Succeeded { output },
+                Err(Stop::Failed(error)) => RunOutcome::Failed { error },
+            };
+            self.close_with(outcome);
+        } else if self.run().entries > JOURNAL_ENTRIES_MAX {
+            self.stick(StuckReason::JournalFull);
+        } else if !self.run().waits_for_something() && self.deliveries.is_empty() {
+            self.stick(StuckReason::ForeignAwait);
+        }
+    }
+
+    fn emitted(&mut self, emission: Emission) {
+        match emission {
+            Emission::Op { seq, op } => {
+                if let Op::Child { workflow, input } = &op {
+                    self.start_child(seq, workflow.clone(), input.clone());
+                }
+                self.record(Entry::Op { seq, op });
+            }
+            Emission::Dropped { seq } => {
+                // Early arrivals for a dropped operation are of no use to anybody.
+                self.deliveries.retain(|(at, _)| *at != seq);
+                if self.run().children.contains_key(&seq) {
+                    self.cancel_child(seq, "the parent no longer waits for it");
+                }
+                self.record(Entry::Dropped { seq });
+            }
+        }
+    }
+
+    fn stick(&mut self, why: StuckReason) {
+        self.machine.code = None;
+        self.record(Entry::Stuck { why });
+    }
+
+    // ---- timers, signals, people -----------------------------------------------------------------------------
+
+    fn timer_due(&mut self, seq: Seq) {
+        match self.run().timers.get(&seq) {
+            Some(at) if *at <= self.now => {}
+            _ => return,
+        }
+        if seq == RUN_DEADLINE {
+            self.close_with(RunOutcome::TimedOut);
+        } else if self.run().waits.contains_key(&seq) {
+            self.resolve(seq, Resolution::WaitTimedOut);
+        } else if self.run().tasks.contains_key(&seq) {
+            self.resolve(seq, Resolution::Human(HumanOutcome::TimedOut));
+        } else {
+            self.resolve(seq, Resolution::TimerFired);
+        }
+    }
+
+    fn signal(&mut self, name: String, key: String, payload: Payload) -> Result<Reply, Rejection> {
+        if let Phase::Closing(outcome) = &self.run().phase {
+            return Err(Rejection::RunClosing { status: outcome.status() });
+        }
+        if let Some(channel) = self.run().channels.get(&name) {
+            if channel.keys.contains(&key) {
+                return Ok(Reply::Done);
+            }
+            if channel.kept.len() >= SIGNALS_KEPT_PER_NAME {
+                let kept = channel.kept.len();
+                return Err(Rejection::ChannelFull { name, kept });
+            }
+        }
+        self.record(Entry::SignalKept { name, key, payload });
+        self.settle();
+        Ok(Reply::Done)
+    }
+
+    fn answer(&mut self, seq: Seq, by: String, key: String, answer: TaskAnswer) -> Result<Reply, Rejection> {
+        if let Some(ended) = self.run().ended_tasks.get(&seq) {
+            return match ended {
+                HumanOutcome::Answered { key: first, .. } | HumanOutcome::Rejected { key: first, .. }
+                    if *first == key =>
+                {
+                    Ok(Reply::Done)
+                }
+                HumanOutcome::Answered { by, .. } => Err(task_ended("answered", Some(by))),
+                HumanOutcome::Rejected { by, .. } => Err(task_ended("rejected", Some(by))),
+                HumanOutcome::TimedOut => Err(task_ended("timed_out", None)),
+            };
+        }
+        if let Phase::Closing(outcome) = &self.run().phase {
+            return Err(Rejection::RunClosing { status: outcome.status() });
+        }
+        if !self.run().tasks.contains_key(&seq) {
+            return Err(Rejection::NoSuchTask);
+        }
+        let outcome = match answer {
+            TaskAnswer::Answered(answer) => HumanOutcome::Answered { by, key, answer },
+            TaskAnswer::Rejected { reason } => HumanOutcome::Rejected { by, key, reason },
+        };
+        self.resolve(seq, Resolution::Human(outcome));
+        Ok(Reply::Done)
+    }
+
+    // ---- operators -------------------------------------------------------------------------------------------
+
+    fn pause(&mut self, by: String) {
+        if self.run().paused_by.is_none() && matches!(self.run().phase, Phase::Active | Phase::Stuck(_)) {
+            self.record(Entry::Paused { by });
+            self.gate = Some(true);
+        }
+    }
+
+    fn unpause(&mut self, by: String) {
+        if self.run().paused_by.is_some() {
+            self.record(Entry::Unpaused { by });
+            self.gate = Some(false);
+            self.settle();
+        }
+    }
+
+    fn cancel(&mut self, by: String, reason: String) -> Result<Reply, Rejection> {
+        match &self.run().phase {
+            // The outcome was fixed on entry to closing; asking again changes nothing.
+            Phase::Closing(RunOutcome::Cancelled { .. }) => Ok(Reply::Done),
+            Phase::Closing(outcome) => Err(Rejection::RunClosing { status: outcome.status() }),
+            _ => {
+                self.record(Entry::CancelRequested { by: by.clone(), reason: reason.clone() });
+                self.close_with(RunOutcome::Cancelled { by, reason });
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn retry(&mut self, by: &str) -> Result<Reply, Rejection> {
+        let parked: Vec<Seq> = self
+            .run()
+            .steps
+            .iter()
+            .filter(|(_, step)| matches!(step.phase, StepPhase::Parked { .. }))
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in &parked {
+            self.record(Entry::RetryRequested { seq: *seq, by: by.to_owned() });
+        }
+        if matches!(self.run().phase, Phase::Stuck(_)) && self.mend(by) {
+            return Ok(Reply::Done);
+        }
+        if parked.is_empty() {
+            return Err(Rejection::NothingToRetry { status: self.run().status().as_str() });
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A stuck run whose code now fits goes on: what its last polls asked for beyond the journal is recorded first.
+    fn mend(&mut self, by: &str) -> bool {
+        let Some(ahead) = self.machine.ahead.take() else {
+            return false;
+        };
+        if self.machine.code.is_none() {
+            return false;
+        }
+        self.record(Entry::Mended { by: by.to_owned() });
+        self.polled(ahead);
+        self.settle();
+        true
+    }
+
+    // ---- the end ---------------------------------------------------------------------------------------------
+
+    /// Fixes the outcome. What is granted is told to stop, what is not is taken off; then finalizers run.
+    fn close_with(&mut self, outcome: RunOutcome) {
+        self.machine.code = None;
+        self.deliveries.clear();
+        self.record(Entry::Closing { outcome });
+        if self.run().paused_by.is_some() {
+            // Finalizers are shielded from pause.
+            self.gate = Some(false);
+        }
+        let steps: Vec<(Seq, Attempt, Option<LeaseId>)> =
+            self.run().steps.iter().map(|(seq, step)| (*seq, step.attempt, step.grant)).collect();
+        for (seq, attempt, grant) in steps {
+            if let Some(lease) = grant {
+                self.fences.push(Fence::Granted { seq, attempt, lease });
+            } else {
+                if self.is_stored(seq) {
+                    self.fences.push(Fence::NotGranted { seq });
+                }
+                self.record(Entry::StepStopped { seq, attempt });
+            }
+        }
+        for seq in self.run().children.keys().copied().collect::<Vec<_>>() {
+            self.cancel_child(seq, "the parent run ends");
+        }
+        self.continue_closing();
+    }
+
+    /// True if the step had a row before this transition.
+    fn is_stored(&self, seq: Seq) -> bool {
+        self.run().touched.steps.get(&seq).copied().unwrap_or(true)
+    }
+
+    /// Finalizers one by one, last registered first, once nothing else of the run is at work.
+    fn continue_closing(&mut self) {
+        if !matches!(self.run().phase, Phase::Closing(_))
+            || !self.run().steps.is_empty()
+            || !self.run().children.is_empty()
+        {
+            return;
+        }
+        let next = self.run().finalizers.iter().rev().find(|(_, finalizer)| !finalizer.done).map(|(seq, _)| *seq);
+        if let Some(seq) = next {
+            self.record(Entry::FinalizerStarted { seq });
+            return;
+        }
+        self.record(Entry::Ended);
+        if let (Some(Parent { run, seq }), Phase::Ended(outcome)) = (self.run().identity.parent, &self.run().phase) {
+            let message = InboxMessage::ChildEnded { seq, outcome: outcome.clone() };
+            self.outbox.push(OutboxRow { to: run, number: 0, message });
+        }
+    }
+
+    // ---- other runs ------------------------------------------------------------------------------------------
+
+    fn start_child(&mut self, seq: Seq, workflow: String, input: Payload) {
+        let identity = &self.run().identity;
+        let message = InboxMessage::StartChild {
+            tenant: identity.tenant.clone(),
+            subject: identity.subject.clone(),
+            plan: identity.plan.clone(),
+            workflow,
+            input,
+            seq,
+        };
+        self.send(self.run().id().child(seq), i64::from(seq.0) * 2, message);
+    }
+
+    fn cancel_child(&mut self, seq: Seq, reason: &str) {
+        let message = InboxMessage::CancelChild { reason: reason.to_owned() };
+        self.send(self.run().id().child(seq), i64::from(seq.0) * 2 + 1, message);
+    }
+
+    fn send(&mut self, to: RunId, number: i64, message: InboxMessage) {
+        // A repeated cancel of the same child is the same message.
+        if !self.outbox.iter().any(|row| row.to == to && row.number == number) {
+            self.outbox.push(OutboxRow { to, number, message });
+        }
+    }
+
+    fn inbox(&mut self, message: InboxMessage) {
+        match message {
+            InboxMessage::ChildEnded { seq, outcome } => {
+                if self.run().children.contains_key(&seq) {
+                    self.resolve(seq, Resolution::ChildEnded { outcome });
+                }
+            }
+            InboxMessage::CancelChild { reason } => {
+                let _ = self.cancel("parent".to_owned(), reason);
+            }
+            InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq } => {
+                let parent = self.consumed.last().map(|(run, _)| Parent { run: *run, seq });
+                let start = StartRun {
+                    tenant,
+                    subject,
+                    workflow,
+                    plan,
+                    attributes: serde_json::Map::new(),
+                    input,
+                    parent,
+                    idempotency: None,
+                };
+                let _ = self.start(start);
+            }
+        }
+    }
+
+    // ---- the transition --------------------------------------------------------------------------------------
+
+    fn finish(self, replies: Vec<Result<Reply, Rejection>>) -> Decision {
+        let Folding {
+            machine, registry, now, revision, entries, fences, outbox, consumed, created, gate, granted, ..
+        } = self;
+        let run = &mut machine.run;
+        let touched = std::mem::take(&mut run.touched);
+        if entries.is_empty() && consumed.is_empty() {
+            return Decision { transition: None, replies };
+        }
+        run.revision = revision;
+        run.build = run.build.max(registry.build());
+        let (steps, timers, tasks) = row_changes(run, &touched, granted, now);
+        let transition = Transition {
+            identity: run.identity.clone(),
+            expect: revision - 1,
+            chunk: Chunk { revision, at: now, entries },
+            row: run_row(run),
+            created,
+            fences,
+            steps,
+            gate,
+            timers,
+            tasks,
+            outbox,
+            consumed,
+        };
+        Decision { transition: Some(transition), replies }
+    }
+}
+
+fn run_row(run: &Run) -> RunRow {
+    let error_code = match &run.phase {
+        Phase::Closing(RunOutcome::Failed { error }) | Phase::Ended(RunOutcome::Failed { error }) => {
+            Some(error.code.clone())
+        }
+        _ => None,
+    };
+    RunRow {
+        status: run.status(),
+        paused: run.paused_by.is_some(),
+        reason: run.reason(),
+        status_line: run.status_line.clone(),
+        build: run.build,
+        error_code,
+    }
+}
+
+fn task_ended(ended: &str, by: Option<&String>) -> Rejection {
+    Rejection::TaskEnded { ended: ended.to_owned(), by: by.cloned() }
+}
+
+/// The rows of live steps that a store keeps; used by stores that hold rows in memory.
+pub fn inserted(transition: &Transition) -> impl Iterator<Item = &StepRow> {
+    transition.steps.iter().filter_map(|change| match change {
+        crate::transition::StepChange::Insert(row) | crate::transition::StepChange::Update(row) => Some(&**row),
+        _ => None,
+    })
+}

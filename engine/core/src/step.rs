@@ -1,0 +1,242 @@
+//! Steps: what workflow code asks workers to do, and the closed set of ways in which an attempt may end.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::payload::Payload;
+
+/// The contract of a step: the value itself is the input. A worker registers a handler for it.
+pub trait Step: Serialize + DeserializeOwned + Send + 'static {
+    /// Stable name; a journal that recorded another one at the same place does not match.
+    const NAME: &'static str;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    fn policy() -> StepPolicy {
+        StepPolicy::default()
+    }
+}
+
+/// How a step is queued, bounded, retried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepPolicy {
+    /// Queue that its workers pull.
+    #[serde(skip_serializing_if = "is_default_queue")]
+    pub queue: String,
+    /// Attempts in all, at least 1. Lost workers use one up; handed-back attempts do not.
+    #[serde(skip_serializing_if = "is_default_attempts")]
+    pub max_attempts: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    pub backoff: Backoff,
+    /// Longest time of one attempt; the worker ends it, the engine takes it back some seconds later.
+    #[serde(skip_serializing_if = "is_default_timeout")]
+    pub execution_timeout_ms: u64,
+    /// The step has an outward effect that must not happen twice (ENGINE §4).
+    #[serde(skip_serializing_if = "is_default")]
+    pub effect_once: bool,
+    /// What happens when attempts run out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub on_exhausted: OnExhausted,
+    /// Higher goes first within a queue.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i16,
+}
+
+/// Where steps go that name no queue.
+pub const DEFAULT_QUEUE: &str = "default";
+const DEFAULT_ATTEMPTS: u32 = 3;
+const DEFAULT_TIMEOUT_MS: u64 = 5 * 60 * 1000;
+
+impl Default for StepPolicy {
+    fn default() -> Self {
+        Self {
+            queue: DEFAULT_QUEUE.to_owned(),
+            max_attempts: DEFAULT_ATTEMPTS,
+            backoff: Backoff::default(),
+            execution_timeout_ms: DEFAULT_TIMEOUT_MS,
+            effect_once: false,
+            on_exhausted: OnExhausted::default(),
+            priority: 0,
+        }
+    }
+}
+
+impl StepPolicy {
+    pub fn queue(queue: &str) -> Self {
+        Self { queue: queue.to_owned(), ..Self::default() }
+    }
+
+    pub fn attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts.max(1);
+        self
+    }
+
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.execution_timeout_ms = timeout.as_millis() as u64;
+        self
+    }
+
+    pub fn effect_once(mut self) -> Self {
+        self.effect_once = true;
+        self
+    }
+
+    pub fn park_when_exhausted(mut self) -> Self {
+        self.on_exhausted = OnExhausted::Park;
+        self
+    }
+
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+}
+
+fn is_default_queue(queue: &str) -> bool {
+    queue == DEFAULT_QUEUE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_default_attempts(attempts: &u32) -> bool {
+    *attempts == DEFAULT_ATTEMPTS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_default_timeout(timeout_ms: &u64) -> bool {
+    *timeout_ms == DEFAULT_TIMEOUT_MS
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Delay before attempt n + 1: `initial * factor^(n-1)`, never above `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backoff {
+    pub initial_ms: u64,
+    pub factor: f64,
+    pub max_ms: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial_ms: 1_000, factor: 2.0, max_ms: 60_000 }
+    }
+}
+
+impl Backoff {
+    /// Delay after attempt `failed` (1 for the first).
+    pub fn delay(&self, failed: u32) -> Duration {
+        let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
+        let ms = (self.initial_ms as f64) * self.factor.max(1.0).powi(exponent);
+        Duration::from_millis(if ms.is_finite() { (ms as u64).min(self.max_ms) } else { self.max_ms })
+    }
+}
+
+/// What happens to the run when a step's attempts run out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// The workflow code gets the error.
+    #[default]
+    Fail,
+    /// The step waits for an operator.
+    Park,
+}
+
+/// Why something failed: a stable code for programs, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    pub code: String,
+    pub message: String,
+    /// Evidence for the workflow code or the operator; may hold personal data and is sealed like any payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Payload>,
+}
+
+impl Failure {
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), details: None }
+    }
+
+    pub fn with_details<T: Serialize>(mut self, details: &T) -> Self {
+        self.details = Payload::of(details).ok();
+        self
+    }
+}
+
+/// How an attempt ended, as its worker says it. `Lost` is said by the engine only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done {
+        output: Payload,
+    },
+    /// Try again, after the policy's back-off or after `after_ms`.
+    Retry {
+        error: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after_ms: Option<u64>,
+    },
+    /// Trying again will not help.
+    Fail {
+        error: Failure,
+    },
+    /// The site or a limit refuses us; the workflow code decides (escalate, ask a person).
+    Blocked {
+        reason: Failure,
+    },
+    /// The worker stopped because it was told to.
+    Cancelled,
+    /// The worker gives the step back untouched (it drains); uses no attempt.
+    HandedBack,
+    /// The worker vanished.
+    Lost,
+}
+
+/// What the workflow code gets when a step did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum StepFailure {
+    #[error("step failed: {0}")]
+    Failed(Failure),
+    #[error("step failed after its last attempt: {0}")]
+    Exhausted(Failure),
+    #[error("step blocked: {0}")]
+    Blocked(Failure),
+    /// The worker vanished after it began the step's effect: whether it happened is not known.
+    #[error("the effect may or may not have happened: {0}")]
+    InDoubt(Failure),
+    #[error("the step's output does not have the expected shape: {0}")]
+    BadOutput(Failure),
+}
+
+impl StepFailure {
+    pub fn failure(&self) -> &Failure {
+        match self {
+            Self::Failed(f) | Self::Exhausted(f) | Self::Blocked(f) | Self::InDoubt(f) | Self::BadOutput(f) => f,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_by_its_factor_and_stops_at_its_cap() {
+        let backoff = Backoff { initial_ms: 100, factor: 3.0, max_ms: 1_000 };
+        let delays: Vec<u128> = (1..=5).map(|n| backoff.delay(n).as_millis()).collect();
+        assert_eq!(delays, [100, 300, 900, 1_000, 1_000]);
+        assert_eq!(backoff.delay(u32::MAX).as_millis(), 1_000);
+    }
+
+    #[test]
+    fn a_default_policy_costs_no_bytes_in_the_journal() {
+        assert_eq!(serde_json::to_string(&StepPolicy::default()).unwrap(), "{}");
+        assert_eq!(serde_json::from_str::<StepPolicy>("{}").unwrap(), StepPolicy::default());
+    }
+}

@@ -1,0 +1,243 @@
+//! What one commit writes for one run: data, carried out by a store.
+
+use crate::Timestamp;
+use crate::command::{IdempotencyKey, InboxMessage, OpenTask};
+use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use crate::journal::{Chunk, Entry};
+use crate::run::{Identity, Reason, Run, Status, StepPhase, Touched};
+use crate::step::StepPolicy;
+
+/// Everything that one commit changes of one run. It applies as a whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    pub identity: Identity,
+    /// Revision that must be stored; 0: the run must not exist.
+    pub expect: u32,
+    pub chunk: Chunk,
+    pub row: RunRow,
+    /// Set for a new run.
+    pub created: Option<Created>,
+    pub fences: Vec<Fence>,
+    pub steps: Vec<StepChange>,
+    /// Closes or opens the gate of all the run's steps, whoever holds them.
+    pub gate: Option<bool>,
+    pub timers: Vec<TimerChange>,
+    pub tasks: Vec<TaskChange>,
+    pub outbox: Vec<OutboxRow>,
+    /// Inbox rows that this transition consumed: (sender, number).
+    pub consumed: Vec<(RunId, i64)>,
+}
+
+impl Transition {
+    pub fn run(&self) -> RunId {
+        self.identity.id
+    }
+
+    pub fn ended(&self) -> bool {
+        self.row.status.is_terminal()
+    }
+
+    /// Accepted results of steps in this transition: what the bench and the tests count.
+    pub fn accepted_results(&self) -> u32 {
+        let is_result = |entry: &&Entry| {
+            matches!(
+                entry,
+                Entry::Resolved { with, .. } | Entry::Held { with, .. }
+                    if matches!(with, crate::journal::Resolution::StepDone { .. } | crate::journal::Resolution::StepFailed { .. })
+            )
+        };
+        self.chunk.entries.iter().filter(is_result).count() as u32
+    }
+}
+
+/// Columns of the run that lists and sweeps read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    pub status: Status,
+    pub paused: bool,
+    pub reason: Option<Reason>,
+    pub status_line: Option<String>,
+    pub build: i64,
+    pub error_code: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// What must be true of a step's row when the transition commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// The attempt is granted under this lease.
+    Granted { seq: Seq, attempt: Attempt, lease: LeaseId },
+    /// The same, and the session that holds it has ended or the attempt is long over its time.
+    Lost { seq: Seq, attempt: Attempt, lease: LeaseId },
+    /// Nobody was granted the step.
+    NotGranted { seq: Seq },
+}
+
+impl Fence {
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Granted { seq, .. } | Self::Lost { seq, .. } | Self::NotGranted { seq } => *seq,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepChange {
+    Insert(Box<StepRow>),
+    /// A new attempt, or a parked step: the old lease is gone.
+    Update(Box<StepRow>),
+    /// The granted attempt is told to stop; its lease stays until it ends.
+    Stop {
+        seq: Seq,
+    },
+    Delete {
+        seq: Seq,
+    },
+}
+
+/// A live step as its row says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepRow {
+    pub seq: Seq,
+    pub name: String,
+    pub policy: StepPolicy,
+    pub attempt: Attempt,
+    pub state: StepState,
+    /// Revision whose chunk holds the input.
+    pub revision: u32,
+    /// The run is paused: claims are refused until it is resumed.
+    pub gated: bool,
+    /// Granted in this very commit.
+    pub grant: Option<(LeaseId, SessionId)>,
+}
+
+/// States of a step's row. Terminal states have no row: the journal holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    Ready,
+    Running,
+    Stopping,
+    BackingOff(Timestamp),
+    Parked,
+}
+
+impl StepState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::BackingOff(_) => "backing_off",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerChange {
+    Set { seq: Seq, at: Timestamp },
+    Clear { seq: Seq },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskChange {
+    Open(Box<OpenTask>),
+    /// `state`: the word that is stored; `by`: who ended it.
+    Close {
+        seq: Seq,
+        state: &'static str,
+        by: Option<String>,
+    },
+}
+
+/// A message to another run, written in the sender's commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxRow {
+    pub to: RunId,
+    pub number: i64,
+    pub message: InboxMessage,
+}
+
+/// Row changes from what was touched: what was there before against what is there now.
+pub(crate) fn row_changes(
+    run: &Run,
+    touched: &Touched,
+    granted: Option<(Seq, LeaseId, SessionId)>,
+    at: Timestamp,
+) -> (Vec<StepChange>, Vec<TimerChange>, Vec<TaskChange>) {
+    let steps = touched
+        .steps
+        .iter()
+        .filter_map(|(seq, existed)| match (existed, run.steps.get(seq)) {
+            (false, None) => None,
+            (true, None) => Some(StepChange::Delete { seq: *seq }),
+            (true, Some(step)) if step.phase == StepPhase::Stopping => Some(StepChange::Stop { seq: *seq }),
+            (existed, Some(_)) => {
+                let row = Box::new(step_row(run, *seq, granted, at)?);
+                Some(if *existed { StepChange::Update(row) } else { StepChange::Insert(row) })
+            }
+        })
+        .collect();
+    let timers = touched
+        .timers
+        .iter()
+        .filter_map(|(seq, existed)| match (existed, run.timers.get(seq)) {
+            (false, None) => None,
+            (true, None) => Some(TimerChange::Clear { seq: *seq }),
+            (_, Some(at)) => Some(TimerChange::Set { seq: *seq, at: *at }),
+        })
+        .collect();
+    let tasks = touched
+        .tasks
+        .iter()
+        .filter_map(|(seq, existed)| match (existed, run.tasks.get(seq)) {
+            (false, Some(spec)) => Some(TaskChange::Open(Box::new(OpenTask {
+                id: crate::journal::task_id(run.id(), *seq).0,
+                seq: *seq,
+                spec: spec.clone(),
+            }))),
+            (true, None) => Some(task_closed(run, *seq)),
+            _ => None,
+        })
+        .collect();
+    (steps, timers, tasks)
+}
+
+fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at: Timestamp) -> Option<StepRow> {
+    let step = run.steps.get(&seq)?;
+    let grant = granted.filter(|(at, ..)| *at == seq).map(|(_, lease, session)| (lease, session));
+    let state = match &step.phase {
+        StepPhase::Queued if grant.is_some() => StepState::Running,
+        StepPhase::Queued => StepState::Ready,
+        StepPhase::BackingOff { until } if *until <= at => StepState::Ready,
+        StepPhase::BackingOff { until } => StepState::BackingOff(*until),
+        StepPhase::Parked { .. } => StepState::Parked,
+        StepPhase::Stopping => StepState::Stopping,
+    };
+    Some(StepRow {
+        seq,
+        name: step.op.name.clone(),
+        policy: step.op.policy.clone(),
+        attempt: step.attempt,
+        state,
+        revision: step.revision,
+        gated: run.paused_by.is_some() && matches!(run.phase, crate::run::Phase::Active),
+        grant,
+    })
+}
+
+fn task_closed(run: &Run, seq: Seq) -> TaskChange {
+    use crate::journal::HumanOutcome;
+    let (state, by) = match run.ended_tasks.get(&seq) {
+        Some(HumanOutcome::Answered { by, .. }) => ("answered", Some(by.clone())),
+        Some(HumanOutcome::Rejected { by, .. }) => ("rejected", Some(by.clone())),
+        Some(HumanOutcome::TimedOut) => ("timed_out", None),
+        None => ("cancelled", None),
+    };
+    TaskChange::Close { seq, state, by }
+}

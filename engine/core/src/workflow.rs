@@ -1,0 +1,142 @@
+//! Workflows as authors write them, and the registry that an engine runs from.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::payload::Payload;
+use crate::step::{Failure, StepFailure};
+
+/// How workflow code ends when it does not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    #[error("{0}")]
+    Failed(Failure),
+}
+
+impl Stop {
+    pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Failed(Failure::new(code, message))
+    }
+}
+
+impl From<StepFailure> for Stop {
+    fn from(failure: StepFailure) -> Self {
+        Self::Failed(failure.failure().clone())
+    }
+}
+
+/// One thing that is wrong with an input, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InputProblem {
+    /// JSON pointer to the field.
+    pub field: String,
+    pub message: String,
+}
+
+/// What the operator allows at the door (`VALET_ALLOW_HOSTS`).
+#[derive(Clone, Debug, Default)]
+pub struct Door {
+    /// `host:port` pairs that may be reached although they are private.
+    pub allow_hosts: Vec<String>,
+}
+
+/// A workflow: an ordinary `async fn` over durable operations.
+pub trait Workflow: Send + Sync + 'static {
+    /// Stable name, also the path segment of its routes.
+    const NAME: &'static str;
+    type Input: DeserializeOwned + JsonSchema;
+    type Output: Serialize;
+
+    fn run(ctx: Context, input: Self::Input) -> impl Future<Output = Result<Self::Output, Stop>> + Send + 'static;
+
+    /// Rules that a schema cannot say. Called at the door, before anything is stored.
+    fn check(input: &Self::Input, door: &Door) -> Vec<InputProblem> {
+        let _ = (input, door);
+        Vec::new()
+    }
+}
+
+/// The future of one run's code.
+pub type CodeFuture = Pin<Box<dyn Future<Output = Result<Payload, Stop>> + Send>>;
+
+type Start = dyn Fn(Context, &Payload) -> Result<CodeFuture, serde_json::Error> + Send + Sync;
+type Check = dyn Fn(&Payload, &Door) -> Vec<InputProblem> + Send + Sync;
+
+/// A workflow with its types erased.
+pub struct Definition {
+    pub name: &'static str,
+    pub input_schema: serde_json::Value,
+    start: Box<Start>,
+    check: Box<Check>,
+}
+
+impl Definition {
+    fn of<W: Workflow>() -> Self {
+        Self {
+            name: W::NAME,
+            input_schema: schemars::schema_for!(W::Input).to_value(),
+            start: Box::new(|ctx, input| {
+                let input: W::Input = input.read()?;
+                let code = W::run(ctx, input);
+                Ok(Box::pin(async move {
+                    let output = code.await?;
+                    Payload::of(&output)
+                        .map_err(|e| Stop::failed("bad_output", format!("the workflow's output is not JSON: {e}")))
+                }))
+            }),
+            check: Box::new(|input, door| match input.read::<W::Input>() {
+                Ok(input) => W::check(&input, door),
+                Err(e) => vec![InputProblem { field: String::new(), message: e.to_string() }],
+            }),
+        }
+    }
+
+    /// Makes the run's future. It is not polled here.
+    pub fn start(&self, ctx: Context, input: &Payload) -> Result<CodeFuture, serde_json::Error> {
+        (self.start)(ctx, input)
+    }
+
+    /// What is wrong with an input beyond its schema; empty: nothing.
+    pub fn check(&self, input: &Payload, door: &Door) -> Vec<InputProblem> {
+        (self.check)(input, door)
+    }
+}
+
+/// The workflows that an engine knows, and the number of the build that brought them.
+#[derive(Clone, Default)]
+pub struct Registry {
+    definitions: BTreeMap<&'static str, Arc<Definition>>,
+    build: i64,
+}
+
+impl Registry {
+    /// `build` grows with every deploy; a run is never advanced by an older build than the highest that did.
+    pub fn new(build: i64) -> Self {
+        Self { definitions: BTreeMap::new(), build }
+    }
+
+    #[must_use]
+    pub fn with<W: Workflow>(mut self) -> Self {
+        self.definitions.insert(W::NAME, Arc::new(Definition::of::<W>()));
+        self
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.definitions.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.definitions.values()
+    }
+
+    pub fn build(&self) -> i64 {
+        self.build
+    }
+}

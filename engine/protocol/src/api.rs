@@ -1,0 +1,255 @@
+//! The API for people, producers and the command line, under `/api/v1`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use valet_core::Timestamp;
+
+/// `POST /api/v1/workflows/{name}/runs`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRunRequest {
+    /// What the workflow's schema asks for (`GET /api/v1/workflows/{name}`).
+    pub input: Value,
+    /// The end user on whose behalf the run works. Default: the input's own `subject`, else `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Plan of the subject; the tier router reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Searchable; strings, numbers and booleans; never personal data.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub attributes: Map<String, Value>,
+}
+
+/// `201` for a new run, `200` for the first run of the same idempotency key and body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunStarted {
+    /// `run_…`
+    pub id: String,
+    /// False when the idempotency key named a run that existed.
+    pub created: bool,
+}
+
+/// A run as lists show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunSummary {
+    pub id: String,
+    pub workflow: String,
+    pub subject: String,
+    pub plan: String,
+    #[schema(value_type = Object)]
+    pub attributes: Map<String, Value>,
+    /// `queued`, `running`, `waiting`, `closing`, `stuck`, `succeeded`, `failed`, `cancelled` or `timed_out`.
+    pub status: String,
+    pub paused: bool,
+    /// Why the run is not moving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Value>,
+    /// What the workflow says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_line: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    pub revision: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// `GET /api/v1/runs`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunPage {
+    pub runs: Vec<RunSummary>,
+    /// Pass as `cursor` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `GET /api/v1/runs/{id}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunDetail {
+    #[serde(flatten)]
+    pub run: RunSummary,
+    pub input: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
+    pub steps: Vec<StepView>,
+    pub tasks: Vec<TaskView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunError {
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// A step of a run, live or ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    pub seq: u32,
+    pub name: String,
+    pub queue: String,
+    /// `ready`, `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    pub attempt: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub asked_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
+    pub input: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+}
+
+/// A task for a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// `task_…`
+    pub id: String,
+    pub run: String,
+    pub workflow: String,
+    /// `open`, `claimed`, `answered`, `rejected`, `timed_out` or `cancelled`.
+    pub state: String,
+    pub reason: String,
+    pub title: String,
+    /// JSON Schema of the answer.
+    pub form: Value,
+    pub context: Value,
+    #[schema(value_type = String, format = DateTime)]
+    pub deadline: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
+}
+
+/// `GET /api/v1/human-tasks`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskPage {
+    pub tasks: Vec<TaskView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `POST /api/v1/human-tasks/{id}/answer`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRequest {
+    /// Must fit the task's `form`.
+    pub answer: Value,
+}
+
+/// `POST /api/v1/human-tasks/{id}/reject` and `POST /api/v1/runs/{id}/cancel`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonRequest {
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `POST /api/v1/runs/{id}/signals/{name}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    #[serde(default)]
+    pub payload: Value,
+}
+
+/// An event of a run's stream. Its SSE id is `revision.index`; `Last-Event-ID` resumes after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunEvent {
+    pub revision: u32,
+    pub index: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The journal entry: one key that names its kind, and its fields.
+    pub entry: Value,
+}
+
+/// `GET /api/v1/workflows`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowList {
+    pub workflows: Vec<WorkflowView>,
+}
+
+/// `GET /api/v1/workflows/{name}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowView {
+    pub name: String,
+    /// JSON Schema (2020-12) of the input.
+    pub input_schema: Value,
+}
+
+/// `POST /api/v1/files`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileStored {
+    /// `file_…`: inputs name it.
+    pub id: String,
+    pub filename: String,
+    /// Sniffed from the bytes, not from the name.
+    pub content_type: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+}
+
+/// `GET /api/v1/queues`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueList {
+    pub queues: Vec<QueueView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueView {
+    pub name: String,
+    pub ready: u64,
+    pub running: u64,
+    pub backing_off: u64,
+    /// Live workers that pull it, and their free slots.
+    pub workers: u64,
+    pub free_slots: u64,
+}
+
+/// `GET /api/v1/workers`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerList {
+    pub workers: Vec<WorkerView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerView {
+    pub session: String,
+    pub name: String,
+    pub queues: Vec<String>,
+    pub slots: u32,
+    pub free_slots: u32,
+    pub running: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen_at: Timestamp,
+    pub draining: bool,
+}
+
+/// `GET /readyz`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    /// `ok`, or what is wrong.
+    pub postgres: String,
+    pub redis: String,
+}

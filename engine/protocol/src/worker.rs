@@ -1,0 +1,217 @@
+//! The worker protocol, version 1: claim, heartbeat, finish, all in batches over a few requests in flight.
+//!
+//! A worker opens a session, renews it every [`SessionOpened::heartbeat_ms`], claims what tickets name, and finishes what
+//! it was granted. Every answer follows the commit. A repeated message with the same lease gets the first answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use valet_core::Timestamp;
+use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_core::payload::Payload;
+use valet_core::step::Outcome;
+
+/// The version spoken here. An engine serves this one and the one before.
+pub const VERSION: u32 = 1;
+/// The oldest version served.
+pub const OLDEST_VERSION: u32 = 1;
+
+/// Items of a claim or finish batch, at most.
+pub const BATCH_ITEMS_MAX: usize = 128;
+/// Bytes of a claim or finish batch, about; a single larger item travels alone.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// `POST /worker/v1/sessions`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSession {
+    pub protocol: u32,
+    /// For people; need not be unique.
+    pub name: String,
+    pub queues: Vec<String>,
+    pub slots: u32,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOpened {
+    pub protocol: u32,
+    pub session: SessionId,
+    pub heartbeat_ms: u64,
+    /// Without an answered heartbeat for this long all the session's leases end.
+    pub lease_ms: u64,
+}
+
+/// `POST /worker/v1/heartbeats`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub session: SessionId,
+    /// Free slots, shared by all queues of the session.
+    pub free_slots: u32,
+    pub held: Vec<Held>,
+    /// No new steps are wanted.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+/// A step that the worker has in hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    /// Latest progress details, when they changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Payload>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    pub standing: Standing,
+    pub lease_ms: u64,
+    /// Leases whose work must end: cancelled, lost or unknown to the engine.
+    pub stop: Vec<LeaseId>,
+}
+
+/// Whether the session still holds its leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    Yours,
+    /// The session ended: stop everything and open a new one.
+    Ended,
+}
+
+/// `POST /worker/v1/claims`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimBatch {
+    pub session: SessionId,
+    pub claims: Vec<Claim>,
+}
+
+/// A claim of what a ticket names, under a lease that the worker chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+}
+
+/// Answers in the order of the claims.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimAnswers {
+    pub answers: Vec<ClaimAnswer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimAnswer {
+    Granted(Box<Grant>),
+    Refused { why: ClaimRefusal },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimRefusal {
+    /// The ticket is old: the step ended, was taken, or waits for something else.
+    Stale,
+    /// Paused. A new ticket comes on resume.
+    Gated,
+    /// The session ended.
+    SessionEnded,
+}
+
+/// A step with all that is needed to run it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    pub tenant: String,
+    pub subject: String,
+    pub workflow: String,
+    pub name: String,
+    pub queue: String,
+    pub input: Payload,
+    pub timeout_ms: u64,
+    #[serde(default)]
+    pub effect_once: bool,
+    /// What the attempt before reported last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Payload>,
+}
+
+/// `POST /worker/v1/finishes`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinishBatch {
+    pub session: SessionId,
+    pub finishes: Vec<Finish>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finish {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    pub outcome: Outcome,
+    /// The worker would take the run's next step along, under this lease, if it lies in this queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    pub lease: LeaseId,
+    pub queue: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinishAnswers {
+    pub answers: Vec<FinishAnswer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishAnswer {
+    Accepted {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<Box<Grant>>,
+    },
+    /// Late, stale or unknown: the result is dropped.
+    Refused { why: String },
+    /// The engine could not commit; send it again, here or to another engine.
+    Again { why: String },
+}
+
+/// `POST /worker/v1/effects`: right before an outward effect that must not happen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectBegin {
+    pub session: SessionId,
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectAnswer {
+    /// Committed: the effect may happen now.
+    Go,
+    /// The lease, a pause or a cancel forbids it.
+    No,
+}
+
+/// `POST /worker/v1/blobs` answers this; the bytes are the body, name and type its headers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobStored {
+    pub id: Uuid,
+    pub size_bytes: u64,
+    pub sha256: String,
+    pub created_at: Timestamp,
+}
