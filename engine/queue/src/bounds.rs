@@ -35,9 +35,10 @@ pub(crate) const POLL_ACTIVE_FOR: Duration = Duration::from_secs(1);
 /// The longest interval of the fallback poll: what a lost wake-up costs at most on an idle queue.
 pub(crate) const POLL_IDLE: Duration = Duration::from_millis(500);
 
-/// First and longest pause before a failed apalis worker or a lost subscription is started again.
+/// First and longest pause before a failed apalis worker or a lost subscription is started again. Jitter adds up to as
+/// much again, so the longest is one second and tickets flow within two of Redis being back.
 pub(crate) const RESTART_MIN: Duration = Duration::from_millis(50);
-pub(crate) const RESTART_MAX: Duration = Duration::from_secs(1);
+pub(crate) const RESTART_MAX: Duration = Duration::from_millis(500);
 
 /// A worker that ran this long was healthy: its next failure starts again at the shortest pause.
 pub(crate) const HEALTHY_AFTER: Duration = Duration::from_secs(5);

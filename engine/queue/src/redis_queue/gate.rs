@@ -20,6 +20,7 @@ use tower::layer::util::Identity;
 use super::{
     intake::Intake,
     ledger::Ledger,
+    pull::Shared,
     watch::Watch,
     wire::{Meter, Wire},
 };
@@ -46,7 +47,8 @@ enum Phase {
 }
 
 impl Gate {
-    pub fn new(wire: Wire, config: Config, meter: Arc<Meter>, puller: &super::pull::Shared) -> Self {
+    pub fn new(wire: Wire, meter: Arc<Meter>, puller: &Shared) -> Self {
+        let config = puller.keys.config.clone();
         Self {
             storage: Some(RedisStorage::new(wire).with_config(config.clone())),
             config,

@@ -115,6 +115,10 @@ impl Ledger {
         self.work.notify_one();
     }
 
+    pub fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
     /// Waits for something to do. What is finished stays in the ledger until [`sent`](Self::sent).
     pub async fn chores(&self, max: usize) -> Chores {
         loop {

@@ -72,14 +72,15 @@ impl Link {
 
     /// Sends one request and waits for its answer, all within the link's limit.
     pub async fn call<T: FromRedisValue>(&self, request: Request<'_>) -> Result<T, QueueError> {
+        let late = QueueError::TimedOut { limit: self.limit };
         match timeout(self.limit, self.call_unbounded(&request)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                // A peer that vanished without closing looks like this: the next call gets a new connection.
-                self.current.lock().await.connection = None;
-                Err(QueueError::TimedOut { limit: self.limit })
-            }
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if !error.is_timeout() => return Err(error.into()),
+            Ok(Err(_)) | Err(_) => {}
         }
+        // A peer that vanished without closing looks like this: the next call gets a new connection.
+        self.current.lock().await.connection = None;
+        Err(late)
     }
 
     async fn call_unbounded<T: FromRedisValue>(&self, request: &Request<'_>) -> Result<T, RedisError> {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    convert::Infallible,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -25,22 +26,30 @@ use tokio::{
 
 use super::{
     intake::Intake,
+    keys::QueueKeys,
     link::{Link, Request},
     restart_delays,
 };
-use crate::bounds::{CONNECT_LIMIT, PING_EVERY, POLL_ACTIVE, POLL_ACTIVE_FOR, POLL_IDLE};
+use crate::bounds::{
+    CONNECT_LIMIT, HEALTHY_AFTER, PING_EVERY, POLL_ACTIVE, POLL_ACTIVE_FOR, POLL_IDLE, RESTART_MAX,
+};
 
+/// The owner of the two tasks, which end with its last handle.
 pub(super) struct Watch {
+    board: Arc<Board>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Board {
     watched: Mutex<Vec<Watched>>,
     /// Rung when a queue is added.
     added: Notify,
     /// Rung when tickets flow again after a pause.
     flowing: Notify,
     worked: AtomicBool,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Clone)]
 struct Watched {
     channel: String,
     active: String,
@@ -50,60 +59,36 @@ struct Watched {
 impl Watch {
     pub fn new() -> Self {
         Self {
-            watched: Mutex::default(),
-            added: Notify::new(),
-            flowing: Notify::new(),
-            worked: AtomicBool::new(false),
+            board: Arc::default(),
             tasks: Mutex::default(),
         }
     }
 
-    /// Adds a puller. The first one starts the two tasks, which end with the last handle of the queue.
-    pub fn add(self: &Arc<Self>, channel: &str, active: &str, intake: &Arc<Intake>, client: &Client, link: &Arc<Link>) {
+    /// Adds a puller. The first one starts the two tasks.
+    pub fn add(&self, keys: &QueueKeys, intake: &Arc<Intake>, client: &Client, link: &Arc<Link>) {
         {
-            let mut watched = self.watched.lock();
+            let mut watched = self.board.watched.lock();
             watched.retain(|watched| watched.intake.strong_count() > 0);
             watched.push(Watched {
-                channel: channel.to_owned(),
-                active: active.to_owned(),
+                channel: keys.wake_channel.clone(),
+                active: keys.active.clone(),
                 intake: Arc::downgrade(intake),
             });
         }
         let mut tasks = self.tasks.lock();
         if tasks.is_empty() {
-            tasks.push(tokio::spawn(subscribe_forever(Arc::downgrade(self), client.clone())));
-            tasks.push(tokio::spawn(poll_forever(Arc::downgrade(self), Arc::clone(link))));
+            tasks.push(tokio::spawn(subscribe_forever(Arc::clone(&self.board), client.clone())));
+            tasks.push(tokio::spawn(poll_forever(Arc::clone(&self.board), Arc::clone(link))));
         }
         drop(tasks);
-        self.added.notify_one();
+        self.board.added.notify_one();
     }
 
     /// A fetch brought tickets: more may follow, so the poll is short for a while.
     pub fn worked(&self) {
-        if !self.worked.swap(true, Ordering::SeqCst) {
-            self.flowing.notify_one();
+        if !self.board.worked.swap(true, Ordering::SeqCst) {
+            self.board.flowing.notify_one();
         }
-    }
-
-    fn live(&self) -> Vec<(Watched, Arc<Intake>)> {
-        let watched = self.watched.lock();
-        watched.iter().filter_map(|one| Some((one.clone(), one.intake.upgrade()?))).collect()
-    }
-
-    fn promise_all(&self, kind: &'static str) {
-        for (_, intake) in self.live() {
-            intake.promise();
-        }
-        count_wakeups(kind, 1);
-    }
-
-    fn promise_channel(&self, channel: &str) {
-        for (watched, intake) in self.live() {
-            if watched.channel == channel {
-                intake.promise();
-            }
-        }
-        count_wakeups("publish", 1);
     }
 }
 
@@ -115,37 +100,79 @@ impl Drop for Watch {
     }
 }
 
+impl Board {
+    fn each(&self, mut visit: impl FnMut(&Watched, Arc<Intake>)) {
+        for watched in self.watched.lock().iter() {
+            if let Some(intake) = watched.intake.upgrade() {
+                visit(watched, intake);
+            }
+        }
+    }
+
+    fn promise_all(&self, kind: &'static str) {
+        self.each(|_, intake| intake.promise());
+        count_wakeups(kind, 1);
+    }
+
+    fn promise_channel(&self, channel: &str) {
+        self.each(|watched, intake| {
+            if watched.channel == channel {
+                intake.promise();
+            }
+        });
+        count_wakeups("publish", 1);
+    }
+
+    fn channels(&self) -> HashSet<String> {
+        let mut channels = HashSet::new();
+        self.each(|watched, _| {
+            channels.insert(watched.channel.clone());
+        });
+        channels
+    }
+
+    /// The queues whose callers wait without a promise, and the command that looks into them.
+    fn hopeless(&self) -> (Vec<Arc<Intake>>, redis::Cmd) {
+        let mut intakes = Vec::new();
+        let mut exists = redis::cmd("EXISTS");
+        self.each(|watched, intake| {
+            if intake.is_hopeless() {
+                exists.arg(&watched.active);
+                intakes.push(intake);
+            }
+        });
+        (intakes, exists)
+    }
+}
+
 fn count_wakeups(kind: &'static str, count: u64) {
     metrics::counter!("valet_ticket_wakeups_total", "kind" => kind).increment(count);
 }
 
-/// Keeps a subscription alive for as long as there is somebody to wake.
-async fn subscribe_forever(watch: Weak<Watch>, client: Client) {
+/// Keeps a subscription alive.
+async fn subscribe_forever(board: Arc<Board>, client: Client) {
     let mut delays = restart_delays().build();
     loop {
         let started = Instant::now();
-        let Err(error) = subscribe(&watch, &client).await else { return };
-        let Some(strong) = watch.upgrade() else { return };
+        let error = subscribe(&board, &client).await;
+        tracing::debug!(?error, "the wake-up subscription ended");
         // Publishes may have been missed; and a fetch is the quickest way for a puller to notice a dead connection.
-        strong.promise_all("reconnect");
-        drop(strong);
-        tracing::debug!(%error, "the wake-up subscription ended");
-        if started.elapsed() > crate::bounds::HEALTHY_AFTER {
+        board.promise_all("reconnect");
+        if started.elapsed() > HEALTHY_AFTER {
             delays = restart_delays().build();
         }
-        sleep(delays.next().unwrap_or(crate::bounds::RESTART_MAX)).await;
+        sleep(delays.next().unwrap_or(RESTART_MAX)).await;
     }
 }
 
-/// Runs one subscription until it breaks (an error) or nobody is left to wake.
-async fn subscribe(watch: &Weak<Watch>, client: &Client) -> Result<(), RedisError> {
+/// Runs one subscription until it breaks.
+async fn subscribe(board: &Board, client: &Client) -> Result<Infallible, RedisError> {
     let connected: PubSub = bounded(client.get_async_pubsub()).await?;
     let (mut sink, mut messages) = connected.split();
     let mut subscribed: HashSet<String> = HashSet::new();
     let mut ping = interval(PING_EVERY);
     loop {
-        let Some(strong) = watch.upgrade() else { return Ok(()) };
-        let wanted: HashSet<String> = strong.live().into_iter().map(|(watched, _)| watched.channel).collect();
+        let wanted = board.channels();
         for channel in wanted.difference(&subscribed) {
             bounded(sink.subscribe(channel)).await?;
         }
@@ -154,16 +181,16 @@ async fn subscribe(watch: &Weak<Watch>, client: &Client) -> Result<(), RedisErro
         }
         if wanted != subscribed {
             // What was published before the subscription stood is found by a fetch.
-            strong.promise_all("reconnect");
+            board.promise_all("reconnect");
             subscribed = wanted;
         }
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(message) => strong.promise_channel(message.get_channel_name()),
+                    Some(message) => board.promise_channel(message.get_channel_name()),
                     None => return Err(closed()),
                 },
-                () = strong.added.notified() => break,
+                () = board.added.notified() => break,
                 _ = ping.tick() => {
                     bounded(sink.ping::<redis::Value>()).await?;
                     break;
@@ -183,34 +210,25 @@ async fn bounded<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result
 }
 
 /// Looks into the queues whose callers wait, at an interval that follows the traffic.
-async fn poll_forever(watch: Weak<Watch>, link: Arc<Link>) {
+async fn poll_forever(board: Arc<Board>, link: Arc<Link>) {
     let mut cadence = Cadence::new();
     loop {
-        let Some(strong) = watch.upgrade() else { return };
-        if strong.worked.swap(false, Ordering::SeqCst) {
+        if board.worked.swap(false, Ordering::SeqCst) {
             cadence.worked(Instant::now());
         }
         let pause = cadence.next(Instant::now());
-        if pause > POLL_ACTIVE {
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = strong.flowing.notified() => continue,
-            }
-        } else {
-            sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = board.flowing.notified(), if pause > POLL_ACTIVE => continue,
         }
-        let waiting: Vec<_> = strong.live().into_iter().filter(|(_, intake)| intake.is_hopeless()).collect();
+        let (waiting, exists) = board.hopeless();
         if waiting.is_empty() {
             continue;
-        }
-        let mut exists = redis::cmd("EXISTS");
-        for (watched, _) in &waiting {
-            exists.arg(&watched.active);
         }
         let filled = link.call::<u64>(Request::Command(&exists)).await;
         // An error is a promise too: the fetch that follows makes the puller notice it and start again.
         if !matches!(filled, Ok(0)) {
-            waiting.iter().for_each(|(_, intake)| intake.promise());
+            waiting.iter().for_each(|intake| intake.promise());
             count_wakeups("poll", waiting.len() as u64);
         }
     }

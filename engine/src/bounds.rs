@@ -1,0 +1,74 @@
+//! Every bound of the engine, with its unit in the name and its reason.
+
+use std::time::Duration;
+
+/// Transitions of one commit. Measured: beyond 512 one Postgres backend only gets longer batches, not more of them.
+pub const TRANSITIONS_PER_COMMIT_MAX: usize = 512;
+/// Sealed bytes of one commit, so that a batch of large payloads does not hold the others up.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows of one commit.
+pub const COMMIT_ROWS_MAX: usize = 4_000;
+/// Writers (and executors): two saturate Postgres on two cores; one is its CPU limit.
+pub const WRITERS: usize = 2;
+/// Commands waiting for one run while it is ahead of its commit.
+pub const MAILBOX_MAX: usize = 10_000;
+/// Commands accepted and not answered, in one engine; more are told to come back.
+pub const COMMANDS_IN_FLIGHT_MAX: usize = 50_000;
+/// Runs loaded by one statement.
+pub const RUNS_PER_LOAD_MAX: usize = 256;
+/// Weight of cached runs of one executor.
+pub const CACHE_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Times a refused transition is decided anew before the caller is told to try again.
+pub const REDECIDE_MAX: u32 = 8;
+/// Claims granted by one statement.
+pub const CLAIMS_PER_STATEMENT_MAX: usize = 512;
+
+/// Data keys kept unwrapped; beyond it the cache starts anew.
+pub const DATA_KEYS_CACHED_MAX: usize = 50_000;
+
+/// Connections for reads, sessions, ticks; commits and claims have their own.
+pub const READ_CONNECTIONS_MAX: u32 = 8;
+/// Longest wait for a connection.
+pub const DATABASE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest single statement of the engine itself.
+pub const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// How long a writer keeps at a commit whose outcome is unknown before its callers are told so.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A worker's or an engine's lease without a heartbeat. Four missed beats of a worker; its successor starts within 10 s.
+pub const SESSION_LEASE: Duration = Duration::from_secs(8);
+/// How often a worker renews all its leases.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// The engine's tick at work, and when nothing is going on.
+pub const TICK: Duration = Duration::from_secs(1);
+pub const TICK_IDLE: Duration = Duration::from_secs(2);
+/// Timers due sooner than this wake the tick at their instant.
+pub const TIMER_NEAR: Duration = Duration::from_millis(2_500);
+/// Shortest pause between two ticks that timers asked for.
+pub const TICK_MIN: Duration = Duration::from_millis(5);
+/// Instants of near timers kept; the tick finds whatever is not among them.
+pub const NEAR_TIMERS_MAX: usize = 100_000;
+
+/// Tickets in Redis for one queue: a small multiple of what its workers can take soon (ENGINE §5).
+pub const WINDOW_BASE: u32 = 16;
+pub const WINDOW_MAX: u32 = 2_000;
+/// A ticket older than this on a queue with idle workers was lost.
+pub const TICKET_LOST_AFTER: Duration = Duration::from_secs(2);
+
+/// Body of a request from people or producers.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Body of a worker's batch.
+pub const WORKER_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A file for a run.
+pub const FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Nesting of a JSON document.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Rows of a page.
+pub const PAGE_ROWS_MAX: u32 = 200;
+pub const PAGE_ROWS_DEFAULT: u32 = 50;
+/// Open event streams of one engine.
+pub const EVENT_STREAMS_MAX: usize = 1_000;
+/// How long a request waits for a commit before it is told that the engine is busy.
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often an event stream looks for what another engine committed.
+pub const EVENT_POLL: Duration = Duration::from_millis(250);

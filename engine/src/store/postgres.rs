@@ -1,0 +1,108 @@
+//! The store on Postgres. One file a statement under `store/sql/`, one function a file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Mutex;
+
+use super::StoreError;
+use crate::bounds;
+use crate::codec::MasterKey;
+
+mod commit;
+mod due;
+mod keys;
+mod leases;
+mod runs;
+mod weeks;
+
+pub use keys::KeyRing;
+
+/// The store that people run.
+pub struct PgStore {
+    pool: PgPool,
+    options: PgConnectOptions,
+    /// One connection a writer, so that a commit never waits for a free one.
+    writers: Vec<Mutex<Option<PgConnection>>>,
+    claimer: Mutex<Option<PgConnection>>,
+    pub(crate) keys: KeyRing,
+    weeks: weeks::Weeks,
+}
+
+impl PgStore {
+    /// Connects; `writers` connections commit, one claims, a small pool reads.
+    pub async fn connect(url: &str, master: MasterKey, writers: usize) -> Result<Arc<Self>, StoreError> {
+        let options: PgConnectOptions = url.parse().map_err(StoreError::Database)?;
+        let options = options.application_name("valet-engine");
+        let pool = PgPoolOptions::new()
+            .max_connections(bounds::READ_CONNECTIONS_MAX)
+            .acquire_timeout(bounds::DATABASE_WAIT_MAX)
+            .connect_with(options.clone())
+            .await
+            .map_err(classify)?;
+        Ok(Arc::new(Self {
+            keys: KeyRing::new(master, pool.clone()),
+            pool,
+            options,
+            writers: (0..writers).map(|_| Mutex::new(None)).collect(),
+            claimer: Mutex::new(None),
+            weeks: weeks::Weeks::default(),
+        }))
+    }
+
+    /// The pool for queries of people.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A dedicated connection, made anew when it broke.
+    async fn dedicated<'a>(
+        &self,
+        slot: &'a Mutex<Option<PgConnection>>,
+    ) -> Result<tokio::sync::MappedMutexGuard<'a, PgConnection>, StoreError> {
+        let mut guard = slot.lock().await;
+        if guard.is_none() {
+            let connecting = PgConnection::connect_with(&self.options);
+            let connection =
+                tokio::time::timeout(bounds::DATABASE_WAIT_MAX, connecting).await.map_err(|_| timed_out())?;
+            *guard = Some(connection.map_err(classify)?);
+        }
+        tokio::sync::MutexGuard::try_map(guard, Option::as_mut).map_err(|_| timed_out())
+    }
+}
+
+fn timed_out() -> StoreError {
+    StoreError::Unavailable(sqlx::Error::PoolTimedOut)
+}
+
+/// Bounds a statement in time: a hung server is as good as none.
+async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(bounds::STATEMENT_MAX, work).await {
+        Ok(done) => done.map_err(classify),
+        Err(_) => Err(timed_out()),
+    }
+}
+
+/// SQLSTATE classes: 22 and 23 are the data's fault; 08, 53, 57 and broken sockets are the server's state.
+pub(crate) fn classify(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned());
+    match (code.as_deref(), &error) {
+        (Some(code), _) if code.starts_with("22") || code.starts_with("23") => StoreError::BadData(error),
+        (Some(code), _) if code == "40P01" || code == "40001" => {
+            metrics::counter!("valet_store_serialization_failures_total", "code" => code.to_owned()).increment(1);
+            StoreError::Unavailable(error)
+        }
+        (Some(code), _) if ["08", "53", "57"].contains(&&code[..2]) => StoreError::Unavailable(error),
+        (None, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_)) => {
+            StoreError::Unavailable(error)
+        }
+        (None, sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_)) => StoreError::Unavailable(error),
+        _ => StoreError::Database(error),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,97 @@
+//! The tick, the backlog and its tickets.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+use valet_core::Timestamp;
+use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+
+use super::{PgStore, StoreError, bounded, millis};
+use crate::store::{Due, DueStore, DueTicket, LostStep, QueueWorkers};
+
+#[derive(sqlx::FromRow)]
+struct TickRecord {
+    kind: String,
+    run_id: Option<Uuid>,
+    seq: i32,
+    attempt: i32,
+    lease_id: Option<Uuid>,
+    flag: bool,
+    text: Option<String>,
+    number: i64,
+}
+
+#[async_trait]
+impl DueStore for PgStore {
+    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
+        let query = sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql"))
+            .bind(engine.0)
+            .bind(millis(lease) as f64);
+        let records = bounded(query.fetch_all(&self.pool)).await?;
+        let mut due = Due::default();
+        for record in records {
+            add(&mut due, record);
+        }
+        Ok(due)
+    }
+
+    async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar::<_, String>(include_str!("../sql/backlogged_queues.sql"));
+        bounded(query.fetch_all(&self.pool)).await
+    }
+
+    async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError> {
+        let query = sqlx::query_as::<_, (Uuid, i32, i32)>(include_str!("../sql/top_up.sql"))
+            .bind(queue)
+            .bind(i64::from(most));
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(run, seq, attempt)| ticket(queue.to_owned(), run, seq, attempt)).collect())
+    }
+
+    async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError> {
+        let query = sqlx::query_as::<_, (String, Uuid, i32, i32)>(include_str!("../sql/lost_tickets.sql"))
+            .bind(queues)
+            .bind(millis(older_than) as f64);
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(queue, run, seq, attempt)| ticket(queue, run, seq, attempt)).collect())
+    }
+
+    async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
+        let week = RunId::root(now, [0; 16]).week();
+        self.weeks.ensure(&self.pool, week, week + 1).await?;
+        bounded(sqlx::query(include_str!("../sql/tidy.sql")).execute(&self.pool)).await?;
+        Ok(())
+    }
+}
+
+fn ticket(queue: String, run: Uuid, seq: i32, attempt: i32) -> DueTicket {
+    DueTicket { queue, run: RunId(run), seq: Seq(seq as u32), attempt: Attempt(attempt as u32) }
+}
+
+fn add(due: &mut Due, record: TickRecord) {
+    let seq = Seq(record.seq as u32);
+    match (record.kind.as_str(), record.run_id, record.lease_id, record.text) {
+        ("engine", ..) => due.shards = Some(record.number as u32),
+        ("timer", Some(run), ..) => due.timers.push((RunId(run), seq)),
+        (kind @ ("lost" | "unknown"), Some(run), Some(lease), _) => {
+            let step = LostStep {
+                run: RunId(run),
+                seq,
+                attempt: Attempt(record.attempt as u32),
+                lease: LeaseId(lease),
+                effect_begun: record.flag,
+            };
+            if kind == "lost" { due.lost.push(step) } else { due.unknown.push(step) }
+        }
+        ("inbox", Some(to), Some(from), _) => due.inbox.push((RunId(to), RunId(from), record.number)),
+        ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
+        ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
+            queue,
+            workers: record.seq as u32,
+            slots: record.attempt as u32,
+            free_slots: record.number as u32,
+        }),
+        _ => {}
+    }
+}

@@ -1,0 +1,154 @@
+-- One commit: many runs' transitions, each as a whole or not at all. Locks are taken first and in order (idempotency
+-- keys, runs by id, inbox rows, steps by run and seq); the rest joins the runs whose revision and fences hold, so that a
+-- stale transition refuses only itself. Answers the runs that were committed.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[],
+                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[])
+        AS t(id, expect, status, paused, reason, status_line, build, error_code, at, ended, accepted, body)
+), creates AS MATERIALIZED (
+    SELECT * FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[],
+                         $21::int[], $22::text[], $23::bytea[])
+        AS t(id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, key, request_hash)
+), keyed AS MATERIALIZED (
+    INSERT INTO idempotency (tenant, workflow, key, run_id, request_hash, expires_at)
+    SELECT tenant, workflow, key, id, request_hash, now() + interval '7 days'
+    FROM creates WHERE key IS NOT NULL ORDER BY tenant, workflow, key
+    ON CONFLICT DO NOTHING RETURNING run_id
+), locked AS MATERIALIZED (
+    SELECT r.id FROM runs r JOIN input i ON i.id = r.id AND i.expect = r.revision ORDER BY r.id FOR UPDATE OF r
+), consumed AS MATERIALIZED (
+    SELECT * FROM unnest($24::uuid[], $25::uuid[], $26::bigint[]) AS t(to_run, from_run, number)
+), taken AS MATERIALIZED (
+    SELECT b.to_run, b.from_run, b.number FROM inbox b JOIN consumed c USING (to_run, from_run, number)
+    ORDER BY 1, 2, 3 FOR UPDATE OF b
+), fences AS MATERIALIZED (
+    SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[])
+        AS t(run_id, seq, kind, attempt, lease_id)
+), held AS MATERIALIZED (
+    SELECT s.run_id, s.seq, s.attempt, s.lease_id,
+           s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
+               OR s.deadline < now() - interval '10 seconds') AS lost
+    FROM steps s JOIN fences f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
+    LEFT JOIN sessions x ON x.id = s.session_id
+    ORDER BY s.run_id, s.seq FOR UPDATE OF s
+), broken AS MATERIALIZED (
+    SELECT f.run_id AS id FROM fences f LEFT JOIN held h USING (run_id, seq)
+    WHERE (CASE f.kind
+               WHEN 'not_granted' THEN h.run_id IS NULL OR h.lease_id IS NULL
+               WHEN 'lost' THEN h.lost AND h.lease_id = f.lease_id AND h.attempt = f.attempt
+               ELSE h.lease_id = f.lease_id AND h.attempt = f.attempt
+           END) IS NOT TRUE
+    UNION ALL
+    SELECT c.to_run FROM consumed c LEFT JOIN taken t USING (to_run, from_run, number) WHERE t.to_run IS NULL
+), startable AS MATERIALIZED (
+    SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended
+    FROM creates c JOIN input i USING (id)
+    WHERE (c.key IS NULL OR c.id IN (SELECT run_id FROM keyed)) AND c.id NOT IN (SELECT id FROM broken)
+), started AS (
+    INSERT INTO runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
+                      build, reason, status_line, error_code, created_at, updated_at)
+    SELECT id, tenant, subject, workflow, plan, attributes::jsonb, parent_run, parent_seq, status, paused, 1,
+           build, reason::json, status_line, error_code, at, at
+    FROM startable WHERE NOT ended
+    ON CONFLICT (id) DO NOTHING RETURNING id
+), ended_at_once AS (
+    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
+                               build, status_line, error_code, created_at, ended_at)
+    SELECT id, tenant, subject, workflow, plan, attributes::jsonb, parent_run, parent_seq, status, 1,
+           build, status_line, error_code, at, at
+    FROM startable WHERE ended
+    ON CONFLICT (id) DO NOTHING RETURNING id
+), ok AS MATERIALIZED (
+    SELECT id FROM locked WHERE id NOT IN (SELECT id FROM broken)
+    UNION ALL SELECT id FROM started
+    UNION ALL SELECT id FROM ended_at_once
+), moved AS (
+    UPDATE runs r SET revision = i.expect + 1, status = i.status, paused = i.paused, reason = i.reason::json,
+                      status_line = i.status_line, build = i.build, error_code = i.error_code, updated_at = i.at
+    FROM input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND NOT i.ended
+), gone AS (
+    DELETE FROM runs r USING input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND i.ended
+    RETURNING r.id, r.tenant, r.subject, r.workflow, r.plan, r.attributes, r.parent_run, r.parent_seq, r.created_at,
+              i.status, i.expect, i.build, i.status_line, i.error_code, i.at
+), archived AS (
+    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
+                               build, status_line, error_code, created_at, ended_at)
+    SELECT id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, expect + 1,
+           build, status_line, error_code, created_at, at
+    FROM gone
+), journaled AS (
+    INSERT INTO journal (run_id, revision, at, accepted, body)
+    SELECT i.id, i.expect + 1, i.at, i.accepted, i.body FROM input i JOIN ok USING (id)
+), removed AS (
+    DELETE FROM steps s USING unnest($32::uuid[], $33::int[]) AS d(run_id, seq), ok
+    WHERE s.run_id = d.run_id AND s.seq = d.seq AND ok.id = d.run_id
+), stopped AS (
+    UPDATE steps s SET state = 'stopping'
+    FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq), ok
+    WHERE s.run_id = d.run_id AND s.seq = d.seq AND ok.id = d.run_id AND s.lease_id IS NOT NULL
+), again AS (
+    UPDATE steps s SET state = u.state, attempt = u.attempt, available_at = u.available_at, gated = u.gated,
+                       lease_id = NULL, session_id = NULL, granted_at = NULL, deadline = NULL, effect_begun_at = NULL,
+                       missed = 0, ticketed_at = CASE WHEN u.ticketed THEN now() END
+    FROM unnest($36::uuid[], $37::int[], $38::text[], $39::int[], $40::timestamptz[], $41::bool[], $42::bool[])
+             AS u(run_id, seq, state, attempt, available_at, gated, ticketed), ok
+    WHERE s.run_id = u.run_id AND s.seq = u.seq AND ok.id = u.run_id
+), added AS (
+    INSERT INTO steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
+                       gated, effect_once, timeout_ms, available_at, ticketed_at, lease_id, session_id, granted_at,
+                       deadline)
+    SELECT n.run_id, n.seq, n.shard, n.tenant, n.subject, n.workflow, n.name, n.queue, n.priority, n.state, n.attempt,
+           n.revision, n.gated, n.effect_once, n.timeout_ms, n.available_at, CASE WHEN n.ticketed THEN now() END,
+           n.lease_id, n.session_id, CASE WHEN n.lease_id IS NOT NULL THEN now() END,
+           CASE WHEN n.lease_id IS NOT NULL THEN now() + n.timeout_ms * interval '1 millisecond' END
+    FROM unnest($43::uuid[], $44::int[], $45::smallint[], $46::text[], $47::text[], $48::text[], $49::text[],
+                $50::text[], $51::smallint[], $52::text[], $53::int[], $54::int[], $55::bool[], $56::bool[],
+                $57::bigint[], $58::timestamptz[], $59::bool[], $60::uuid[], $61::uuid[])
+             AS n(run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
+                  gated, effect_once, timeout_ms, available_at, ticketed, lease_id, session_id)
+    JOIN ok ON ok.id = n.run_id
+), gate AS (
+    UPDATE steps s SET gated = g.gated, ticketed_at = CASE WHEN g.gated THEN NULL ELSE s.ticketed_at END
+    FROM unnest($62::uuid[], $63::bool[]) AS g(run_id, gated), ok
+    WHERE s.run_id = g.run_id AND ok.id = g.run_id
+      AND NOT EXISTS (SELECT 1 FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
+                      WHERE d.run_id = s.run_id AND d.seq = s.seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
+                      WHERE d.run_id = s.run_id AND d.seq = s.seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest($36::uuid[], $37::int[]) AS d(run_id, seq)
+                      WHERE d.run_id = s.run_id AND d.seq = s.seq)
+), timers_set AS (
+    INSERT INTO timers (run_id, seq, shard, fires_at)
+    SELECT t.run_id, t.seq, t.shard, t.fires_at
+    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[]) AS t(run_id, seq, shard, fires_at)
+    JOIN ok ON ok.id = t.run_id
+    ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at
+), timers_cleared AS (
+    DELETE FROM timers t USING unnest($68::uuid[], $69::int[]) AS d(run_id, seq), ok
+    WHERE t.run_id = d.run_id AND t.seq = d.seq AND ok.id = d.run_id
+), tasks_opened AS (
+    INSERT INTO human_tasks (id, run_id, seq, tenant, subject, workflow, state, reason, body, deadline, opened_at)
+    SELECT t.id, t.run_id, t.seq, t.tenant, t.subject, t.workflow, 'open', t.reason, t.body, t.deadline, t.at
+    FROM unnest($70::uuid[], $71::uuid[], $72::int[], $73::text[], $74::text[], $75::text[], $76::text[], $77::bytea[],
+                $78::timestamptz[], $79::timestamptz[])
+             AS t(id, run_id, seq, tenant, subject, workflow, reason, body, deadline, at)
+    JOIN ok ON ok.id = t.run_id
+), tasks_closed AS (
+    UPDATE human_tasks h SET state = t.state, ended_by = t.ended_by, ended_at = t.at
+    FROM unnest($80::uuid[], $81::int[], $82::text[], $83::text[], $84::timestamptz[])
+             AS t(run_id, seq, state, ended_by, at), ok
+    WHERE h.run_id = t.run_id AND h.seq = t.seq AND ok.id = t.run_id AND h.ended_at IS NULL
+), sent AS (
+    INSERT INTO inbox (to_run, from_run, number, shard, tenant, subject, body, sent_at)
+    SELECT m.to_run, m.from_run, m.number, m.shard, m.tenant, m.subject, m.body, now()
+    FROM unnest($85::uuid[], $86::uuid[], $87::bigint[], $88::smallint[], $89::text[], $90::text[], $91::bytea[])
+             AS m(to_run, from_run, number, shard, tenant, subject, body)
+    JOIN ok ON ok.id = m.from_run
+    ON CONFLICT DO NOTHING
+), received AS (
+    DELETE FROM inbox b USING taken t, ok
+    WHERE b.to_run = t.to_run AND b.from_run = t.from_run AND b.number = t.number AND ok.id = t.to_run
+), noted AS (
+    INSERT INTO batches (id, committed) SELECT $1::uuid, coalesce(array_agg(id), '{}') FROM ok
+)
+SELECT id FROM ok

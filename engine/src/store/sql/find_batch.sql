@@ -1,0 +1,1 @@
+SELECT committed FROM batches WHERE id = $1

@@ -1,0 +1,19 @@
+-- One heartbeat renews all the session's leases. A session that ended stays ended. Answers the leases that are live and
+-- not told to stop; a grant that the worker did not list is marked, so that the sweep takes it back after two misses.
+WITH renewed AS MATERIALIZED (
+    UPDATE sessions SET seen_at = now(), expires_at = now() + $2 * interval '1 millisecond', free_slots = $3,
+                        draining = $4
+    WHERE id = $1 AND expires_at > now() RETURNING id
+), missed AS (
+    UPDATE steps s SET missed = CASE WHEN s.lease_id = ANY($5::uuid[]) THEN 0 ELSE s.missed + 1 END
+    WHERE s.session_id = $1 AND s.lease_id IS NOT NULL AND s.lease_id <> ALL($6::uuid[])
+      AND CASE WHEN s.lease_id = ANY($5::uuid[]) THEN s.missed > 0
+               ELSE s.missed < 3 AND s.granted_at < now() - interval '2 seconds' END
+), progressed AS (
+    UPDATE steps s SET progress = p.body
+    FROM unnest($6::uuid[], $7::bytea[]) AS p(lease_id, body)
+    WHERE s.session_id = $1 AND s.lease_id = p.lease_id
+)
+SELECT EXISTS (SELECT 1 FROM renewed) AS alive,
+       coalesce((SELECT array_agg(s.lease_id) FROM steps s
+                 WHERE s.session_id = $1 AND s.state = 'running' AND s.lease_id = ANY($5::uuid[])), '{}') AS keep

@@ -1,0 +1,8 @@
+-- Tickets older than the given age on queues whose workers are idle: they were lost, and are made anew. Never by age alone.
+UPDATE steps s SET ticketed_at = now()
+WHERE (s.run_id, s.seq) IN (
+    SELECT b.run_id, b.seq FROM steps b
+    WHERE b.state = 'ready' AND b.ticketed_at < now() - $2 * interval '1 millisecond' AND b.queue = ANY($1::text[])
+      AND NOT b.gated
+    ORDER BY b.ticketed_at LIMIT 2000 FOR UPDATE SKIP LOCKED)
+RETURNING s.queue, s.run_id, s.seq, s.attempt

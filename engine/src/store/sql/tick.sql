@@ -1,0 +1,48 @@
+-- One tick of one engine: renews its session and its shards, takes shards whose owner is gone up to a fair share, makes
+-- backed-off steps ready, and answers everything that is due. Nothing else polls.
+WITH me AS MATERIALIZED (
+    UPDATE sessions SET seen_at = now(), expires_at = now() + $2 * interval '1 millisecond' WHERE id = $1 RETURNING id
+), engines AS MATERIALIZED (
+    SELECT greatest(count(*), 1) AS live FROM sessions WHERE kind = 'engine' AND (expires_at > now() OR id = $1)
+), share AS MATERIALIZED (
+    SELECT ceil(64.0 / live)::int AS most FROM engines
+), mine AS MATERIALIZED (
+    SELECT shard FROM shards WHERE owner = $1 OR expires_at < now()
+    ORDER BY (owner IS NOT DISTINCT FROM $1) DESC, shard
+    LIMIT (SELECT most FROM share) FOR UPDATE SKIP LOCKED
+), owned AS (
+    UPDATE shards s SET owner = $1, expires_at = now() + $2 * interval '1 millisecond'
+    FROM mine WHERE s.shard = mine.shard AND EXISTS (SELECT 1 FROM me)
+), let_go AS (
+    UPDATE shards s SET expires_at = now() WHERE s.owner = $1 AND s.shard NOT IN (SELECT shard FROM mine)
+), ready AS (
+    UPDATE steps s SET state = 'ready', ticketed_at = NULL
+    WHERE (s.run_id, s.seq) IN (
+        SELECT b.run_id, b.seq FROM steps b
+        WHERE b.state = 'backing_off' AND b.shard IN (SELECT shard FROM mine) AND b.available_at <= now()
+        ORDER BY b.run_id, b.seq LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    RETURNING s.queue
+), lost AS (
+    SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
+           x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds' AS unknown
+    FROM steps s LEFT JOIN sessions x ON x.id = s.session_id
+    WHERE s.lease_id IS NOT NULL AND s.shard IN (SELECT shard FROM mine)
+      AND (x.expires_at IS NULL OR x.expires_at < now() OR s.deadline < now() - interval '10 seconds' OR s.missed >= 2)
+    LIMIT 1000
+)
+SELECT 'engine' AS kind, NULL::uuid AS run_id, 0 AS seq, 0 AS attempt, NULL::uuid AS lease_id, false AS flag,
+       NULL::text AS text, (SELECT count(*) FROM mine) AS number WHERE EXISTS (SELECT 1 FROM me)
+UNION ALL
+(SELECT 'timer', t.run_id, t.seq, 0, NULL, false, NULL, 0 FROM timers t
+ WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now() ORDER BY t.fires_at LIMIT 1000)
+UNION ALL
+SELECT CASE WHEN unknown THEN 'unknown' ELSE 'lost' END, run_id, seq, attempt, lease_id, begun, NULL, 0 FROM lost
+UNION ALL
+(SELECT 'inbox', b.to_run, 0, 0, b.from_run, false, NULL, b.number FROM inbox b
+ WHERE b.shard IN (SELECT shard FROM mine) AND b.sent_at < now() - interval '1 second' ORDER BY b.sent_at, b.number LIMIT 1000)
+UNION ALL
+SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
+UNION ALL
+SELECT 'queue', NULL, count(*)::int, coalesce(sum(x.slots), 0)::int, NULL, false, q.queue, coalesce(sum(x.free_slots), 0)
+FROM sessions x, unnest(x.queues) AS q(queue)
+WHERE x.kind = 'worker' AND x.expires_at > now() AND NOT x.draining GROUP BY q.queue

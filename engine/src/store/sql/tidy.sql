@@ -1,0 +1,10 @@
+-- What nobody will ask for again, in bounded bites.
+WITH old_batches AS (
+    DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE at < now() - interval '1 hour' ORDER BY at LIMIT 20000)
+), old_keys AS (
+    DELETE FROM idempotency WHERE (tenant, workflow, key) IN (
+        SELECT tenant, workflow, key FROM idempotency WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)
+), old_sessions AS (
+    DELETE FROM sessions WHERE expires_at < now() - interval '1 day'
+)
+SELECT 1 AS done
