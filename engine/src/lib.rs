@@ -1,5 +1,15 @@
 //! The durable engine: store (Postgres), commit, dispatch (Redis), timers, sweeps, HTTP. Knows no browser.
 
 pub mod bounds;
+pub mod claimer;
 pub mod codec;
+pub mod dispatcher;
+pub mod engine;
+pub mod executor;
+pub mod loader;
+pub mod ports;
+pub mod routes;
 pub mod store;
+pub mod threads;
+pub mod tick;
+pub mod writer;

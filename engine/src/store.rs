@@ -183,7 +183,12 @@ pub trait RunStore: Send + Sync + 'static {
     async fn load(&self, runs: &[RunId]) -> Result<Vec<(RunId, Loaded)>, StoreError>;
     async fn identity(&self, run: RunId) -> Result<Option<Identity>, StoreError>;
     /// The run that an idempotency key names, with the hash of its request.
-    async fn find_idempotent(&self, tenant: &str, workflow: &str, key: &str) -> Result<Option<(RunId, Vec<u8>)>, StoreError>;
+    async fn find_idempotent(
+        &self,
+        tenant: &str,
+        workflow: &str,
+        key: &str,
+    ) -> Result<Option<(RunId, Vec<u8>)>, StoreError>;
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError>;
     async fn discard_inbox(&self, to: RunId, from: RunId, number: i64) -> Result<(), StoreError>;
 }

@@ -31,7 +31,8 @@ pub trait Subject: Send + Sync {
     fn doomed(&self, queue: &QueueName) -> (Box<dyn TicketPull>, Box<dyn FnOnce() + Send>);
 }
 
-/// Makes one test per property. The argument is a path to `async fn() -> impl Subject`.
+/// Makes one test per property. The argument is a function that answers a future of a
+/// [`Subject`].
 #[macro_export]
 #[doc(hidden)]
 macro_rules! conformance_tests {
@@ -70,11 +71,7 @@ pub fn queue(name: &str) -> QueueName {
 
 /// Different tickets, the same at every call.
 pub fn tickets(count: u32) -> Vec<Ticket> {
-    let ticket = |n: u32| Ticket {
-        run: Uuid::from_u128(u128::from(n) << 64 | 0x5eed),
-        seq: n,
-        attempt: 1,
-    };
+    let ticket = |n: u32| Ticket { run: Uuid::from_u128(u128::from(n) << 64 | 0x5eed), seq: n, attempt: 1 };
     (0..count).map(ticket).collect()
 }
 

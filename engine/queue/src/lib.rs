@@ -24,8 +24,6 @@ pub use bounds::{MAX_BATCH, MAX_HELD};
 pub use error::QueueError;
 pub use memory::{Fault, MemoryQueue};
 pub use name::{QueueName, QueueNameError};
-pub use port::{
-    AckHandle, AckSink, Delivered, Epoch, QueueDepth, Settled, TicketPull, TicketPush, TicketSource,
-};
+pub use port::{AckHandle, AckSink, Delivered, Epoch, QueueDepth, Settled, TicketPull, TicketPush, TicketSource};
 pub use redis_queue::{ApalisRedis, ApalisRedisConfig};
 pub use ticket::Ticket;

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    AckHandle, AckSink, Delivered, Epoch, MAX_BATCH, QueueDepth, QueueError, QueueName, Settled, Ticket,
-    TicketPull, TicketPush, TicketSource,
+    AckHandle, AckSink, Delivered, Epoch, MAX_BATCH, QueueDepth, QueueError, QueueName, Settled, Ticket, TicketPull,
+    TicketPush, TicketSource,
 };
 
 /// What becomes of one pushed ticket.
@@ -78,12 +78,7 @@ impl MemoryQueue {
             dropped: 0,
             next_token: 0,
         };
-        Self {
-            shared: Arc::new(Shared {
-                state: Mutex::new(state),
-                bell: Notify::new(),
-            }),
-        }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: Notify::new() }) }
     }
 
     /// Loses every waiting ticket and changes the epoch, as a flush or a restart without persistence does.
@@ -113,9 +108,10 @@ impl MemoryQueue {
 impl State {
     fn reachable(&self) -> Result<(), QueueError> {
         if self.away {
-            return Err(QueueError::Unreachable(redis::RedisError::from(
-                std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "the queue is away"),
-            )));
+            return Err(QueueError::Unreachable(redis::RedisError::from(std::io::Error::new(
+                std::io::ErrorKind::ConnectionRefused,
+                "the queue is away",
+            ))));
         }
         Ok(())
     }
@@ -135,10 +131,7 @@ impl State {
     }
 
     fn depth(&self, queue: &QueueName) -> QueueDepth {
-        QueueDepth {
-            queue: queue.clone(),
-            waiting: self.queues.get(queue).map_or(0, |waiting| waiting.len() as u64),
-        }
+        QueueDepth { queue: queue.clone(), waiting: self.queues.get(queue).map_or(0, |waiting| waiting.len() as u64) }
     }
 }
 
@@ -174,11 +167,7 @@ impl TicketPush for MemoryQueue {
 
 impl TicketSource for MemoryQueue {
     fn open(&self, queue: &QueueName) -> Box<dyn TicketPull> {
-        Box::new(MemoryPuller {
-            shared: Arc::clone(&self.shared),
-            queue: queue.clone(),
-            stopped: false,
-        })
+        Box::new(MemoryPuller { shared: Arc::clone(&self.shared), queue: queue.clone(), stopped: false })
     }
 }
 

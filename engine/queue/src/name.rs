@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct QueueName(Arc<str>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name:?} is not a queue name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
-)]
+#[error("{name:?} is not a queue name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit")]
 pub struct QueueNameError {
     name: String,
 }
@@ -25,9 +23,7 @@ impl QueueName {
             return Ok(Self(Arc::from(name)));
         }
         // The name came from outside: what is repeated to the caller is bounded.
-        Err(QueueNameError {
-            name: name.chars().take(80).collect(),
-        })
+        Err(QueueNameError { name: name.chars().take(80).collect() })
     }
 
     pub fn as_str(&self) -> &str {
@@ -38,9 +34,7 @@ impl QueueName {
 fn is_valid(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = name.bytes();
-    name.len() <= 64
-        && bytes.next().is_some_and(plain)
-        && bytes.all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
+    name.len() <= 64 && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
 }
 
 impl fmt::Display for QueueName {

@@ -82,10 +82,7 @@ pub enum Settled {
 impl AckHandle {
     /// For adapters: `token` is theirs and comes back in [`AckSink::settle`].
     pub fn new(token: u64, sink: Arc<dyn AckSink>) -> Self {
-        Self {
-            token,
-            sink: Some(sink),
-        }
+        Self { token, sink: Some(sink) }
     }
 
     /// Returns at once; the adapter sends acknowledgements in batches of its own.

@@ -31,9 +31,7 @@ use self::{
     link::{Link, Request},
     watch::Watch,
 };
-use crate::{
-    Epoch, QueueDepth, QueueError, QueueName, Ticket, TicketPull, TicketPush, TicketSource, bounds,
-};
+use crate::{Epoch, QueueDepth, QueueError, QueueName, Ticket, TicketPull, TicketPush, TicketSource, bounds};
 
 /// How to reach Redis, and the few things that differ between a deployment and a test.
 #[derive(Clone)]
@@ -119,12 +117,7 @@ fn restart_delays() -> ExponentialBuilder {
 
 impl Inner {
     fn keys(&self, queue: &QueueName) -> QueueKeys {
-        QueueKeys::new(
-            &self.config.prefix,
-            queue,
-            self.config.heartbeat,
-            self.config.heartbeats_missed,
-        )
+        QueueKeys::new(&self.config.prefix, queue, self.config.heartbeat, self.config.heartbeats_missed)
     }
 }
 
@@ -140,9 +133,7 @@ impl TicketPush for ApalisRedis {
 
     async fn epoch(&self) -> Result<Epoch, QueueError> {
         let mut script = self.inner.epoch.prepare_invoke();
-        script
-            .key(keys::epoch_key(&self.inner.config.prefix))
-            .arg(format!("{:032x}", rand::random::<u128>()));
+        script.key(keys::epoch_key(&self.inner.config.prefix)).arg(format!("{:032x}", rand::random::<u128>()));
         let value: String = self.inner.commands.call(Request::Script(&script)).await?;
         Ok(Epoch::new(value))
     }

@@ -42,16 +42,9 @@ mod tests {
 
     #[test]
     fn the_wire_form_is_a_short_json_array_and_comes_back() {
-        let ticket = Ticket {
-            run: Uuid::from_u128(7),
-            seq: 12,
-            attempt: u32::MAX,
-        };
+        let ticket = Ticket { run: Uuid::from_u128(7), seq: 12, attempt: u32::MAX };
         let wire = ticket.to_wire();
-        assert_eq!(
-            wire,
-            "[\"00000000-0000-0000-0000-000000000007\",12,4294967295]"
-        );
+        assert_eq!(wire, "[\"00000000-0000-0000-0000-000000000007\",12,4294967295]");
         assert_eq!(serde_json::to_string(&ticket).unwrap(), wire);
         assert_eq!(Ticket::from_wire(wire.as_bytes()), Some(ticket));
     }

@@ -11,13 +11,14 @@ use super::StoreError;
 use crate::bounds;
 use crate::codec::MasterKey;
 
-mod commit;
+pub(crate) mod commit;
 mod due;
 mod keys;
 mod leases;
 mod runs;
 mod weeks;
 
+pub(crate) use commit::is_ticketed;
 pub use keys::KeyRing;
 
 /// The store that people run.

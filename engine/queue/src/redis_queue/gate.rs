@@ -41,9 +41,13 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Fetching { asked: usize },
+    Fetching {
+        asked: usize,
+    },
     /// So many tickets of the last fetch are still inside the storage.
-    Yielding { left: usize },
+    Yielding {
+        left: usize,
+    },
 }
 
 impl Gate {

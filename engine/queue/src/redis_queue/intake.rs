@@ -46,6 +46,11 @@ impl Intake {
         self.door.wake();
     }
 
+    /// Lets the apalis worker look again at what is wanted.
+    pub fn nudge(&self) {
+        self.door.wake();
+    }
+
     /// Whether there may be tickets; answering yes forgets it, so a promise made later is never lost.
     pub fn take_promise(&self) -> bool {
         self.promising.swap(false, Ordering::SeqCst)

@@ -70,6 +70,6 @@ mod tests {
         assert_eq!(keys.meta_prefix, "valet:queue:steps:meta:");
         assert_eq!(keys.held_by("w"), "valet:queue:steps:inflight:w");
         assert_eq!(keys.metadata_of("w"), "valet:queue:steps:workers:metadata:w");
-        assert_eq!(keys.config.orphaned_duration(), Duration::from_secs(60));
+        assert_eq!(keys.config.orphaned_duration(), Duration::from_mins(1));
     }
 }

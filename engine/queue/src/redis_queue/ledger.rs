@@ -53,12 +53,7 @@ pub(super) struct Chores {
 
 impl Ledger {
     pub fn new(queue: QueueName) -> Self {
-        Self {
-            queue,
-            state: Mutex::default(),
-            work: Notify::new(),
-            settled: Notify::new(),
-        }
+        Self { queue, state: Mutex::default(), work: Notify::new(), settled: Notify::new() }
     }
 
     /// From now on tickets are fetched under this name.
@@ -83,10 +78,7 @@ impl Ledger {
     /// Has an entry removed that could not be handed out.
     pub fn refuse(&self, id: &str) {
         let mut state = self.state.lock();
-        let finished = Finished {
-            id: id.to_owned(),
-            worker: Arc::clone(&state.worker),
-        };
+        let finished = Finished { id: id.to_owned(), worker: Arc::clone(&state.worker) };
         state.settled.push_back(finished);
         drop(state);
         self.work.notify_one();

@@ -35,31 +35,22 @@ pub(super) struct Lease {
 impl Link {
     /// `limit` bounds each call as a whole, and each answer of a leased connection.
     pub fn new(client: Client, limit: Duration) -> Self {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(limit));
-        Self {
-            client,
-            config,
-            limit,
-            current: Mutex::default(),
-        }
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_LIMIT)).set_response_timeout(Some(limit));
+        Self { client, config, limit, current: Mutex::default() }
     }
 
     pub async fn lease(&self) -> Result<Lease, RedisError> {
         let mut current = self.current.lock().await;
-        let connection = match &current.connection {
-            Some(connection) => connection.clone(),
-            None => {
-                let fresh = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
-                current.generation += 1;
-                current.connection.insert(fresh).clone()
-            }
+        let connection = if let Some(connection) = &current.connection {
+            connection.clone()
+        } else {
+            let fresh = self.client.get_multiplexed_async_connection_with_config(&self.config);
+            let fresh = fresh.await?;
+            current.generation += 1;
+            current.connection.insert(fresh).clone()
         };
-        Ok(Lease {
-            connection,
-            generation: current.generation,
-        })
+        Ok(Lease { connection, generation: current.generation })
     }
 
     /// Lets the next lease open a new connection, unless that happened already.

@@ -1,10 +1,11 @@
 //! A puller: an apalis worker that is started again, under a new name, whenever it dies.
 
-use std::{io, num::NonZeroUsize, sync::Arc};
+use std::{error::Error, io, num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc};
 
 use apalis::prelude::{Data, Event, EventListenerExt, TaskId, WorkerBuilder, WorkerError};
 use async_trait::async_trait;
 use backon::BackoffBuilder;
+use futures::FutureExt;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -57,11 +58,7 @@ impl Puller {
         shared.watch.add(&shared.keys, &shared.intake, &inner.client, &inner.pulls);
         let (stopping, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise(Arc::clone(&shared), stopped));
-        Self {
-            shared,
-            stopping,
-            supervisor: Some(supervisor),
-        }
+        Self { shared, stopping, supervisor: Some(supervisor) }
     }
 }
 
@@ -72,10 +69,7 @@ impl TicketPull for Puller {
         metrics::counter!("valet_tickets_pulled_total", "queue" => self.shared.queue.to_string())
             .increment(fetched.len() as u64);
         let sink: Arc<dyn AckSink> = Arc::<Ledger>::clone(&self.shared.ledger);
-        let deliver = |Fetched { id, ticket }| Delivered {
-            ticket,
-            ack: AckHandle::new(id, Arc::clone(&sink)),
-        };
+        let deliver = |Fetched { id, ticket }| Delivered { ticket, ack: AckHandle::new(id, Arc::clone(&sink)) };
         Some(fetched.into_iter().map(deliver).collect())
     }
 
@@ -104,23 +98,21 @@ enum Interrupted {
     Connect(#[source] redis::RedisError),
     #[error("could not tidy up after the last worker")]
     Tidy(#[source] QueueError),
-    #[error("the worker ended: {0}")]
-    Worker(WorkerError),
+    #[error("the worker ended")]
+    Worker(#[source] WorkerError),
+    #[error("the worker panicked")]
+    Panicked,
 }
 
 async fn supervise(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-    let tidy = Arc::new(Tidy::new(
-        shared.queue.clone(),
-        shared.keys.clone(),
-        Arc::clone(&shared.link),
-        Arc::clone(&shared.ledger),
-    ));
+    let tidy = Arc::new(Tidy::new(Arc::clone(&shared)));
     let chores = tokio::spawn({
         let tidy = Arc::clone(&tidy);
         async move { tidy.run().await }
     });
     let mut last: Option<Arc<str>> = None;
     let mut delays = restart_delays().build();
+    let mut failures = 0;
     while !*stopped.borrow() {
         let started = Instant::now();
         let ended = tokio::select! {
@@ -128,19 +120,31 @@ async fn supervise(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         let Err(error) = ended else { break };
-        tracing::warn!(queue = %shared.queue, %error, cause = ?std::error::Error::source(&error), "ticket puller restarts");
         metrics::counter!("valet_ticket_puller_restarts_total", "queue" => shared.queue.to_string()).increment(1);
         // What the dead worker had brought in is as good as before.
         shared.intake.announce();
         if started.elapsed() > HEALTHY_AFTER {
             delays = restart_delays().build();
+            failures = 0;
         }
+        failures += 1;
+        report(&shared.queue, &error, failures);
         tokio::select! {
             () = sleep(delays.next().unwrap_or(RESTART_MAX)) => {}
             _ = stopped.wait_for(|stop| *stop) => {}
         }
     }
     close(&shared, &tidy, chores, last.as_deref()).await;
+}
+
+/// An outage is worth one warning, not one per attempt.
+fn report(queue: &QueueName, error: &Interrupted, failures: u32) {
+    let cause = error.source();
+    if failures == 1 {
+        tracing::warn!(%queue, %error, cause, "the ticket puller restarts");
+    } else {
+        tracing::debug!(%queue, %error, cause, failures, "the ticket puller restarts again");
+    }
 }
 
 /// Runs one apalis worker under a new name until it is stopped (`Ok`) or dies.
@@ -178,11 +182,14 @@ async fn run_worker(
         let _ = stopped.wait_for(|stop| *stop).await;
         Ok::<(), io::Error>(())
     };
-    let ended = worker.run_until(stop).await;
+    let ended = match AssertUnwindSafe(worker.run_until(stop)).catch_unwind().await {
+        Ok(ended) => ended.map_err(Interrupted::Worker),
+        Err(_) => Err(Interrupted::Panicked),
+    };
     if ended.is_err() {
         shared.link.discard(lease.generation).await;
     }
-    ended.map_err(Interrupted::Worker)
+    ended
 }
 
 /// The apalis handler. It awaits nothing, so there is nothing in it to cancel when the worker dies.

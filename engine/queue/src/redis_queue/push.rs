@@ -7,17 +7,10 @@
 
 use redis::Pipeline;
 
-use super::{
-    Inner,
-    keys::QueueKeys,
-    link::Request,
-};
+use super::{Inner, keys::QueueKeys, link::Request};
 use crate::{QueueDepth, QueueError, QueueName, Ticket, bounds::MAX_PUSH_CHUNK};
 
-pub(super) async fn push(
-    inner: &Inner,
-    batch: &[(QueueName, Vec<Ticket>)],
-) -> Result<Vec<QueueDepth>, QueueError> {
+pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> Result<Vec<QueueDepth>, QueueError> {
     let mut depths = vec![0; batch.len()];
     let mut chunk = Chunk::default();
     for (place, (queue, tickets)) in batch.iter().enumerate() {
@@ -37,8 +30,7 @@ pub(super) async fn push(
     }
     chunk.send(inner, &mut depths).await?;
     for (queue, tickets) in batch {
-        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.to_string())
-            .increment(tickets.len() as u64);
+        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.to_string()).increment(tickets.len() as u64);
     }
     let queues = batch.iter().map(|(queue, _)| queue);
     Ok(queues.zip(depths).map(|(queue, waiting)| QueueDepth { queue: queue.clone(), waiting }).collect())

@@ -30,9 +30,7 @@ use super::{
     link::{Link, Request},
     restart_delays,
 };
-use crate::bounds::{
-    CONNECT_LIMIT, HEALTHY_AFTER, PING_EVERY, POLL_ACTIVE, POLL_ACTIVE_FOR, POLL_IDLE, RESTART_MAX,
-};
+use crate::bounds::{CONNECT_LIMIT, HEALTHY_AFTER, PING_EVERY, POLL_ACTIVE, POLL_ACTIVE_FOR, POLL_IDLE, RESTART_MAX};
 
 /// The owner of the two tasks, which end with its last handle.
 pub(super) struct Watch {
@@ -58,10 +56,7 @@ struct Watched {
 
 impl Watch {
     pub fn new() -> Self {
-        Self {
-            board: Arc::default(),
-            tasks: Mutex::default(),
-        }
+        Self { board: Arc::default(), tasks: Mutex::default() }
     }
 
     /// Adds a puller. The first one starts the two tasks.
@@ -228,8 +223,10 @@ async fn poll_forever(board: Arc<Board>, link: Arc<Link>) {
         let filled = link.call::<u64>(Request::Command(&exists)).await;
         // An error is a promise too: the fetch that follows makes the puller notice it and start again.
         if !matches!(filled, Ok(0)) {
-            waiting.iter().for_each(|intake| intake.promise());
             count_wakeups("poll", waiting.len() as u64);
+            for intake in waiting {
+                intake.promise();
+            }
         }
     }
 }
@@ -242,10 +239,7 @@ struct Cadence {
 
 impl Cadence {
     fn new() -> Self {
-        Self {
-            active_until: None,
-            interval: POLL_IDLE,
-        }
+        Self { active_until: None, interval: POLL_IDLE }
     }
 
     fn worked(&mut self, now: Instant) {

@@ -8,7 +8,7 @@ use crate::server::Server;
 async fn redis() -> impl Subject {
     let server = Server::start().await;
     let adapter = server.adapter();
-    RedisSubject { server, adapter }
+    RedisSubject { adapter, server }
 }
 
 struct RedisSubject {

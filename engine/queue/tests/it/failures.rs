@@ -10,7 +10,8 @@ use std::{
 };
 
 use valet_queue::{
-    ApalisRedis, ApalisRedisConfig, Delivered, QueueError, Ticket, TicketPull, TicketPush, TicketSource,
+    ApalisRedis, ApalisRedisConfig, Delivered, MAX_BATCH, MAX_HELD, QueueError, Ticket, TicketPull, TicketPush,
+    TicketSource,
     conformance::{collect, eventually, queue, soon, tickets, up_to},
 };
 
@@ -230,6 +231,47 @@ async fn a_backlog_far_over_the_unpack_limit_is_worked_off() {
 }
 
 #[tokio::test]
+async fn a_puller_that_holds_its_limit_goes_on_when_acks_arrive() {
+    let server = Server::start().await;
+    let (adapter, mut puller) = running(&server).await;
+    let count = u32::try_from(MAX_HELD).unwrap() + 100;
+    push(&adapter, &tickets(count)).await.unwrap();
+    let mut held = Vec::new();
+    while held.len() < MAX_HELD {
+        held.extend(soon("tickets", puller.next_batch(up_to(MAX_BATCH))).await.unwrap());
+    }
+    assert_eq!(held.len(), MAX_HELD);
+    {
+        let more = puller.next_batch(up_to(MAX_BATCH));
+        tokio::pin!(more);
+        // A fetch would have been answered by the time several calls on the same server are.
+        for _ in 0..20 {
+            assert!(futures::poll!(&mut more).is_pending());
+            let waiting: u64 = server.ask(&["LLEN", "test:queue:steps:active"]).await;
+            assert_eq!(waiting, 100);
+        }
+        ack_all(held);
+        let first = soon("the rest", &mut more).await.unwrap();
+        ack_all(first);
+    }
+    the_rest_is_worked_off(puller.as_mut(), &server).await;
+}
+
+fn ack_all(batch: Vec<Delivered>) {
+    for delivered in batch {
+        delivered.ack.ack();
+    }
+}
+
+async fn the_rest_is_worked_off(puller: &mut dyn TicketPull, server: &Server) {
+    while server.ask::<u64>(&["EXISTS", "test:queue:steps:active"]).await > 0 {
+        let rest = soon("the rest", puller.next_batch(up_to(MAX_BATCH))).await.unwrap();
+        ack_all(rest);
+    }
+    nothing_is_left(server).await;
+}
+
+#[tokio::test]
 async fn a_ticket_that_was_swept_back_survives_a_late_ack() {
     let server = Server::start().await;
     let (adapter, mut puller) = running(&server).await;
@@ -250,11 +292,7 @@ async fn a_ticket_that_was_swept_back_survives_a_late_ack() {
 #[tokio::test]
 async fn tickets_and_names_of_a_dead_worker_are_swept_up() {
     let server = Server::start().await;
-    let config = ApalisRedisConfig {
-        heartbeat: Duration::from_secs(1),
-        heartbeats_missed: 2,
-        ..server.config()
-    };
+    let config = ApalisRedisConfig { heartbeat: Duration::from_secs(1), heartbeats_missed: 2, ..server.config() };
     let all = tickets(10);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mortal = ApalisRedis::new(config.clone()).unwrap();
@@ -308,10 +346,7 @@ async fn an_ack_outlives_the_stop_of_its_puller_and_a_restart_of_redis() {
 fn a_bad_address_or_prefix_is_refused_at_once() {
     let bad = ApalisRedis::new(ApalisRedisConfig::new("http://localhost"));
     assert!(matches!(bad, Err(QueueError::Address(_))));
-    let config = ApalisRedisConfig {
-        prefix: "a:b".to_owned(),
-        ..ApalisRedisConfig::new("redis://:secret@localhost")
-    };
+    let config = ApalisRedisConfig { prefix: "a:b".to_owned(), ..ApalisRedisConfig::new("redis://:secret@localhost") };
     assert!(!format!("{config:?}").contains("secret"));
     assert!(matches!(ApalisRedis::new(config), Err(QueueError::Prefix(_))));
 }

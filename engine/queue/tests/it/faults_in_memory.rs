@@ -24,7 +24,7 @@ async fn delivered(memory: &MemoryQueue, count: u32) -> Vec<u32> {
 }
 
 fn even(ticket: &Ticket, fault: Fault) -> Fault {
-    if ticket.seq % 2 == 0 { fault } else { Fault::Deliver }
+    if ticket.seq.is_multiple_of(2) { fault } else { Fault::Deliver }
 }
 
 #[tokio::test]

@@ -26,11 +26,7 @@ impl Server {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap().port()
         };
-        let mut server = Self {
-            folder: TempDir::new().unwrap(),
-            port,
-            child: None,
-        };
+        let mut server = Self { folder: TempDir::new().unwrap(), port, child: None };
         server.start_again().await;
         server
     }
@@ -75,10 +71,7 @@ impl Server {
     }
 
     pub fn config(&self) -> ApalisRedisConfig {
-        ApalisRedisConfig {
-            prefix: "test".to_owned(),
-            ..ApalisRedisConfig::new(self.url())
-        }
+        ApalisRedisConfig { prefix: "test".to_owned(), ..ApalisRedisConfig::new(self.url()) }
     }
 
     pub fn adapter(&self) -> ApalisRedis {

@@ -25,9 +25,8 @@ struct TickRecord {
 #[async_trait]
 impl DueStore for PgStore {
     async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
-        let query = sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql"))
-            .bind(engine.0)
-            .bind(millis(lease) as f64);
+        let query =
+            sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql")).bind(engine.0).bind(millis(lease) as f64);
         let records = bounded(query.fetch_all(&self.pool)).await?;
         let mut due = Due::default();
         for record in records {
@@ -42,9 +41,8 @@ impl DueStore for PgStore {
     }
 
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError> {
-        let query = sqlx::query_as::<_, (Uuid, i32, i32)>(include_str!("../sql/top_up.sql"))
-            .bind(queue)
-            .bind(i64::from(most));
+        let query =
+            sqlx::query_as::<_, (Uuid, i32, i32)>(include_str!("../sql/top_up.sql")).bind(queue).bind(i64::from(most));
         let rows = bounded(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|(run, seq, attempt)| ticket(queue.to_owned(), run, seq, attempt)).collect())
     }

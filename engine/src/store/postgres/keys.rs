@@ -85,8 +85,9 @@ impl KeyRing {
         if let Some(key) = cached {
             return Ok(key.open(sealed)?);
         }
-        let find = sqlx::query_as::<_, (String, String, String, Vec<u8>)>(include_str!("../sql/find_data_key_by_id.sql"))
-            .bind(id);
+        let find =
+            sqlx::query_as::<_, (String, String, String, Vec<u8>)>(include_str!("../sql/find_data_key_by_id.sql"))
+                .bind(id);
         let row = bounded(find.fetch_optional(&self.pool)).await?;
         let (tenant, subject, master, wrapped) = row.ok_or(CodecError::NoKey(id))?;
         let key = self.unwrap(id, &master, &wrapped)?;

@@ -139,7 +139,9 @@ impl PgStore {
         let entries: Vec<Entry> = serde_json::from_slice(&self.keys.open(&body).await?)?;
         let mut op = match find_step(&entries, claim.seq) {
             Some(op) => op,
-            None => self.find_finalizer(claim).await?.ok_or(StoreError::Injected("a step's input is not in its journal"))?,
+            None => {
+                self.find_finalizer(claim).await?.ok_or(StoreError::Injected("a step's input is not in its journal"))?
+            }
         };
         op.policy.queue = record.queue.unwrap_or(op.policy.queue);
         op.policy.execution_timeout_ms = record.timeout_ms.map_or(op.policy.execution_timeout_ms, |ms| ms as u64);

@@ -58,7 +58,8 @@ impl RunStore for PgStore {
         // is cut off below; the other way round the journal would be short.
         let find = sqlx::query_as::<_, RunRecord>(include_str!("../sql/load_runs.sql")).bind(&ids);
         let records = bounded(find.fetch_all(&self.pool)).await?;
-        let steps = sqlx::query_as::<_, (Uuid, i32, i32, Option<Uuid>)>(include_str!("../sql/load_steps.sql")).bind(&ids);
+        let steps =
+            sqlx::query_as::<_, (Uuid, i32, i32, Option<Uuid>)>(include_str!("../sql/load_steps.sql")).bind(&ids);
         let mut rows: HashMap<Uuid, Vec<StoredStep>> = HashMap::new();
         for (run, seq, attempt, lease) in bounded(steps.fetch_all(&self.pool)).await? {
             let step =
@@ -124,7 +125,8 @@ impl RunStore for PgStore {
 impl PgStore {
     /// The journals of some runs, opened.
     pub(crate) async fn chunks(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Chunk>>, StoreError> {
-        let find = sqlx::query_as::<_, (Uuid, i32, Timestamp, Vec<u8>)>(include_str!("../sql/load_journal.sql")).bind(ids);
+        let find =
+            sqlx::query_as::<_, (Uuid, i32, Timestamp, Vec<u8>)>(include_str!("../sql/load_journal.sql")).bind(ids);
         let mut chunks: HashMap<Uuid, Vec<Chunk>> = HashMap::new();
         for (run, revision, at, body) in bounded(find.fetch_all(&self.pool)).await? {
             let entries = serde_json::from_slice(&self.keys.open(&body).await?)?;

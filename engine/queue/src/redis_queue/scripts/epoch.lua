@@ -6,4 +6,4 @@ if not key then
   redis.call('SET', KEYS[1], key)
 end
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-return run_id .. '-' .. key
+return (run_id or 'unknown') .. '-' .. key

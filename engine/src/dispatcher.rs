@@ -1,0 +1,214 @@
+//! Tickets: pushed right after a commit while a queue has no backlog, else topped up from the backlog in Postgres, so
+//! that Redis holds only a window of what workers can take soon.
+//!
+//! A ticket is never made anew by age alone: only when Redis lost its data, when a push could not be confirmed, or when
+//! workers of its queue report free slots although it is old.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
+
+use crate::bounds::{TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
+use crate::routes::Routes;
+use crate::store::{DueTicket, QueueWorkers, Store};
+
+/// How often a backlogged queue is looked at.
+const TOP_UP_EVERY: Duration = Duration::from_millis(10);
+/// Batches of tickets taken by one push.
+const PUSHES_JOINED_MAX: usize = 64;
+
+/// What the dispatcher knows of queues and of Redis.
+pub struct Dispatcher<S: ?Sized> {
+    store: Arc<S>,
+    queue: Arc<dyn TicketPush>,
+    routes: Arc<Routes>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    workers: HashMap<String, QueueWorkers>,
+    backlogged: BTreeSet<String>,
+    epoch: Option<Epoch>,
+    /// A push failed since the last look: what Redis holds is not known.
+    in_doubt: bool,
+}
+
+impl<S: Store + ?Sized> Dispatcher<S> {
+    pub fn new(store: Arc<S>, queue: Arc<dyn TicketPush>, routes: Arc<Routes>) -> Self {
+        Self { store, queue, routes, state: Mutex::default() }
+    }
+
+    /// Pushes what commits made ready, until the channel closes.
+    pub async fn run_pushes(&self, mut tickets: mpsc::UnboundedReceiver<Vec<DueTicket>>) {
+        let mut waiting = Vec::with_capacity(PUSHES_JOINED_MAX);
+        while tickets.recv_many(&mut waiting, PUSHES_JOINED_MAX).await > 0 {
+            self.push(waiting.drain(..).flatten().collect()).await;
+        }
+    }
+
+    /// Tops up backlogged queues; sleeps while there are none.
+    pub async fn run_top_ups(&self) {
+        loop {
+            let queues: Vec<String> = self.state.lock().await.backlogged.iter().cloned().collect();
+            if queues.is_empty() {
+                self.routes.backlog_noticed().await;
+                self.find_backlog().await;
+                continue;
+            }
+            for queue in queues {
+                self.top_up(&queue).await;
+            }
+            tokio::time::sleep(TOP_UP_EVERY).await;
+        }
+    }
+
+    /// With every tick: who works, what waits without a ticket, whether Redis lost its data.
+    pub async fn tick(&self, queues: Vec<QueueWorkers>) {
+        let idle: Vec<String> = {
+            let mut state = self.state.lock().await;
+            state.workers = queues.into_iter().map(|q| (q.queue.clone(), q)).collect();
+            state.workers.values().filter(|q| q.free_slots > 0).map(|q| q.queue.clone()).collect()
+        };
+        self.find_backlog().await;
+        let lost = self.redis_lost_tickets().await;
+        let older_than = if lost { Duration::ZERO } else { TICKET_LOST_AFTER };
+        let queues = if lost { self.known_queues().await } else { idle };
+        if !queues.is_empty() {
+            self.make_anew(&queues, older_than).await;
+        }
+    }
+
+    async fn known_queues(&self) -> Vec<String> {
+        self.state.lock().await.workers.keys().cloned().collect()
+    }
+
+    /// True once after Redis came back without what we pushed.
+    async fn redis_lost_tickets(&self) -> bool {
+        let epoch = match self.queue.epoch().await {
+            Ok(epoch) => epoch,
+            Err(error) => {
+                tracing::warn!(%error, "redis cannot be reached; tickets wait in the database");
+                self.state.lock().await.in_doubt = true;
+                return false;
+            }
+        };
+        let mut state = self.state.lock().await;
+        let changed = state.epoch.as_ref().is_some_and(|known| *known != epoch);
+        let lost = changed || state.in_doubt;
+        state.epoch = Some(epoch);
+        state.in_doubt = false;
+        if lost {
+            tracing::warn!(changed, "tickets may be lost; they are pushed again");
+            metrics::counter!("valet_tickets_epoch_changes_total").increment(1);
+        }
+        lost
+    }
+
+    async fn make_anew(&self, queues: &[String], older_than: Duration) {
+        match self.store.lost_tickets(queues, older_than).await {
+            Ok(tickets) if tickets.is_empty() => {}
+            Ok(tickets) => {
+                metrics::counter!("valet_tickets_made_anew_total").increment(tickets.len() as u64);
+                self.push(tickets).await;
+            }
+            Err(error) => tracing::warn!(%error, "lost tickets could not be looked for"),
+        }
+    }
+
+    async fn find_backlog(&self) {
+        match self.store.backlogged_queues().await {
+            Ok(queues) => {
+                let mut state = self.state.lock().await;
+                state.backlogged.extend(queues);
+                self.publish(&state);
+                if !state.backlogged.is_empty() {
+                    self.routes.look_for_backlog();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the backlog could not be looked at"),
+        }
+    }
+
+    fn publish(&self, state: &State) {
+        self.routes.set_backlogged(state.backlogged.iter().cloned().collect::<HashSet<_>>());
+    }
+
+    /// Tickets that Redis may hold for a queue. Free slots alone would starve short steps at saturation, where reports
+    /// are a second old and say zero: a round of all slots is allowed besides (see engine/README.md).
+    fn window(workers: Option<&QueueWorkers>) -> u32 {
+        let room = workers.map_or(0, |w| (2 * w.free_slots).max(w.slots));
+        (room + WINDOW_BASE).min(WINDOW_MAX)
+    }
+
+    async fn top_up(&self, queue: &str) {
+        let Ok(name) = QueueName::new(queue) else {
+            tracing::error!(queue, "a step names a queue that cannot be");
+            self.state.lock().await.backlogged.remove(queue);
+            return;
+        };
+        let Ok(depths) = self.queue.depths(std::slice::from_ref(&name)).await else {
+            self.state.lock().await.in_doubt = true;
+            return;
+        };
+        let depth = depths.first().map_or(0, |d| d.waiting.min(u64::from(u32::MAX)) as u32);
+        let window = Self::window(self.state.lock().await.workers.get(queue));
+        let room = window.saturating_sub(depth);
+        if room < window.div_ceil(4) {
+            return;
+        }
+        match self.store.top_up(queue, room).await {
+            Ok(tickets) => {
+                let drained = (tickets.len() as u32) < room;
+                self.push(tickets).await;
+                if drained {
+                    let mut state = self.state.lock().await;
+                    state.backlogged.remove(queue);
+                    self.publish(&state);
+                }
+            }
+            Err(error) => tracing::warn!(%error, queue, "the backlog could not be topped up"),
+        }
+    }
+
+    async fn push(&self, tickets: Vec<DueTicket>) {
+        let mut by_queue: BTreeMap<QueueName, Vec<Ticket>> = BTreeMap::new();
+        for ticket in tickets {
+            match QueueName::new(&ticket.queue) {
+                Ok(name) => by_queue.entry(name).or_default().push(Ticket {
+                    run: ticket.run.0,
+                    seq: ticket.seq.0,
+                    attempt: ticket.attempt.0,
+                }),
+                Err(error) => tracing::error!(%error, run = %ticket.run, "a step names a queue that cannot be"),
+            }
+        }
+        if by_queue.is_empty() {
+            return;
+        }
+        let batch: Vec<(QueueName, Vec<Ticket>)> = by_queue.into_iter().collect();
+        match self.queue.push(&batch).await {
+            Ok(depths) => {
+                let mut state = self.state.lock().await;
+                let before = state.backlogged.len();
+                for depth in depths {
+                    let queue = depth.queue.as_str();
+                    if depth.waiting > u64::from(Self::window(state.workers.get(queue))) {
+                        state.backlogged.insert(queue.to_owned());
+                    }
+                }
+                if state.backlogged.len() != before {
+                    self.publish(&state);
+                    self.routes.look_for_backlog();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "tickets could not be pushed; the tick pushes them again");
+                self.state.lock().await.in_doubt = true;
+            }
+        }
+    }
+}

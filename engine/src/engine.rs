@@ -1,0 +1,233 @@
+//! One engine: its loops, and the calls that HTTP and other doors make.
+//!
+//! Engines are stateless replicas: any engine takes any command, the run's revision fences them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+use valet_core::Registry;
+use valet_core::command::{Command, Reply, StartRun};
+use valet_core::id::{RunId, SessionId};
+use valet_queue::TicketPush;
+
+use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
+use crate::claimer::{self, ClaimRequest};
+use crate::dispatcher::Dispatcher;
+use crate::executor::{Channels, CommandError, Message};
+use crate::loader;
+use crate::ports::{Clock, Entropy};
+use crate::routes::Routes;
+use crate::store::{ClaimVerdict, SessionClaim, Store, StoreError};
+use crate::tick::Ticker;
+use crate::writer::Writer;
+
+/// What an engine is made of.
+pub struct Parts<S: ?Sized> {
+    pub name: String,
+    pub store: Arc<S>,
+    pub queue: Arc<dyn TicketPush>,
+    pub registry: Registry,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A running engine.
+pub struct Engine<S: ?Sized> {
+    pub store: Arc<S>,
+    pub registry: Registry,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub queue: Arc<dyn TicketPush>,
+    pub routes: Arc<Routes>,
+    claims: mpsc::Sender<ClaimRequest>,
+    in_flight: Arc<Semaphore>,
+    session: Arc<RwLock<SessionId>>,
+    loops: Vec<JoinHandle<()>>,
+}
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the engine could not open its session")]
+    Session(#[source] StoreError),
+    #[error("no thread for workflow code")]
+    Thread(#[source] std::io::Error),
+}
+
+/// How a start ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    Created(RunId),
+    /// The idempotency key named a run of the same request.
+    Existing(RunId),
+}
+
+/// Why a run was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the idempotency key was used for another request; its run is {0}")]
+    KeyTaken(RunId),
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How executors are driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// A thread each, as shipped: workflow code cannot hold up IO.
+    Threads,
+    /// Inside the runtime, on one thread: a simulation steers everything.
+    Inline,
+}
+
+impl<S: Store + ?Sized> Engine<S> {
+    /// Starts the loops. The engine stops when it is dropped or [`Engine::stop`] is called.
+    pub async fn start(parts: Parts<S>, threading: Threading) -> Result<Arc<Self>, EngineError> {
+        let Parts { name, store, queue, registry, clock, entropy } = parts;
+        let (executors, executors_in): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::unbounded_channel()).unzip();
+        let (routes, receivers) = Routes::new(executors);
+        let (loads, loads_in) = mpsc::unbounded_channel();
+        let (discards, discards_in) = mpsc::unbounded_channel();
+        let (claims, claims_in) = mpsc::channel(CLAIMS_PER_STATEMENT_MAX * 4);
+        let session = Arc::new(RwLock::new(SessionId(Uuid::nil())));
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&routes)));
+        let ticker = Ticker {
+            store: Arc::clone(&store),
+            routes: Arc::clone(&routes),
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            name,
+            session: Arc::clone(&session),
+        };
+        store.tidy(clock.now()).await.map_err(EngineError::Session)?;
+        ticker.open().await.map_err(EngineError::Session)?;
+
+        let mut loops = Vec::new();
+        for (index, inbox) in executors_in.into_iter().enumerate() {
+            let (commits, commits_in) = mpsc::unbounded_channel();
+            let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
+            let executor = (registry.clone(), Arc::clone(&clock), out, inbox);
+            if let Some(task) = drive(index, executor, threading)? {
+                loops.push(task);
+            }
+            let writer =
+                Writer { index, store: Arc::clone(&store), entropy: Arc::clone(&entropy), routes: Arc::clone(&routes) };
+            loops.push(tokio::spawn(writer.run(commits_in)));
+        }
+        loops.push(tokio::spawn(loader::run(Arc::clone(&store), Arc::clone(&routes), loads_in)));
+        loops.push(tokio::spawn(loader::run_discards(Arc::clone(&store), discards_in)));
+        loops.push(tokio::spawn(claimer::run(Arc::clone(&store), claims_in)));
+        let pushing = Arc::clone(&dispatcher);
+        loops.push(tokio::spawn(async move { pushing.run_pushes(receivers.tickets).await }));
+        loops.push(tokio::spawn(async move { dispatcher.run_top_ups().await }));
+        loops.push(tokio::spawn(async move { ticker.run(receivers.wake_ups).await }));
+        Ok(Arc::new(Self {
+            store,
+            registry,
+            clock,
+            entropy,
+            queue,
+            routes,
+            claims,
+            in_flight: Arc::new(Semaphore::new(COMMANDS_IN_FLIGHT_MAX)),
+            session,
+            loops,
+        }))
+    }
+
+    /// Ends the session, so that another engine takes the shards over at once, and stops the loops.
+    pub async fn stop(&self) {
+        let session = self.session();
+        if let Err(error) = self.store.close_session(session).await {
+            tracing::warn!(%error, "the engine's session ends by itself");
+        }
+        for task in &self.loops {
+            task.abort();
+        }
+    }
+
+    pub fn session(&self) -> SessionId {
+        *self.session.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries a command out; the answer follows the commit.
+    pub async fn command(&self, run: RunId, command: Command) -> Result<Reply, CommandError> {
+        let Ok(_permit) = self.in_flight.try_acquire() else { return Err(CommandError::Busy) };
+        let answered = self.routes.ask(run, command);
+        match tokio::time::timeout(ANSWER_WAIT_MAX, answered).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) | Err(_) => Err(CommandError::Unknown),
+        }
+    }
+
+    /// Starts a run; the same idempotency key and request answer the first run.
+    pub async fn start_run(&self, start: StartRun) -> Result<Started, StartError> {
+        let key = start.idempotency.clone();
+        let (tenant, workflow) = (start.tenant.clone(), start.workflow.clone());
+        if let Some(key) = &key
+            && let Some(found) = self.find_started(&tenant, &workflow, key).await?
+        {
+            return Ok(found);
+        }
+        let run = RunId::root(self.clock.now(), self.entropy.bytes());
+        match self.command(run, Command::Start(Box::new(start))).await {
+            Ok(_) => Ok(Started::Created(run)),
+            Err(CommandError::NotStarted) if key.is_some() => {
+                let key = key.as_ref().ok_or(CommandError::NotStarted)?;
+                Ok(self.find_started(&tenant, &workflow, key).await?.ok_or(CommandError::Contended)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn find_started(
+        &self,
+        tenant: &str,
+        workflow: &str,
+        key: &valet_core::command::IdempotencyKey,
+    ) -> Result<Option<Started>, StartError> {
+        let Some((run, hash)) = self.store.find_idempotent(tenant, workflow, &key.key).await? else { return Ok(None) };
+        if hash == key.request_hash {
+            return Ok(Some(Started::Existing(run)));
+        }
+        Err(StartError::KeyTaken(run))
+    }
+
+    /// Claims a step for a worker; `None`: the database is away.
+    pub async fn claim(&self, claim: SessionClaim) -> Option<ClaimVerdict> {
+        let (answer, answered) = oneshot::channel();
+        self.claims.send(ClaimRequest { claim, answer }).await.ok()?;
+        tokio::time::timeout(ANSWER_WAIT_MAX, answered).await.ok()?.ok()
+    }
+}
+
+type Undriven = (Registry, Arc<dyn Clock>, Channels, mpsc::UnboundedReceiver<Message>);
+
+fn drive(index: usize, executor: Undriven, threading: Threading) -> Result<Option<JoinHandle<()>>, EngineError> {
+    let (registry, clock, out, inbox) = executor;
+    match threading {
+        Threading::Threads => {
+            // The thread ends when its channel closes with the engine.
+            crate::threads::spawn(index, registry, clock, out, inbox).map_err(EngineError::Thread)?;
+            Ok(None)
+        }
+        Threading::Inline => Ok(Some(tokio::spawn(crate::threads::run_inline(registry, clock, out, inbox)))),
+    }
+}
+
+impl<S: ?Sized> Drop for Engine<S> {
+    fn drop(&mut self) {
+        for task in &self.loops {
+            task.abort();
+        }
+    }
+}
+
+/// How long a stopped engine's callers may still wait for answers; used by `ops` when it drains.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);

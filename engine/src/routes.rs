@@ -1,0 +1,103 @@
+//! Who is told what, inside one engine: executors, the dispatcher, the tick, event streams.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use valet_core::Timestamp;
+use valet_core::command::{Command, Reply};
+use valet_core::id::RunId;
+
+use crate::executor::{CommandError, Message, Work};
+use crate::store::DueTicket;
+
+/// Events that a slow stream may miss before it must look at the journal again.
+const EVENTS_BUFFERED: usize = 4_096;
+
+/// The channels of one engine.
+pub struct Routes {
+    executors: Vec<mpsc::UnboundedSender<Message>>,
+    tickets: mpsc::UnboundedSender<Vec<DueTicket>>,
+    wake_ups: mpsc::UnboundedSender<Timestamp>,
+    backlogged: RwLock<Arc<HashSet<String>>>,
+    backlog: Notify,
+    changed: broadcast::Sender<RunId>,
+}
+
+/// The receiving ends, for the loops.
+pub struct Receivers {
+    pub tickets: mpsc::UnboundedReceiver<Vec<DueTicket>>,
+    pub wake_ups: mpsc::UnboundedReceiver<Timestamp>,
+}
+
+impl Routes {
+    pub fn new(executors: Vec<mpsc::UnboundedSender<Message>>) -> (Arc<Self>, Receivers) {
+        let (tickets, tickets_in) = mpsc::unbounded_channel();
+        let (wake_ups, wake_ups_in) = mpsc::unbounded_channel();
+        let (changed, _) = broadcast::channel(EVENTS_BUFFERED);
+        let routes =
+            Self { executors, tickets, wake_ups, backlogged: RwLock::default(), backlog: Notify::new(), changed };
+        (Arc::new(routes), Receivers { tickets: tickets_in, wake_ups: wake_ups_in })
+    }
+
+    /// The executor, and so the writer, of a run.
+    pub fn partition(&self, run: RunId) -> usize {
+        usize::from(run.0.as_bytes()[14]) % self.executors.len()
+    }
+
+    pub fn tell(&self, executor: usize, message: Message) {
+        // Closed only while the engine shuts down; whoever waits learns it from the dropped answer.
+        let _ = self.executors[executor].send(message);
+    }
+
+    /// A command that nobody waits for.
+    pub fn send(&self, run: RunId, command: Command) {
+        let work = Work { command, answer: None, tries: 0 };
+        self.tell(self.partition(run), Message::Command { run, work });
+    }
+
+    /// A command and its answer, which comes after the commit.
+    pub fn ask(&self, run: RunId, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
+        let (answer, answered) = oneshot::channel();
+        let work = Work { command, answer: Some(answer), tries: 0 };
+        self.tell(self.partition(run), Message::Command { run, work });
+        answered
+    }
+
+    pub fn push(&self, tickets: Vec<DueTicket>) {
+        let _ = self.tickets.send(tickets);
+    }
+
+    /// The tick should run at this instant, if it is near.
+    pub fn wake_at(&self, at: Timestamp) {
+        let _ = self.wake_ups.send(at);
+    }
+
+    pub fn backlogged(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.backlogged.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_backlogged(&self, queues: HashSet<String>) {
+        *self.backlogged.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(queues);
+    }
+
+    /// Steps without a ticket became ready.
+    pub fn look_for_backlog(&self) {
+        self.backlog.notify_one();
+    }
+
+    pub async fn backlog_noticed(&self) {
+        self.backlog.notified().await;
+    }
+
+    pub fn changed(&self, run: RunId) {
+        if self.changed.receiver_count() > 0 {
+            let _ = self.changed.send(run);
+        }
+    }
+
+    /// Runs that this engine changes, from now on.
+    pub fn watch(&self) -> broadcast::Receiver<RunId> {
+        self.changed.subscribe()
+    }
+}

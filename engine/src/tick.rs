@@ -1,0 +1,172 @@
+//! The tick: the engine's only poll. It renews the engine's session and shards and answers what is due.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use valet_core::Timestamp;
+use valet_core::command::Command;
+use valet_core::id::SessionId;
+
+use crate::bounds::{NEAR_TIMERS_MAX, SESSION_LEASE, TICK, TICK_IDLE, TICK_MIN, TIMER_NEAR};
+use crate::dispatcher::Dispatcher;
+use crate::ports::{Clock, Entropy};
+use crate::routes::Routes;
+use crate::store::{Due, NewSession, SessionKind, Store, StoreError};
+
+/// How often partitions are prepared and leftovers removed.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+/// A gap between ticks that no worker could have bridged with heartbeats.
+const OUTAGE: Duration = Duration::from_secs(3);
+/// Ticks without anything due before the pace slows.
+const QUIET_TICKS: u32 = 10;
+
+/// The tick of one engine.
+pub struct Ticker<S: ?Sized> {
+    pub store: Arc<S>,
+    pub routes: Arc<Routes>,
+    pub dispatcher: Arc<Dispatcher<S>>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub name: String,
+    pub session: Arc<RwLock<SessionId>>,
+}
+
+impl<S: Store + ?Sized> Ticker<S> {
+    /// Opens the engine's session. After an outage of all engines workers get a fresh lease before any sweep.
+    pub async fn open(&self) -> Result<(), StoreError> {
+        let id = SessionId(self.entropy.uuid());
+        let session = NewSession {
+            id,
+            kind: SessionKind::Engine,
+            name: self.name.clone(),
+            queues: Vec::new(),
+            slots: 0,
+            labels: serde_json::json!({}),
+            lease: SESSION_LEASE,
+        };
+        self.store.open_session(&session).await?;
+        self.store.extend_sessions(id, SESSION_LEASE).await?;
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = id;
+        Ok(())
+    }
+
+    /// Ticks until the channel of wake-ups closes.
+    pub async fn run(&self, mut wake_ups: mpsc::UnboundedReceiver<Timestamp>) {
+        let mut near: BinaryHeap<Reverse<Timestamp>> = BinaryHeap::new();
+        let mut last_good = Instant::now();
+        let mut last_tidy: Option<Instant> = None;
+        let mut quiet: u32 = 0;
+        let mut next = Instant::now();
+        loop {
+            if last_tidy.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+                match self.store.tidy(self.clock.now()).await {
+                    Ok(()) => last_tidy = Some(Instant::now()),
+                    Err(error) => tracing::warn!(%error, "housekeeping is put off"),
+                }
+            }
+            // A tick that only a near timer asked for leaves the rest to its own time.
+            let whole = Instant::now() >= next;
+            match self.tick(last_good.elapsed(), whole).await {
+                Ok(busy) => {
+                    last_good = Instant::now();
+                    quiet = if busy { 0 } else { quiet.saturating_add(1) };
+                }
+                Err(error) => tracing::warn!(%error, "a tick failed"),
+            }
+            let pace = if quiet > QUIET_TICKS { TICK_IDLE } else { TICK };
+            if whole {
+                next = Instant::now() + pace;
+            }
+            if !self.wait(next, &mut near, &mut wake_ups).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next tick, or for the earliest near timer; false once the engine stops.
+    async fn wait(
+        &self,
+        next: Instant,
+        near: &mut BinaryHeap<Reverse<Timestamp>>,
+        wake_ups: &mut mpsc::UnboundedReceiver<Timestamp>,
+    ) -> bool {
+        let earliest = Instant::now() + TICK_MIN;
+        loop {
+            let now = self.clock.now();
+            let due_in = near.peek().map(|Reverse(at)| (*at - now).to_std().unwrap_or(Duration::ZERO));
+            let until = due_in.map_or(next, |wait| next.min((Instant::now() + wait).max(earliest)));
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {
+                    let now = self.clock.now();
+                    while near.peek().is_some_and(|Reverse(at)| *at <= now) {
+                        near.pop();
+                    }
+                    return true;
+                }
+                at = wake_ups.recv() => {
+                    let Some(at) = at else { return false };
+                    let is_near = (at - now).to_std().map_or(true, |wait| wait < TIMER_NEAR);
+                    if is_near && near.len() < NEAR_TIMERS_MAX {
+                        near.push(Reverse(at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One tick; true if something was due.
+    pub async fn tick(&self, since_last: Duration, whole: bool) -> Result<bool, StoreError> {
+        let session = *self.session.read().unwrap_or_else(PoisonError::into_inner);
+        if since_last > OUTAGE {
+            self.store.extend_sessions(session, SESSION_LEASE).await?;
+        }
+        let due = self.store.tick(session, SESSION_LEASE).await?;
+        if due.shards.is_none() {
+            tracing::warn!("the engine's session ended; it opens another");
+            self.open().await?;
+        }
+        let busy = !(due.timers.is_empty() && due.lost.is_empty() && due.unknown.is_empty() && due.inbox.is_empty());
+        self.send(&due).await?;
+        if !due.ready_queues.is_empty() {
+            self.routes.look_for_backlog();
+        }
+        if whole {
+            self.dispatcher.tick(due.queues).await;
+        }
+        Ok(busy)
+    }
+
+    async fn send(&self, due: &Due) -> Result<(), StoreError> {
+        for (run, seq) in &due.timers {
+            self.routes.send(*run, Command::TimerDue { seq: *seq });
+        }
+        for lost in &due.lost {
+            metrics::counter!("valet_attempts_lost_total").increment(1);
+            let command = Command::AttemptLost {
+                seq: lost.seq,
+                attempt: lost.attempt,
+                lease: lost.lease,
+                effect_begun: lost.effect_begun,
+            };
+            self.routes.send(lost.run, command);
+        }
+        for unknown in &due.unknown {
+            let command = Command::TakeBack { seq: unknown.seq, attempt: unknown.attempt, lease: unknown.lease };
+            self.routes.send(unknown.run, command);
+        }
+        let mut targets: Vec<_> = due.inbox.iter().map(|(to, ..)| *to).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        if !targets.is_empty() {
+            for message in self.store.load_inbox(&targets).await? {
+                let command = Command::Inbox { from: message.from, from_seq: message.number, message: message.message };
+                self.routes.send(message.to, command);
+            }
+        }
+        Ok(())
+    }
+}
