@@ -61,6 +61,8 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 pub const WORKER_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A file for a run.
 pub const FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// The rest of an upload's form around the file.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
 /// Nesting of a JSON document.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Rows of a page.

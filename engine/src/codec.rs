@@ -97,7 +97,7 @@ pub struct MasterKey {
 impl MasterKey {
     pub fn new(secret: &[u8; KEY_BYTES]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, secret);
-        let name = digest.as_ref()[..6].iter().map(|b| format!("{b:02x}")).collect();
+        let name = digest.as_ref()[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         Self { name, key: DataKey::new(0, secret) }
     }
 

@@ -188,17 +188,13 @@ impl<O: Outward> Executor<O> {
         if slot.machine.is_none() {
             // A first command is known by itself; a repeated one finds what is stored.
             let start = slot.mailbox.front().filter(|work| work.tries == 0).and_then(|work| new_run(&work.command));
-            match start {
-                Some(start) => {
-                    let machine = Machine::create(run, &start, self.clock.now(), &self.registry);
-                    slot.machine = Some(Box::new(machine));
-                }
-                None => {
-                    slot.busy = true;
-                    self.out.load(run);
-                    return;
-                }
-            }
+            let Some(start) = start else {
+                slot.busy = true;
+                self.out.load(run);
+                return;
+            };
+            let machine = Machine::create(run, &start, self.clock.now(), &self.registry);
+            slot.machine = Some(Box::new(machine));
         }
         self.decide(run);
     }

@@ -1,11 +1,13 @@
 //! The durable engine: store (Postgres), commit, dispatch (Redis), timers, sweeps, HTTP. Knows no browser.
 
+pub mod blobs;
 pub mod bounds;
 pub mod claimer;
 pub mod codec;
 pub mod dispatcher;
 pub mod engine;
 pub mod executor;
+pub mod http;
 pub mod loader;
 pub mod ports;
 pub mod routes;

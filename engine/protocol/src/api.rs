@@ -253,3 +253,24 @@ pub struct Readiness {
     pub postgres: String,
     pub redis: String,
 }
+
+/// `GET /api/v1/runs/{id}/artifacts`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactList {
+    pub artifacts: Vec<ArtifactView>,
+}
+
+/// A file that a run left; `GET /api/v1/files/{id}` has its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactView {
+    pub id: String,
+    pub filename: String,
+    /// The step that left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    pub content_type: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}

@@ -23,8 +23,8 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(700);
 pub(crate) const COMMAND_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// An answer on the pulling side. A stall of Redis below it is waited out; the redis crate's 500 ms would kill
-/// the apalis worker instead.
-pub(crate) const PULL_ANSWER_LIMIT: Duration = Duration::from_secs(8);
+/// the apalis worker instead. A connection that went silent without closing is noticed after twice this time.
+pub(crate) const PULL_ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Interval of the fallback poll while tickets flow; bounds what a lost wake-up costs under load.
 pub(crate) const POLL_ACTIVE: Duration = Duration::from_millis(5);

@@ -15,11 +15,14 @@ pub(crate) mod commit;
 mod due;
 mod keys;
 mod leases;
+mod migrate;
+pub mod queries;
 mod runs;
 mod weeks;
 
 pub(crate) use commit::is_ticketed;
 pub use keys::KeyRing;
+pub use migrate::{MigrateError, migrate};
 
 /// The store that people run.
 pub struct PgStore {
@@ -88,7 +91,7 @@ async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Resul
 
 /// SQLSTATE classes: 22 and 23 are the data's fault; 08, 53, 57 and broken sockets are the server's state.
 pub(crate) fn classify(error: sqlx::Error) -> StoreError {
-    let code = error.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
     match (code.as_deref(), &error) {
         (Some(code), _) if code.starts_with("22") || code.starts_with("23") => StoreError::BadData(error),
         (Some(code), _) if code == "40P01" || code == "40001" => {

@@ -99,7 +99,7 @@ impl Tidy {
         let mut stray: Vec<String> = self.shared.link.call(Request::Command(&members)).await?;
         let ours = self.shared.ledger.ids();
         stray.retain(|id| !ours.contains(id));
-        for ids in stray[..0].chunks(MAX_ACK_BATCH) {
+        for ids in stray.chunks(MAX_ACK_BATCH) {
             let mut script = self.give_back.prepare_invoke();
             script
                 .key(&held_by)

@@ -5,5 +5,6 @@ mod conformance_redis;
 mod failures;
 mod faults_in_memory;
 mod footprint;
+mod proxy;
 mod server;
 mod speed;

@@ -66,8 +66,12 @@ impl Server {
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        format!("redis://{}/0", self.address())
     }
 
     pub fn config(&self) -> ApalisRedisConfig {

@@ -23,6 +23,7 @@ async fn tens_of_thousands_of_tickets_a_second_pass_one_puller() {
     }
     let pushing = started.elapsed();
     let mut puller = adapter.open(&name);
+    let polls_before = polls(&server).await;
     let (started, mut pulled, mut batches) = (Instant::now(), 0, 0);
     while pulled < COUNT {
         let batch = soon("tickets", puller.next_batch(up_to(MAX_BATCH))).await.unwrap();
@@ -34,12 +35,22 @@ async fn tens_of_thousands_of_tickets_a_second_pass_one_puller() {
     }
     puller.stop().await;
     let pulling = started.elapsed();
+    let polls = polls(&server).await - polls_before;
+    // A full batch leads to the next without waiting for a poll.
+    assert!(polls < batches / 4, "{polls} polls for {batches} batches");
     let left: u64 = server.ask(&["EXISTS", "test:queue:steps:data"]).await;
     assert_eq!(left, 0, "stop waited for the acks");
     let per_second = |took: Duration| f64::from(COUNT) / took.as_secs_f64();
     println!("push {:.0}/s; pull and ack {:.0}/s in {batches} batches", per_second(pushing), per_second(pulling));
     assert!(per_second(pushing) > 5_000.0);
     assert!(per_second(pulling) > 2_500.0);
+}
+
+/// How often anyone looked whether there are tickets.
+async fn polls(server: &Server) -> u64 {
+    let stats: String = server.ask(&["INFO", "commandstats"]).await;
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_exists:calls="));
+    calls.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,10 +105,9 @@ impl RunStore for PgStore {
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {
         let ids: Vec<Uuid> = to.iter().map(|id| id.0).collect();
-        type Row = (Uuid, Uuid, i64, String, String, Vec<u8>);
-        let find = sqlx::query_as::<_, Row>(include_str!("../sql/load_inbox.sql")).bind(ids);
+        let find = sqlx::query_as::<_, (Uuid, Uuid, i64, Vec<u8>)>(include_str!("../sql/load_inbox.sql")).bind(ids);
         let mut messages = Vec::new();
-        for (to, from, number, _, _, body) in bounded(find.fetch_all(&self.pool)).await? {
+        for (to, from, number, body) in bounded(find.fetch_all(&self.pool)).await? {
             let message = serde_json::from_slice(&self.keys.open(&body).await?)?;
             messages.push(StoredMessage { to: RunId(to), from: RunId(from), number, message });
         }

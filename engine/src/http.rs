@@ -1,0 +1,192 @@
+//! The HTTP surface: `/api/v1` for people and producers, `/worker/v1` for workers, and the health of the engine.
+//!
+//! Handlers extract, call a command or a query, and answer: no rules and no SQL here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::HeaderName;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+use valet_core::workflow::Door;
+
+use crate::blobs::Blobs;
+use crate::bounds::{EVENT_STREAMS_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::engine::Engine;
+use crate::store::postgres::PgStore;
+
+mod auth;
+mod body;
+mod events;
+mod fault;
+mod files;
+mod health;
+mod human_tasks;
+mod operations;
+mod run_view;
+mod runs;
+mod schema;
+mod worker;
+mod workflows;
+
+pub use auth::{Scope, Token};
+pub use fault::Fault;
+
+/// What handlers share.
+pub struct App {
+    pub engine: Arc<Engine<PgStore>>,
+    pub tokens: Vec<Token>,
+    pub door: Door,
+    pub blobs: Blobs,
+    pub metrics: Option<PrometheusHandle>,
+    schemas: HashMap<String, schema::InputSchema>,
+    streams: Arc<Semaphore>,
+}
+
+/// What the caller of [`App::new`] decides.
+pub struct AppConfig {
+    pub tokens: Vec<Token>,
+    pub door: Door,
+    pub blobs: Blobs,
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A workflow's schema that is no schema.
+#[derive(Debug, thiserror::Error)]
+#[error("the input schema of workflow `{workflow}` cannot be used: {message}")]
+pub struct SchemaError {
+    workflow: String,
+    message: String,
+}
+
+impl App {
+    pub fn new(engine: Arc<Engine<PgStore>>, config: AppConfig) -> Result<Arc<Self>, SchemaError> {
+        let mut schemas = HashMap::new();
+        for definition in engine.registry.iter() {
+            let compiled = schema::InputSchema::compile(&definition.input_schema)
+                .map_err(|message| SchemaError { workflow: definition.name.to_owned(), message })?;
+            schemas.insert(definition.name.to_owned(), compiled);
+        }
+        Ok(Arc::new(Self {
+            engine,
+            tokens: config.tokens,
+            door: config.door,
+            blobs: config.blobs,
+            metrics: config.metrics,
+            schemas,
+            streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+        }))
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Valet",
+        description = "Durable workflows for work that needs a browser and sometimes a person. Errors are \
+                       application/problem+json with a stable `code`.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&BearerToken),
+    security(("token" = []))
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+fn people() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::show))
+        .routes(routes!(workflows::start))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(runs::signal))
+        .routes(routes!(runs::artifacts))
+        .routes(routes!(events::stream))
+        .routes(routes!(human_tasks::list))
+        .routes(routes!(human_tasks::show))
+        .routes(routes!(human_tasks::claim))
+        .routes(routes!(human_tasks::answer))
+        .routes(routes!(human_tasks::reject))
+        .routes(routes!(files::upload).layer(DefaultBodyLimit::max(FILE_BYTES_MAX + FORM_BYTES_MAX)))
+        .routes(routes!(files::download))
+        .routes(routes!(operations::queues))
+        .routes(routes!(operations::workers))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+}
+
+/// The document that describes the API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    people().split_for_parts().1
+}
+
+/// All routes of one engine.
+pub fn router(app: Arc<App>) -> Router {
+    let (people, _) = people().split_for_parts();
+    let people = people.merge(health::undocumented()).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+    let workers = worker::routes().layer(DefaultBodyLimit::max(WORKER_REQUEST_BYTES_MAX));
+    people
+        .merge(workers)
+        .fallback(|| async { Fault::not_found("route", "there is no such route; see /api/v1/openapi.json") })
+        .method_not_allowed_fallback(|| async { Fault::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::require))
+        .layer(middleware::from_fn(observe))
+        .with_state(app)
+}
+
+/// The request's id: the caller's, else a new one; in the answer and in every log line of the request.
+async fn observe(mut request: Request, next: Next) -> Response {
+    use tracing::Instrument;
+
+    let header = HeaderName::from_static("x-request-id");
+    let given = request.headers().get(&header).and_then(|v| v.to_str().ok()).filter(|v| v.len() <= 64);
+    let id = given.map_or_else(|| uuid::Uuid::now_v7().simple().to_string(), ToOwned::to_owned);
+    let path = request
+        .extensions()
+        .get::<axum::extract::MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", id = %id, %method, path = %path);
+    let started = tokio::time::Instant::now();
+    let mut response = next.run(request).instrument(span).await;
+    let labels =
+        [("method", method.as_str().to_owned()), ("path", path), ("status", response.status().as_u16().to_string())];
+    metrics::histogram!("valet_http_seconds", &labels).record(started.elapsed().as_secs_f64());
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(header, value);
+    }
+    fault::into_problem(response, &id)
+}
+
+/// The id under which a request is logged.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// `204 No Content`.
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

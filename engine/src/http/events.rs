@@ -1,0 +1,130 @@
+//! A run's journal as server-sent events, from any engine, resumed by `Last-Event-ID`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::Stream;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use valet_core::id::RunId;
+use valet_core::journal::{Chunk, Entry};
+use valet_protocol::api::RunEvent;
+use valet_protocol::problem::Problem;
+
+use super::auth::Caller;
+use super::{App, Fault, runs};
+use crate::bounds::EVENT_POLL;
+
+/// Chunks read at once.
+const CHUNKS_MAX: u32 = 100;
+
+/// Events of a run until it ends. Each has the id `revision.index`.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "runs",
+    params(("id" = String, Path), ("Last-Event-ID" = Option<String>, Header, description = "Resume after this event")),
+    responses((status = 200, body = RunEvent, content_type = "text/event-stream"), (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Fault> {
+    let record = runs::find(&app, &caller, &id).await?;
+    let after = headers.get("last-event-id").map(|v| read_id(v.to_str().unwrap_or_default())).transpose()?;
+    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
+        Fault::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "this engine serves no more event streams now")
+    })?;
+    let tail = Tail {
+        changed: app.engine.routes.watch(),
+        app,
+        run: RunId(record.id),
+        after: after.unwrap_or((0, 0)),
+        waiting: Vec::new().into_iter(),
+        ended: false,
+        _permit: permit,
+    };
+    Ok(Sse::new(futures::stream::unfold(tail, next)).keep_alive(KeepAlive::default()))
+}
+
+struct Tail {
+    app: Arc<App>,
+    run: RunId,
+    changed: broadcast::Receiver<RunId>,
+    /// The last event that was sent.
+    after: (u32, u32),
+    waiting: std::vec::IntoIter<RunEvent>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn next(mut tail: Tail) -> Option<(Result<Event, Infallible>, Tail)> {
+    loop {
+        if let Some(event) = tail.waiting.next() {
+            tail.after = (event.revision, event.index);
+            let id = format!("{}.{}", event.revision, event.index);
+            let event = Event::default().id(id).event("journal").json_data(&event).ok()?;
+            return Some((Ok(event), tail));
+        }
+        if tail.ended {
+            return None;
+        }
+        match tail.app.engine.store.journal_after(tail.run, tail.after.0.max(1), CHUNKS_MAX).await {
+            Ok(chunks) => {
+                let events = tail.unsent(&chunks);
+                if !events.is_empty() {
+                    tail.waiting = events.into_iter();
+                    continue;
+                }
+            }
+            // The stream outlives an outage: the client sees a pause.
+            Err(error) => tracing::warn!(%error, "an event stream waits for the database"),
+        }
+        tail.wait().await;
+    }
+}
+
+impl Tail {
+    fn unsent(&mut self, chunks: &[Chunk]) -> Vec<RunEvent> {
+        let mut events = Vec::new();
+        for chunk in chunks {
+            for (index, entry) in (1_u32..).zip(&chunk.entries) {
+                self.ended |= matches!(entry, Entry::Ended);
+                if (chunk.revision, index) > self.after {
+                    let entry = serde_json::to_value(entry).unwrap_or_default();
+                    events.push(RunEvent { revision: chunk.revision, index, at: chunk.at, entry });
+                }
+            }
+        }
+        events
+    }
+
+    /// Until this engine changes the run, or for a moment: another engine may have.
+    async fn wait(&mut self) {
+        let pause = tokio::time::sleep(EVENT_POLL);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                changed = self.changed.recv() => match changed {
+                    Ok(run) if run != self.run => {}
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+                    Err(broadcast::error::RecvError::Closed) => {
+                        pause.await;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn read_id(text: &str) -> Result<(u32, u32), Fault> {
+    let read = || {
+        let (revision, index) = text.split_once('.')?;
+        Some((revision.parse().ok()?, index.parse().ok()?))
+    };
+    read()
+        .ok_or_else(|| Fault::bad_request("invalid_event_id", "an event's id is `revision.index`").at("Last-Event-ID"))
+}

@@ -1,0 +1,154 @@
+//! Tasks for people: the list, claiming one, answering or rejecting it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+use valet_core::command::{Command, TaskAnswer};
+use valet_core::id::{Seq, parse_prefixed};
+use valet_core::payload::Payload;
+use valet_core::workflow::InputProblem;
+use valet_protocol::api::{AnswerRequest, ReasonRequest, TaskPage, TaskView};
+use valet_protocol::problem::Problem;
+
+use super::auth::Caller;
+use super::body::{Body, OptionalBody};
+use super::schema::InputSchema;
+use super::{App, Fault, run_view, runs};
+use crate::store::postgres::queries::TaskRecord;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// All tasks of this run, ended ones too; without it the open tasks.
+    run: Option<String>,
+    cursor: Option<String>,
+    /// 1 to 200; default 50.
+    limit: Option<u32>,
+}
+
+/// Open tasks, by deadline.
+#[utoipa::path(get, path = "/api/v1/human-tasks", tag = "human tasks", params(ListQuery),
+    responses((status = 200, body = TaskPage), (status = 400, body = Problem)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<TaskPage>, Fault> {
+    let limit = runs::page_rows(query.limit)?;
+    let after = query.cursor.as_deref().map(runs::read_cursor).transpose()?;
+    let run = match &query.run {
+        Some(id) => Some(valet_core::id::RunId(runs::find(&app, &caller, id).await?.id)),
+        None => None,
+    };
+    let mut tasks = app.engine.store.list_tasks(&caller.tenant, run, after, limit + 1).await?;
+    let more = tasks.len() > limit as usize;
+    tasks.truncate(limit as usize);
+    let next_cursor = tasks.last().filter(|_| more).map(|last| runs::write_cursor(last.deadline, last.id));
+    Ok(Json(TaskPage { tasks: tasks.into_iter().map(run_view::task).collect(), next_cursor }))
+}
+
+/// One task with its form.
+#[utoipa::path(get, path = "/api/v1/human-tasks/{id}", tag = "human tasks", params(("id" = String, Path)),
+    responses((status = 200, body = TaskView), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, Fault> {
+    Ok(Json(run_view::task(find(&app, &caller, &id).await?)))
+}
+
+/// Takes a task; the second person gets 409 with who was first.
+#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/claim", tag = "human tasks", params(("id" = String, Path)),
+    responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn claim(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, Fault> {
+    let task = find(&app, &caller, &id).await?;
+    let claimed = app.engine.store.claim_task(&caller.tenant, task.id, &caller.name).await?;
+    let task = find(&app, &caller, &id).await?;
+    if !claimed {
+        let by = task.ended_by.as_deref().or(task.claimed_by.as_deref()).unwrap_or("the engine");
+        return Err(Fault::conflict("task_taken", format!("the task is {} by {by}", task.state)));
+    }
+    Ok(Json(run_view::task(task)))
+}
+
+/// Answers a task. The answer must fit the task's form; the run goes on at once.
+#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/answer", tag = "human tasks", request_body = AnswerRequest,
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: axum::http::HeaderMap,
+    Body(request): Body<AnswerRequest>,
+) -> Result<Json<TaskView>, Fault> {
+    let task = find(&app, &caller, &id).await?;
+    let problems = fits(&task, &request.answer);
+    if !problems.is_empty() {
+        return Err(Fault::invalid_input(problems));
+    }
+    let answer = Payload::of(&request.answer).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    end(&app, &caller, &id, &task, &headers, TaskAnswer::Answered(answer)).await
+}
+
+/// Declines a task; the workflow decides what that means.
+#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/reject", tag = "human tasks", request_body = ReasonRequest,
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn reject(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: axum::http::HeaderMap,
+    OptionalBody(request): OptionalBody<ReasonRequest>,
+) -> Result<Json<TaskView>, Fault> {
+    let task = find(&app, &caller, &id).await?;
+    end(&app, &caller, &id, &task, &headers, TaskAnswer::Rejected { reason: request.reason }).await
+}
+
+async fn end(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    task: &TaskRecord,
+    headers: &axum::http::HeaderMap,
+    answer: TaskAnswer,
+) -> Result<Json<TaskView>, Fault> {
+    let given = headers.get("idempotency-key").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
+    let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
+    let command = Command::AnswerTask { seq: Seq(task.seq), by: caller.name.clone(), key, answer };
+    app.engine.command(task.run, command).await?;
+    Ok(Json(run_view::task(find(app, caller, id).await?)))
+}
+
+fn fits(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> {
+    let form = run_view::value(&task.spec.form);
+    match InputSchema::compile(&form) {
+        Ok(schema) => schema
+            .problems(answer)
+            .into_iter()
+            .map(|p| InputProblem { field: format!("/answer{}", p.field), ..p })
+            .collect(),
+        // A form that is no schema is the workflow's fault; the person's answer is taken as it is.
+        Err(message) => {
+            tracing::error!(run = %task.run, message, "a task's form is not a JSON Schema");
+            Vec::new()
+        }
+    }
+}
+
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Fault> {
+    let id: Uuid = parse_prefixed("task", id).map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+    let found = app.engine.store.find_task(&caller.tenant, id).await?;
+    found.ok_or_else(|| Fault::not_found("task", "there is no such task").at("id"))
+}

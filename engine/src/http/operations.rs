@@ -1,0 +1,52 @@
+//! Queues and workers, as operators see them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use valet_core::id::SessionId;
+use valet_protocol::api::{QueueList, QueueView, WorkerList, WorkerView};
+
+use super::auth::Caller;
+use super::{App, Fault};
+
+/// Queues with their backlog and the workers that pull them.
+#[utoipa::path(get, path = "/api/v1/queues", tag = "operations", responses((status = 200, body = QueueList)))]
+pub(super) async fn queues(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<QueueList>, Fault> {
+    let records = app.engine.store.list_queues(&caller.tenant).await?;
+    let queues = records
+        .into_iter()
+        .map(|q| QueueView {
+            name: q.name,
+            ready: q.ready as u64,
+            running: q.running as u64,
+            backing_off: q.backing_off as u64,
+            workers: q.workers as u64,
+            free_slots: q.free_slots as u64,
+        })
+        .collect();
+    Ok(Json(QueueList { queues }))
+}
+
+/// Live workers.
+#[utoipa::path(get, path = "/api/v1/workers", tag = "operations", responses((status = 200, body = WorkerList)))]
+pub(super) async fn workers(State(app): State<Arc<App>>) -> Result<Json<WorkerList>, Fault> {
+    let records = app.engine.store.list_workers().await?;
+    let workers = records
+        .into_iter()
+        .map(|w| WorkerView {
+            session: SessionId(w.id).to_string(),
+            name: w.name,
+            queues: w.queues,
+            slots: w.slots as u32,
+            free_slots: w.free_slots as u32,
+            running: w.running as u64,
+            last_seen_at: w.seen_at,
+            draining: w.draining,
+        })
+        .collect();
+    Ok(Json(WorkerList { workers }))
+}

@@ -1,0 +1,204 @@
+//! A run as people see it: its row, and the story its journal tells.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use valet_core::Timestamp;
+use valet_core::id::{RunId, Seq};
+use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome, StepOp};
+use valet_core::payload::Payload;
+use valet_core::step::Failure;
+use valet_protocol::api::{RunDetail, RunError, RunSummary, StepView, TaskView};
+
+use super::{App, Fault};
+use crate::bounds::PAGE_ROWS_MAX;
+use crate::store::RunStore as _;
+use crate::store::postgres::queries::{LiveStepRecord, RunRecord, TaskRecord};
+
+/// Every status that a run can show.
+pub(super) const STATUSES: [&str; 9] =
+    ["queued", "running", "waiting", "closing", "stuck", "succeeded", "failed", "cancelled", "timed_out"];
+
+pub(super) fn summary(record: &RunRecord) -> RunSummary {
+    RunSummary {
+        id: RunId(record.id).to_string(),
+        workflow: record.workflow.clone(),
+        subject: record.subject.clone(),
+        plan: record.plan.clone(),
+        attributes: record.attributes.0.clone(),
+        status: record.status.clone(),
+        paused: record.paused,
+        reason: record.reason.as_ref().map(|reason| reason.0.clone()),
+        status_line: record.status_line.clone(),
+        error_code: record.error_code.clone(),
+        revision: record.revision as u32,
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        ended_at: record.ended_at,
+    }
+}
+
+pub(super) fn task(record: TaskRecord) -> TaskView {
+    TaskView {
+        id: valet_core::id::TaskId(record.id).to_string(),
+        run: record.run.to_string(),
+        workflow: record.workflow,
+        state: record.state,
+        reason: record.spec.reason,
+        title: record.spec.title,
+        form: value(&record.spec.form),
+        context: value(&record.spec.context),
+        deadline: record.deadline,
+        opened_at: record.opened_at,
+        claimed_by: record.claimed_by,
+        ended_by: record.ended_by,
+    }
+}
+
+pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result<RunDetail, Fault> {
+    let store = &app.engine.store;
+    let run = RunId(record.id);
+    let chunks = match store.load(&[run]).await?.pop() {
+        Some((_, crate::store::Loaded::Live(stored) | crate::store::Loaded::Ended(stored))) => stored.chunks,
+        None => Vec::new(),
+    };
+    let live = store.find_live_steps(run).await?;
+    let tasks = store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX).await?;
+    let story = Story::of(&chunks);
+    let mut summary = summary(&record);
+    // The journal was read after the row: show one moment, not two.
+    summary.revision = chunks.last().map_or(summary.revision, |chunk| chunk.revision);
+    Ok(RunDetail {
+        run: summary,
+        input: story.input,
+        output: story.output,
+        error: story.error,
+        steps: with_live(story.steps, &live),
+        tasks: tasks.into_iter().map(task).collect(),
+        parent: record.parent_run.map(|id| RunId(id).to_string()),
+    })
+}
+
+#[derive(Default)]
+struct Story {
+    input: Value,
+    output: Option<Value>,
+    error: Option<RunError>,
+    steps: BTreeMap<Seq, StepView>,
+    finalizers: BTreeMap<Seq, StepOp>,
+}
+
+impl Story {
+    fn of(chunks: &[Chunk]) -> Self {
+        let mut story = Self::default();
+        for chunk in chunks {
+            for entry in &chunk.entries {
+                story.entry(entry, chunk.at);
+            }
+        }
+        story
+    }
+
+    fn entry(&mut self, entry: &Entry, at: Timestamp) {
+        match entry {
+            Entry::Started { input } => self.input = value(input),
+            Entry::Op { seq, op: Op::Step(op) } => self.asked(*seq, op, at),
+            Entry::Op { seq, op: Op::Finally(op) } => {
+                self.finalizers.insert(*seq, op.clone());
+            }
+            Entry::Op { seq, op: Op::FinallyNow { of } } => self.finalizing(*seq, *of, at),
+            Entry::FinalizerStarted { seq } => self.finalizing(*seq, *seq, at),
+            Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.ended(*seq, "cancelled", at),
+            Entry::AttemptEnded { seq, attempt, why, .. } => {
+                if let Some(step) = self.steps.get_mut(seq) {
+                    step.attempt = attempt.0 + 1;
+                    if let AttemptEnd::Failed(failure) = why {
+                        step.error = Some(error(failure));
+                    }
+                }
+            }
+            Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.resolved(*seq, with, at),
+            Entry::Closing { outcome } => match outcome {
+                RunOutcome::Succeeded { output } => self.output = Some(value(output)),
+                RunOutcome::Failed { error: failure } => self.error = Some(error(failure)),
+                RunOutcome::Cancelled { by, reason } => {
+                    self.error = Some(error(&Failure::new("cancelled", format!("cancelled by {by}: {reason}"))));
+                }
+                RunOutcome::TimedOut => self.error = Some(error(&Failure::new("timed_out", "the run's time is over"))),
+            },
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, seq: Seq, op: &StepOp, at: Timestamp) {
+        let view = StepView {
+            seq: seq.0,
+            name: op.name.clone(),
+            queue: op.policy.queue.clone(),
+            state: "ready".to_owned(),
+            attempt: 1,
+            asked_at: at,
+            ended_at: None,
+            error: None,
+            input: value(&op.input),
+            output: None,
+        };
+        self.steps.insert(seq, view);
+    }
+
+    fn finalizing(&mut self, seq: Seq, of: Seq, at: Timestamp) {
+        if let Some(op) = self.finalizers.get(&of).cloned() {
+            self.asked(seq, &op, at);
+        }
+    }
+
+    fn ended(&mut self, seq: Seq, state: &str, at: Timestamp) {
+        if let Some(step) = self.steps.get_mut(&seq) {
+            state.clone_into(&mut step.state);
+            step.ended_at = Some(at);
+        }
+    }
+
+    fn resolved(&mut self, seq: Seq, with: &Resolution, at: Timestamp) {
+        match with {
+            Resolution::StepDone { output, .. } => {
+                self.ended(seq, "succeeded", at);
+                if let Some(step) = self.steps.get_mut(&seq) {
+                    step.error = None;
+                    step.output = Some(value(output));
+                }
+            }
+            Resolution::StepFailed { failure, .. } => {
+                self.ended(seq, "failed", at);
+                if let Some(step) = self.steps.get_mut(&seq) {
+                    step.error = Some(error(failure.failure()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Live rows know what the journal does not: whether a step is granted.
+fn with_live(mut steps: BTreeMap<Seq, StepView>, live: &[LiveStepRecord]) -> Vec<StepView> {
+    for row in live {
+        if let Some(step) = steps.get_mut(&Seq(row.seq as u32)).filter(|step| step.ended_at.is_none()) {
+            step.state.clone_from(&row.state);
+            step.attempt = row.attempt as u32;
+        }
+    }
+    steps.into_values().collect()
+}
+
+fn error(failure: &Failure) -> RunError {
+    RunError {
+        code: failure.code.clone(),
+        message: failure.message.clone(),
+        details: failure.details.as_ref().map(value),
+    }
+}
+
+/// A payload as a value; what cannot be read shows as null.
+pub(super) fn value(payload: &Payload) -> Value {
+    payload.read().unwrap_or(Value::Null)
+}

@@ -1,0 +1,201 @@
+//! Runs: pages, one run, and what operators do with it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use axum::{Extension, Json};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+use valet_core::Timestamp;
+use valet_core::bounds::NAME_BYTES_MAX;
+use valet_core::command::Command;
+use valet_core::id::RunId;
+use valet_core::payload::Payload;
+use valet_protocol::api::{ArtifactList, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest};
+use valet_protocol::problem::Problem;
+
+use super::auth::Caller;
+use super::body::{Body, OptionalBody};
+use super::{App, Fault, files, no_content, run_view};
+use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::store::postgres::queries::{RunFilter, RunRecord};
+
+/// Filters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    workflow: Option<String>,
+    /// One status or several, separated by commas.
+    status: Option<String>,
+    subject: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// 1 to 200; default 50.
+    limit: Option<u32>,
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(ListQuery),
+    responses((status = 200, body = RunPage), (status = 400, body = Problem)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<RunPage>, Fault> {
+    let limit = page_rows(query.limit)?;
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let statuses = query.status.map(|s| s.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>());
+    if let Some(unknown) = statuses.iter().flatten().find(|s| !run_view::STATUSES.contains(&s.as_str())) {
+        let unknown: String = unknown.chars().take(40).collect();
+        let detail = format!("no status `{unknown}`; there are: {}", run_view::STATUSES.join(", "));
+        return Err(Fault::bad_request("invalid_filter", detail).at("status"));
+    }
+    let filter = RunFilter { workflow: query.workflow, statuses, subject: query.subject };
+    let mut records = app.engine.store.list_runs(&caller.tenant, &filter, after, limit + 1).await?;
+    let more = records.len() > limit as usize;
+    records.truncate(limit as usize);
+    let next_cursor = records.last().filter(|_| more).map(|last| write_cursor(last.created_at, last.id));
+    Ok(Json(RunPage { runs: records.iter().map(run_view::summary).collect(), next_cursor }))
+}
+
+/// One run with its input, output, steps and tasks.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = RunDetail), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<RunDetail>, Fault> {
+    let record = find(&app, &caller, &id).await?;
+    Ok(Json(run_view::detail(&app, &caller.tenant, record).await?))
+}
+
+/// Stops grants and deliveries of a run. Results, signals and answers are still taken; deadlines go on.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/pause", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn pause(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<RunSummary>, Fault> {
+    let by = caller.name.clone();
+    operate(&app, &caller, &id, Command::Pause { by }).await
+}
+
+/// Lets a paused run go on.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/resume", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn resume(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<RunSummary>, Fault> {
+    let by = caller.name.clone();
+    operate(&app, &caller, &id, Command::Unpause { by }).await
+}
+
+/// Ends a run: waits end at once, running steps are told to stop, then its clean-up runs.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", tag = "runs", params(("id" = String, Path)), request_body = ReasonRequest,
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    OptionalBody(request): OptionalBody<ReasonRequest>,
+) -> Result<Json<RunSummary>, Fault> {
+    let by = caller.name.clone();
+    operate(&app, &caller, &id, Command::Cancel { by, reason: request.reason }).await
+}
+
+/// Lets steps that ran out of attempts try again, and a stuck run be tried with the build at hand.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/retry", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn retry(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<RunSummary>, Fault> {
+    let by = caller.name.clone();
+    operate(&app, &caller, &id, Command::Retry { by }).await
+}
+
+/// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/signals/{name}", tag = "runs", request_body = SignalRequest,
+    params(("id" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn signal(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((id, name)): Path<(String, String)>,
+    headers: axum::http::HeaderMap,
+    Body(request): Body<SignalRequest>,
+) -> Result<Response, Fault> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Fault::bad_request("invalid_name", "a channel's name has 1 to 128 bytes").at("name"));
+    }
+    let record = find(&app, &caller, &id).await?;
+    let given = headers.get("idempotency-key").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
+    let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
+    let payload = Payload::of(&request.payload).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    app.engine.command(RunId(record.id), Command::Signal { name, key, payload }).await?;
+    Ok(no_content())
+}
+
+/// Files that the run left: screenshots and the like.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/artifacts", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = ArtifactList), (status = 404, body = Problem)))]
+pub(super) async fn artifacts(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<ArtifactList>, Fault> {
+    let record = find(&app, &caller, &id).await?;
+    let mut artifacts = Vec::new();
+    for blob in app.engine.store.list_artifacts(&caller.tenant, RunId(record.id)).await? {
+        artifacts.push(files::artifact(&app, blob).await?);
+    }
+    Ok(Json(ArtifactList { artifacts }))
+}
+
+async fn operate(app: &App, caller: &Caller, id: &str, command: Command) -> Result<Json<RunSummary>, Fault> {
+    let record = find(app, caller, id).await?;
+    app.engine.command(RunId(record.id), command).await?;
+    Ok(Json(run_view::summary(&find(app, caller, id).await?)))
+}
+
+pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<RunRecord, Fault> {
+    let run: RunId =
+        id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+    let found = app.engine.store.find_run(&caller.tenant, run).await?;
+    found.ok_or_else(|| Fault::not_found("run", format!("there is no run {run}")).at("id"))
+}
+
+pub(super) fn page_rows(limit: Option<u32>) -> Result<u32, Fault> {
+    match limit {
+        None => Ok(PAGE_ROWS_DEFAULT),
+        Some(n) if (1..=PAGE_ROWS_MAX).contains(&n) => Ok(n),
+        Some(_) => Err(Fault::bad_request("invalid_limit", "limit is 1 to 200").at("limit")),
+    }
+}
+
+pub(super) fn write_cursor(at: Timestamp, id: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}:{}", at.timestamp_micros(), id.simple()))
+}
+
+pub(super) fn read_cursor(text: &str) -> Result<(Timestamp, Uuid), Fault> {
+    let read = || {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (at, id) = text.split_once(':')?;
+        let at = chrono::DateTime::from_timestamp_micros(at.parse().ok()?)?;
+        Some((at, Uuid::parse_str(id).ok()?))
+    };
+    read().ok_or_else(|| {
+        Fault::bad_request("invalid_cursor", "use the `next_cursor` of the page before, unchanged").at("cursor")
+    })
+}

@@ -1,0 +1,255 @@
+//! The worker protocol's routes: every answer follows its commit.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
+use futures::future::join_all;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use valet_core::command::{Command, FinishStep, GrantedStep, HandOverOffer, Reply};
+use valet_core::id::{RunId, SessionId};
+use valet_core::payload::Payload;
+use valet_protocol::worker::{
+    BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
+    Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, OLDEST_VERSION, OpenSession,
+    SessionOpened, Standing, VERSION,
+};
+
+use super::auth::Caller;
+use super::{App, Fault, files, no_content};
+use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
+use crate::executor::CommandError;
+use crate::store::{
+    Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind,
+};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/worker/v1/sessions", post(open_session))
+        .route("/worker/v1/sessions/{id}", delete(close_session))
+        .route("/worker/v1/heartbeats", post(heartbeat))
+        .route("/worker/v1/claims", post(claims))
+        .route("/worker/v1/finishes", post(finishes))
+        .route("/worker/v1/effects", post(effect))
+        .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))
+        .route("/worker/v1/blobs/{id}", get(get_blob))
+}
+
+/// A body of the worker protocol. Workers are programs: a wrong body is a bug or another version.
+struct Wire<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a batch has at most 16 MiB"))?;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|e| Fault::bad_request("invalid_body", format!("not a message of this protocol: {e}")))
+    }
+}
+
+async fn open_session(
+    State(app): State<Arc<App>>,
+    Wire(open): Wire<OpenSession>,
+) -> Result<Json<SessionOpened>, Fault> {
+    if !(OLDEST_VERSION..=VERSION).contains(&open.protocol) {
+        let detail = format!(
+            "this engine speaks versions {OLDEST_VERSION} to {VERSION} of the worker protocol, the worker {}; update the older one",
+            open.protocol
+        );
+        return Err(Fault::new(StatusCode::UPGRADE_REQUIRED, "protocol_version", detail).at("protocol"));
+    }
+    if let Some(bad) = open.queues.iter().find(|q| valet_queue::QueueName::new(q).is_err()) {
+        let bad: String = bad.chars().take(80).collect();
+        return Err(Fault::bad_request("invalid_queue", format!("`{bad}` is not a queue's name")).at("queues"));
+    }
+    let session = SessionId(app.engine.entropy.uuid());
+    let new = NewSession {
+        id: session,
+        kind: SessionKind::Worker,
+        name: open.name.chars().take(128).collect(),
+        queues: open.queues,
+        slots: open.slots,
+        labels: serde_json::to_value(&open.labels).unwrap_or_default(),
+        lease: SESSION_LEASE,
+    };
+    app.engine.store.open_session(&new).await?;
+    tracing::info!(%session, worker = %new.name, "a worker opened a session");
+    Ok(Json(SessionOpened {
+        protocol: open.protocol,
+        session,
+        heartbeat_ms: HEARTBEAT.as_millis() as u64,
+        lease_ms: SESSION_LEASE.as_millis() as u64,
+    }))
+}
+
+async fn close_session(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Fault> {
+    let session: SessionId =
+        id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+    app.engine.store.close_session(session).await?;
+    Ok(no_content())
+}
+
+async fn heartbeat(State(app): State<Arc<App>>, Wire(beat): Wire<Heartbeat>) -> Result<Json<HeartbeatAnswer>, Fault> {
+    let progress = beat
+        .held
+        .iter()
+        .filter_map(|held| {
+            let details = held.progress.clone()?;
+            Some(BeatProgress { run: held.run, lease: held.lease, details })
+        })
+        .collect();
+    let answer = app
+        .engine
+        .store
+        .heartbeat(&Beat {
+            session: beat.session,
+            lease: SESSION_LEASE,
+            free_slots: beat.free_slots,
+            draining: beat.draining,
+            held: beat.held.iter().map(|held| held.lease).collect(),
+            progress,
+        })
+        .await?;
+    let standing = if answer.alive { Standing::Yours } else { Standing::Ended };
+    let stop = beat.held.iter().map(|held| held.lease).filter(|lease| !answer.keep.contains(lease)).collect();
+    Ok(Json(HeartbeatAnswer { standing, lease_ms: SESSION_LEASE.as_millis() as u64, stop }))
+}
+
+async fn claims(State(app): State<Arc<App>>, Wire(batch): Wire<ClaimBatch>) -> Result<Json<ClaimAnswers>, Fault> {
+    bounded_batch(batch.claims.len())?;
+    let session = batch.session;
+    let verdicts = batch.claims.iter().map(|claim| {
+        let claim =
+            SessionClaim { session, run: claim.run, seq: claim.seq, attempt: claim.attempt, lease: claim.lease };
+        app.engine.claim(claim)
+    });
+    let mut answers = Vec::with_capacity(batch.claims.len());
+    for verdict in join_all(verdicts).await {
+        let Some(verdict) = verdict else {
+            return Err(CommandError::Unknown.into());
+        };
+        answers.push(match verdict {
+            ClaimVerdict::Granted { step, progress } => ClaimAnswer::Granted(Box::new(grant(*step, progress))),
+            ClaimVerdict::Stale => ClaimAnswer::Refused { why: ClaimRefusal::Stale },
+            ClaimVerdict::Gated => ClaimAnswer::Refused { why: ClaimRefusal::Gated },
+            ClaimVerdict::SessionEnded => ClaimAnswer::Refused { why: ClaimRefusal::SessionEnded },
+        });
+    }
+    Ok(Json(ClaimAnswers { answers }))
+}
+
+async fn finishes(State(app): State<Arc<App>>, Wire(batch): Wire<FinishBatch>) -> Result<Json<FinishAnswers>, Fault> {
+    bounded_batch(batch.finishes.len())?;
+    let session = batch.session;
+    let replies = batch.finishes.into_iter().map(|finish| finish_one(&app, session, finish));
+    Ok(Json(FinishAnswers { answers: join_all(replies).await }))
+}
+
+async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
+    let hand_over = finish.hand_over.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
+    let command = Command::Finish(Box::new(FinishStep {
+        seq: finish.seq,
+        attempt: finish.attempt,
+        lease: finish.lease,
+        outcome: finish.outcome,
+        hand_over,
+    }));
+    match app.engine.command(finish.run, command).await {
+        Ok(Reply::Finished { handed_over }) => {
+            FinishAnswer::Accepted { next: handed_over.map(|step| Box::new(grant(*step, None))) }
+        }
+        Ok(Reply::Done) => FinishAnswer::Accepted { next: None },
+        Err(CommandError::Rejected(rejection)) => FinishAnswer::Refused { why: rejection.to_string() },
+        Err(error @ (CommandError::NotFound | CommandError::BadData)) => {
+            FinishAnswer::Refused { why: error.to_string() }
+        }
+        Err(error) => FinishAnswer::Again { why: error.to_string() },
+    }
+}
+
+async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> Result<Json<EffectAnswer>, Fault> {
+    let claim = SessionClaim {
+        session: begin.session,
+        run: begin.run,
+        seq: begin.seq,
+        attempt: begin.attempt,
+        lease: begin.lease,
+    };
+    let begun = app.engine.store.begin_effect(&claim).await?;
+    Ok(Json(if begun { EffectAnswer::Go } else { EffectAnswer::No }))
+}
+
+fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {
+    Grant {
+        run: step.run,
+        seq: step.seq,
+        attempt: step.attempt,
+        lease: step.lease,
+        tenant: step.tenant,
+        subject: step.subject,
+        workflow: step.workflow,
+        name: step.name,
+        queue: step.policy.queue,
+        input: step.input,
+        timeout_ms: step.policy.execution_timeout_ms,
+        effect_once: step.policy.effect_once,
+        progress,
+    }
+}
+
+fn bounded_batch(items: usize) -> Result<(), Fault> {
+    if items > BATCH_ITEMS_MAX {
+        let detail = format!("a batch has at most {BATCH_ITEMS_MAX} items");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    Ok(())
+}
+
+/// Whose blob: a step that the worker holds.
+#[derive(Deserialize)]
+struct BlobQuery {
+    run: RunId,
+    seq: i32,
+    name: String,
+}
+
+async fn put_blob(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<BlobQuery>,
+    bytes: Bytes,
+) -> Result<Response, Fault> {
+    let found = app.engine.store.identity(query.run).await?;
+    let identity = found
+        .filter(|identity| identity.tenant == caller.tenant)
+        .ok_or_else(|| Fault::not_found("run", "there is no such run").at("run"))?;
+    let of = files::OfRun { run: query.run, seq: query.seq };
+    let name = files::clean_name(&query.name);
+    let stored = files::store(&app, &caller.tenant, &identity.subject, name, &bytes, Some(of)).await?;
+    let answer = BlobStored {
+        id: valet_core::id::parse_prefixed("file", &stored.id).unwrap_or_default(),
+        size_bytes: stored.size_bytes,
+        sha256: stored.sha256,
+        created_at: app.engine.clock.now(),
+    };
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+async fn get_blob(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Fault> {
+    let id = valet_core::id::parse_prefixed("file", &id)
+        .map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+    files::send(&app, &caller.tenant, id).await
+}

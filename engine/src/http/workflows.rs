@@ -1,0 +1,142 @@
+//! Workflows: which there are, what they want, and starting them.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use valet_core::bounds::NAME_BYTES_MAX;
+use valet_core::command::{IdempotencyKey, StartRun};
+use valet_core::payload::Payload;
+use valet_core::workflow::InputProblem;
+use valet_protocol::api::{RunStarted, StartRunRequest, WorkflowList, WorkflowView};
+use valet_protocol::problem::Problem;
+
+use super::auth::Caller;
+use super::body::Body;
+use super::{App, Fault};
+use crate::engine::Started;
+
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 255;
+/// The subject and plan of runs that name none.
+const DEFAULT_SUBJECT: &str = "default";
+const DEFAULT_PLAN: &str = "free";
+/// Search attributes of one run.
+const ATTRIBUTES_MAX: usize = 32;
+
+/// The workflows of this build.
+#[utoipa::path(get, path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<WorkflowList> {
+    let view = |d: &Arc<valet_core::workflow::Definition>| WorkflowView {
+        name: d.name.to_owned(),
+        input_schema: d.input_schema.clone(),
+    };
+    Json(WorkflowList { workflows: app.engine.registry.iter().map(view).collect() })
+}
+
+/// One workflow with the JSON Schema of its input.
+#[utoipa::path(get, path = "/api/v1/workflows/{name}", tag = "workflows", params(("name" = String, Path)),
+    responses((status = 200, body = WorkflowView), (status = 404, body = Problem)))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<WorkflowView>, Fault> {
+    let definition = app.engine.registry.get(&name).ok_or_else(|| unknown(&app, &name))?;
+    Ok(Json(WorkflowView { name: definition.name.to_owned(), input_schema: definition.input_schema.clone() }))
+}
+
+/// Starts a run. The same `Idempotency-Key` and body answer the first run with 200; another body 409.
+#[utoipa::path(post, path = "/api/v1/workflows/{name}/runs", tag = "runs", request_body = StartRunRequest,
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Unique per tenant and workflow; up to 255 characters; kept for 7 days")),
+    responses((status = 201, body = RunStarted), (status = 200, body = RunStarted), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Body(request): Body<StartRunRequest>,
+) -> Result<Response, Fault> {
+    let start = checked(&app, caller, &name, &headers, request)?;
+    let (run, created) = match app.engine.start_run(start).await? {
+        Started::Created(run) => (run, true),
+        Started::Existing(run) => (run, false),
+    };
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, Json(RunStarted { id: run.to_string(), created })).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/runs/{run}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Everything that can be wrong with a start is found here, before anything is stored.
+fn checked(
+    app: &App,
+    caller: Caller,
+    name: &str,
+    headers: &HeaderMap,
+    request: StartRunRequest,
+) -> Result<StartRun, Fault> {
+    let definition = app.engine.registry.get(name).ok_or_else(|| unknown(app, name))?;
+    let mut problems = app.schemas.get(name).map(|s| s.problems(&request.input)).unwrap_or_default();
+    let input = Payload::of(&request.input).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    if problems.is_empty() {
+        problems = definition.check(&input, &app.door);
+    }
+    let mut problems: Vec<InputProblem> =
+        problems.into_iter().map(|p| InputProblem { field: format!("/input{}", p.field), ..p }).collect();
+    problems.extend(attribute_problems(&request));
+    if !problems.is_empty() {
+        return Err(Fault::invalid_input(problems));
+    }
+    let idempotency = idempotency_key(headers, &request)?;
+    let of_input = request.input.get("subject").and_then(Value::as_str).map(ToOwned::to_owned);
+    Ok(StartRun {
+        tenant: caller.tenant,
+        subject: request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned()),
+        workflow: name.to_owned(),
+        plan: request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned()),
+        attributes: request.attributes,
+        input,
+        parent: None,
+        idempotency,
+    })
+}
+
+fn attribute_problems(request: &StartRunRequest) -> Vec<InputProblem> {
+    let problem = |field: String, message: &str| InputProblem { field, message: message.to_owned() };
+    let mut problems = Vec::new();
+    for (field, text) in [("/subject", &request.subject), ("/plan", &request.plan)] {
+        if text.as_ref().is_some_and(|t| t.is_empty() || t.len() > NAME_BYTES_MAX) {
+            problems.push(problem(field.to_owned(), "must be 1 to 128 bytes long"));
+        }
+    }
+    if request.attributes.len() > ATTRIBUTES_MAX {
+        problems.push(problem("/attributes".to_owned(), "at most 32 attributes"));
+    }
+    for (name, value) in &request.attributes {
+        if name.len() > NAME_BYTES_MAX || !(value.is_string() || value.is_number() || value.is_boolean()) {
+            let message = "must be a string, a number or a boolean, with a name of at most 128 bytes";
+            problems.push(problem(format!("/attributes/{name}"), message));
+        }
+    }
+    problems
+}
+
+fn idempotency_key(headers: &HeaderMap, request: &StartRunRequest) -> Result<Option<IdempotencyKey>, Fault> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX).ok_or_else(|| {
+        Fault::bad_request("invalid_idempotency_key", "use 1 to 255 visible ASCII characters").at("Idempotency-Key")
+    })?;
+    // Objects are kept sorted, so that the order of fields in the text does not matter.
+    let canonical = serde_json::to_vec(request).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    Ok(Some(IdempotencyKey { key: key.to_owned(), request_hash: Sha256::digest(canonical).into() }))
+}
+
+fn unknown(app: &App, name: &str) -> Fault {
+    let known: Vec<&str> = app.engine.registry.iter().map(|d| d.name).collect();
+    let name: String = name.chars().take(NAME_BYTES_MAX).collect();
+    Fault::not_found("workflow", format!("no workflow `{name}`; there are: {}", known.join(", "))).at("name")
+}
