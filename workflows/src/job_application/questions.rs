@@ -1,0 +1,90 @@
+//! Questions of a page as a JSON Schema form, and a person's answers back as answers of the application.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::input::Answer;
+use super::steps::Question;
+
+/// The form of a task: a property `q1`, `q2` … a question, so that no label has to be a key.
+pub(super) fn form(questions: &[Question]) -> Value {
+    let mut properties = Map::new();
+    for (index, question) in questions.iter().enumerate() {
+        properties.insert(key(index), property(question));
+    }
+    let required: Vec<String> = (0..questions.len()).map(key).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn property(question: &Question) -> Value {
+    let mut property = json!({ "type": "string", "title": question.label, "minLength": 1, "maxLength": 10_000 });
+    if question.kind == "yes_no" && question.options.is_empty() {
+        property["enum"] = json!(["Yes", "No"]);
+    } else if !question.options.is_empty() {
+        property["enum"] = json!(question.options);
+    } else if question.kind == "long_text" {
+        property["x-multiline"] = json!(true);
+    }
+    if let Some(error) = &question.error {
+        property["description"] = json!(error);
+    }
+    property
+}
+
+/// A person's answers under the questions' own words: what the agent looks them up by.
+pub(super) fn answers(questions: &[Question], answer: &Value) -> Vec<Answer> {
+    questions
+        .iter()
+        .enumerate()
+        .filter_map(|(index, question)| {
+            let text = answer.get(key(index))?.as_str()?;
+            Some(Answer { question: question.label.clone(), answer: text.to_owned() })
+        })
+        .collect()
+}
+
+pub(super) fn approval() -> Value {
+    yes_no("approve", "Send this application?")
+}
+
+pub(super) fn submitted() -> Value {
+    yes_no("submitted", "Did the site receive the application?")
+}
+
+fn yes_no(name: &str, title: &str) -> Value {
+    json!({
+        "type": "object",
+        "properties": { name: { "type": "boolean", "title": title } },
+        "required": [name],
+        "additionalProperties": false
+    })
+}
+
+pub(super) fn file(id: Option<Uuid>) -> Option<String> {
+    id.map(|id| format!("file_{}", id.simple()))
+}
+
+fn key(index: usize) -> String {
+    format!("q{}", index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_back_under_the_questions_own_words() {
+        let question = |label: &str, options: &[&str]| Question {
+            label: label.to_owned(),
+            kind: "text".to_owned(),
+            options: options.iter().map(ToString::to_string).collect(),
+            error: None,
+        };
+        let questions = [question("Why us?", &[]), question("Shift?", &["Day", "Night"])];
+        let form = form(&questions);
+        assert_eq!(form["properties"]["q2"]["enum"], json!(["Day", "Night"]));
+        let answers = answers(&questions, &json!({ "q1": "Because.", "q2": "Night" }));
+        assert_eq!(answers[0], Answer { question: "Why us?".into(), answer: "Because.".into() });
+        assert_eq!(answers[1].question, "Shift?");
+    }
+}
