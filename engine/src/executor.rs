@@ -49,9 +49,15 @@ pub struct Work {
     pub command: Command,
     pub answer: Answer,
     pub tries: u32,
+    /// The run was loaded since this came in: what is decided now is not the word of an old cache.
+    pub loaded: bool,
 }
 
 impl Work {
+    pub fn new(command: Command, answer: Answer) -> Self {
+        Self { command, answer, tries: 0, loaded: false }
+    }
+
     pub fn answer(self, result: Result<Reply, CommandError>) {
         if let Some(answer) = self.answer {
             // The caller may have gone; the change stands all the same.
@@ -189,14 +195,23 @@ impl<O: Outward> Executor<O> {
             // A first command is known by itself; a repeated one finds what is stored.
             let start = slot.mailbox.front().filter(|work| work.tries == 0).and_then(|work| new_run(&work.command));
             let Some(start) = start else {
-                slot.busy = true;
-                self.out.load(run);
+                self.load(run);
                 return;
             };
             let machine = Machine::create(run, &start, self.clock.now(), &self.registry);
             slot.machine = Some(Box::new(machine));
         }
         self.decide(run);
+    }
+
+    fn load(&mut self, run: RunId) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.busy = true;
+        slot.machine = None;
+        for work in &mut slot.mailbox {
+            work.loaded = true;
+        }
+        self.out.load(run);
     }
 
     fn decide(&mut self, run: RunId) {
@@ -209,6 +224,15 @@ impl<O: Outward> Executor<O> {
         let commands = work.iter().map(|work| work.command.clone()).collect();
         let decision = machine.decide(commands, self.clock.now(), &self.registry);
         let Some(transition) = decision.transition else {
+            let ended = machine.run().status().is_terminal();
+            if !ended && work.iter().any(|work| !work.loaded) {
+                // Another engine may have moved the run on: nothing is refused on the word of a cache.
+                for work in work.into_iter().rev() {
+                    slot.mailbox.push_front(work);
+                }
+                self.load(run);
+                return;
+            }
             for (work, reply) in work.into_iter().zip(decision.replies) {
                 if let (Err(Rejection::RunEnded { .. }), Command::Inbox { from, from_seq, .. }) =
                     (&reply, &work.command)
@@ -279,6 +303,9 @@ impl<O: Outward> Executor<O> {
             work.tries += 1;
             if matches!(work.command, Command::Start(_)) {
                 work.answer(Err(CommandError::NotStarted));
+            } else if matches!(work.command, Command::Inbox { .. }) && work.tries > 1 {
+                // Taken meanwhile; while its row exists the tick brings it again.
+                work.answer(Err(CommandError::Contended));
             } else if work.tries > REDECIDE_MAX {
                 work.answer(Err(CommandError::Contended));
             } else {

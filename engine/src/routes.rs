@@ -52,14 +52,14 @@ impl Routes {
 
     /// A command that nobody waits for.
     pub fn send(&self, run: RunId, command: Command) {
-        let work = Work { command, answer: None, tries: 0 };
+        let work = Work::new(command, None);
         self.tell(self.partition(run), Message::Command { run, work });
     }
 
     /// A command and its answer, which comes after the commit.
     pub fn ask(&self, run: RunId, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
         let (answer, answered) = oneshot::channel();
-        let work = Work { command, answer: Some(answer), tries: 0 };
+        let work = Work::new(command, Some(answer));
         self.tell(self.partition(run), Message::Command { run, work });
         answered
     }

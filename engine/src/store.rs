@@ -202,7 +202,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     async fn heartbeat(&self, beat: &Beat) -> Result<BeatAnswer, StoreError>;
     async fn begin_effect(&self, claim: &SessionClaim) -> Result<bool, StoreError>;
     /// After an outage of all engines: nobody is to blame for silence.
-    async fn extend_sessions(&self, engine: SessionId, lease: Duration) -> Result<u64, StoreError>;
+    async fn extend_sessions(&self, lease: Duration) -> Result<u64, StoreError>;
 }
 
 /// What is due, and tickets.

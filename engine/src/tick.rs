@@ -48,8 +48,9 @@ impl<S: Store + ?Sized> Ticker<S> {
             labels: serde_json::json!({}),
             lease: SESSION_LEASE,
         };
+        // Before this engine is seen itself: the outage began when any engine was last seen.
+        self.store.extend_sessions(SESSION_LEASE).await?;
         self.store.open_session(&session).await?;
-        self.store.extend_sessions(id, SESSION_LEASE).await?;
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = id;
         Ok(())
     }
@@ -100,6 +101,8 @@ impl<S: Store + ?Sized> Ticker<S> {
             let due_in = near.peek().map(|Reverse(at)| (*at - now).to_std().unwrap_or(Duration::ZERO));
             let until = due_in.map_or(next, |wait| next.min((Instant::now() + wait).max(earliest)));
             tokio::select! {
+                // The tick first: a flood of wake-ups must not hold it up.
+                biased;
                 () = tokio::time::sleep_until(until) => {
                     let now = self.clock.now();
                     while near.peek().is_some_and(|Reverse(at)| *at <= now) {
@@ -122,7 +125,7 @@ impl<S: Store + ?Sized> Ticker<S> {
     pub async fn tick(&self, since_last: Duration, whole: bool) -> Result<bool, StoreError> {
         let session = *self.session.read().unwrap_or_else(PoisonError::into_inner);
         if since_last > OUTAGE {
-            self.store.extend_sessions(session, SESSION_LEASE).await?;
+            self.store.extend_sessions(SESSION_LEASE).await?;
         }
         let due = self.store.tick(session, SESSION_LEASE).await?;
         if due.shards.is_none() {
@@ -155,7 +158,12 @@ impl<S: Store + ?Sized> Ticker<S> {
             self.routes.send(lost.run, command);
         }
         for unknown in &due.unknown {
-            let command = Command::TakeBack { seq: unknown.seq, attempt: unknown.attempt, lease: unknown.lease };
+            let command = Command::TakeBack {
+                seq: unknown.seq,
+                attempt: unknown.attempt,
+                lease: unknown.lease,
+                effect_begun: unknown.effect_begun,
+            };
             self.routes.send(unknown.run, command);
         }
         let mut targets: Vec<_> = due.inbox.iter().map(|(to, ..)| *to).collect();

@@ -25,6 +25,7 @@ pub enum Command {
         seq: Seq,
         attempt: Attempt,
         lease: LeaseId,
+        effect_begun: bool,
     },
     TimerDue {
         seq: Seq,

@@ -310,11 +310,11 @@ impl<'a> Folding<'a> {
         match command {
             Command::Start(start) => self.start(*start),
             Command::Finish(finish) => self.finish_step(*finish),
-            Command::AttemptLost { seq, attempt, lease, effect_begun } => self.lost(seq, attempt, lease, effect_begun),
-            Command::TakeBack { seq, attempt, lease } => {
-                self.fence_attempt(seq, attempt, lease)?;
-                self.attempt_ended(seq, attempt, lease, Outcome::HandedBack);
-                Ok(Reply::Done)
+            Command::AttemptLost { seq, attempt, lease, effect_begun } => {
+                self.vanished(Fence::Lost { seq, attempt, lease, effect_begun }, Outcome::Lost)
+            }
+            Command::TakeBack { seq, attempt, lease, effect_begun } => {
+                self.vanished(Fence::Forgotten { seq, attempt, lease, effect_begun }, Outcome::HandedBack)
             }
             Command::TimerDue { seq } => {
                 self.timer_due(seq);
@@ -381,7 +381,8 @@ impl<'a> Folding<'a> {
 
     fn finish_step(&mut self, finish: FinishStep) -> Result<Reply, Rejection> {
         let FinishStep { seq, attempt, lease, outcome, hand_over } = finish;
-        if !self.run().steps.contains_key(&seq) {
+        let repeated = self.run().steps.get(&seq).is_none_or(|step| step.last_end == Some((attempt, lease)));
+        if repeated {
             let finish = FinishStep { seq, attempt, lease, outcome, hand_over };
             return self.repeated_finish(&finish);
         }
@@ -394,11 +395,10 @@ impl<'a> Folding<'a> {
 
     /// The same lease gets the same answer, with the step that was handed over under the offer's lease if it is still held.
     fn repeated_finish(&self, finish: &FinishStep) -> Result<Reply, Rejection> {
-        let same = self
-            .run()
-            .ended_steps
-            .get(&finish.seq)
-            .is_some_and(|ended| ended.attempt == finish.attempt && ended.lease == Some(finish.lease));
+        let (attempt, lease) = (finish.attempt, finish.lease);
+        let ended = self.run().ended_steps.get(&finish.seq);
+        let same = ended.is_some_and(|ended| ended.attempt == attempt && ended.lease == Some(lease))
+            || self.run().steps.get(&finish.seq).is_some_and(|step| step.last_end == Some((attempt, lease)));
         if !same {
             return Err(Rejection::Stale);
         }
@@ -410,25 +410,41 @@ impl<'a> Folding<'a> {
     }
 
     fn fence_attempt(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId) -> Result<(), Rejection> {
-        let step = self.run().steps.get(&seq).ok_or(Rejection::Stale)?;
-        if step.attempt != attempt || step.grant.is_some_and(|known| known != lease) {
-            return Err(Rejection::Stale);
-        }
+        self.check_attempt(seq, attempt, lease)?;
         self.fences.push(Fence::Granted { seq, attempt, lease });
         Ok(())
     }
 
-    fn lost(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool) -> Result<Reply, Rejection> {
-        self.fence_attempt(seq, attempt, lease)?;
-        self.fences.pop();
-        self.fences.push(Fence::Lost { seq, attempt, lease });
-        if effect_begun && self.run().steps.get(&seq).is_some_and(|s| s.phase != StepPhase::Stopping) {
+    fn check_attempt(&self, seq: Seq, attempt: Attempt, lease: LeaseId) -> Result<(), Rejection> {
+        let step = self.run().steps.get(&seq).ok_or(Rejection::Stale)?;
+        if step.attempt != attempt || step.grant.is_some_and(|known| known != lease) {
+            return Err(Rejection::Stale);
+        }
+        Ok(())
+    }
+
+    /// The attempt ended without its worker's word. If its effect had begun, nobody knows whether it happened.
+    fn vanished(&mut self, fence: Fence, outcome: Outcome) -> Result<Reply, Rejection> {
+        let (Fence::Lost { seq, attempt, lease, effect_begun }
+        | Fence::Forgotten { seq, attempt, lease, effect_begun }) = fence
+        else {
+            return Err(Rejection::Stale);
+        };
+        self.check_attempt(seq, attempt, lease)?;
+        self.fences.push(fence);
+        let stopping = self.run().steps.get(&seq).is_some_and(|s| s.phase == StepPhase::Stopping);
+        // A clean-up has no effect that could be doubled: it is simply run again.
+        if effect_begun && !stopping && !self.is_finalizer(seq) {
             let failure = Failure::new("in_doubt", "the worker vanished after it began the step's effect");
             self.resolve_step(seq, attempt, lease, Err(StepFailure::InDoubt(failure)));
         } else {
-            self.attempt_ended(seq, attempt, lease, Outcome::Lost);
+            self.attempt_ended(seq, attempt, lease, outcome);
         }
         Ok(Reply::Done)
+    }
+
+    fn is_finalizer(&self, seq: Seq) -> bool {
+        self.run().finalizers.contains_key(&seq) || self.run().early.contains_key(&seq)
     }
 
     fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, outcome: Outcome) {
@@ -436,18 +452,21 @@ impl<'a> Folding<'a> {
             return;
         };
         if step.phase == StepPhase::Stopping {
-            self.record(Entry::StepStopped { seq, attempt });
+            self.record(Entry::StepStopped { seq, attempt, lease: Some(lease) });
             self.continue_closing();
             return;
         }
-        let is_finalizer = self.run().finalizers.contains_key(&seq);
+        let is_finalizer = self.is_finalizer(seq);
         match outcome {
             Outcome::Done { output } => self.resolve_step(seq, attempt, lease, Ok(output)),
-            Outcome::Fail { error } if is_finalizer => self.again(seq, attempt, AttemptEnd::Failed(error), None),
+            // A clean-up that cannot succeed waits for an operator; it is never given up.
+            Outcome::Fail { error: why } | Outcome::Blocked { reason: why } if is_finalizer => {
+                self.again(seq, attempt, lease, AttemptEnd::Failed(why), None);
+            }
             Outcome::Fail { error } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Failed(error))),
             Outcome::Blocked { reason } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Blocked(reason))),
             Outcome::Cancelled | Outcome::HandedBack => {
-                self.again(seq, attempt, AttemptEnd::HandedBack, Some(self.now));
+                self.again(seq, attempt, lease, AttemptEnd::HandedBack, Some(self.now));
             }
             Outcome::Lost => self.retry_or_exhaust(seq, attempt, lease, AttemptEnd::Lost, Some(0)),
             Outcome::Retry { error, after_ms } => {
@@ -465,11 +484,11 @@ impl<'a> Folding<'a> {
         if used < policy.max_attempts {
             let delay = after_ms.map_or_else(|| policy.backoff.delay(used), std::time::Duration::from_millis);
             let next_at = self.now + chrono::TimeDelta::from_std(delay).unwrap_or(chrono::TimeDelta::days(1));
-            self.again(seq, attempt, why, Some(next_at));
+            self.again(seq, attempt, lease, why, Some(next_at));
             return;
         }
         match policy.on_exhausted {
-            OnExhausted::Park => self.again(seq, attempt, why, None),
+            OnExhausted::Park => self.again(seq, attempt, lease, why, None),
             OnExhausted::Fail => {
                 let failure = match why {
                     AttemptEnd::Failed(failure) => failure,
@@ -481,8 +500,8 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn again(&mut self, seq: Seq, attempt: Attempt, why: AttemptEnd, next_at: Option<Timestamp>) {
-        self.record(Entry::AttemptEnded { seq, attempt, why, next_at });
+    fn again(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, why: AttemptEnd, next_at: Option<Timestamp>) {
+        self.record(Entry::AttemptEnded { seq, attempt, lease, why, next_at });
     }
 
     fn resolve_step(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, result: Result<Payload, StepFailure>) {
@@ -762,7 +781,7 @@ impl<'a> Folding<'a> {
                 if self.is_stored(seq) {
                     self.fences.push(Fence::NotGranted { seq });
                 }
-                self.record(Entry::StepStopped { seq, attempt });
+                self.record(Entry::StepStopped { seq, attempt, lease: None });
             }
         }
         for seq in self.run().children.keys().copied().collect::<Vec<_>>() {

@@ -47,6 +47,8 @@ pub enum Entry {
     AttemptEnded {
         seq: Seq,
         attempt: Attempt,
+        /// Lets a repeated finish find its first answer.
+        lease: LeaseId,
         why: AttemptEnd,
         /// When the next attempt may start; `None`: the step waits for an operator.
         next_at: Option<Timestamp>,
@@ -55,6 +57,8 @@ pub enum Entry {
     StepStopped {
         seq: Seq,
         attempt: Attempt,
+        /// Absent: nobody was granted it.
+        lease: Option<LeaseId>,
     },
     /// A message came in for a channel of this run.
     SignalKept {

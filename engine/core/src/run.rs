@@ -78,6 +78,8 @@ pub struct LiveStep {
     /// The grant as far as this process knows: from a hand-over or from the last load. Claims do not touch the run.
     pub grant: Option<LeaseId>,
     pub hand_overs: u32,
+    /// How the attempt before ended: a repeated finish of it finds its first answer.
+    pub last_end: Option<(Attempt, LeaseId)>,
     /// Revision whose chunk holds the step's input.
     pub revision: u32,
 }
@@ -297,8 +299,13 @@ impl Run {
             Entry::Released => {
                 self.held.pop_front();
             }
-            Entry::AttemptEnded { seq, attempt, why, next_at } => self.attempt_ended(*seq, *attempt, why, *next_at),
-            Entry::StepStopped { seq, .. } => self.remove_step(*seq),
+            Entry::AttemptEnded { seq, attempt, lease, why, next_at } => {
+                self.attempt_ended(*seq, (*attempt, *lease), why, *next_at);
+            }
+            Entry::StepStopped { seq, attempt, lease } => {
+                self.ended_steps.insert(*seq, EndedStep { attempt: *attempt, lease: *lease });
+                self.remove_step(*seq);
+            }
             Entry::SignalKept { name, key, payload } => self.keep(name, key, payload),
             Entry::Paused { by } => self.paused_by = Some(by.clone()),
             Entry::Unpaused { .. } => self.paused_by = None,
@@ -397,12 +404,13 @@ impl Run {
         self.close(seq);
     }
 
-    fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, why: &AttemptEnd, next_at: Option<Timestamp>) {
+    fn attempt_ended(&mut self, seq: Seq, end: (Attempt, LeaseId), why: &AttemptEnd, next_at: Option<Timestamp>) {
         self.touch_step(seq);
         let Some(step) = self.steps.get_mut(&seq) else {
             return;
         };
-        step.attempt = attempt.next();
+        step.attempt = end.0.next();
+        step.last_end = Some(end);
         step.grant = None;
         step.hand_overs = 0;
         let failure = match why {
@@ -458,6 +466,7 @@ impl Run {
             phase: StepPhase::Queued,
             grant: None,
             hand_overs: 0,
+            last_end: None,
             revision,
         };
         self.steps.insert(seq, step);

@@ -72,8 +72,11 @@ pub struct Created {
 pub enum Fence {
     /// The attempt is granted under this lease.
     Granted { seq: Seq, attempt: Attempt, lease: LeaseId },
-    /// The same, and the session that holds it has ended or the attempt is long over its time.
-    Lost { seq: Seq, attempt: Attempt, lease: LeaseId },
+    /// The same, and the session that holds it has ended or the attempt is long over its time. `effect_begun` is what the
+    /// decision read: an effect that began since then makes it void.
+    Lost { seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool },
+    /// The same, and the worker does not know of the grant.
+    Forgotten { seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool },
     /// Nobody was granted the step.
     NotGranted { seq: Seq },
 }
@@ -81,7 +84,10 @@ pub enum Fence {
 impl Fence {
     pub fn seq(&self) -> Seq {
         match self {
-            Self::Granted { seq, .. } | Self::Lost { seq, .. } | Self::NotGranted { seq } => *seq,
+            Self::Granted { seq, .. }
+            | Self::Lost { seq, .. }
+            | Self::Forgotten { seq, .. }
+            | Self::NotGranted { seq } => *seq,
         }
     }
 }

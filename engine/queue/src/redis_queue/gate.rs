@@ -53,6 +53,8 @@ enum Phase {
 impl Gate {
     pub fn new(wire: Wire, meter: Arc<Meter>, puller: &Shared) -> Self {
         let config = puller.keys.config.clone();
+        // The last worker may have died in the middle of one.
+        puller.intake.end_fetch();
         Self {
             storage: Some(RedisStorage::new(wire).with_config(config.clone())),
             config,
@@ -87,7 +89,7 @@ impl Gate {
         self.intake.announce();
         self.intake.watch_door(cx.waker());
         let wanted = self.wanted();
-        if wanted == 0 || !self.intake.take_promise() {
+        if wanted == 0 || !self.intake.begin_fetch() {
             return false;
         }
         self.limit_fetch(wanted);
@@ -98,6 +100,7 @@ impl Gate {
     /// Notes how many tickets a fetch brought. A full batch means there may be more; a short one emptied the queue.
     fn fetch_ended(&mut self) {
         let Phase::Fetching { asked } = self.phase else { return };
+        self.intake.end_fetch();
         let brought = self.meter.take_fetched();
         if brought >= asked {
             self.intake.promise();

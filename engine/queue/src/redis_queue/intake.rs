@@ -22,6 +22,8 @@ pub(super) struct Intake {
     door: AtomicWaker,
     /// Whether a fetch may find something: set by a publish, a poll, a full batch, a restart.
     promising: AtomicBool,
+    /// Whether a fetch is on its way.
+    fetching: AtomicBool,
 }
 
 #[derive(Default)]
@@ -51,14 +53,24 @@ impl Intake {
         self.door.wake();
     }
 
-    /// Whether there may be tickets; answering yes forgets it, so a promise made later is never lost.
-    pub fn take_promise(&self) -> bool {
-        self.promising.swap(false, Ordering::SeqCst)
+    /// Whether there may be tickets, and so a fetch begins. It uses the promise up, so one made later is never lost.
+    pub fn begin_fetch(&self) -> bool {
+        if !self.promising.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.fetching.store(true, Ordering::SeqCst);
+        self.promising.store(false, Ordering::SeqCst);
+        true
     }
 
-    /// Whether a call waits that nobody promised anything: those queues are worth a poll.
+    /// The fetch was answered, or will never be.
+    pub fn end_fetch(&self) {
+        self.fetching.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether a call waits that nobody promised anything and nobody fetches for: those queues are worth a poll.
     pub fn is_hopeless(&self) -> bool {
-        !self.promising.load(Ordering::SeqCst) && self.wanted() > 0
+        !self.promising.load(Ordering::SeqCst) && !self.fetching.load(Ordering::SeqCst) && self.wanted() > 0
     }
 
     pub fn watch_door(&self, waker: &Waker) {

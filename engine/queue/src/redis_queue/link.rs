@@ -70,7 +70,7 @@ impl Link {
             Ok(Err(_)) | Err(_) => {}
         }
         // A peer that vanished without closing looks like this: the next call gets a new connection.
-        
+        self.current.lock().await.connection = None;
         Err(late)
     }
 

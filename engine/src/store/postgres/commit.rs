@@ -71,6 +71,7 @@ struct FenceColumns {
     kind: Vec<&'static str>,
     attempt: Vec<Option<i32>>,
     lease: Vec<Option<Uuid>>,
+    begun: Vec<Option<bool>>,
 }
 
 #[derive(Default)]
@@ -202,16 +203,22 @@ impl Columns {
 
     fn fences(&mut self, transition: &Transition) {
         for fence in &transition.fences {
-            let (kind, attempt, lease) = match fence {
-                Fence::Granted { attempt, lease, .. } => ("granted", Some(attempt.0 as i32), Some(lease.0)),
-                Fence::Lost { attempt, lease, .. } => ("lost", Some(attempt.0 as i32), Some(lease.0)),
-                Fence::NotGranted { .. } => ("not_granted", None, None),
+            let (kind, attempt, lease, begun) = match fence {
+                Fence::Granted { attempt, lease, .. } => ("granted", Some(attempt), Some(lease), None),
+                Fence::Lost { attempt, lease, effect_begun, .. } => {
+                    ("lost", Some(attempt), Some(lease), Some(*effect_begun))
+                }
+                Fence::Forgotten { attempt, lease, effect_begun, .. } => {
+                    ("forgotten", Some(attempt), Some(lease), Some(*effect_begun))
+                }
+                Fence::NotGranted { .. } => ("not_granted", None, None, None),
             };
             self.fences.run.push(transition.run().0);
             self.fences.seq.push(fence.seq().0 as i32);
             self.fences.kind.push(kind);
-            self.fences.attempt.push(attempt);
-            self.fences.lease.push(lease);
+            self.fences.attempt.push(attempt.map(|a| a.0 as i32));
+            self.fences.lease.push(lease.map(|l| l.0));
+            self.fences.begun.push(begun);
         }
         for (from, number) in &transition.consumed {
             self.consumed.0.push(transition.run().0);
@@ -424,7 +431,8 @@ impl Columns {
             .bind(&sent.shard)
             .bind(&sent.tenant)
             .bind(&sent.subject)
-            .bind(&sent.body);
+            .bind(&sent.body)
+            .bind(&fences.begun);
         bounded(query.fetch_all(connection)).await
     }
 }

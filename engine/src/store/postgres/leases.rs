@@ -13,7 +13,7 @@ use valet_core::payload::Payload;
 use super::{PgStore, StoreError, bounded, millis};
 use crate::store::{Beat, BeatAnswer, ClaimVerdict, LeaseStore, NewSession, SessionClaim, SessionKind};
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 struct ClaimRecord {
     run_id: Uuid,
     seq: i32,
@@ -73,11 +73,12 @@ impl LeaseStore for PgStore {
                 return Err(error);
             }
         };
-        let mut by_lease: HashMap<(Uuid, i32, Uuid), ClaimRecord> =
+        let by_lease: HashMap<(Uuid, i32, Uuid), ClaimRecord> =
             records.into_iter().map(|r| ((r.run_id, r.seq, r.lease_id), r)).collect();
         let mut verdicts = Vec::with_capacity(claims.len());
         for claim in claims {
-            let record = by_lease.remove(&(claim.run.0, claim.seq.0 as i32, claim.lease.0));
+            // Copied: a claim may be repeated within one batch.
+            let record = by_lease.get(&(claim.run.0, claim.seq.0 as i32, claim.lease.0)).cloned();
             verdicts.push(match record {
                 Some(record) => self.verdict(claim, record).await?,
                 None => ClaimVerdict::Stale,
@@ -118,8 +119,8 @@ impl LeaseStore for PgStore {
         Ok(bounded(query.fetch_optional(&self.pool)).await?.is_some())
     }
 
-    async fn extend_sessions(&self, engine: SessionId, lease: Duration) -> Result<u64, StoreError> {
-        let query = sqlx::query(include_str!("../sql/extend_sessions.sql")).bind(millis(lease) as f64).bind(engine.0);
+    async fn extend_sessions(&self, lease: Duration) -> Result<u64, StoreError> {
+        let query = sqlx::query(include_str!("../sql/extend_sessions.sql")).bind(millis(lease) as f64);
         Ok(bounded(query.execute(&self.pool)).await?.rows_affected())
     }
 }

@@ -3,5 +3,5 @@
 UPDATE steps s SET effect_begun_at = coalesce(s.effect_begun_at, now())
 FROM sessions x
 WHERE s.run_id = $1 AND s.seq = $2 AND s.attempt = $3 AND s.lease_id = $4 AND s.session_id = $5
-  AND s.state = 'running' AND NOT s.gated AND x.id = s.session_id AND x.expires_at > now()
+  AND s.state = 'running' AND NOT s.gated AND x.id = s.session_id AND x.expires_at > now() AND s.deadline > now()
 RETURNING s.seq

@@ -1,2 +1,2 @@
 -- A session that says good-bye ends at once: what it still holds is swept with the next tick.
-UPDATE sessions SET expires_at = now() - interval '1 millisecond', seen_at = '-infinity' WHERE id = $1
+UPDATE sessions SET expires_at = '-infinity' WHERE id = $1

@@ -22,10 +22,10 @@ WITH input AS MATERIALIZED (
     SELECT b.to_run, b.from_run, b.number FROM inbox b JOIN consumed c USING (to_run, from_run, number)
     ORDER BY 1, 2, 3 FOR UPDATE OF b
 ), fences AS MATERIALIZED (
-    SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[])
-        AS t(run_id, seq, kind, attempt, lease_id)
+    SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[], $92::bool[])
+        AS t(run_id, seq, kind, attempt, lease_id, begun)
 ), held AS MATERIALIZED (
-    SELECT s.run_id, s.seq, s.attempt, s.lease_id,
+    SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
            s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
                OR s.deadline < now() - interval '10 seconds') AS lost
     FROM steps s JOIN fences f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
@@ -35,7 +35,9 @@ WITH input AS MATERIALIZED (
     SELECT f.run_id AS id FROM fences f LEFT JOIN held h USING (run_id, seq)
     WHERE (CASE f.kind
                WHEN 'not_granted' THEN h.run_id IS NULL OR h.lease_id IS NULL
-               WHEN 'lost' THEN h.lost AND h.lease_id = f.lease_id AND h.attempt = f.attempt
+               WHEN 'lost' THEN h.lost AND h.begun = f.begun AND h.lease_id = f.lease_id AND h.attempt = f.attempt
+               WHEN 'forgotten' THEN h.missed >= 2 AND h.begun = f.begun AND h.lease_id = f.lease_id
+                   AND h.attempt = f.attempt
                ELSE h.lease_id = f.lease_id AND h.attempt = f.attempt
            END) IS NOT TRUE
     UNION ALL

@@ -1,4 +1,8 @@
 -- After an outage no worker could reach an engine: silence is nobody's fault, and leases begin anew before any sweep.
+-- The outage began when an engine was last seen; sessions that had ended before stay ended.
+WITH outage AS (
+    SELECT coalesce(max(seen_at), '-infinity') AS began FROM sessions WHERE kind = 'engine'
+)
 UPDATE sessions SET expires_at = greatest(expires_at, now() + $1 * interval '1 millisecond')
-WHERE kind = 'worker' AND seen_at > now() - interval '1 hour'
-  AND NOT EXISTS (SELECT 1 FROM sessions e WHERE e.kind = 'engine' AND e.id <> $2 AND e.expires_at > now())
+FROM outage
+WHERE kind = 'worker' AND expires_at > outage.began AND outage.began < now() - interval '3 seconds'

@@ -1,0 +1,176 @@
+//! Random workflows: a program is data, and one workflow interprets it with its context.
+//!
+//! A durable operation has one file here with three functions: `generate` (grow one from the seed), `run` (what workflow
+//! code does with it) and `explain` (whether what the code saw is allowed by what the outside world did). To add an
+//! operation, add its file, a variant of [`Node`] and of [`Seen`]; the compiler names the rest.
+
+mod all;
+mod child;
+mod grow;
+mod guard;
+mod human;
+mod note;
+mod race;
+mod sleep;
+mod step;
+mod wait;
+mod work;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valet_core::step::Failure;
+use valet_core::{Context, Stop, Workflow};
+
+use crate::outside::facts::Facts;
+
+pub(crate) use grow::grow;
+pub(crate) use work::{Fate, Job, Kind, QUEUES};
+
+/// What one run is asked to do. The name is unique in its seed and tells whose child it is: `p1`, `p1.0.2`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Program {
+    pub name: String,
+    pub nodes: Vec<Node>,
+}
+
+/// One operation of a program.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Node {
+    Step(step::StepNode),
+    Sleep(sleep::SleepNode),
+    Wait(wait::WaitNode),
+    Human(human::HumanNode),
+    Child(child::ChildNode),
+    Guard(guard::GuardNode),
+    All(all::AllNode),
+    Race(race::RaceNode),
+    Note(note::NoteNode),
+}
+
+/// What the code saw an operation come to. Instants are the context's, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Seen {
+    Step { result: Result<u64, StepEnd> },
+    Slept { from_ms: i64, to_ms: i64 },
+    Signal { value: u64 },
+    NoSignal { from_ms: i64, to_ms: i64 },
+    Human { end: human::HumanEnd },
+    Child { result: Result<Ran, String> },
+    Guard { inner: Ran, early: Option<bool> },
+    All { branches: Vec<Ran> },
+    Race { winner: usize, inner: Ran },
+    Note { random: u64 },
+}
+
+/// Why a step had no output, as far as a program tells reasons apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepEnd {
+    Failed,
+    Exhausted,
+    Blocked,
+    InDoubt,
+    BadOutput,
+}
+
+/// How a list of operations went: what was seen, and whether one of them ended the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ran {
+    pub seen: Vec<Seen>,
+    pub halted: Option<String>,
+}
+
+/// One operation's end: what was seen, and where the program halts if it does.
+pub(crate) type Visit = (Seen, Option<String>);
+pub(crate) type Visiting = Pin<Box<dyn Future<Output = Visit> + Send>>;
+
+impl Node {
+    fn run(self, ctx: Context, at: String) -> Visiting {
+        match self {
+            Self::Step(node) => node.run(ctx, at),
+            Self::Sleep(node) => node.run(ctx),
+            Self::Wait(node) => node.run(ctx),
+            Self::Human(node) => node.run(ctx, at),
+            Self::Child(node) => node.run(ctx, at),
+            Self::Guard(node) => node.run(ctx, at),
+            Self::All(node) => node.run(ctx, at),
+            Self::Race(node) => node.run(ctx, at),
+            Self::Note(node) => node.run(ctx, at),
+        }
+    }
+
+    /// Checks one operation against the outside world; answers where the program must halt, if it must.
+    fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
+        match self {
+            Self::Step(node) => node.explain(seen, at, facts),
+            Self::Sleep(node) => node.explain(seen, at),
+            Self::Wait(node) => node.explain(seen, at, facts),
+            Self::Human(node) => node.explain(seen, at, facts),
+            Self::Child(node) => node.explain(seen, at, facts),
+            Self::Guard(node) => node.explain(seen, at, facts),
+            Self::All(node) => node.explain(seen, at, facts),
+            Self::Race(node) => node.explain(seen, at, facts),
+            Self::Note(node) => node.explain(seen, at, facts),
+        }
+    }
+}
+
+/// Runs a list of operations, one after the other, until one halts the program.
+pub(crate) fn walk(ctx: Context, nodes: Vec<Node>, place: String) -> Pin<Box<dyn Future<Output = Ran> + Send>> {
+    Box::pin(async move {
+        let mut ran = Ran::default();
+        for (index, node) in nodes.into_iter().enumerate() {
+            let (seen, halted) = node.run(ctx.clone(), format!("{place}.{index}")).await;
+            ran.seen.push(seen);
+            if halted.is_some() {
+                ran.halted = halted;
+                return ran;
+            }
+        }
+        ran
+    })
+}
+
+/// The reference: evaluates a list of operations with what the outside world is known to have done, and compares.
+pub(crate) fn explain(nodes: &[Node], ran: &Ran, place: &str, facts: &Facts<'_>) -> Result<(), String> {
+    let mut seen = ran.seen.iter();
+    for (index, node) in nodes.iter().enumerate() {
+        let at = format!("{place}.{index}");
+        let Some(one) = seen.next() else { return Err(format!("{at}: the program ended before this operation")) };
+        let halted = node.explain(one, &at, facts)?;
+        if halted.is_some() {
+            let same = halted == ran.halted && seen.next().is_none();
+            return if same { Ok(()) } else { Err(format!("{at}: the program should have halted here")) };
+        }
+    }
+    if ran.halted.is_some() || seen.next().is_some() {
+        return Err(format!("{place}: the program did more than it says"));
+    }
+    Ok(())
+}
+
+/// The one workflow of the simulation.
+pub(crate) struct Interpreter;
+
+impl Workflow for Interpreter {
+    const NAME: &'static str = "program";
+    type Input = Program;
+    type Output = Ran;
+
+    async fn run(ctx: Context, program: Program) -> Result<Ran, Stop> {
+        let ran = walk(ctx, program.nodes, program.name).await;
+        match &ran.halted {
+            None => Ok(ran),
+            Some(at) => Err(Stop::Failed(Failure::new("halted", at.clone()).with_details(&ran))),
+        }
+    }
+}
+
+fn unexpected<T>(at: &str, seen: &Seen) -> Result<T, String> {
+    Err(format!("{at}: the code saw something of another operation: {seen:?}"))
+}

@@ -1,0 +1,69 @@
+//! Grows programs from a seed. The one place that says how often which operation occurs.
+
+use super::{Node, Program, all, child, guard, human, note, race, sleep, step, wait};
+use crate::dice::Dice;
+
+/// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
+const OPERATIONS_MAX: u32 = 14;
+/// Nesting of branches and children.
+const DEPTH_MAX: u32 = 3;
+
+/// A program in the making.
+pub(super) struct Grow<'a> {
+    pub dice: &'a mut Dice,
+    left: u32,
+    depth: u32,
+}
+
+/// A root program.
+pub(crate) fn grow(name: String, dice: &mut Dice) -> Program {
+    let left = dice.between(1, u64::from(OPERATIONS_MAX)) as u32;
+    let mut grow = Grow { dice, left, depth: 0 };
+    let nodes = grow.list(5);
+    Program { name, nodes }
+}
+
+impl Grow<'_> {
+    /// One to `most` operations, as far as the budget goes.
+    pub fn list(&mut self, most: u64) -> Vec<Node> {
+        let wanted = self.dice.between(1, most);
+        let mut nodes = Vec::new();
+        while (nodes.len() as u64) < wanted && (self.left > 0 || nodes.is_empty()) {
+            nodes.push(self.node());
+        }
+        nodes
+    }
+
+    /// Lists side by side, one level down.
+    pub fn branches(&mut self, most: u64) -> Vec<Vec<Node>> {
+        let wanted = self.dice.between(2, most);
+        self.depth += 1;
+        let branches = (0..wanted).map(|_| self.list(2)).collect();
+        self.depth -= 1;
+        branches
+    }
+
+    /// A list one level down.
+    pub fn inner(&mut self, most: u64) -> Vec<Node> {
+        self.depth += 1;
+        let nodes = self.list(most);
+        self.depth -= 1;
+        nodes
+    }
+
+    fn node(&mut self) -> Node {
+        self.left = self.left.saturating_sub(1);
+        let may_nest = self.depth < DEPTH_MAX && self.left > 1;
+        match self.dice.between(0, if may_nest { 99 } else { 64 }) {
+            0..=37 => Node::Step(step::StepNode::generate(self)),
+            38..=44 => Node::Sleep(sleep::SleepNode::generate(self)),
+            45..=53 => Node::Wait(wait::WaitNode::generate(self)),
+            54..=60 => Node::Human(human::HumanNode::generate(self)),
+            61..=64 => Node::Note(note::NoteNode::generate(self)),
+            65..=71 => Node::Child(child::ChildNode::generate(self)),
+            72..=82 => Node::Guard(guard::GuardNode::generate(self)),
+            83..=90 => Node::All(all::AllNode::generate(self)),
+            _ => Node::Race(race::RaceNode::generate(self)),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A registered clean-up around other operations, run early or left to the end of the run.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valet_core::Context;
+
+use super::grow::Grow;
+use super::work::Clean;
+use super::{Fate, Node, Seen, Visiting, explain, unexpected, walk};
+use crate::outside::facts::Facts;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct GuardNode {
+    nodes: Vec<Node>,
+    /// Cleans up right after, if nothing halted before.
+    early: bool,
+    fate: Fate,
+}
+
+impl GuardNode {
+    pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
+        let fate = match grow.dice.between(0, 9) {
+            0..=6 => Fate::Good,
+            _ => Fate::FailFirst(grow.dice.between(1, 3) as u32),
+        };
+        Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate }
+    }
+
+    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+        Box::pin(async move {
+            let cleanup = ctx.finally(Clean { at: at.clone(), fate: self.fate });
+            let inner = walk(ctx.clone(), self.nodes, at).await;
+            let halted = inner.halted.clone();
+            let early = if self.early && halted.is_none() { Some(cleanup.now().await.is_ok()) } else { None };
+            (Seen::Guard { inner, early }, halted)
+        })
+    }
+
+    pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
+        let Seen::Guard { inner, early } = seen else { return unexpected(at, seen) };
+        explain(&self.nodes, inner, at, facts)?;
+        if early.is_some() != (self.early && inner.halted.is_none()) {
+            return Err(format!("{at}: a clean-up was or was not run early"));
+        }
+        match early {
+            Some(true) => facts.cleaned(at)?,
+            Some(false) => return Err(format!("{at}: an early clean-up failed, though none is ever said to")),
+            None => {}
+        }
+        Ok(inner.halted.clone())
+    }
+
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}

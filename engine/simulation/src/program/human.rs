@@ -1,0 +1,68 @@
+//! A task for a person: ends with what one person said, or at its deadline.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valet_core::journal::{HumanOutcome, HumanSpec};
+use valet_core::{Context, Payload};
+
+use super::grow::Grow;
+use super::{Seen, Visiting, unexpected};
+use crate::outside::facts::Facts;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct HumanNode {
+    deadline_ms: u64,
+}
+
+/// How a task ended, as a program sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HumanEnd {
+    Answered { key: String, value: u64 },
+    Rejected { key: String },
+    TimedOut { at_ms: i64, deadline_ms: i64 },
+}
+
+impl HumanNode {
+    pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
+        Self { deadline_ms: grow.dice.between(50, 5_000) }
+    }
+
+    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+        Box::pin(async move {
+            let deadline = ctx.now() + chrono::TimeDelta::milliseconds(self.deadline_ms as i64);
+            let task = HumanSpec {
+                reason: "question".to_owned(),
+                title: at,
+                form: Payload::null(),
+                context: Payload::null(),
+                deadline,
+            };
+            let end = match ctx.human(task).await {
+                HumanOutcome::Answered { key, answer, .. } => {
+                    HumanEnd::Answered { key, value: answer.read().unwrap_or(u64::MAX) }
+                }
+                HumanOutcome::Rejected { key, .. } => HumanEnd::Rejected { key },
+                HumanOutcome::TimedOut => HumanEnd::TimedOut {
+                    at_ms: ctx.now().timestamp_millis(),
+                    deadline_ms: deadline.timestamp_millis(),
+                },
+            };
+            (Seen::Human { end }, None)
+        })
+    }
+
+    pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
+        match seen {
+            Seen::Human { end: HumanEnd::Answered { key, value } } => facts.answer_was_given(at, key, Some(*value))?,
+            Seen::Human { end: HumanEnd::Rejected { key } } => facts.answer_was_given(at, key, None)?,
+            Seen::Human { end: HumanEnd::TimedOut { at_ms, deadline_ms } } => {
+                if at_ms < deadline_ms {
+                    return Err(format!("{at}: a task timed out {} ms too early", deadline_ms - at_ms));
+                }
+            }
+            _ => return unexpected(at, seen),
+        }
+        Ok(None)
+    }
+}

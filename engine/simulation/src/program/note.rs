@@ -1,0 +1,37 @@
+//! Operations that answer at once: log, status, random, id.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valet_core::Context;
+
+use super::grow::Grow;
+use super::{Seen, Visiting, unexpected};
+use crate::outside::facts::Facts;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct NoteNode {
+    status: bool,
+}
+
+impl NoteNode {
+    pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
+        Self { status: grow.dice.chance(0.5) }
+    }
+
+    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+        Box::pin(async move {
+            if self.status {
+                ctx.set_status(at);
+            } else {
+                ctx.log(format!("{at} {}", ctx.id()));
+            }
+            (Seen::Note { random: ctx.random() }, None)
+        })
+    }
+
+    pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
+        let Seen::Note { .. } = seen else { return unexpected(at, seen) };
+        facts.noted(at, self.status)?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,120 @@
+//! The steps that programs ask for: one contract a policy, all with the same input.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use valet_core::context::Operation;
+use valet_core::step::{Backoff, StepFailure};
+use valet_core::{Context, Step, StepPolicy};
+
+/// Queues of the simulation.
+pub(crate) const QUEUES: [&str; 2] = ["fast", "slow"];
+
+/// Short, so that a seed's simulated time stays short.
+const BACKOFF: Backoff = Backoff { initial_ms: 150, factor: 2.0, max_ms: 1_000 };
+
+/// What the world holds ready for a step, whoever runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fate {
+    Good,
+    /// The first attempts end in a retry.
+    FailFirst(u32),
+    AlwaysRetry,
+    Fail,
+    Block,
+}
+
+/// A step's input, as workers read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub at: String,
+    pub fate: Fate,
+}
+
+/// Which contract, and so which policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Quick,
+    Patient,
+    Once,
+    Parking,
+    Submit,
+    Timed,
+}
+
+impl Kind {
+    pub const ALL: [Self; 6] = [Self::Quick, Self::Patient, Self::Once, Self::Parking, Self::Submit, Self::Timed];
+
+    pub fn policy(self) -> StepPolicy {
+        match self {
+            Self::Quick => Quick::policy(),
+            Self::Patient => Patient::policy(),
+            Self::Once => Once::policy(),
+            Self::Parking => Parking::policy(),
+            Self::Submit => Submit::policy(),
+            Self::Timed => Timed::policy(),
+        }
+    }
+
+    pub fn ask(self, ctx: &Context, at: String, fate: Fate) -> Operation<Result<u64, StepFailure>> {
+        match self {
+            Self::Quick => ctx.step(Quick { at, fate }),
+            Self::Patient => ctx.step(Patient { at, fate }),
+            Self::Once => ctx.step(Once { at, fate }),
+            Self::Parking => ctx.step(Parking { at, fate }),
+            Self::Submit => ctx.step(Submit { at, fate }),
+            Self::Timed => ctx.step(Timed { at, fate }),
+        }
+    }
+}
+
+macro_rules! contract {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $output:ty, $policy:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        pub(crate) struct $type {
+            pub at: String,
+            pub fate: Fate,
+        }
+
+        impl Step for $type {
+            const NAME: &'static str = $name;
+            type Output = $output;
+
+            fn policy() -> StepPolicy {
+                $policy
+            }
+        }
+    };
+}
+
+contract!(
+    /// The ordinary step.
+    Quick, "quick", u64, StepPolicy::queue("fast").attempts(3).backoff(BACKOFF)
+);
+contract!(
+    /// Survives many lost workers.
+    Patient, "patient", u64, StepPolicy::queue("slow").attempts(8).backoff(BACKOFF)
+);
+contract!(
+    /// One attempt only.
+    Once, "once", u64, StepPolicy::queue("slow").attempts(1).backoff(BACKOFF)
+);
+contract!(
+    /// Waits for an operator when its attempts ran out.
+    Parking, "parking", u64, StepPolicy::queue("fast").attempts(2).backoff(BACKOFF).park_when_exhausted()
+);
+contract!(
+    /// Has an outward effect that must not happen twice.
+    Submit, "submit", u64, StepPolicy::queue("fast").attempts(3).backoff(BACKOFF).effect_once()
+);
+contract!(
+    /// Its attempts must end within a second.
+    Timed, "timed", u64,
+    StepPolicy::queue("slow").attempts(4).backoff(BACKOFF).timeout(std::time::Duration::from_secs(1))
+);
+contract!(
+    /// A clean-up.
+    Clean, "clean", (), StepPolicy::queue("fast").attempts(2).backoff(BACKOFF)
+);
