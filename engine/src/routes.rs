@@ -1,6 +1,7 @@
 //! Who is told what, inside one engine: executors, the dispatcher, the tick, event streams.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -22,6 +23,7 @@ pub struct Routes {
     backlogged: RwLock<Arc<HashSet<String>>>,
     backlog: Notify,
     changed: broadcast::Sender<RunId>,
+    blind: AtomicBool,
 }
 
 /// The receiving ends, for the loops.
@@ -35,8 +37,15 @@ impl Routes {
         let (tickets, tickets_in) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_in) = mpsc::unbounded_channel();
         let (changed, _) = broadcast::channel(EVENTS_BUFFERED);
-        let routes =
-            Self { executors, tickets, wake_ups, backlogged: RwLock::default(), backlog: Notify::new(), changed };
+        let routes = Self {
+            executors,
+            tickets,
+            wake_ups,
+            backlogged: RwLock::default(),
+            backlog: Notify::new(),
+            changed,
+            blind: AtomicBool::new(false),
+        };
         (Arc::new(routes), Receivers { tickets: tickets_in, wake_ups: wake_ups_in })
     }
 
@@ -88,6 +97,15 @@ impl Routes {
 
     pub async fn backlog_noticed(&self) {
         self.backlog.notified().await;
+    }
+
+    /// The last tick failed: leases may look ended because nobody could renew them.
+    pub fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Acquire)
+    }
+
+    pub fn set_blind(&self, blind: bool) {
+        self.blind.store(blind, Ordering::Release);
     }
 
     pub fn changed(&self, run: RunId) {

@@ -73,10 +73,14 @@ impl<S: Store + ?Sized> Ticker<S> {
             let whole = Instant::now() >= next;
             match self.tick(last_good.elapsed(), whole).await {
                 Ok(busy) => {
+                    self.routes.set_blind(false);
                     last_good = Instant::now();
                     quiet = if busy { 0 } else { quiet.saturating_add(1) };
                 }
-                Err(error) => tracing::warn!(%error, "a tick failed"),
+                Err(error) => {
+                    self.routes.set_blind(true);
+                    tracing::warn!(%error, "a tick failed");
+                }
             }
             let pace = if quiet > QUIET_TICKS { TICK_IDLE } else { TICK };
             if whole {

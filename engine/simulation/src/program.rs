@@ -115,7 +115,7 @@ impl Node {
             Self::Guard(node) => node.explain(seen, at, facts),
             Self::All(node) => node.explain(seen, at, facts),
             Self::Race(node) => node.explain(seen, at, facts),
-            Self::Note(node) => node.explain(seen, at, facts),
+            Self::Note(node) => node.explain(seen, at),
         }
     }
 }

@@ -99,6 +99,10 @@ async fn close_session(State(app): State<Arc<App>>, Path(id): Path<String>) -> R
 }
 
 async fn heartbeat(State(app): State<Arc<App>>, Wire(beat): Wire<Heartbeat>) -> Result<Json<HeartbeatAnswer>, Fault> {
+    if app.engine.routes.is_blind() {
+        // Sessions are extended by the gap first; an answer now could end one that nobody could renew.
+        return Err(CommandError::Unknown.into());
+    }
     let progress = beat
         .held
         .iter()

@@ -6,7 +6,6 @@ use valet_core::Context;
 
 use super::grow::Grow;
 use super::{Seen, Visiting, unexpected};
-use crate::outside::facts::Facts;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NoteNode {
@@ -29,9 +28,8 @@ impl NoteNode {
         })
     }
 
-    pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
+    pub(super) fn explain(&self, seen: &Seen, at: &str) -> Result<Option<String>, String> {
         let Seen::Note { .. } = seen else { return unexpected(at, seen) };
-        facts.noted(at, self.status)?;
         Ok(None)
     }
 }

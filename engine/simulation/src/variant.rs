@@ -1,0 +1,56 @@
+//! The engine, broken on purpose. A simulation that cannot tell these from the sound engine proves nothing.
+//!
+//! Every variant lives in the model store; production code has no switch.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A guarantee taken away from below the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenVariant {
+    /// A commit does not look at the leases that its transition counts on.
+    DropFence,
+    /// A claim is answered before its commit, and the commit may be lost.
+    AckBeforeCommit,
+    /// The tick never reports lost attempts.
+    SkipSweep,
+    /// A commit is answered before it is carried out, and may be lost.
+    AnswerBeforeCommit,
+    /// A message between runs may be missing from its sender's commit.
+    LoseInboxRow,
+}
+
+impl BrokenVariant {
+    pub const ALL: [Self; 5] =
+        [Self::DropFence, Self::AckBeforeCommit, Self::SkipSweep, Self::AnswerBeforeCommit, Self::LoseInboxRow];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DropFence => "drop_fence",
+            Self::AckBeforeCommit => "ack_before_commit",
+            Self::SkipSweep => "skip_sweep",
+            Self::AnswerBeforeCommit => "answer_before_commit",
+            Self::LoseInboxRow => "lose_inbox_row",
+        }
+    }
+}
+
+impl fmt::Display for BrokenVariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no variant.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no broken variant `{0}`: use drop_fence, ack_before_commit, skip_sweep, answer_before_commit or lose_inbox_row")]
+pub struct UnknownVariant(String);
+
+impl FromStr for BrokenVariant {
+    type Err = UnknownVariant;
+
+    fn from_str(name: &str) -> Result<Self, UnknownVariant> {
+        let known = Self::ALL.into_iter().find(|variant| variant.name() == name);
+        known.ok_or_else(|| UnknownVariant(name.chars().take(40).collect()))
+    }
+}
