@@ -1,0 +1,104 @@
+//! The truth about a form, for tests: what each control asks for and what the end looks like. Whoever is tested must
+//! never read it.
+
+use serde::Serialize;
+
+use crate::meaning::Meaning;
+use crate::model::field::{Choice, Labelling, Rule};
+use crate::model::look::{Behaviour, Decoys, Look};
+use crate::model::{FormKind, FormModel};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Expectation {
+    pub form: FormKind,
+    pub seed: u32,
+    pub title: String,
+    pub company: &'static str,
+    /// Application pages, the review included.
+    pub pages: usize,
+    pub fields: Vec<ExpectedField>,
+    /// The text of the required question that no profile answers.
+    pub free_question: Option<String>,
+    pub apply_label: &'static str,
+    pub next_label: &'static str,
+    pub submit_label: &'static str,
+    pub confirmation: ExpectedConfirmation,
+    pub already_applied: &'static str,
+    pub look: Look,
+    pub behaviour: Behaviour,
+    pub decoys: Decoys,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectedField {
+    pub meaning: Meaning,
+    pub label: String,
+    pub required: bool,
+    /// Counted from 1.
+    pub page: usize,
+    pub control: &'static str,
+    pub name: String,
+    pub id: String,
+    pub options: Vec<Choice>,
+    pub rule: Rule,
+    pub labelling: Labelling,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectedConfirmation {
+    pub heading: &'static str,
+    pub sentence: &'static str,
+    /// A regular expression.
+    pub reference_pattern: String,
+}
+
+impl Expectation {
+    pub fn of(form: FormKind, seed: u32) -> Self {
+        Self::of_model(FormModel::draw(form, seed))
+    }
+
+    fn of_model(model: FormModel) -> Self {
+        let mut fields = Vec::new();
+        for (index, page) in model.pages.iter().enumerate() {
+            for field in page.fields() {
+                fields.push(ExpectedField {
+                    meaning: field.meaning,
+                    label: field.label.clone(),
+                    required: field.required,
+                    page: index + 1,
+                    control: field.control.as_str(),
+                    name: field.name.clone(),
+                    id: field.id.clone(),
+                    options: field.choices().to_vec(),
+                    rule: field.rule,
+                    labelling: field.labelling,
+                });
+            }
+        }
+        Self {
+            form: model.form,
+            seed: model.seed,
+            free_question: model.field(Meaning::FreeQuestion).map(|field| field.label.clone()),
+            confirmation: ExpectedConfirmation {
+                heading: model.confirmation.heading,
+                sentence: model.confirmation.sentence,
+                reference_pattern: model.confirmation.reference_pattern(),
+            },
+            already_applied: crate::wording::ALREADY_APPLIED,
+            title: model.posting.title,
+            company: model.posting.company,
+            pages: model.pages.len(),
+            fields,
+            apply_label: model.buttons.apply,
+            next_label: model.buttons.next,
+            submit_label: model.buttons.submit,
+            look: model.look,
+            behaviour: model.behaviour,
+            decoys: model.decoys,
+        }
+    }
+
+    pub fn field(&self, meaning: Meaning) -> Option<&ExpectedField> {
+        self.fields.iter().find(|field| field.meaning == meaning)
+    }
+}

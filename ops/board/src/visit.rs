@@ -1,0 +1,140 @@
+//! What an applicant has entered so far. A visit begins when an application page is opened without one, and is named by
+//! a random token that the page carries. The least recently used visit is forgotten when there are too many.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::meaning::Meaning;
+use crate::model::FormKind;
+use crate::upload::Upload;
+
+#[derive(Clone, Debug)]
+pub struct Visit {
+    pub token: String,
+    pub form: FormKind,
+    pub seed: u32,
+    /// As sent, so that a page can be shown again.
+    pub values: BTreeMap<Meaning, String>,
+    /// Everything that each page sent last, by control name.
+    pub raw: BTreeMap<usize, BTreeMap<String, String>>,
+    pub files: BTreeMap<Meaning, Upload>,
+    pub honeypot: bool,
+    /// Pages that were accepted, counted from the first without a gap.
+    pub pages_done: usize,
+    /// Times that a page was answered with errors.
+    pub refusals: u32,
+    last_used: u64,
+}
+
+/// What the oracle tells about a visit.
+#[derive(Clone, Debug, Serialize)]
+pub struct VisitState {
+    pub visit: String,
+    pub form: FormKind,
+    pub seed: u32,
+    pub pages_done: usize,
+    pub refusals: u32,
+}
+
+impl Visit {
+    pub fn state(&self) -> VisitState {
+        VisitState {
+            visit: self.token.clone(),
+            form: self.form,
+            seed: self.seed,
+            pages_done: self.pages_done,
+            refusals: self.refusals,
+        }
+    }
+}
+
+pub struct Visits {
+    by_token: HashMap<String, Visit>,
+    capacity: usize,
+    uses: u64,
+}
+
+impl Visits {
+    pub fn new(max_visits: usize) -> Self {
+        Self { by_token: HashMap::new(), capacity: max_visits.max(1), uses: 0 }
+    }
+
+    /// Opens a visit and gives its token.
+    pub fn open(&mut self, form: FormKind, seed: u32) -> String {
+        let token = Uuid::now_v7().simple().to_string();
+        self.open_as(token.clone(), form, seed);
+        token
+    }
+
+    /// Opens a visit whose token is known from elsewhere: it was forgotten, but its application was kept.
+    pub fn open_as(&mut self, token: String, form: FormKind, seed: u32) {
+        if self.by_token.len() >= self.capacity {
+            self.forget_least_recently_used();
+        }
+        self.uses += 1;
+        self.by_token.insert(
+            token.clone(),
+            Visit {
+                token,
+                form,
+                seed,
+                values: BTreeMap::new(),
+                raw: BTreeMap::new(),
+                files: BTreeMap::new(),
+                honeypot: false,
+                pages_done: 0,
+                refusals: 0,
+                last_used: self.uses,
+            },
+        );
+    }
+
+    /// The visit of this token, if it belongs to this form and seed.
+    pub fn get(&mut self, token: &str, form: FormKind, seed: u32) -> Option<&mut Visit> {
+        self.uses += 1;
+        let visit = self.by_token.get_mut(token).filter(|visit| visit.form == form && visit.seed == seed)?;
+        visit.last_used = self.uses;
+        Some(visit)
+    }
+
+    pub fn states(&self) -> Vec<VisitState> {
+        let mut visits: Vec<&Visit> = self.by_token.values().collect();
+        visits.sort_by_key(|visit| &visit.token);
+        visits.into_iter().map(Visit::state).collect()
+    }
+
+    fn forget_least_recently_used(&mut self) {
+        let oldest = self.by_token.values().min_by_key(|visit| visit.last_used).map(|visit| visit.token.clone());
+        if let Some(token) = oldest {
+            self.by_token.remove(&token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_visit_is_forgotten_first() {
+        let mut visits = Visits::new(2);
+        let first = visits.open(FormKind::Simple, 1);
+        let second = visits.open(FormKind::Simple, 1);
+        assert!(visits.get(&first, FormKind::Simple, 1).is_some());
+        let third = visits.open(FormKind::Simple, 1);
+        assert!(visits.get(&second, FormKind::Simple, 1).is_none());
+        assert!(visits.get(&first, FormKind::Simple, 1).is_some());
+        assert!(visits.get(&third, FormKind::Simple, 1).is_some());
+        assert_eq!(visits.states().len(), 2);
+    }
+
+    #[test]
+    fn a_visit_belongs_to_its_form_and_seed() {
+        let mut visits = Visits::new(2);
+        let token = visits.open(FormKind::Simple, 1);
+        assert!(visits.get(&token, FormKind::Simple, 2).is_none());
+        assert!(visits.get(&token, FormKind::Steps, 1).is_none());
+    }
+}
