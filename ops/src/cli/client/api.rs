@@ -1,0 +1,169 @@
+//! The routes, one function each.
+
+use reqwest::StatusCode;
+use reqwest::header::DATE;
+use serde::Serialize;
+use serde_json::Value;
+use valet_core::Timestamp;
+use valet_protocol::api::{
+    AnswerRequest, ArtifactList, FileStored, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted,
+    RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, WorkerList, WorkflowList, WorkflowView,
+};
+
+use super::{Body, Call, Client, ClientError, body, failure};
+use crate::cli::bounds::{DOWNLOAD_BYTES_MAX, TRANSFER_WAIT_MAX};
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub workflow: Option<String>,
+    /// One status or several, separated by commas.
+    pub status: Option<String>,
+    pub subject: Option<String>,
+}
+
+/// What an engine says of its parts, and what time it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    pub parts: Readiness,
+    pub clock: Option<Timestamp>,
+}
+
+/// A file's bytes, with the name and type that the engine kept.
+pub struct Download {
+    pub filename: Option<String>,
+    pub content_type: Option<String>,
+    pub bytes: Vec<u8>,
+}
+
+fn document<T: Serialize>(document: &T) -> Body {
+    // Requests are plain structs of the protocol: serialising them cannot fail.
+    Body::Json(serde_json::to_vec(document).unwrap_or_default())
+}
+
+/// `/api/v1/…`
+fn path<'a>(rest: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    ["api", "v1"].into_iter().chain(rest)
+}
+
+impl Client {
+    pub async fn workflows(&self) -> Result<WorkflowList, ClientError> {
+        body::json(self.send(&Call::get(path(["workflows"]))).await?).await
+    }
+
+    pub async fn workflow(&self, name: &str) -> Result<WorkflowView, ClientError> {
+        body::json(self.send(&Call::get(path(["workflows", name]))).await?).await
+    }
+
+    /// Starts a run: one, however often the request has to be repeated.
+    pub async fn start(&self, workflow: &str, request: &StartRunRequest, key: &str) -> Result<RunStarted, ClientError> {
+        let call = Call::post(path(["workflows", workflow, "runs"]), document(request)).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn runs(&self, filter: &RunFilter, cursor: Option<&str>, rows: u32) -> Result<RunPage, ClientError> {
+        let call = Call::get(path(["runs"]))
+            .query("workflow", filter.workflow.as_ref())
+            .query("status", filter.status.as_ref())
+            .query("subject", filter.subject.as_ref())
+            .query("cursor", cursor)
+            .query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn run(&self, id: &str) -> Result<RunDetail, ClientError> {
+        body::json(self.send(&Call::get(path(["runs", id]))).await?).await
+    }
+
+    pub async fn pause(&self, id: &str) -> Result<RunSummary, ClientError> {
+        self.operate(id, "pause", Body::Empty).await
+    }
+
+    pub async fn resume(&self, id: &str) -> Result<RunSummary, ClientError> {
+        self.operate(id, "resume", Body::Empty).await
+    }
+
+    pub async fn cancel(&self, id: &str, reason: &str) -> Result<RunSummary, ClientError> {
+        self.operate(id, "cancel", document(&ReasonRequest { reason: reason.to_owned() })).await
+    }
+
+    pub async fn retry(&self, id: &str) -> Result<RunSummary, ClientError> {
+        self.operate(id, "retry", Body::Empty).await
+    }
+
+    async fn operate(&self, id: &str, verb: &str, body: Body) -> Result<RunSummary, ClientError> {
+        body::json(self.send(&Call::post(path(["runs", id, verb]), body)).await?).await
+    }
+
+    pub async fn signal(&self, id: &str, name: &str, payload: Value, key: &str) -> Result<(), ClientError> {
+        let body = document(&SignalRequest { payload });
+        self.send(&Call::post(path(["runs", id, "signals", name]), body).once(key)).await.map(drop)
+    }
+
+    pub async fn artifacts(&self, id: &str) -> Result<ArtifactList, ClientError> {
+        body::json(self.send(&Call::get(path(["runs", id, "artifacts"]))).await?).await
+    }
+
+    /// Open tasks, or all tasks of one run.
+    pub async fn tasks(&self, run: Option<&str>, cursor: Option<&str>, rows: u32) -> Result<TaskPage, ClientError> {
+        let call =
+            Call::get(path(["human-tasks"])).query("run", run).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn task(&self, id: &str) -> Result<TaskView, ClientError> {
+        body::json(self.send(&Call::get(path(["human-tasks", id]))).await?).await
+    }
+
+    pub async fn claim(&self, id: &str) -> Result<TaskView, ClientError> {
+        body::json(self.send(&Call::post(path(["human-tasks", id, "claim"]), Body::Empty)).await?).await
+    }
+
+    pub async fn answer(&self, id: &str, answer: Value, key: &str) -> Result<TaskView, ClientError> {
+        let call = Call::post(path(["human-tasks", id, "answer"]), document(&AnswerRequest { answer })).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn reject(&self, id: &str, reason: &str, key: &str) -> Result<TaskView, ClientError> {
+        let body = document(&ReasonRequest { reason: reason.to_owned() });
+        body::json(self.send(&Call::post(path(["human-tasks", id, "reject"]), body).once(key)).await?).await
+    }
+
+    pub async fn upload(&self, name: &str, bytes: Vec<u8>, subject: Option<&str>) -> Result<FileStored, ClientError> {
+        let body = Body::File { name: name.to_owned(), bytes, subject: subject.map(ToOwned::to_owned) };
+        let call = Call { wait_max: Some(TRANSFER_WAIT_MAX), ..Call::post(path(["files"]), body) };
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn download(&self, id: &str) -> Result<Download, ClientError> {
+        let call = Call { wait_max: Some(TRANSFER_WAIT_MAX), ..Call::get(path(["files", id])) };
+        let response = self.send(&call).await?;
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let (filename, content_type) = (header("x-valet-filename"), header("content-type"));
+        Ok(Download { filename, content_type, bytes: body::bytes(response, DOWNLOAD_BYTES_MAX).await? })
+    }
+
+    pub async fn queues(&self) -> Result<QueueList, ClientError> {
+        body::json(self.send(&Call::get(path(["queues"]))).await?).await
+    }
+
+    pub async fn workers(&self) -> Result<WorkerList, ClientError> {
+        body::json(self.send(&Call::get(path(["workers"]))).await?).await
+    }
+
+    /// Of one engine of the list, by its position there: an engine that is not ready still says why.
+    pub async fn readiness(&self, engine: usize) -> Result<Ready, ClientError> {
+        let Some(url) = self.urls.get(engine) else { return Err(ClientError::Unreachable(Vec::new())) };
+        let response = self.attempt(url, &Call::get(["readyz"])).await.map_err(|error| {
+            ClientError::Unreachable(vec![super::Tried { url: url.clone(), why: failure::why(&error) }])
+        })?;
+        let clock = response.headers().get(DATE).and_then(|v| v.to_str().ok()).and_then(|text| {
+            chrono::DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&chrono::Utc))
+        });
+        let response = match response.status() {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => response,
+            _ => body::accepted(response, self.authorization.is_some()).await?,
+        };
+        Ok(Ready { parts: body::json(response).await?, clock })
+    }
+}

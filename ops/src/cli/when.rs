@@ -1,0 +1,76 @@
+//! Instants and durations for people.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use valet_core::Timestamp;
+
+const MINUTE_S: i64 = 60;
+const HOUR_S: i64 = 60 * MINUTE_S;
+const DAY_S: i64 = 24 * HOUR_S;
+
+/// `3 min ago`, `in 2 h`, `now`.
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now - at).num_seconds();
+    let (past, size) = (seconds >= 0, seconds.abs());
+    let text = match size {
+        0 => return "now".to_owned(),
+        s if s < MINUTE_S => format!("{s} s"),
+        s if s < HOUR_S => format!("{} min", s / MINUTE_S),
+        s if s < 2 * DAY_S => format!("{} h", s / HOUR_S),
+        s => format!("{} days", s / DAY_S),
+    };
+    if past { format!("{text} ago") } else { format!("in {text}") }
+}
+
+/// `2026-11-21 06:28:09 UTC (3 min ago)`
+pub fn full(at: Timestamp, now: Timestamp) -> String {
+    format!("{} UTC ({})", at.format("%Y-%m-%d %H:%M:%S"), relative(at, now))
+}
+
+/// `12 ms`, `3.4 s`, `2 min 5 s`, `3 h 20 min`.
+pub fn took(time: Duration) -> String {
+    let (ms, s) = (time.as_millis(), time.as_secs());
+    if ms < 1_000 {
+        format!("{ms} ms")
+    } else if s < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else if s < 3_600 {
+        format!("{} min {} s", s / 60, s % 60)
+    } else {
+        format!("{} h {} min", s / 3_600, (s % 3_600) / 60)
+    }
+}
+
+/// From one instant to another; nothing if the clocks disagree about which came first.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    TimeDelta::to_std(&(to - from)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: i64) -> Timestamp {
+        chrono::DateTime::from_timestamp(1_800_000_000 + s, 0).unwrap()
+    }
+
+    #[test]
+    fn instants_are_told_from_now_in_both_directions() {
+        let cases = [(0, "now"), (-5, "5 s ago"), (59, "in 59 s"), (-60, "1 min ago"), (-7_199, "1 h ago")];
+        for (offset, text) in cases {
+            assert_eq!(relative(at(offset), at(0)), text);
+        }
+        assert_eq!(relative(at(-3 * DAY_S), at(0)), "3 days ago");
+        assert_eq!(full(at(-60), at(0)), "2027-01-15 07:59:00 UTC (1 min ago)");
+    }
+
+    #[test]
+    fn durations_are_short_and_a_clock_that_is_behind_gives_none() {
+        let cases = [(12, "12 ms"), (1_000, "1.0 s"), (59_940, "59.9 s"), (125_000, "2 min 5 s"), (12_000_000, "3 h 20 min")];
+        for (ms, text) in cases {
+            assert_eq!(took(Duration::from_millis(ms)), text);
+        }
+        assert_eq!(between(at(5), at(0)), Duration::ZERO);
+    }
+}

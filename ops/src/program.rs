@@ -1,0 +1,219 @@
+//! The command line as a whole: which verb, with which settings, ends with which exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use valet_core::Registry;
+
+use crate::bench::BenchCommand;
+use crate::roles::{asked_to_stop, engine, up, worker};
+use crate::settings::{Settings, reference};
+use crate::{bench, telemetry};
+
+/// Durable workflows for work that needs a browser and sometimes a person.
+#[derive(Parser)]
+#[command(name = "valet", version, about, max_term_width = 100)]
+struct Program {
+    #[command(flatten)]
+    global: cli::Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start everything on this machine and file one application on the local job board
+    Up(up::UpCommand),
+    /// Run an engine
+    Engine {
+        /// Address to serve on [default: the setting engine.listen]
+        #[arg(long)]
+        listen: Option<String>,
+        /// Bring the schema up to date first
+        #[arg(long)]
+        migrate: bool,
+    },
+    /// Run a worker
+    Worker {
+        /// Queues to pull, separated by commas
+        #[arg(long)]
+        queues: Option<String>,
+        /// Steps to run at once
+        #[arg(long)]
+        slots: Option<u32>,
+        /// Name, for people
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Run the engine's loops under seeded faults and compare with a reference
+    Simulate(cli_simulate::SimulateCommand),
+    /// Measure
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Guard one browser's driver; started by workers
+    #[command(hide = true)]
+    Gate {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    #[command(flatten)]
+    Operate(cli::Verb),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read everything and say what is wrong
+    Check,
+    /// Print every value and where it came from
+    Show,
+    /// Print the reference of all settings
+    Reference,
+}
+
+/// Runs the program: parses the arguments, sets logs up, carries the verb out.
+pub fn main(registry: Registry) -> ExitCode {
+    let program = Program::parse();
+    // Fails only if a provider is installed already, which is then the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = match Settings::read() {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(carry_out(program, settings, registry))
+}
+
+async fn carry_out(program: Program, mut settings: Settings, registry: Registry) -> ExitCode {
+    if let Verb::Operate(verb) = program.verb {
+        return cli::run(verb, program.global).await;
+    }
+    if let Err(error) = telemetry::init(&settings) {
+        return fail(&error);
+    }
+    match program.verb {
+        Verb::Up(command) => up::run(command, settings, registry).await,
+        Verb::Engine { listen, migrate } => {
+            if let Some(listen) = listen {
+                settings.set("engine.listen", listen);
+            }
+            ended(run_engine(&settings, registry, migrate).await)
+        }
+        Verb::Worker { queues, slots, name } => {
+            let slots = slots.map(|slots| slots.to_string());
+            for (key, value) in [("worker.queues", queues), ("worker.slots", slots), ("worker.name", name)] {
+                if let Some(value) = value {
+                    settings.set(key, value);
+                }
+            }
+            ended(worker::run(&settings, asked_to_stop()).await.map(drop))
+        }
+        Verb::Migrate => ended(engine::migrate_database(&settings).await),
+        Verb::Simulate(command) => command.run(),
+        Verb::Bench(command) => bench::run(command, &settings).await,
+        Verb::Config(command) => configure(&command, &settings),
+        Verb::Openapi => {
+            println!("{}", serde_json::to_string_pretty(&valet_engine::http::openapi()).unwrap_or_default());
+            ExitCode::SUCCESS
+        }
+        Verb::Gate { config } => {
+            let _ = config;
+            ExitCode::FAILURE
+        }
+        Verb::Operate(_) => ExitCode::SUCCESS,
+    }
+}
+
+async fn run_engine(settings: &Settings, registry: Registry, migrate: bool) -> Result<(), engine::EngineRoleError> {
+    if migrate {
+        engine::migrate_database(settings).await?;
+    }
+    let running = engine::start(settings, registry, settings.address("engine.listen")?).await?;
+    asked_to_stop().await;
+    running.stop().await;
+    Ok(())
+}
+
+fn configure(command: &ConfigCommand, settings: &Settings) -> ExitCode {
+    match command {
+        ConfigCommand::Show => print!("{}", settings.show()),
+        ConfigCommand::Reference => print!("{}", reference()),
+        ConfigCommand::Check => {
+            let checks = [
+                settings.address("engine.listen").map(drop),
+                settings.number("worker.slots", 1, 4096).map(drop),
+                settings.text("database.url").map(drop),
+                settings.text("redis.url").map(drop),
+                settings.secret_file("secrets.key_file").map(drop),
+                settings.secret_file("tokens.api_file").map(drop),
+                settings.secret_file("tokens.worker_file").map(drop),
+            ];
+            let problems: Vec<String> = checks.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
+            if !problems.is_empty() {
+                eprintln!("error: {}", problems.join("\nerror: "));
+                return ExitCode::from(2);
+            }
+            println!("the configuration is complete");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn ended<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
+}
+
+mod cli {
+    #[derive(clap::Args)]
+    pub struct Global {}
+    #[derive(clap::Subcommand)]
+    pub enum Verb {
+        Nothing,
+    }
+    pub async fn run(_: Verb, _: Global) -> std::process::ExitCode {
+        std::process::ExitCode::SUCCESS
+    }
+}
+
+mod cli_simulate {
+    use std::process::ExitCode;
+
+    use clap::Args;
+
+    /// Seeds to run.
+    #[derive(Args)]
+    pub(super) struct SimulateCommand {
+        /// How many seeds, from 0
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// One seed, with its trace
+        #[arg(long, conflicts_with = "seeds")]
+        seed: Option<u64>,
+    }
+
+    impl SimulateCommand {
+        pub(super) fn run(&self) -> ExitCode {
+            let _ = (self.seeds, self.seed);
+            eprintln!("error: the simulation is not built in");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `valet engine`: the durable engine with its HTTP surface.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use valet_core::Registry;
+use valet_core::workflow::Door;
+use valet_engine::blobs::{BlobError, Blobs};
+use valet_engine::bounds::WRITERS;
+use valet_engine::codec::MasterKey;
+use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
+use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router};
+use valet_engine::ports::Machine;
+use valet_engine::store::StoreError;
+use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
+use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError};
+
+use crate::settings::{Settings, SettingsError, wrong};
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineRoleError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    #[error("the database's schema cannot be brought up to date: {0}")]
+    Migrate(#[from] MigrateError),
+    #[error("redis cannot be used: {0}")]
+    Queue(#[from] QueueError),
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    #[error("the engine cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// An engine that serves.
+pub struct RunningEngine {
+    pub address: SocketAddr,
+    engine: Arc<Engine<PgStore>>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl RunningEngine {
+    /// Where it serves.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets requests in flight end, then gives the shards up.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_GRACE, self.serving).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
+        self.engine.stop().await;
+    }
+}
+
+/// Applies the migrations.
+pub async fn migrate_database(settings: &Settings) -> Result<(), EngineRoleError> {
+    Ok(migrate(settings.text("database.url")?).await?)
+}
+
+/// Starts an engine on the given address; port 0 picks a free one.
+pub async fn start(
+    settings: &Settings,
+    registry: Registry,
+    address: SocketAddr,
+) -> Result<RunningEngine, EngineRoleError> {
+    let key = settings.secret_file("secrets.key_file")?;
+    let master = MasterKey::parse(&key)
+        .ok_or_else(|| wrong("secrets.key_file", "the file must hold 64 hexadecimal digits".to_owned()))?;
+    let store = PgStore::connect(settings.text("database.url")?, master, WRITERS).await?;
+    let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
+    settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
+    let queue = ApalisRedis::new(redis)?;
+    let machine = Arc::new(Machine);
+    let parts = Parts {
+        name: format!("engine-{}", std::process::id()),
+        store,
+        queue: Arc::new(queue),
+        registry,
+        clock: machine.clone(),
+        entropy: machine,
+    };
+    let engine = Engine::start(parts, Threading::Threads).await?;
+    let config = AppConfig {
+        tokens: tokens(settings)?,
+        door: Door { allow_hosts: settings.list("door.allow_hosts")? },
+        blobs: Blobs::folder(&settings.path("files.dir")?)?,
+        metrics: metrics_handle(),
+    };
+    let app = App::new(Arc::clone(&engine), config)?;
+    let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
+    // Without this a small answer may wait 40 ms for the client's acknowledgement.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
+    let (stop, mut stopping) = watch::channel(false);
+    let serving = tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
+    });
+    tracing::info!(%address, "the engine serves");
+    Ok(RunningEngine { address, engine, stop, serving })
+}
+
+fn tokens(settings: &Settings) -> Result<Vec<Token>, SettingsError> {
+    let api = settings.secret_file("tokens.api_file")?;
+    let worker = settings.secret_file("tokens.worker_file")?;
+    if api.len() < 16 || worker.len() < 16 {
+        return Err(wrong("tokens.api_file", "a token has at least 16 characters".to_owned()));
+    }
+    Ok(vec![
+        Token::new(&api, Scope::People, "default", "operator"),
+        Token::new(&worker, Scope::Work, "default", "worker"),
+    ])
+}
+
+/// One recorder a process; a second engine in it shares the first's.
+fn metrics_handle() -> Option<PrometheusHandle> {
+    use std::sync::OnceLock;
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone();
+    if let Some(handle) = &handle {
+        let upkeep = handle.clone();
+        tokio::spawn(async move {
+            // Histograms keep raw samples until this drains them.
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+                upkeep.run_upkeep();
+            }
+        });
+    }
+    handle
+}

@@ -1,0 +1,322 @@
+//! Configuration: one file plus `VALET_*`, read and checked once at start. The table below is the reference.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One setting, as `valet config reference` prints it.
+pub struct Setting {
+    /// `section.name` in the file.
+    pub key: &'static str,
+    pub variable: &'static str,
+    pub default: Option<&'static str>,
+    /// Never shown by `valet config show`.
+    pub secret: bool,
+    pub meaning: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    variable: &'static str,
+    default: Option<&'static str>,
+    meaning: &'static str,
+) -> Setting {
+    Setting { key, variable, default, secret: false, meaning }
+}
+
+const fn secret(key: &'static str, variable: &'static str, meaning: &'static str) -> Setting {
+    Setting { key, variable, default: None, secret: true, meaning }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("data.dir", "VALET_DATA_DIR", Some(".valet"), "folder for what `valet up` keeps"),
+    setting("engine.listen", "VALET_LISTEN", Some("127.0.0.1:7300"), "address of the engine's HTTP surface"),
+    secret("database.url", "VALET_DATABASE_URL", "Postgres 15 or later; `valet up` starts one where this is not set"),
+    secret("redis.url", "VALET_REDIS_URL", "Redis 7 or later; `valet up` starts one where this is not set"),
+    setting("redis.prefix", "VALET_REDIS_PREFIX", Some("valet"), "first part of every key in Redis"),
+    setting(
+        "secrets.key_file",
+        "VALET_SECRET_KEY_FILE",
+        Some(".valet/secret.key"),
+        "file with the master key: 64 hexadecimal digits",
+    ),
+    setting("tokens.api_file", "VALET_TOKEN_FILE", Some(".valet/token"), "file with the token of people and producers"),
+    setting(
+        "tokens.worker_file",
+        "VALET_WORKER_TOKEN_FILE",
+        Some(".valet/worker-token"),
+        "file with the workers' token",
+    ),
+    setting("files.dir", "VALET_FILES_DIR", Some(".valet/files"), "folder for sealed files and artifacts"),
+    setting(
+        "door.allow_hosts",
+        "VALET_ALLOW_HOSTS",
+        Some(""),
+        "`host:port,…`: private places that job URLs and browsers may reach",
+    ),
+    setting(
+        "client.url",
+        "VALET_URL",
+        Some("http://127.0.0.1:7300"),
+        "engines that workers and commands talk to, separated by commas",
+    ),
+    setting("worker.name", "VALET_WORKER_NAME", Some("worker"), "name of a worker, for people"),
+    setting("worker.queues", "VALET_QUEUES", Some("browser,default"), "queues that a worker pulls"),
+    setting("worker.slots", "VALET_SLOTS", Some("4"), "steps that a worker runs at once, 1 to 4096"),
+    setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
+    setting("browser.chromium", "VALET_CHROMIUM", Some("chromium"), "Chromium's program"),
+    setting("browser.chromedriver", "VALET_CHROMEDRIVER", Some("chromedriver"), "ChromeDriver's program"),
+    setting("log.format", "VALET_LOG_FORMAT", Some("text"), "`text` or `json`"),
+    setting("log.filter", "VALET_LOG", Some("info"), "log filter, such as `info,valet_engine=debug`"),
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    File(PathBuf),
+    Variable(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What is wrong with the configuration, with the name and the fix.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {path} is not TOML: {message}")]
+    NotToml { path: PathBuf, message: String },
+    #[error("the configuration file {path} has the unknown setting `{key}`; `valet config reference` lists them")]
+    Unknown { path: PathBuf, key: String },
+    #[error("{variable} (`{key}` in the file) is not set: {meaning}")]
+    Missing { variable: &'static str, key: &'static str, meaning: &'static str },
+    #[error("{variable} (`{key}` in the file) is wrong: {problem}")]
+    Wrong { variable: &'static str, key: &'static str, problem: String },
+    #[error("the file {path} of {variable} cannot be read: {source}; `valet up` makes one")]
+    SecretFile { variable: &'static str, path: PathBuf, source: std::io::Error },
+}
+
+/// All values with their sources.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    values: BTreeMap<&'static str, (String, Source)>,
+}
+
+impl Settings {
+    /// Reads the file (`VALET_CONFIG`, else `valet.toml` if it is there) and then the variables.
+    pub fn read() -> Result<Self, SettingsError> {
+        let named = std::env::var_os("VALET_CONFIG").map(PathBuf::from);
+        let path = named.or_else(|| Some(PathBuf::from("valet.toml")).filter(|path| path.exists()));
+        let file = match path {
+            Some(path) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
+                Some((path, text))
+            }
+            None => None,
+        };
+        Self::from_parts(file, |name| std::env::var(name).ok())
+    }
+
+    /// The same from given parts; an empty variable counts as not set.
+    pub fn from_parts(
+        file: Option<(PathBuf, String)>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let mut values = BTreeMap::new();
+        for setting in SETTINGS {
+            if let Some(default) = setting.default {
+                values.insert(setting.key, (default.to_owned(), Source::Default));
+            }
+        }
+        if let Some((path, text)) = file {
+            read_file(&path, &text, &mut values)?;
+        }
+        for setting in SETTINGS {
+            if let Some(value) = variable(setting.variable).filter(|value| !value.is_empty()) {
+                values.insert(setting.key, (value, Source::Variable(setting.variable)));
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// Overrides a value, as a command-line flag does.
+    pub fn set(&mut self, key: &'static str, value: String) {
+        self.values.insert(key, (value, Source::Variable("the command line")));
+    }
+
+    pub fn source(&self, key: &str) -> Option<&Source> {
+        self.values.get(key).map(|(_, source)| source)
+    }
+
+    /// The value of a setting without a default, if it is set.
+    pub fn find(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|(value, _)| value.as_str())
+    }
+
+    pub fn text(&self, key: &'static str) -> Result<&str, SettingsError> {
+        self.find(key).ok_or_else(|| {
+            let setting = lookup(key);
+            SettingsError::Missing { variable: setting.variable, key, meaning: setting.meaning }
+        })
+    }
+
+    pub fn path(&self, key: &'static str) -> Result<PathBuf, SettingsError> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    pub fn list(&self, key: &'static str) -> Result<Vec<String>, SettingsError> {
+        let text = self.text(key)?;
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(ToOwned::to_owned).collect())
+    }
+
+    pub fn number(&self, key: &'static str, low: u32, high: u32) -> Result<u32, SettingsError> {
+        let text = self.text(key)?;
+        text.parse()
+            .ok()
+            .filter(|n| (low..=high).contains(n))
+            .ok_or_else(|| wrong(key, format!("`{text}` is not a number from {low} to {high}")))
+    }
+
+    pub fn address(&self, key: &'static str) -> Result<std::net::SocketAddr, SettingsError> {
+        let text = self.text(key)?;
+        text.parse().map_err(|_| wrong(key, format!("`{text}` is not an address such as 127.0.0.1:7300")))
+    }
+
+    /// The contents of a file that holds a secret.
+    pub fn secret_file(&self, key: &'static str) -> Result<String, SettingsError> {
+        let path = self.path(key)?;
+        let variable = lookup(key).variable;
+        std::fs::read_to_string(&path).map(|text| text.trim().to_owned()).map_err(|source| SettingsError::SecretFile {
+            variable,
+            path,
+            source,
+        })
+    }
+
+    /// Lines `key = value  # source`, secrets covered.
+    pub fn show(&self) -> String {
+        let mut lines = String::new();
+        for setting in SETTINGS {
+            let line = match self.values.get(setting.key) {
+                Some((_, source)) if setting.secret => format!("{} = •••  # {source}\n", setting.key),
+                Some((value, source)) => format!("{} = {value:?}  # {source}\n", setting.key),
+                None => format!("{} is not set\n", setting.key),
+            };
+            lines.push_str(&line);
+        }
+        lines
+    }
+}
+
+pub fn wrong(key: &'static str, problem: String) -> SettingsError {
+    SettingsError::Wrong { variable: lookup(key).variable, key, problem }
+}
+
+/// The settings as Markdown.
+pub fn reference() -> String {
+    let mut text = String::from("| in `valet.toml` | variable | default | meaning |\n| --- | --- | --- | --- |\n");
+    for setting in SETTINGS {
+        let default = setting.default.map_or_else(|| "–".to_owned(), |d| format!("`{d}`"));
+        let row = format!("| `{}` | `{}` | {default} | {} |\n", setting.key, setting.variable, setting.meaning);
+        text.push_str(&row);
+    }
+    text
+}
+
+fn lookup(key: &str) -> &'static Setting {
+    // Keys are written in this crate only; a test reads every one of them.
+    SETTINGS.iter().find(|setting| setting.key == key).expect("every key is in the table")
+}
+
+fn read_file(
+    path: &Path,
+    text: &str,
+    values: &mut BTreeMap<&'static str, (String, Source)>,
+) -> Result<(), SettingsError> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| SettingsError::NotToml {
+        path: path.to_owned(),
+        message: e.message().to_owned(),
+    })?;
+    for (section, entries) in table {
+        let unknown = |key: String| SettingsError::Unknown { path: path.to_owned(), key };
+        let toml::Value::Table(entries) = entries else { return Err(unknown(section)) };
+        for (name, value) in entries {
+            let key = format!("{section}.{name}");
+            let setting = SETTINGS.iter().find(|s| s.key == key).ok_or_else(|| unknown(key))?;
+            let value = scalar(value).ok_or_else(|| {
+                let problem = "must be a text, a number, a boolean or a list of texts".to_owned();
+                SettingsError::Wrong { variable: setting.variable, key: setting.key, problem }
+            })?;
+            values.insert(setting.key, (value, Source::File(path.to_owned())));
+        }
+    }
+    Ok(())
+}
+
+/// A value as the text that a variable would hold.
+fn scalar(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(yes) => Some(yes.to_string()),
+        toml::Value::Array(items) => {
+            let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: Option<&str>, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let file = file.map(|text| (PathBuf::from("valet.toml"), text.to_owned()));
+        let variables: BTreeMap<String, String> =
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::from_parts(file, |name| variables.get(name).cloned())
+    }
+
+    #[test]
+    fn a_variable_beats_the_file_and_the_file_beats_the_default() {
+        let file = "[worker]\nslots = 8\nqueues = [\"a\", \"b\"]\n";
+        let settings = read(Some(file), &[("VALET_SLOTS", "16"), ("VALET_LISTEN", "")]).unwrap();
+        assert_eq!(settings.number("worker.slots", 1, 100).unwrap(), 16);
+        assert_eq!(settings.list("worker.queues").unwrap(), ["a", "b"]);
+        assert_eq!(settings.text("engine.listen").unwrap(), "127.0.0.1:7300");
+    }
+
+    #[test]
+    fn a_bad_value_names_the_variable_and_the_range() {
+        let settings = read(None, &[("VALET_SLOTS", "many")]).unwrap();
+        let error = settings.number("worker.slots", 1, 4096).unwrap_err().to_string();
+        assert!(error.contains("VALET_SLOTS") && error.contains("1 to 4096"), "{error}");
+        let error = settings.text("database.url").unwrap_err().to_string();
+        assert!(error.contains("VALET_DATABASE_URL"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_by_name() {
+        let error = read(Some("[worker]\nslot = 8\n"), &[]).unwrap_err().to_string();
+        assert!(error.contains("worker.slot"), "{error}");
+    }
+
+    #[test]
+    fn show_covers_secrets() {
+        let settings = read(None, &[("VALET_DATABASE_URL", "postgres://u:hunter2@h/db")]).unwrap();
+        assert!(!settings.show().contains("hunter2"));
+    }
+}
