@@ -1,1 +1,103 @@
-//! Verbs of the command line.
+//! The operator's verbs: clap subcommands that talk to an engine over its HTTP API.
+//!
+//! They decide nothing about runs: whatever they can do, any client of the API can. Results go to standard output,
+//! notes and errors (`error: …`, one lowercase sentence) to standard error. With `--json`, standard output has the
+//! machine's document and nothing else; `runs events` and `runs follow` print one document a line.
+//!
+//! Exit codes ([`EXIT_CODES`], from [`exit::Exit`]): 0 done or succeeded, 1 failed or refused, 2 the command line or its
+//! input cannot be used, 3 cancelled or timed out, 4 no engine can serve, 5 the token, 130 following was stopped.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub mod client;
+pub mod error;
+pub mod exit;
+pub mod global;
+pub mod output;
+pub mod progress;
+
+mod bounds;
+mod doctor;
+mod document;
+mod fields;
+mod files;
+mod human;
+mod paging;
+mod queues;
+mod reason;
+mod runs;
+mod save;
+mod start;
+mod style;
+mod table;
+mod text;
+mod when;
+mod workers;
+mod workflows;
+
+pub use client::{Client, ClientConfig, install_tls};
+pub use error::CliError;
+pub use exit::{EXIT_CODES, Exit};
+pub use global::Global;
+pub use output::Output;
+
+/// What an operator can ask for.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Verb {
+    /// Start a run and follow it to its end
+    Run(start::Run),
+    /// List, show, follow and operate runs
+    Runs(runs::Runs),
+    /// List and answer tasks for people
+    Human(human::Human),
+    /// Show queues with their backlog and workers
+    Queues,
+    /// Show live workers
+    Workers,
+    /// Show workflows and what their inputs want
+    Workflows(workflows::Workflows),
+    /// Store and fetch files
+    Files(files::Files),
+    /// Look for what is wrong with the engine, the token or this machine
+    Doctor(doctor::Doctor),
+}
+
+/// Does what was asked, and tells what went wrong.
+pub async fn run(verb: Verb, global: Global) -> ExitCode {
+    let output = Output::detect(global.json);
+    perform(verb, &global, &output).await.into()
+}
+
+async fn perform(verb: Verb, global: &Global, output: &Output) -> Exit {
+    match dispatch(verb, global, output).await {
+        Ok(exit) => exit,
+        Err(error) if error.is_closed_pipe() => Exit::Done,
+        Err(error) => {
+            output.note(&format!("error: {error}"));
+            error.exit()
+        }
+    }
+}
+
+async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, CliError> {
+    if let Verb::Doctor(_) = verb {
+        // The doctor looks at settings that would not even make a client.
+        return doctor::run(global, output).await;
+    }
+    let client = global.client()?;
+    match verb {
+        Verb::Run(args) => start::run(args, &client, output).await,
+        Verb::Runs(args) => runs::run(args, &client, output).await,
+        Verb::Human(args) => human::run(args, &client, output).await,
+        Verb::Queues => queues::run(&client, output).await,
+        Verb::Workers => workers::run(&client, output).await,
+        Verb::Workflows(args) => workflows::run(args, &client, output).await,
+        Verb::Files(args) => files::run(args, &client, output).await,
+        Verb::Doctor(_) => Ok(Exit::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,8 @@
 #![doc = "valet-workers"]
+
+pub mod browser;
+pub mod form;
+pub mod gate;
+pub mod runtime;
+pub mod sandbox;
+pub mod steps;

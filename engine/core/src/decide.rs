@@ -24,6 +24,9 @@ use crate::workflow::{Definition, Registry, Stop};
 /// Run timeouts use the timer at this place, which no operation takes.
 pub const RUN_DEADLINE: Seq = Seq(0);
 
+/// The code of a failure that says: the effect may or may not have happened.
+pub const IN_DOUBT: &str = "in_doubt";
+
 /// A run with its code.
 pub struct Machine {
     run: Run,
@@ -435,7 +438,7 @@ impl<'a> Folding<'a> {
         let stopping = self.run().steps.get(&seq).is_some_and(|s| s.phase == StepPhase::Stopping);
         // A clean-up has no effect that could be doubled: it is simply run again.
         if effect_begun && !stopping && !self.is_finalizer(seq) {
-            let failure = Failure::new("in_doubt", "the worker vanished after it began the step's effect");
+            let failure = Failure::new(IN_DOUBT, "the worker vanished after it began the step's effect");
             self.resolve_step(seq, attempt, lease, Err(StepFailure::InDoubt(failure)));
         } else {
             self.attempt_ended(seq, attempt, lease, outcome);
@@ -462,6 +465,10 @@ impl<'a> Folding<'a> {
             // A clean-up that cannot succeed waits for an operator; it is never given up.
             Outcome::Fail { error: why } | Outcome::Blocked { reason: why } if is_finalizer => {
                 self.again(seq, attempt, lease, AttemptEnd::Failed(why), None);
+            }
+            // The worker lost its grip after the effect began: it cannot know either.
+            Outcome::Fail { error } if error.code == IN_DOUBT => {
+                self.resolve_step(seq, attempt, lease, Err(StepFailure::InDoubt(error)));
             }
             Outcome::Fail { error } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Failed(error))),
             Outcome::Blocked { reason } => self.resolve_step(seq, attempt, lease, Err(StepFailure::Blocked(reason))),

@@ -10,8 +10,6 @@ pub(crate) enum Stream {
     Faults,
     Queue,
     Identifiers,
-    Workers,
-    People,
 }
 
 /// One seeded generator.

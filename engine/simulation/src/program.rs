@@ -27,6 +27,7 @@ use valet_core::{Context, Stop, Workflow};
 use crate::outside::facts::Facts;
 
 pub(crate) use grow::grow;
+pub(crate) use wait::CHANNELS;
 pub(crate) use work::{Fate, Job, Kind, QUEUES};
 
 /// What one run is asked to do. The name is unique in its seed and tells whose child it is: `p1`, `p1.0.2`.

@@ -1,5 +1,6 @@
 //! What happened, in order: hashed, so that two runs of one seed can be compared, and kept for the report of a failure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use valet_core::id::RunId;
@@ -14,6 +15,13 @@ pub(crate) struct Event {
     pub what: &'static str,
     pub run: Option<RunId>,
     pub numbers: [u64; 4],
+}
+
+impl Event {
+    /// The first word of what happened.
+    fn name(&self) -> &'static str {
+        self.what.split(' ').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Event {
@@ -37,11 +45,13 @@ pub(crate) struct Trace {
     events: Vec<Event>,
     hash: u64,
     count: u64,
+    kinds: BTreeMap<&'static str, u64>,
 }
 
 impl Trace {
     pub fn note(&mut self, event: Event) {
         self.count += 1;
+        *self.kinds.entry(event.name()).or_default() += 1;
         self.mix(event.at_us);
         for byte in event.what.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -66,8 +76,9 @@ impl Trace {
         self.hash ^ self.count
     }
 
-    pub fn count(&self) -> u64 {
-        self.count
+    /// How often each kind of event occurred.
+    pub fn kinds(&self) -> BTreeMap<&'static str, u64> {
+        self.kinds.clone()
     }
 
     /// The last events, those of one run (and of no run) if one is named.

@@ -85,6 +85,12 @@ impl World {
         self.elapsed() >= self.knobs.calm_at
     }
 
+    /// The whole store is away.
+    pub fn is_out(&self) -> bool {
+        let now = self.elapsed();
+        !self.is_calm() && self.knobs.outages.iter().any(|(from, to)| (*from..*to).contains(&now))
+    }
+
     pub fn draw<T>(&self, draw: impl FnOnce(&mut Dice) -> T) -> T {
         draw(&mut self.faults.lock())
     }

@@ -22,7 +22,7 @@ mod story;
 mod view;
 
 pub use entries::entry_line;
-pub use result::show_result;
+pub use result::{pretty, show_result};
 pub use story::{Happening, Mark, Story};
 use view::View;
 
@@ -59,19 +59,22 @@ pub async fn ctrl_c() {
 
 async fn watch(client: &Client, run: &str, output: &Output) -> Result<(), CliError> {
     let (events, mut arriving) = mpsc::channel(EVENTS_AHEAD_MAX);
-    // Reading runs beside showing, so that drawing never interrupts a reconnect.
+    // Reading runs beside showing, so that drawing never interrupts a reconnect. What was read is shown first.
     tokio::select! {
-        read = read(client, run, events) => Err(read.err().unwrap_or(ClientError::StreamLost("it ended".into())).into()),
+        biased;
         shown = show(client, run, output, &mut arriving) => shown,
+        failed = read(client, run, events) => Err(failed.into()),
     }
 }
 
 /// Ends only when the stream cannot go on; after the run's end it waits for the showing to be done.
-async fn read(client: &Client, run: &str, events: mpsc::Sender<RunEvent>) -> Result<(), ClientError> {
+async fn read(client: &Client, run: &str, events: mpsc::Sender<RunEvent>) -> ClientError {
     let mut stream = client.events(run, None);
-    while let Some(event) = stream.next().await? {
-        if events.send(event).await.is_err() {
-            break;
+    loop {
+        match stream.next().await {
+            Ok(Some(event)) if events.send(event).await.is_ok() => {}
+            Ok(_) => break,
+            Err(error) => return error,
         }
     }
     drop(events);

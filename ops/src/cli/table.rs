@@ -24,7 +24,11 @@ impl Cell {
     }
 
     pub fn marked(value: impl AsRef<str>, mark: fn(Style, &str) -> String) -> Self {
-        Self { mark, ..Self::new(value) }
+        Self::new(value).mark(mark)
+    }
+
+    pub fn mark(self, mark: fn(Style, &str) -> String) -> Self {
+        Self { mark, ..self }
     }
 }
 

@@ -49,14 +49,23 @@ pub struct Provision {
     pub tier: String,
     /// Hosts that the browser may reach.
     pub allowed_hosts: Vec<String>,
+    /// The sandbox ends by itself this long after the last step that used it.
+    pub lease_s: u64,
 }
+
+/// Beyond the time that a person has: room for the steps before and after.
+const LEASE_BEYOND_S: u64 = 3600;
 
 impl Provision {
     pub fn new(sandbox: Uuid, tier: &TierChoice, application: &Application) -> Self {
         let own = url::Url::parse(&application.job_url).map(|url| job_url::authority(&url));
         let allowed_hosts = own.into_iter().chain(application.allowed_domains.iter().cloned()).collect();
-        Self { sandbox, tier: tier.tier.clone(), allowed_hosts }
+        Self { sandbox, tier: tier.tier.clone(), allowed_hosts, lease_s: lease_s(application) }
     }
+}
+
+fn lease_s(application: &Application) -> u64 {
+    application.human_deadline_s + LEASE_BEYOND_S
 }
 
 impl Step for Provision {
@@ -116,6 +125,7 @@ pub struct FillPage {
     pub profile: Profile,
     pub documents: Vec<Document>,
     pub answers: Vec<Answer>,
+    pub lease_s: u64,
 }
 
 impl FillPage {
@@ -126,6 +136,7 @@ impl FillPage {
             profile: application.profile.clone(),
             documents: application.documents.clone(),
             answers: application.answers.clone(),
+            lease_s: lease_s(application),
         }
     }
 }

@@ -37,10 +37,6 @@ impl AllNode {
         }
         Ok(first_halt(branches))
     }
-
-    pub(super) fn branches(&self) -> &[Vec<Node>] {
-        &self.branches
-    }
 }
 
 fn first_halt(branches: &[Ran]) -> Option<String> {

@@ -34,9 +34,4 @@ impl ChildNode {
         facts.child_ended_so(at, result)?;
         Ok((self.must && result.is_err()).then(|| at.to_owned()))
     }
-
-    /// The child's program, for its own check.
-    pub(super) fn program(&self, at: &str) -> Program {
-        Program { name: at.to_owned(), nodes: self.nodes.clone() }
-    }
 }

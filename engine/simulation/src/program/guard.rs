@@ -21,6 +21,7 @@ impl GuardNode {
     pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
         let fate = match grow.dice.between(0, 9) {
             0..=6 => Fate::Good,
+            7 => Fate::BlockFirst(grow.dice.between(1, 2) as u32),
             _ => Fate::FailFirst(grow.dice.between(1, 3) as u32),
         };
         Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate }
@@ -48,9 +49,5 @@ impl GuardNode {
             None => {}
         }
         Ok(inner.halted.clone())
-    }
-
-    pub(super) fn nodes(&self) -> &[Node] {
-        &self.nodes
     }
 }

@@ -34,8 +34,4 @@ impl RaceNode {
         explain(nodes, inner, &branch(at, *winner), facts)?;
         Ok(inner.halted.clone())
     }
-
-    pub(super) fn branches(&self) -> &[Vec<Node>] {
-        &self.branches
-    }
 }

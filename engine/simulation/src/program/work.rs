@@ -19,6 +19,8 @@ pub(crate) enum Fate {
     Good,
     /// The first attempts end in a retry.
     FailFirst(u32),
+    /// The first attempts are blocked; a clean-up is tried again all the same.
+    BlockFirst(u32),
     AlwaysRetry,
     Fail,
     Block,

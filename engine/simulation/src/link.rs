@@ -1,0 +1,223 @@
+//! One engine's connection to the model store: the store ports, with the faults of a network and a server in between.
+//!
+//! A statement may be late, fail before it was carried out, fail although it was, or meet an outage. A killed engine's
+//! statements hang for ever; those on the wire may still arrive.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use valet_core::Timestamp;
+use valet_core::id::{RunId, SessionId};
+use valet_core::run::Identity;
+use valet_engine::store::{
+    Beat, BeatAnswer, ClaimVerdict, CommitBatch, Due, DueStore, DueTicket, LeaseStore, Loaded, NewSession, RunStore,
+    SessionClaim, StoreError, StoredMessage,
+};
+
+use crate::model::Tables;
+use crate::variant::BrokenVariant;
+use crate::world::World;
+
+/// How often a broken store loses what it answered.
+const LOST_BY_BROKEN_STORE: f64 = 0.15;
+
+/// An engine's store.
+pub(crate) struct Link {
+    world: Arc<World>,
+    /// Number of the engine, for the trace.
+    pub engine: u64,
+    dead: AtomicBool,
+}
+
+impl Link {
+    pub fn new(world: Arc<World>, engine: u64) -> Arc<Self> {
+        Arc::new(Self { world, engine, dead: AtomicBool::new(false) })
+    }
+
+    /// The engine's process is gone: nothing it asked for is answered any more.
+    pub fn kill(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    async fn hang_if_dead(&self) {
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// One statement, with whatever befalls it.
+    async fn statement<T>(&self, carry_out: impl FnOnce(&mut Tables, Timestamp) -> T) -> Result<T, StoreError> {
+        self.travel().await;
+        if self.world.is_out() {
+            tokio::time::sleep(Duration::from_millis(self.world.draw(|dice| dice.between(5, 400)))).await;
+            self.hang_if_dead().await;
+            return Err(StoreError::Injected("the store is away"));
+        }
+        if self.world.strikes(self.world.knobs.store.fail_before) {
+            return Err(StoreError::Injected("not carried out"));
+        }
+        let done = {
+            let mut tables = self.world.tables.lock();
+            let done = carry_out(&mut tables, self.world.now());
+            let complaints = tables.audit.take_complaints();
+            drop(tables);
+            complaints.into_iter().for_each(|complaint| self.world.violated(complaint));
+            done
+        };
+        self.travel().await;
+        self.hang_if_dead().await;
+        if self.world.strikes(self.world.knobs.store.fail_after) {
+            return Err(StoreError::Injected("carried out, not answered"));
+        }
+        Ok(done)
+    }
+
+    async fn travel(&self) {
+        let store = &self.world.knobs.store;
+        if self.world.strikes(store.slow) {
+            tokio::time::sleep(Duration::from_millis(self.world.draw(|dice| dice.between(20, 1_500)))).await;
+        } else if store.latency_ms_max > 0 {
+            let ms = self.world.draw(|dice| dice.between(0, store.latency_ms_max));
+            if ms > 0 {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+            }
+        }
+    }
+
+    fn loses(&self, variant: BrokenVariant) -> bool {
+        self.world.variant == Some(variant) && self.world.draw(|dice| dice.chance(LOST_BY_BROKEN_STORE))
+    }
+
+    fn note_commit(&self, batch: &CommitBatch, committed: &HashSet<RunId>) {
+        for transition in &batch.transitions {
+            let what = if committed.contains(&transition.run()) {
+                "committed engine revision entries status"
+            } else {
+                "refused engine revision entries status"
+            };
+            let entries = transition.chunk.entries.len() as u64;
+            let status = transition.row.status as u64;
+            self.world.note(what, Some(transition.run()), [self.engine, transition.chunk.revision.into(), entries, status]);
+        }
+    }
+}
+
+#[async_trait]
+impl RunStore for Link {
+    async fn commit(&self, _writer: usize, batch: &CommitBatch) -> Result<HashSet<RunId>, StoreError> {
+        let lost = self.loses(BrokenVariant::AnswerBeforeCommit);
+        let committed = self
+            .statement(|tables, now| {
+                if lost {
+                    return tables.would_commit(batch, now);
+                }
+                let ledger = self.world.ledger.lock();
+                tables.commit(batch, now, &ledger, || self.loses(BrokenVariant::LoseInboxRow))
+            })
+            .await?;
+        self.note_commit(batch, &committed);
+        Ok(committed)
+    }
+
+    async fn load(&self, runs: &[RunId]) -> Result<Vec<(RunId, Loaded)>, StoreError> {
+        // Three statements, as the real store: rows, then steps, then journals.
+        let found = self.statement(|tables, _| tables.find_runs(runs)).await?;
+        let steps = self.statement(|tables, _| tables.find_steps(runs)).await?;
+        self.statement(|tables, _| tables.with_journals(found, steps, runs)).await
+    }
+
+    async fn identity(&self, run: RunId) -> Result<Option<Identity>, StoreError> {
+        self.statement(|tables, _| tables.runs.get(&run).map(|record| record.identity.clone())).await
+    }
+
+    async fn find_idempotent(
+        &self,
+        tenant: &str,
+        workflow: &str,
+        key: &str,
+    ) -> Result<Option<(RunId, Vec<u8>)>, StoreError> {
+        self.statement(|tables, _| tables.find_idempotent(tenant, workflow, key)).await
+    }
+
+    async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {
+        self.statement(|tables, _| tables.load_inbox(to)).await
+    }
+
+    async fn discard_inbox(&self, to: RunId, from: RunId, number: i64) -> Result<(), StoreError> {
+        self.statement(|tables, _| tables.discard_inbox(to, from, number)).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for Link {
+    async fn open_session(&self, session: &NewSession) -> Result<(), StoreError> {
+        self.statement(|tables, now| tables.open_session(session, now)).await
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<(), StoreError> {
+        self.statement(|tables, _| tables.close_session(session)).await
+    }
+
+    async fn claim(&self, claims: &[SessionClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
+        let verdicts =
+            self.statement(|tables, now| tables.claim(claims, now, || self.loses(BrokenVariant::AckBeforeCommit))).await?;
+        for (claim, verdict) in claims.iter().zip(&verdicts) {
+            let what = match verdict {
+                ClaimVerdict::Granted { .. } => "granted engine seq attempt",
+                ClaimVerdict::Stale => "claim_stale engine seq attempt",
+                ClaimVerdict::Gated => "claim_gated engine seq attempt",
+                ClaimVerdict::SessionEnded => "claim_session_ended engine seq attempt",
+            };
+            let numbers = [self.engine, claim.seq.0.into(), claim.attempt.0.into(), 0];
+            self.world.note(what, Some(claim.run), numbers);
+        }
+        Ok(verdicts)
+    }
+
+    async fn heartbeat(&self, beat: &Beat) -> Result<BeatAnswer, StoreError> {
+        self.statement(|tables, now| tables.heartbeat(beat, now)).await
+    }
+
+    async fn begin_effect(&self, claim: &SessionClaim) -> Result<bool, StoreError> {
+        self.statement(|tables, now| tables.begin_effect(claim, now)).await
+    }
+
+    async fn extend_sessions(&self, lease: Duration) -> Result<u64, StoreError> {
+        self.statement(|tables, now| tables.extend_sessions(lease, now)).await
+    }
+}
+
+#[async_trait]
+impl DueStore for Link {
+    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
+        let due = self.statement(|tables, now| tables.tick(engine, lease, now)).await?;
+        for step in due.lost.iter().chain(&due.unknown) {
+            let numbers = [self.engine, step.seq.0.into(), step.attempt.0.into(), step.effect_begun.into()];
+            self.world.note("swept engine seq attempt effect", Some(step.run), numbers);
+        }
+        Ok(due)
+    }
+
+    async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {
+        self.statement(|tables, _| tables.backlogged_queues()).await
+    }
+
+    async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError> {
+        self.statement(|tables, now| tables.top_up(queue, most, now)).await
+    }
+
+    async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError> {
+        self.statement(|tables, now| tables.lost_tickets(queues, older_than, now)).await
+    }
+
+    async fn tidy(&self, _now: Timestamp) -> Result<(), StoreError> {
+        self.statement(|_, _| ()).await
+    }
+}

@@ -1,0 +1,158 @@
+//! `tick.sql`, `backlogged_queues.sql`, `top_up.sql`, `lost_tickets.sql`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use valet_core::Timestamp;
+use valet_core::id::{RunId, SHARDS, Seq, SessionId};
+use valet_core::transition::StepState;
+use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
+
+use super::{ShardRecord, StepRecord, Tables};
+use crate::variant::BrokenVariant;
+
+/// Rows of one kind that one tick answers.
+const DUE_MAX: usize = 1_000;
+/// Tickets made anew by one statement.
+const TICKETS_MAX: usize = 2_000;
+
+impl Tables {
+    pub fn tick(&mut self, engine: SessionId, lease: Duration, now: Timestamp) -> Due {
+        // Everything is read before anything is written, as in the statement.
+        let queues = self.queue_workers(now);
+        let me = self.sessions.get_mut(&engine).map(|record| {
+            record.seen_at = now;
+            record.expires_at = now + lease;
+        });
+        let mine = self.take_shards(engine, lease, now, me.is_some());
+        let mut due = Due { shards: me.map(|()| mine.len() as u32), queues, ..Due::default() };
+        self.sweep(&mine, now, &mut due);
+        due.ready_queues = self.ready_again(&mine, now);
+        let owned = |run: &RunId| mine.contains(&run.shard());
+        let mut timers: Vec<_> =
+            self.timers.iter().filter(|((run, _), at)| owned(run) && **at <= now).map(|(key, at)| (*at, *key)).collect();
+        timers.sort_unstable();
+        due.timers = timers.into_iter().map(|(_, key)| key).take(DUE_MAX).collect();
+        let late = now - TimeDelta::seconds(1);
+        let mut inbox: Vec<_> = self.inbox.iter().filter(|((to, ..), mail)| owned(to) && mail.sent_at < late).collect();
+        inbox.sort_by_key(|((_, _, number), mail)| (mail.sent_at, *number));
+        due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
+        due
+    }
+
+    fn take_shards(&mut self, engine: SessionId, lease: Duration, now: Timestamp, lives: bool) -> HashSet<i16> {
+        let live = self
+            .sessions
+            .iter()
+            .filter(|(id, record)| record.kind == SessionKind::Engine && (record.expires_at > now || **id == engine))
+            .count()
+            .max(1);
+        let most = (SHARDS as usize).div_ceil(live);
+        let is_mine = |shard: &ShardRecord| shard.owner == Some(engine);
+        let is_free = |shard: &ShardRecord| shard.expires_at.is_none_or(|at| at < now);
+        let held = (0..SHARDS).filter(|n| is_mine(&self.shards[*n as usize]));
+        let free = (0..SHARDS).filter(|n| !is_mine(&self.shards[*n as usize]) && is_free(&self.shards[*n as usize]));
+        let mine: HashSet<i16> = held.chain(free).take(most).collect();
+        for (n, shard) in self.shards.iter_mut().enumerate() {
+            if !mine.contains(&(n as i16)) {
+                if shard.owner == Some(engine) {
+                    shard.expires_at = Some(now);
+                }
+            } else if lives {
+                *shard = ShardRecord { owner: Some(engine), expires_at: Some(now + lease) };
+            }
+        }
+        mine
+    }
+
+    /// Attempts whose session ended or whose time is long over, and grants that their workers do not list.
+    fn sweep(&self, mine: &HashSet<i16>, now: Timestamp, due: &mut Due) {
+        if self.variant == Some(BrokenVariant::SkipSweep) {
+            return;
+        }
+        let granted = self.steps.iter().filter_map(|(key, record)| Some((key, record, record.lease?)));
+        let mut found = 0;
+        for ((run, seq), record, lease) in granted {
+            let lost = self.is_lost(&lease, now);
+            if found == DUE_MAX || !mine.contains(&run.shard()) || !(lost || record.missed >= 2) {
+                continue;
+            }
+            found += 1;
+            let step = LostStep {
+                run: *run,
+                seq: *seq,
+                attempt: record.attempt,
+                lease: lease.id,
+                effect_begun: record.effect_begun,
+            };
+            let unknown = self.session_lives(lease.session, now) && record.missed >= 2 && !lease.is_overdue(now);
+            if unknown { due.unknown.push(step) } else { due.lost.push(step) }
+        }
+    }
+
+    fn ready_again(&mut self, mine: &HashSet<i16>, now: Timestamp) -> Vec<String> {
+        let backed_off = |(key, record): (&(RunId, Seq), &mut StepRecord)| {
+            let due = matches!(record.state, StepState::BackingOff(_)) && record.available_at <= now;
+            if !due || !mine.contains(&key.0.shard()) {
+                return None;
+            }
+            record.state = StepState::Ready;
+            record.ticketed_at = None;
+            Some(record.queue.clone())
+        };
+        let queues: BTreeSet<String> = self.steps.iter_mut().filter_map(backed_off).take(DUE_MAX).collect();
+        queues.into_iter().collect()
+    }
+
+    fn queue_workers(&self, now: Timestamp) -> Vec<QueueWorkers> {
+        let mut queues: BTreeMap<&str, QueueWorkers> = BTreeMap::new();
+        let live = self.sessions.values().filter(|r| r.kind == SessionKind::Worker && r.expires_at > now && !r.draining);
+        for record in live {
+            for queue in &record.queues {
+                let known = queues.entry(queue).or_insert_with(|| QueueWorkers {
+                    queue: queue.clone(),
+                    workers: 0,
+                    slots: 0,
+                    free_slots: 0,
+                });
+                known.workers += 1;
+                known.slots += record.slots;
+                known.free_slots += record.free_slots;
+            }
+        }
+        queues.into_values().collect()
+    }
+
+    pub fn backlogged_queues(&self) -> Vec<String> {
+        let waits = |record: &&StepRecord| record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
+        let queues: BTreeSet<&String> = self.steps.values().filter(waits).map(|record| &record.queue).collect();
+        queues.into_iter().cloned().collect()
+    }
+
+    pub fn top_up(&mut self, queue: &str, most: u32, now: Timestamp) -> Vec<DueTicket> {
+        let waits = |record: &StepRecord| {
+            record.queue == queue && record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated
+        };
+        let mut found: Vec<_> = self.steps.iter_mut().filter(|(_, record)| waits(record)).collect();
+        found.sort_by_key(|(key, record)| (-record.priority, record.available_at, **key));
+        found.into_iter().take(most as usize).map(|(key, record)| ticket(*key, record, now)).collect()
+    }
+
+    pub fn lost_tickets(&mut self, queues: &[String], older_than: Duration, now: Timestamp) -> Vec<DueTicket> {
+        let old = |record: &StepRecord| {
+            record.state == StepState::Ready
+                && record.ticketed_at.is_some_and(|at| at < now - older_than)
+                && queues.contains(&record.queue)
+                && !record.gated
+        };
+        let mut found: Vec<_> = self.steps.iter_mut().filter(|(_, record)| old(record)).collect();
+        found.sort_by_key(|(key, record)| (record.ticketed_at, **key));
+        found.into_iter().take(TICKETS_MAX).map(|(key, record)| ticket(*key, record, now)).collect()
+    }
+}
+
+fn ticket((run, seq): (RunId, Seq), record: &mut StepRecord, now: Timestamp) -> DueTicket {
+    record.ticketed_at = Some(now);
+    DueTicket { queue: record.queue.clone(), run, seq, attempt: record.attempt }
+}

@@ -1,0 +1,194 @@
+//! Operators and senders of signals: pause, resume, cancel, retry, messages early and late. Once the world is calm they
+//! resume, retry and send whatever a run still waits for, so that every run can end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use valet_core::Payload;
+use valet_core::command::{Command, Rejection, Reply};
+use valet_core::id::RunId;
+use valet_core::run::{Reason, Status};
+use valet_engine::executor::CommandError;
+
+use super::fleet::Fleet;
+use super::ledger::SignalSent;
+use crate::program::CHANNELS;
+use crate::world::Violation;
+
+/// Requests for one command.
+const TRIES_MAX: u32 = 12;
+/// How often an operator looks at runs that do not move, once the world is calm.
+const ROUND: Duration = Duration::from_millis(700);
+
+/// Sends messages to runs picked at random.
+pub(crate) async fn signal(fleet: Arc<Fleet>) {
+    let mut count = 0;
+    while !fleet.world.is_calm() {
+        let ms = fleet.world.draw(|dice| dice.between(50, 900));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        if let Some(run) = any_run(&fleet) {
+            count += 1;
+            let channel = fleet.world.draw(|dice| dice.pick(&CHANNELS));
+            tokio::spawn(send(Arc::clone(&fleet), run, channel, count));
+        }
+    }
+}
+
+fn any_run(fleet: &Fleet) -> Option<RunId> {
+    let runs: Vec<RunId> = fleet.world.tables.lock().live_runs().map(|(run, _)| *run).collect();
+    (!runs.is_empty()).then(|| runs[fleet.world.draw(|dice| dice.index(runs.len()))])
+}
+
+/// Sends one message until it is answered, and sometimes once more under the same key.
+async fn send(fleet: Arc<Fleet>, run: RunId, channel: &'static str, number: u64) {
+    let world = &fleet.world;
+    let key = format!("signal-{number}");
+    let sent_at = world.now();
+    let index = {
+        let mut ledger = world.ledger.lock();
+        let sent = ledger.signals.entry(run).or_default();
+        sent.push(SignalSent { channel, key: key.clone(), value: number, sent_at, answered_at: None });
+        sent.len() - 1
+    };
+    let payload = Payload::of(&number).unwrap_or_default();
+    let command = Command::Signal { name: channel.to_owned(), key: key.clone(), payload };
+    let mut again = world.draw(|dice| dice.chance(0.3));
+    for round in 0..TRIES_MAX {
+        match ask(&fleet, run, command.clone(), round).await {
+            Some(Ok(_)) => {
+                if !world.tables.lock().audit.kept_signal(run, channel, &key) {
+                    let text = format!("signal {channel}/{key} was accepted and is not committed");
+                    world.violated(Violation { run: Some(run), text });
+                }
+                if let Some(sent) = world.ledger.lock().signals.get_mut(&run).and_then(|all| all.get_mut(index)) {
+                    sent.answered_at.get_or_insert(world.now());
+                }
+                if !std::mem::take(&mut again) {
+                    return;
+                }
+            }
+            Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
+            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+        }
+    }
+}
+
+async fn ask(fleet: &Arc<Fleet>, run: RunId, command: Command, round: u32) -> Option<Result<Reply, CommandError>> {
+    let to = (usize::from(run.0.as_bytes()[10]) + round as usize) % fleet.len();
+    fleet.ask(to, |engine| async move { engine.command(run, command).await }).await
+}
+
+/// A refusal must name what is so.
+fn refused(fleet: &Fleet, run: RunId, why: &Rejection) {
+    let tables = fleet.world.tables.lock();
+    let status = tables.runs.get(&run).map(|record| record.row.status);
+    drop(tables);
+    let rightly = match why {
+        Rejection::RunEnded { .. } => status.is_some_and(Status::is_terminal),
+        Rejection::RunClosing { .. } => status.is_some_and(|status| status.is_terminal() || status == Status::Closing),
+        _ => true,
+    };
+    if !rightly {
+        let text = format!("a command was refused ({why}) though the run is {status:?}");
+        fleet.world.violated(Violation { run: Some(run), text });
+    }
+}
+
+/// Pauses, resumes and cancels at random.
+pub(crate) async fn meddle(fleet: Arc<Fleet>) {
+    while !fleet.world.is_calm() {
+        let ms = fleet.world.draw(|dice| dice.between(200, 2_500));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let Some(run) = any_run(&fleet) else { continue };
+        if fleet.world.draw(|dice| dice.chance(0.25)) {
+            tokio::spawn(cancel(Arc::clone(&fleet), run));
+        } else {
+            tokio::spawn(pause(Arc::clone(&fleet), run));
+        }
+    }
+}
+
+async fn cancel(fleet: Arc<Fleet>, run: RunId) {
+    let world = &fleet.world;
+    world.ledger.lock().cancels.entry(run).or_insert(false);
+    let command = Command::Cancel { by: "operator".to_owned(), reason: "enough".to_owned() };
+    for round in 0..TRIES_MAX {
+        match ask(&fleet, run, command.clone(), round).await {
+            Some(Ok(_)) => {
+                world.ledger.lock().cancels.insert(run, true);
+                return;
+            }
+            Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
+            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+        }
+    }
+}
+
+async fn pause(fleet: Arc<Fleet>, run: RunId) {
+    let world = &fleet.world;
+    for round in 0..TRIES_MAX {
+        let asked_at = world.now();
+        match ask(&fleet, run, Command::Pause { by: "operator".to_owned() }, round).await {
+            Some(Ok(_)) => {
+                paused_rightly(&fleet, run, asked_at);
+                break;
+            }
+            Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
+            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+        }
+    }
+    let ms = world.draw(|dice| dice.between(50, 2_500));
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    unpause(&fleet, run).await;
+}
+
+/// After the answer the run is paused, or was since it was asked for.
+fn paused_rightly(fleet: &Fleet, run: RunId, asked_at: valet_core::Timestamp) {
+    let tables = fleet.world.tables.lock();
+    let Some(record) = tables.runs.get(&run) else { return };
+    let over = record.ended || record.row.status == Status::Closing;
+    let lifted = tables.audit.unpaused_at(run).is_some_and(|at| at >= asked_at);
+    let paused = record.row.paused;
+    drop(tables);
+    if !(over || lifted || paused) {
+        let text = "a pause was answered and is not committed".to_owned();
+        fleet.world.violated(Violation { run: Some(run), text });
+    }
+}
+
+async fn unpause(fleet: &Arc<Fleet>, run: RunId) {
+    for round in 0..TRIES_MAX {
+        match ask(fleet, run, Command::Unpause { by: "operator".to_owned() }, round).await {
+            Some(Ok(_) | Err(CommandError::Rejected(_))) => return,
+            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+        }
+    }
+}
+
+/// Retries parked steps all the time; once the world is calm, resumes and sends what runs still wait for.
+pub(crate) async fn mend(fleet: Arc<Fleet>) {
+    let mut count = 1_000_000;
+    loop {
+        tokio::time::sleep(ROUND).await;
+        let stuck: Vec<(RunId, Reason)> = {
+            let tables = fleet.world.tables.lock();
+            let live = tables.live_runs();
+            live.filter_map(|(run, record)| Some((*run, record.row.reason.clone()?))).collect()
+        };
+        let calm = fleet.world.is_calm();
+        for (run, reason) in stuck {
+            match reason {
+                Reason::Parked { .. } => {
+                    let _ = ask(&fleet, run, Command::Retry { by: "operator".to_owned() }, 0).await;
+                }
+                Reason::Paused { .. } if calm => unpause(&fleet, run).await,
+                Reason::Signal { name } if calm => {
+                    count += 1;
+                    let channel = CHANNELS.into_iter().find(|channel| *channel == name).unwrap_or(CHANNELS[0]);
+                    send(Arc::clone(&fleet), run, channel, count).await;
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! People: they answer or reject tasks, twice now and then, two of them at once, too late, or never.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use valet_core::Payload;
+use valet_core::command::{Command, Reply, TaskAnswer};
+use valet_core::id::{RunId, Seq};
+use valet_engine::executor::CommandError;
+
+use super::fleet::Fleet;
+use super::ledger::AnswerSent;
+use crate::world::Violation;
+
+/// How often people look at the list of tasks.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Requests for one answer.
+const TRIES_MAX: u32 = 12;
+
+/// Looks at open tasks for ever.
+pub(crate) async fn work(fleet: Arc<Fleet>) {
+    let mut known: BTreeSet<(RunId, Seq)> = BTreeSet::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let open: Vec<(RunId, Seq, String)> = {
+            let tables = fleet.world.tables.lock();
+            let open = tables.tasks.iter().filter(|(at, record)| record.state == "open" && !known.contains(at));
+            open.map(|((run, seq), record)| (*run, *seq, record.task.spec.title.clone())).collect()
+        };
+        for (run, seq, place) in open {
+            known.insert((run, seq));
+            let people = fleet.world.draw(|dice| dice.pick(&[0_u64, 1, 1, 1, 2]));
+            for person in 0..people {
+                tokio::spawn(answer(Arc::clone(&fleet), run, seq, place.clone(), person));
+            }
+        }
+    }
+}
+
+async fn answer(fleet: Arc<Fleet>, run: RunId, seq: Seq, place: String, person: u64) {
+    let world = &fleet.world;
+    let (delay_ms, rejects) = world.draw(|dice| (dice.between(0, 2_500), dice.chance(0.25)));
+    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    let key = format!("{place}/{person}");
+    let value = (!rejects).then_some(delay_ms);
+    let index = {
+        let mut ledger = world.ledger.lock();
+        let sent = ledger.answers.entry(place.clone()).or_default();
+        sent.push(AnswerSent { key: key.clone(), value, taken: false });
+        sent.len() - 1
+    };
+    let said = match value {
+        Some(value) => TaskAnswer::Answered(Payload::of(&value).unwrap_or_default()),
+        None => TaskAnswer::Rejected { reason: "no".to_owned() },
+    };
+    let command = Command::AnswerTask { seq, by: format!("person-{person}"), key: key.clone(), answer: said };
+    for round in 0..TRIES_MAX {
+        let to = (person as usize + round as usize) % fleet.len();
+        let request = command.clone();
+        match fleet.ask(to, |engine| async move { engine.command(run, request).await }).await {
+            Some(Ok(Reply::Done)) => {
+                if !world.tables.lock().audit.kept_answer(run, seq, &key) {
+                    let text = format!("task {seq}: an answer was accepted and is not committed");
+                    world.violated(Violation { run: Some(run), text });
+                }
+                world.ledger.lock().answered(&place, index);
+                if world.draw(|dice| dice.chance(0.8)) {
+                    return;
+                }
+            }
+            Some(Err(CommandError::Rejected(why))) => {
+                let tables = world.tables.lock();
+                let open = tables.tasks.get(&(run, seq)).is_some_and(|record| record.state == "open");
+                let kept = tables.audit.kept_answer(run, seq, &key);
+                let closing = tables.runs.get(&run).is_some_and(|record| record.ended || is_closing(record));
+                drop(tables);
+                if open || (kept && !closing) {
+                    let text = format!("task {seq}: an answer was refused ({why}) though the task is open or has it");
+                    world.violated(Violation { run: Some(run), text });
+                }
+                return;
+            }
+            Some(Ok(Reply::Finished { .. }) | Err(_)) | None => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+fn is_closing(record: &crate::model::RunRecord) -> bool {
+    record.row.status == valet_core::run::Status::Closing
+}

@@ -1,0 +1,184 @@
+//! Worker processes: a session, slots, heartbeats, tickets. They stall, die and come back, as real ones do, but they
+//! follow the protocol: a lease is listed from before its claim until its finish is answered, and a worker that had no
+//! contact for its lease less a second suspends.
+
+mod attempt;
+mod heart;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use uuid::Uuid;
+use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_queue::{Delivered, QueueName, TicketPull, TicketSource};
+
+use super::fleet::Fleet;
+use crate::program::QUEUES;
+use crate::world::World;
+
+/// One worker process.
+pub(crate) struct Worker {
+    world: Arc<World>,
+    fleet: Arc<Fleet>,
+    /// Unique among the processes of a seed.
+    process: u64,
+    queues: Vec<QueueName>,
+    slots: u32,
+    free: Arc<Semaphore>,
+    /// Slots taken by a puller that waits for tickets: free all the same.
+    waiting: AtomicU32,
+    state: Mutex<State>,
+    /// Rung when the process is to die.
+    dying: Notify,
+}
+
+struct State {
+    session: SessionId,
+    believed_until: Instant,
+    frozen_until: Instant,
+    held: BTreeMap<LeaseId, Held>,
+}
+
+/// A lease that the worker lists.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    /// Since when the worker knows that it was granted.
+    granted_at: Option<Instant>,
+    /// It was told to stop.
+    stop: bool,
+}
+
+/// A place at which worker processes run, one after the other.
+pub(crate) async fn keep_running(fleet: Arc<Fleet>, place: usize) {
+    let mut life = 0;
+    loop {
+        let process = (place as u64) * 1_000 + life;
+        life += 1;
+        let worker = Worker::new(&fleet, place, process);
+        let world = Arc::clone(&worker.world);
+        world.note("worker_started process", None, [process, 0, 0, 0]);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&worker).live());
+        worker.dying.notified().await;
+        tasks.shutdown().await;
+        world.ledger.lock().believe(process, None);
+        world.note("worker_died process", None, [process, 0, 0, 0]);
+        let ms = world.draw(|dice| dice.between(50, 3_000));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+impl Worker {
+    fn new(fleet: &Arc<Fleet>, place: usize, process: u64) -> Arc<Self> {
+        let world = Arc::clone(&fleet.world);
+        // The first place pulls every queue, so that none is without a worker.
+        let pulls = |index: usize, world: &World| place == 0 || index == place % 2 || world.draw(|d| d.chance(0.3));
+        let names = QUEUES.iter().enumerate().filter(|(index, _)| pulls(*index, &world));
+        let queues = names.filter_map(|(_, name)| QueueName::new(name).ok()).collect();
+        let slots = world.draw(|dice| dice.between(1, 3)) as u32;
+        let now = Instant::now();
+        let state = State {
+            session: SessionId(Uuid::nil()),
+            believed_until: now,
+            frozen_until: now,
+            held: BTreeMap::new(),
+        };
+        Arc::new(Self {
+            fleet: Arc::clone(fleet),
+            process,
+            queues,
+            slots,
+            free: Arc::new(Semaphore::new(slots as usize)),
+            waiting: AtomicU32::new(0),
+            state: Mutex::new(state),
+            dying: Notify::new(),
+            world,
+        })
+    }
+
+    /// The whole life: tasks end with it.
+    async fn live(self: Arc<Self>) {
+        self.open_session().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&self).beat());
+        let mut pulls: Vec<Box<dyn TicketPull>> = self.queues.iter().map(|queue| self.world.queue.open(queue)).collect();
+        loop {
+            let Ok(permit) = Arc::clone(&self.free).acquire_owned().await else { return };
+            self.thaw().await;
+            let delivered = self.pull(&mut pulls).await;
+            self.thaw().await;
+            if let Some(delivered) = delivered {
+                tasks.spawn(Arc::clone(&self).handle(delivered, permit));
+            }
+            while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Waits for a ticket of any queue; a slot is taken already.
+    async fn pull(&self, pulls: &mut [Box<dyn TicketPull>]) -> Option<Delivered> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let turn = self.world.draw(|dice| dice.index(pulls.len()));
+        pulls.rotate_left(turn);
+        let batch = match pulls {
+            [one] => one.next_batch(NonZeroUsize::MIN).await,
+            [one, other, ..] => {
+                tokio::select! {
+                    biased;
+                    batch = one.next_batch(NonZeroUsize::MIN) => batch,
+                    batch = other.next_batch(NonZeroUsize::MIN) => batch,
+                }
+            }
+            [] => std::future::pending().await,
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        batch.and_then(|mut batch| batch.pop())
+    }
+
+    async fn handle(self: Arc<Self>, delivered: Delivered, permit: OwnedSemaphorePermit) {
+        let ticket = delivered.ticket;
+        let lease = LeaseId(self.world.uuid());
+        self.state.lock().held.insert(lease, Held::default());
+        let granted = self.claim(RunId(ticket.run), Seq(ticket.seq), Attempt(ticket.attempt), lease).await;
+        delivered.ack.ack();
+        match granted {
+            Some(step) => self.work(step).await,
+            None => drop(self.state.lock().held.remove(&lease)),
+        }
+        drop(permit);
+    }
+
+    fn free_slots(&self) -> u32 {
+        self.free.available_permits() as u32 + self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Nothing of a frozen process moves.
+    async fn thaw(&self) {
+        loop {
+            let until = self.state.lock().frozen_until;
+            if Instant::now() >= until {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn freeze(&self) {
+        let ms = self.world.draw(|dice| dice.between(500, 14_000));
+        self.world.note("worker_frozen process ms", None, [self.process, ms, 0, 0]);
+        self.state.lock().frozen_until = Instant::now() + Duration::from_millis(ms);
+    }
+
+    /// The process is gone at its next step.
+    async fn die(&self) {
+        self.dying.notify_one();
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,222 @@
+//! What must be true when all is over: every run against the reference, its journal replayed, nothing left behind.
+
+use std::collections::BTreeMap;
+
+use valet_core::decide::{Machine, StoredRun};
+use valet_core::id::{RunId, Seq};
+use valet_core::journal::{Chunk, Entry, Op, Resolution, RunOutcome};
+use valet_core::run::Status;
+
+use crate::model::{Committed, RunRecord, Tables};
+use crate::outside::facts::{End, Facts};
+use crate::outside::fleet::registry_for_replay;
+use crate::outside::ledger::Ledger;
+use crate::program::{Program, Ran, explain};
+use crate::world::{Violation, World};
+
+/// Checks a finished world.
+pub(crate) fn check(world: &World) {
+    let tables = world.tables.lock();
+    let ledger = world.ledger.lock();
+    let mut found = Vec::new();
+    let programs = programs(&tables, &mut found);
+    let ends: BTreeMap<String, End> = programs.iter().map(|(program, end)| (program.name.clone(), end.clone())).collect();
+    for (program, end) in &programs {
+        let run = end.run;
+        let facts = Facts { run, ledger: &ledger, tables: &tables, ends: &ends };
+        let journal: Vec<&Entry> = entries(&tables, run).collect();
+        let checks = [
+            ended_rightly(program, end, &facts),
+            finalizers_ran(&journal),
+            children_known(&journal),
+            signals_in_order(&journal, run, &ledger),
+            replays(&tables, run),
+        ];
+        found.extend(checks.into_iter().filter_map(Result::err).map(|text| Violation { run: Some(run), text }));
+    }
+    starts_were_one(&ledger, &ends, &mut found);
+    drop(tables);
+    drop(ledger);
+    found.into_iter().for_each(|violation| world.violated(violation));
+}
+
+fn entries(tables: &Tables, run: RunId) -> impl Iterator<Item = &Entry> {
+    tables.journal.get(&run).into_iter().flatten().flat_map(|committed| &committed.chunk.entries)
+}
+
+/// Programs and ends of all runs.
+fn programs(tables: &Tables, found: &mut Vec<Violation>) -> Vec<(Program, End)> {
+    let mut programs: Vec<(Program, End)> = Vec::new();
+    for (run, record) in &tables.runs {
+        let program = entries(tables, *run).find_map(|entry| match entry {
+            Entry::Started { input } => input.read::<Program>().ok(),
+            _ => None,
+        });
+        let Some(program) = program else {
+            found.push(Violation { run: Some(*run), text: "the run has no start in its journal".to_owned() });
+            continue;
+        };
+        if programs.iter().any(|(known, _)| known.name == program.name) {
+            let text = format!("{}: two runs of one start", program.name);
+            found.push(Violation { run: Some(*run), text });
+        }
+        programs.push((program, end(tables, *run, record)));
+    }
+    programs
+}
+
+fn end(tables: &Tables, run: RunId, record: &RunRecord) -> End {
+    let ran = entries(tables, run).find_map(|entry| match entry {
+        Entry::Closing { outcome: RunOutcome::Succeeded { output } } => output.read::<Ran>().ok(),
+        Entry::Closing { outcome: RunOutcome::Failed { error } } => error.details.as_ref()?.read::<Ran>().ok(),
+        _ => None,
+    });
+    End { run, status: record.row.status, ran }
+}
+
+/// The end is one that the reference allows.
+fn ended_rightly(program: &Program, end: &End, facts: &Facts<'_>) -> Result<(), String> {
+    let cancel = facts.ledger.cancels.get(&end.run).copied();
+    if cancel == Some(true) && end.status != Status::Cancelled {
+        return Err(format!("{}: a cancel was answered, and the run ended as {:?}", program.name, end.status));
+    }
+    let is_child = facts.tables.runs.get(&end.run).is_some_and(|record| record.identity.parent.is_some());
+    match (end.status, &end.ran) {
+        (Status::Succeeded, Some(ran)) if ran.halted.is_none() => explain(&program.nodes, ran, &program.name, facts),
+        (Status::Failed, Some(ran)) if ran.halted.is_some() => explain(&program.nodes, ran, &program.name, facts),
+        (Status::Cancelled, _) if cancel.is_some() || is_child => Ok(()),
+        _ => Err(format!("{}: it cannot end as {:?} with {:?}", program.name, end.status, end.ran)),
+    }
+}
+
+/// Every registered clean-up ran to an accepted result, early or at the end.
+fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
+    let mut left: Vec<Seq> = Vec::new();
+    let mut early: BTreeMap<Seq, Seq> = BTreeMap::new();
+    for entry in journal {
+        match entry {
+            Entry::Op { seq, op: Op::Finally(_) } => left.push(*seq),
+            Entry::Op { seq, op: Op::FinallyNow { of } } => drop(early.insert(*seq, *of)),
+            Entry::Resolved { seq, with: Resolution::StepDone { .. } }
+            | Entry::Held { seq, with: Resolution::StepDone { .. } } => {
+                let of = early.get(seq).unwrap_or(seq);
+                left.retain(|one| one != of);
+            }
+            _ => {}
+        }
+    }
+    if left.is_empty() { Ok(()) } else { Err(format!("clean-ups {left:?} never ran to an accepted result")) }
+}
+
+/// Every child that its parent still wanted is known to have ended, once.
+fn children_known(journal: &[&Entry]) -> Result<(), String> {
+    let mut open: BTreeMap<Seq, u32> = BTreeMap::new();
+    for entry in journal {
+        match entry {
+            Entry::Op { seq, op: Op::Child { .. } } => drop(open.insert(*seq, 0)),
+            Entry::Dropped { seq } => drop(open.remove(seq)),
+            Entry::Resolved { seq, with: Resolution::ChildEnded { .. } }
+            | Entry::Held { seq, with: Resolution::ChildEnded { .. } } => {
+                *open.entry(*seq).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    match open.iter().find(|(_, ends)| **ends != 1) {
+        None => Ok(()),
+        Some((seq, ends)) => Err(format!("child {seq}: its end was taken {ends} times")),
+    }
+}
+
+/// What was answered before the next was sent lies before it in its channel.
+fn signals_in_order(journal: &[&Entry], run: RunId, ledger: &Ledger) -> Result<(), String> {
+    let Some(sent) = ledger.signals.get(&run) else { return Ok(()) };
+    let kept = journal.iter().filter_map(|entry| match entry {
+        Entry::SignalKept { name, key, .. } => sent.iter().find(|signal| signal.key == *key && signal.channel == name),
+        _ => None,
+    });
+    let kept: Vec<_> = kept.collect();
+    for (index, earlier) in kept.iter().enumerate() {
+        for later in kept.iter().skip(index + 1).filter(|later| later.channel == earlier.channel) {
+            if later.answered_at.is_some_and(|answered| answered < earlier.sent_at) {
+                return Err(format!("signal {} was kept before {}, which was answered first", earlier.key, later.key));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The journal, read back from its stored form, makes the same state, and the code asks for nothing else.
+fn replays(tables: &Tables, run: RunId) -> Result<(), String> {
+    let (Some(journal), Some(record)) = (tables.journal.get(&run), tables.runs.get(&run)) else {
+        return Err("no journal".to_owned());
+    };
+    let chunks = journal.iter().map(read_back).collect::<Result<Vec<Chunk>, _>>();
+    let chunks = chunks.map_err(|error| format!("the journal cannot be read back: {error}"))?;
+    let closes = |chunk: &Chunk| chunk.entries.iter().any(|entry| matches!(entry, Entry::Closing { .. }));
+    let active = chunks.iter().position(closes).unwrap_or(chunks.len());
+    for length in [active, chunks.len()] {
+        if length > 0 {
+            replay(record, &journal[length - 1], &chunks[..length], tables)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_back(committed: &Committed) -> Result<Chunk, serde_json::Error> {
+    let body = serde_json::to_string(&committed.chunk.entries)?;
+    let entries: Vec<Entry> = serde_json::from_str(&body)?;
+    if entries != committed.chunk.entries {
+        return Err(serde::de::Error::custom("an entry changed on its way"));
+    }
+    Ok(Chunk { entries, ..committed.chunk.clone() })
+}
+
+/// Rebuilds the run from the first chunks and compares it with the row that was committed with the last of them.
+fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk], _tables: &Tables) -> Result<(), String> {
+    let revision = last.chunk.revision;
+    let registry = registry_for_replay();
+    let stored = StoredRun {
+        identity: record.identity.clone(),
+        revision,
+        build: last.row.build,
+        chunks: chunks.to_vec(),
+        rows: Vec::new(),
+    };
+    let mut machine = Machine::rebuild(stored, &registry);
+    let run = machine.run();
+    let closing = last.row.status == Status::Closing;
+    let same = run.status() == last.row.status
+        && run.paused_by.is_some() == last.row.paused
+        && run.status_line == last.row.status_line
+        // Rows tell which steps of a closing run are left, and there are none any more.
+        && (closing || run.reason() == last.row.reason);
+    if !same {
+        let row = &last.row;
+        return Err(format!(
+            "revision {revision} replays to {:?} {:?}, its row says {:?} {:?}",
+            run.status(),
+            run.reason(),
+            row.status,
+            row.reason
+        ));
+    }
+    let decision = machine.decide(Vec::new(), last.chunk.at, &registry);
+    match decision.transition {
+        None => Ok(()),
+        Some(more) => Err(format!("revision {revision} replays to something else: {:?}", more.chunk.entries)),
+    }
+}
+
+/// All equal starts were told of one run, and at most one of them that it made it.
+fn starts_were_one(ledger: &Ledger, ends: &BTreeMap<String, End>, found: &mut Vec<Violation>) {
+    use valet_engine::engine::Started;
+    for (key, answers) in &ledger.starts {
+        let run = ends.get(key).map(|end| end.run);
+        let made = answers.iter().filter(|answer| matches!(answer, Started::Created(_))).count();
+        let same = answers.iter().all(|(Started::Created(id) | Started::Existing(id))| Some(*id) == run);
+        if !same || made > 1 {
+            found.push(Violation { run, text: format!("{key}: equal starts were told {answers:?}") });
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `valet runs`: lists runs, shows one, and does what operators do with them.
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::client::Client;
+use super::error::CliError;
+use super::exit::{EXIT_CODES, Exit};
+use super::output::Output;
+use super::{document, start};
+
+mod artifacts;
+mod control;
+mod events;
+mod list;
+mod show;
+
+pub use artifacts::size;
+pub use list::List;
+
+#[derive(Args, Clone, Debug)]
+pub struct Runs {
+    #[command(subcommand)]
+    verb: Option<RunsVerb>,
+
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum RunsVerb {
+    /// List runs, newest first (the default)
+    List(List),
+    /// Show a run with its steps, tasks, input and output
+    Show {
+        /// Id of the run
+        id: String,
+    },
+    /// Show a run's progress until it ends
+    #[command(visible_alias = "watch", after_help = EXIT_CODES)]
+    Follow {
+        /// Id of the run
+        id: String,
+    },
+    /// Stop dispatching steps of runs; results, signals and answers are still taken
+    Pause {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Let paused runs go on
+    Resume {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// End runs: waits end at once, running steps are told to stop, then clean-up runs
+    Cancel {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Why, for the journal
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Let steps that ran out of attempts try again, and stuck runs be tried with the build at hand
+    Retry {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Send a message to a channel of a run
+    Signal {
+        /// Id of the run
+        id: String,
+        /// Name of the channel
+        name: String,
+        /// The message
+        #[arg(long, value_name = "JSON", default_value = "null")]
+        payload: String,
+        /// The same key sends it once, however often the command is repeated
+        #[arg(long, value_name = "IDEMPOTENCY_KEY")]
+        key: Option<String>,
+    },
+    /// Print a run's journal
+    Events(events::Events),
+    /// List the files that a run left, or save them
+    Artifacts(artifacts::Artifacts),
+}
+
+pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    let Some(verb) = args.verb else { return list::run(args.list, client, output).await };
+    if args.list != List::default() {
+        return Err(CliError::usage("filters belong behind `list`: valet runs list --status failed"));
+    }
+    match verb {
+        RunsVerb::List(list) => list::run(list, client, output).await,
+        RunsVerb::Show { id } => show::run(&id, client, output).await,
+        RunsVerb::Follow { id } => events::follow(&id, client, output).await,
+        RunsVerb::Pause { ids } => control::each(&ids, output, async |id| client.pause(id).await).await,
+        RunsVerb::Resume { ids } => control::each(&ids, output, async |id| client.resume(id).await).await,
+        RunsVerb::Cancel { ids, reason } => {
+            control::each(&ids, output, async |id| client.cancel(id, &reason).await).await
+        }
+        RunsVerb::Retry { ids } => control::each(&ids, output, async |id| client.retry(id).await).await,
+        RunsVerb::Signal { id, name, payload, key } => {
+            let payload = document::parse("--payload", &payload)?;
+            let key = key.unwrap_or_else(|| Uuid::new_v4().to_string());
+            client.signal(&id, &name, payload, &key).await?;
+            output.either(&serde_json::json!({ "run": id, "signal": name, "key": key }), |_| "sent".to_owned())?;
+            Ok(Exit::Done)
+        }
+        RunsVerb::Events(events) => events::run(events, client, output).await,
+        RunsVerb::Artifacts(artifacts) => artifacts::run(artifacts, client, output).await,
+    }
+}
+
+/// People follow with the progress view; with `--json` the events themselves are the output.
+async fn follow_view(id: &str, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    start::follow(client, output, id).await
+}

@@ -1,0 +1,114 @@
+//! `valet runs list`
+
+use clap::Args;
+use valet_core::Timestamp;
+use valet_engine::ports::{Clock, Machine};
+use valet_protocol::api::{RunPage, RunSummary};
+
+use crate::cli::client::{Client, RunFilter};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+use crate::cli::paging::{Paging, Rows, note_more};
+use crate::cli::reason;
+use crate::cli::style::Style;
+use crate::cli::table::{Cell, Table};
+use crate::cli::when;
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// Runs of this workflow
+    #[arg(long, value_name = "NAME")]
+    pub workflow: Option<String>,
+
+    /// Runs with one of these statuses, separated by commas: queued, running, waiting, closing, stuck, succeeded,
+    /// failed, cancelled, timed_out
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+
+    /// Runs on behalf of this end user
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+
+    #[command(flatten)]
+    pub paging: Paging,
+}
+
+pub async fn run(args: List, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    let filter = RunFilter { workflow: args.workflow, status: args.status, subject: args.subject };
+    let found = args
+        .paging
+        .collect(async |cursor, rows| {
+            let page = client.runs(&filter, cursor, rows).await?;
+            Ok(Rows { rows: page.runs, next_cursor: page.next_cursor })
+        })
+        .await?;
+    let page = RunPage { runs: found.rows, next_cursor: found.next_cursor };
+    output.either(&page, |style| render(&page.runs, Machine.now(), style))?;
+    if !output.is_json() {
+        note_more(output, page.next_cursor.as_deref());
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn render(runs: &[RunSummary], now: Timestamp, style: Style) -> String {
+    if runs.is_empty() {
+        return "no runs".to_owned();
+    }
+    let mut table = Table::new(["RUN", "WORKFLOW", "STATUS", "SUBJECT", "STARTED", "TOOK", "WHAT"]);
+    for run in runs {
+        let status = if run.paused && run.ended_at.is_none() { "paused" } else { &run.status };
+        let took = run.ended_at.map(|end| when::took(when::between(run.created_at, end)));
+        table.row([
+            Cell::new(&run.id),
+            Cell::new(&run.workflow),
+            Cell::marked(status, Style::status),
+            Cell::new(&run.subject),
+            Cell::new(when::relative(run.created_at, now)),
+            Cell::new(took.unwrap_or_default()),
+            Cell::new(what(run, now)),
+        ]);
+    }
+    table.render(style)
+}
+
+/// What went wrong, else what holds it, else what it says of itself.
+fn what(run: &RunSummary, now: Timestamp) -> String {
+    if let Some(code) = &run.error_code {
+        return code.clone();
+    }
+    let reason = run.reason.as_ref().filter(|_| run.ended_at.is_none()).map(|reason| reason::short(reason, now));
+    reason.or_else(|| run.status_line.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_list_tells_why_each_run_stands_where_it_does() {
+        let page = json!([
+            { "id": "run_1", "workflow": "job-application", "subject": "ada", "plan": "free", "attributes": {},
+              "status": "waiting", "paused": false, "revision": 9, "status_line": "waiting for a person",
+              "reason": { "kind": "person", "reason": "unknown_question", "until": "2026-11-21T08:00:00Z" },
+              "created_at": "2026-11-21T06:00:00Z", "updated_at": "2026-11-21T06:00:03Z" },
+            { "id": "run_2", "workflow": "job-application", "subject": "bob", "plan": "free", "attributes": {},
+              "status": "failed", "paused": false, "revision": 9, "error_code": "rejected",
+              "created_at": "2026-11-21T05:00:00Z", "updated_at": "2026-11-21T05:00:03Z", "ended_at": "2026-11-21T05:00:03.400Z" },
+            { "id": "run_3", "workflow": "bench", "subject": "default", "plan": "free", "attributes": {},
+              "status": "running", "paused": true, "revision": 2,
+              "created_at": "2026-11-20T06:00:00Z", "updated_at": "2026-11-20T06:00:03Z" },
+        ]);
+        let runs: Vec<RunSummary> = serde_json::from_value(page).unwrap();
+        let text = render(&runs, "2026-11-21T06:05:00Z".parse().unwrap(), Style::default());
+        let expected = "\
+RUN    WORKFLOW         STATUS   SUBJECT  STARTED    TOOK   WHAT
+run_1  job-application  waiting  ada      5 min ago         a person: unknown_question (ends in 1 h)
+run_2  job-application  failed   bob      1 h ago    3.4 s  rejected
+run_3  bench            paused   default  24 h ago
+";
+        assert_eq!(text, expected);
+        assert_eq!(render(&[], "2026-11-21T06:05:00Z".parse().unwrap(), Style::default()), "no runs");
+    }
+}

@@ -1,0 +1,118 @@
+//! The browser agent: what a step can do in a page, and its implementation over WebDriver.
+//!
+//! An agent reads pages as [`Snapshot`]s, carries out [`Action`]s that are plain data, and verifies what it wrote by reading it back. It decides
+//! nothing about forms (see `form`) and never ends the browser: dropping an agent leaves the page as it is for the next holder.
+
+mod act;
+pub mod action;
+pub mod extract;
+mod webdriver;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use action::{Action, ActionKind, ActionValue, Acted, Instruction, Key, OptionChoice, Selectors};
+pub use extract::{Extracted, ExtractedField, Provenance};
+pub use webdriver::{AgentLimits, WebDriverAgent};
+
+use crate::form::Snapshot;
+
+#[derive(Debug, Error)]
+pub enum BrowserError {
+    #[error("`{command}` was not answered within {after:?}")]
+    Timeout { command: &'static str, after: Duration },
+    /// The browser or its session is no more; only a new sandbox helps.
+    #[error("the browser is gone: {0}")]
+    Gone(String),
+    /// Another holder took the browser over; this one must stop.
+    #[error("another holder took this browser over")]
+    StaleFence,
+    #[error("{target} was not found on the page")]
+    NotFound { target: String },
+    #[error("{target} cannot be used: {reason}")]
+    NotInteractable { target: String, reason: String },
+    /// What was written is not what the page shows afterwards. The texts may be personal.
+    #[error("the page did not take the value")]
+    VerifyFailed { wanted: String, found: String },
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// The egress rule does not let the browser reach this host.
+    #[error("the egress rule refuses {host}")]
+    Blocked { host: String },
+    #[error("cannot open the page: {0}")]
+    Navigation(String),
+    /// The page opened a dialog; it was dismissed.
+    #[error("the page opened a dialog")]
+    Dialog { text: String },
+    #[error("the page's script failed: {0}")]
+    Script(String),
+    #[error("invalid {what}")]
+    BadInput { what: &'static str },
+    #[error("the driver answered something unexpected: {0}")]
+    Protocol(String),
+}
+
+impl BrowserError {
+    /// Whether the same agent may go on after reading the page again.
+    pub fn leaves_the_browser_usable(&self) -> bool {
+        !matches!(self, Self::Gone(_) | Self::StaleFence)
+    }
+}
+
+/// A page that was opened.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub url: String,
+    pub title: String,
+}
+
+#[async_trait]
+pub trait BrowserAgent: Send + Sync {
+    /// Opens an `http` or `https` page and waits until it is quiet.
+    async fn navigate(&self, url: &str) -> Result<Page, BrowserError>;
+
+    async fn current_url(&self) -> Result<String, BrowserError>;
+
+    /// Types into a text field and verifies it.
+    async fn fill_field(&self, target: &Selectors, value: &str) -> Result<Acted, BrowserError>;
+
+    async fn click_element(&self, target: &Selectors) -> Result<Acted, BrowserError>;
+
+    /// `file` is a path on the browser's machine.
+    async fn upload_file(&self, target: &Selectors, file: &Path) -> Result<Acted, BrowserError>;
+
+    /// The named facts among those [`BrowserAgent::extract`] finds, by normalised label.
+    async fn extract_data(&self, names: &[&str]) -> Result<Vec<ExtractedField>, BrowserError> {
+        Ok(self.extract().await?.named(names))
+    }
+
+    /// What the page shows in the window, as PNG.
+    async fn take_screenshot(&self) -> Result<Vec<u8>, BrowserError>;
+
+    /// Carries out one action and verifies it. Free text is not understood yet.
+    async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError>;
+
+    /// Facts the page states about itself: structured data and labelled values.
+    async fn extract(&self) -> Result<Extracted, BrowserError> {
+        Ok(extract::extract(&self.snapshot().await?))
+    }
+
+    /// What could be done here: every visible, enabled control, button and link.
+    async fn observe(&self) -> Result<Vec<Action>, BrowserError> {
+        Ok(action::observe(&self.snapshot().await?))
+    }
+
+    /// Reads the page, with its frames and open shadow roots.
+    async fn snapshot(&self) -> Result<Snapshot, BrowserError>;
+
+    /// Waits until the page has loaded and stopped changing, within a bound; a page that never rests is taken as it is.
+    async fn settle(&self) -> Result<(), BrowserError>;
+
+    /// Visible text of the page, bounded.
+    async fn text_excerpt(&self) -> Result<String, BrowserError> {
+        Ok(self.snapshot().await?.text)
+    }
+}

@@ -1,0 +1,106 @@
+// What acting on a page needs from inside it. Body of a function: arguments are the operation's name and its operands.
+const [operation, first, second] = arguments;
+const squeeze = (text) => (text || '').replace(/[\s\u00a0]+/g, ' ').trim();
+const viewOf = (el) => el.ownerDocument.defaultView || window;
+
+function rendered(el) {
+  const style = viewOf(el).getComputedStyle(el), rect = el.getBoundingClientRect();
+  return style.display !== 'none' && style.visibility === 'visible' && rect.width > 1 && rect.height > 1;
+}
+
+function deepAll(selector) {
+  let roots = [document];
+  const parts = selector.split(' >>> ');
+  parts.forEach((part, index) => {
+    const found = roots.flatMap((root) => Array.from(root.querySelectorAll(part)));
+    roots = index + 1 < parts.length ? found.map((el) => el.shadowRoot).filter(Boolean) : found;
+  });
+  return roots;
+}
+
+// Setting through the prototype's own setter is what frameworks that wrap the element's setter take for typing.
+function write(el, value) {
+  const view = viewOf(el);
+  el.focus();
+  if (el.isContentEditable) {
+    el.ownerDocument.execCommand('selectAll', false);
+    if (!el.ownerDocument.execCommand('insertText', false, value) || squeeze(el.textContent) !== squeeze(value)) el.textContent = value;
+  } else {
+    const prototype = el.tagName === 'TEXTAREA' ? view.HTMLTextAreaElement.prototype : view.HTMLInputElement.prototype;
+    Object.getOwnPropertyDescriptor(prototype, 'value').set.call(el, value);
+  }
+  el.dispatchEvent(new view.InputEvent('input', { bubbles: true, composed: true, data: value, inputType: 'insertText' }));
+  el.dispatchEvent(new view.Event('change', { bubbles: true, composed: true }));
+  leave(el);
+}
+
+function leave(el) {
+  if (el.matches(':focus')) el.blur();
+  else el.dispatchEvent(new (viewOf(el)).FocusEvent('blur', { bubbles: false, composed: true }));
+}
+
+function choose(el, choices) {
+  const normal = (text) => squeeze(text).toLowerCase(), options = Array.from(el.options), picked = [];
+  for (const choice of choices) {
+    const option = options.find((o) => !o.disabled && choice.value != null && o.value === choice.value && normal(o.label || o.text) === normal(choice.label))
+      || options.find((o) => !o.disabled && normal(o.label || o.text) === normal(choice.label))
+      || options.find((o) => !o.disabled && choice.value != null && choice.value !== '' && o.value === choice.value);
+    if (!option) return { missing: choice.label };
+    picked.push(option);
+  }
+  el.focus();
+  if (el.multiple) options.forEach((o) => { o.selected = picked.includes(o); });
+  else el.selectedIndex = picked[0].index;
+  el.dispatchEvent(new (viewOf(el)).Event('input', { bubbles: true, composed: true }));
+  el.dispatchEvent(new (viewOf(el)).Event('change', { bubbles: true, composed: true }));
+  leave(el);
+  return { selected: Array.from(el.selectedOptions).map((o) => ({ label: squeeze(o.label || o.text), value: o.value })) };
+}
+
+function stateOf(el) {
+  const checkable = el.tagName === 'INPUT' && (el.type === 'checkbox' || el.type === 'radio');
+  return {
+    tag: el.localName, type: el.tagName === 'INPUT' ? el.type : '', role: el.getAttribute('role') || '', editable: !!el.isContentEditable,
+    value: el.isContentEditable ? squeeze(el.textContent) : el.value === undefined ? squeeze(el.textContent) : String(el.value),
+    checked: checkable ? el.checked : ['aria-checked', 'aria-pressed', 'aria-selected'].some((name) => el.getAttribute(name) === 'true'),
+    files: el.files ? Array.from(el.files).map((file) => file.name) : [],
+    enabled: !el.disabled && !el.matches(':disabled'), read_only: !!el.readOnly, rendered: rendered(el),
+    complaint: el.validity && !el.validity.valid && !el.validity.valueMissing ? squeeze(el.validationMessage) : '',
+  };
+}
+
+// Options a widget shows: in the list it names, else in any visible list.
+function optionsOf(el) {
+  const root = el.getRootNode(), ids = `${el.getAttribute('aria-controls') || ''} ${el.getAttribute('aria-owns') || ''}`.split(/\s+/).filter(Boolean);
+  const lists = ids.map((id) => root.getElementById && root.getElementById(id)).filter(Boolean);
+  const scopes = lists.length ? lists : [el, ...Array.from(document.querySelectorAll('[role=listbox]')).filter(rendered)];
+  const options = scopes.flatMap((scope) => Array.from(scope.querySelectorAll('[role=option]'))).filter(rendered);
+  return options.slice(0, 300).map((option) => ({ element: option, label: squeeze(option.getAttribute('aria-label') || option.innerText), disabled: option.getAttribute('aria-disabled') === 'true' }));
+}
+
+switch (operation) {
+  case 'find': {
+    for (const selector of first) {
+      try {
+        const found = deepAll(selector);
+        if (found.length === 1) return found[0];
+      } catch (error) { /* a selector this browser does not know finds nothing */ }
+    }
+    return null;
+  }
+  case 'state': return stateOf(first);
+  case 'write': write(first, second); return stateOf(first);
+  case 'leave': leave(first); return stateOf(first);
+  case 'choose': return choose(first, second);
+  case 'scroll': first.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' }); return rendered(first);
+  case 'click': first.click(); return stateOf(first);
+  case 'label': return Array.from(first.labels || []).find(rendered) || null;
+  case 'options': return optionsOf(first);
+  case 'around': {
+    let text = squeeze(`${first.value !== undefined ? first.value : ''} ${first.innerText || ''}`);
+    for (let node = first.parentElement, level = 0; node && level < 3; node = node.parentElement, level += 1) text += ' ' + squeeze(node.innerText);
+    return text;
+  }
+  case 'mentions': return (document.body ? document.body.innerText : '').includes(first);
+}
+return null;

@@ -1,0 +1,242 @@
+//! What kind of page this is, with the evidence. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::buttons::{self, NextButton, NextKind};
+use super::field::{Field, read_fields};
+use super::field_kind::FieldKind;
+use super::main_form::MainForm;
+use super::snapshot::{Frame, Snapshot};
+use super::text::{self, words};
+use super::wording::Wording;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageKind {
+    /// Describes a job; its form is elsewhere.
+    Posting,
+    /// An application on one page.
+    Form,
+    /// One page of several.
+    Step,
+    /// Shows the answers before they are handed in.
+    Review,
+    Confirmation,
+    AlreadyApplied,
+    Login,
+    /// The job takes no applications any more, or is not there.
+    Closed,
+    /// The site refuses the browser.
+    Blocked,
+    /// A puzzle that is visible and in the way.
+    Captcha,
+    Error,
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PageReport {
+    pub kind: PageKind,
+    pub confidence: f32,
+    pub evidence: Vec<String>,
+    /// "Step 2 of 4".
+    pub step: Option<(u32, u32)>,
+    /// What a confirmation calls the application.
+    pub reference: Option<String>,
+}
+
+/// A page with less text says little else than its message.
+const SHORT_TEXT_CHARS: usize = 1500;
+/// The puzzle itself; the badge or the box to tick is smaller and not in the way.
+const CHALLENGE_MIN_AREA: i64 = 40_000;
+/// Frames in which vendors show puzzles (vendors' documentation; reCAPTCHA's `bframe`, hCaptcha's `frame=challenge`).
+const CHALLENGE_FRAMES: [&str; 6] = ["/recaptcha/api2/bframe", "/recaptcha/enterprise/bframe", "frame=challenge", "captcha-delivery.com", "arkoselabs.com", "funcaptcha"];
+const WIDGET_FRAMES: [&str; 4] = ["challenges.cloudflare.com", "hcaptcha.com", "/recaptcha/api2/anchor", "/recaptcha/enterprise/anchor"];
+
+pub fn classify(page: &Snapshot) -> PageReport {
+    let fields = read_fields(page);
+    let main = MainForm::of(page, &fields);
+    let next = buttons::next_button(page, &fields, main.as_ref());
+    classify_read(page, &fields, main.as_ref(), next.as_ref())
+}
+
+/// [`classify`] for a page whose fields are read already.
+pub fn classify_read(page: &Snapshot, fields: &[Field], main: Option<&MainForm>, next: Option<&NextButton>) -> PageReport {
+    let step = step_of(page);
+    let (kind, confidence, evidence) = Reader { page, fields, main, next, wording: Wording::get(), step }.kind();
+    let reference = if kind == PageKind::Confirmation { reference(page) } else { None };
+    PageReport { kind, confidence, evidence: vec![evidence], step, reference }
+}
+
+struct Reader<'a> {
+    page: &'a Snapshot,
+    fields: &'a [Field],
+    main: Option<&'a MainForm>,
+    next: Option<&'a NextButton>,
+    wording: &'a Wording,
+    step: Option<(u32, u32)>,
+}
+
+type Verdict = (PageKind, f32, String);
+
+impl Reader<'_> {
+    fn kind(&self) -> Verdict {
+        let form = self.form();
+        if let Some(frame) = self.page.frames.iter().find(|frame| is_challenge(frame)) {
+            return (PageKind::Captcha, 0.9, format!("a puzzle in a frame of {}x{}", frame.rect.width, frame.rect.height));
+        }
+        let applies = form.is_some();
+        if let Some(found) = self.announced("already_applied", applies) {
+            return (PageKind::AlreadyApplied, 0.9, found);
+        }
+        if let Some(found) = self.confirmation() {
+            return (PageKind::Confirmation, 0.9, found);
+        }
+        form.or_else(|| self.by_status()).unwrap_or_else(|| self.by_words())
+    }
+
+    /// The page asks something of an applicant.
+    fn form(&self) -> Option<Verdict> {
+        let main = self.main?;
+        let own: Vec<&Field> = main.fields.iter().map(|&index| &self.fields[index]).collect();
+        let has = |test: &dyn Fn(&Field) -> bool| own.iter().any(|field| test(field));
+        let applies = has(&|field| field.kind.is_application() || (field.kind.is_identity() && !matches!(field.kind, FieldKind::Email | FieldKind::UsernameOrEmail)));
+        if has(&|field| matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent)) && !applies {
+            return Some((PageKind::Login, 0.8, "a password and nothing of an application".into()));
+        }
+        let next = self.next?;
+        let asked = own.iter().filter(|field| !matches!(field.kind, FieldKind::Consent | FieldKind::Newsletter | FieldKind::Signature)).count();
+        if asked == 0 && next.kind == NextKind::Submit && self.said("review").is_some() {
+            return Some((PageKind::Review, 0.8, "answers are shown, nothing but consent is asked".into()));
+        }
+        let several = self.step.is_some_and(|(_, of)| of > 1);
+        if next.kind == NextKind::Next || several {
+            return Some((PageKind::Step, 0.8, format!("{asked} questions and \"{}\"", next.text)));
+        }
+        Some((PageKind::Form, 0.9, format!("{asked} questions and \"{}\"", next.text)))
+    }
+
+    /// A confirmation says so in its heading or has little else to say; it asks nothing of an applicant.
+    fn confirmation(&self) -> Option<String> {
+        let asks = self.main.is_some_and(|main| {
+            let own = main.fields.iter().map(|&index| &self.fields[index]);
+            own.filter(|field| field.kind.is_application() || (field.kind.is_identity() && field.kind != FieldKind::Email)).count() > 0
+        });
+        if asks {
+            return None;
+        }
+        self.announced("confirmation", false).or_else(|| {
+            let wording = self.wording.page("confirmation");
+            let short = self.page.text.chars().count() <= SHORT_TEXT_CHARS * 2 && buttons::apply_button(self.page).is_none();
+            // A form whose button is still there has not been handed in.
+            let open = self.main.is_some() && self.next.is_some_and(|next| next.kind == NextKind::Submit);
+            let line = self.page.text.lines().find(|line| text::any(wording, &words(line)));
+            line.filter(|_| short && !open).map(str::to_owned)
+        })
+    }
+
+    fn by_status(&self) -> Option<Verdict> {
+        let status = self.page.status?;
+        let kind = match status {
+            401 => PageKind::Login,
+            403 | 429 if self.said("captcha").is_some() => PageKind::Captcha,
+            403 | 429 => PageKind::Blocked,
+            404 | 410 => PageKind::Closed,
+            500.. => PageKind::Error,
+            _ => return None,
+        };
+        Some((kind, 0.9, format!("HTTP status {status}")))
+    }
+
+    fn by_words(&self) -> Verdict {
+        let apply = buttons::apply_button(self.page);
+        let posting = self.page.json_ld.iter().any(|value| value.to_string().contains("\"JobPosting\""));
+        let short = self.page.text.chars().count() <= SHORT_TEXT_CHARS;
+        if let Some(found) = self.announced("captcha", false).filter(|_| short) {
+            return (PageKind::Captcha, 0.8, found);
+        }
+        if short && self.page.frames.iter().any(is_widget) {
+            return (PageKind::Captcha, 0.7, "a box to tick and nothing else".into());
+        }
+        if let Some(found) = self.announced("closed", apply.is_some()) {
+            return (PageKind::Closed, 0.85, found);
+        }
+        if let Some(found) = self.announced("blocked", false).filter(|_| short && apply.is_none()) {
+            return (PageKind::Blocked, 0.8, found);
+        }
+        if let Some(next) = self.next.filter(|next| next.kind == NextKind::Submit && self.said("review").is_some()) {
+            return (PageKind::Review, 0.8, format!("answers are shown and \"{}\"", next.text));
+        }
+        if let Some(apply) = apply {
+            return (PageKind::Posting, if posting { 0.95 } else { 0.8 }, format!("\"{}\"", apply.text));
+        }
+        let password = self.fields.iter().any(|field| matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent) && field.usable(self.page));
+        if password {
+            return (PageKind::Login, 0.8, "a password is asked for".into());
+        }
+        if let Some(found) = self.announced("error", false).filter(|_| short) {
+            return (PageKind::Error, 0.8, found);
+        }
+        if posting {
+            return (PageKind::Posting, 0.7, "structured data of a posting, no way to apply".into());
+        }
+        (PageKind::Unknown, 0.0, format!("{} fields, title {:?}", self.fields.len(), self.page.title.chars().take(80).collect::<String>()))
+    }
+
+    /// Said by the title, a heading or an alert; where `only_loud` is not set also by the text of a short page.
+    fn announced(&self, name: &str, only_loud: bool) -> Option<String> {
+        let phrases = self.wording.page(name);
+        let page = self.page;
+        let loud = std::iter::once(&page.title).chain(page.headings.iter().filter(|heading| heading.level <= 3).map(|heading| &heading.text)).chain(&page.alerts);
+        let found = loud.into_iter().find(|line| text::any(phrases, &words(line)));
+        let quiet = || page.text.lines().find(|line| text::any(phrases, &words(line)));
+        let short = page.text.chars().count() <= SHORT_TEXT_CHARS;
+        found.map(String::as_str).or_else(|| if only_loud || !short { None } else { quiet() }).map(|line| line.chars().take(200).collect())
+    }
+
+    fn said(&self, name: &str) -> Option<&str> {
+        let phrases = self.wording.page(name);
+        self.page.text.lines().chain(self.page.headings.iter().map(|heading| heading.text.as_str())).find(|line| text::any(phrases, &words(line)))
+    }
+}
+
+fn is_challenge(frame: &Frame) -> bool {
+    frame.hidden.is_empty() && frame.rect.area() >= CHALLENGE_MIN_AREA && CHALLENGE_FRAMES.iter().any(|sign| frame.src.contains(sign))
+}
+
+fn is_widget(frame: &Frame) -> bool {
+    frame.hidden.is_empty() && frame.rect.area() > 1000 && WIDGET_FRAMES.iter().any(|sign| frame.src.contains(sign))
+}
+
+/// "Step 2 of 4", "Page 2 of 4", "2 of 4" or "2/4" on a line of its own.
+fn step_of(page: &Snapshot) -> Option<(u32, u32)> {
+    let lines = page.headings.iter().map(|heading| heading.text.as_str()).chain(page.text.lines());
+    lines.filter(|line| line.len() <= 120).find_map(|line| {
+        let words = words(line);
+        let numbers = words.windows(3).enumerate().find_map(|(at, window)| {
+            let named = at > 0 && matches!(words[at - 1].as_str(), "step" | "page" | "section" | "part");
+            let pair = (window[0].parse().ok()?, window[2].parse().ok()?);
+            (window[1] == "of" && (named || words.len() == 3)).then_some(pair)
+        });
+        let slash = || line.trim().split_once('/').and_then(|(a, b)| Some((a.trim().rsplit(' ').next()?.parse().ok()?, b.trim().parse().ok()?))).filter(|_| words.len() <= 3);
+        numbers.or_else(slash).filter(|(at, of): &(u32, u32)| (1..=20).contains(of) && (1..=*of).contains(at))
+    })
+}
+
+/// What a confirmation calls the application: a labelled value, or the word with a digit after "reference number".
+fn reference(page: &Snapshot) -> Option<String> {
+    let wording = Wording::get();
+    let phrases = wording.page("reference");
+    let code = |text: &str| {
+        let code: String = text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+        (code.len() >= 3 && code.chars().any(|c| c.is_ascii_digit()) && code.chars().all(|c| c.is_alphanumeric() || "-_/.".contains(c))).then_some(code)
+    };
+    let labelled = page.pairs.iter().filter(|pair| text::any(phrases, &words(&pair.label))).find_map(|pair| pair.value.split_whitespace().find_map(code));
+    labelled.or_else(|| {
+        page.text.lines().filter(|line| text::any(phrases, &words(line))).find_map(|line| {
+            let lower = line.to_lowercase();
+            let at = ["reference", "confirmation", "application", "receipt", "tracking", "submission", "candidate"].iter().filter_map(|word| lower.find(word)).min()?;
+            line.get(at..)?.split_whitespace().find_map(code)
+        })
+    })
+}

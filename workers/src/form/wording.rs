@@ -1,0 +1,170 @@
+//! The words forms are made of, per language, from data files. Read once; a test reads them all.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::field_kind::FieldKind;
+use super::text::Phrase;
+
+/// One file per language. The first is the one pages are judged by; the others add to its kinds.
+const FILES: [&str; 1] = [include_str!("wording.en.toml")];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[expect(dead_code, reason = "names the file for its reader")]
+    language: String,
+    #[serde(default)]
+    lead_in: Vec<String>,
+    #[serde(default)]
+    other_party: Vec<String>,
+    #[serde(default)]
+    other_section: Vec<String>,
+    #[serde(default)]
+    optional: Vec<String>,
+    #[serde(default)]
+    missing: Vec<String>,
+    #[serde(default)]
+    decoy: Vec<String>,
+    #[serde(default)]
+    decoy_name: Vec<String>,
+    #[serde(default)]
+    yes: Vec<String>,
+    #[serde(default)]
+    no: Vec<String>,
+    #[serde(default)]
+    negations: Vec<String>,
+    #[serde(default)]
+    without: Vec<String>,
+    #[serde(default)]
+    placeholder_option: Vec<String>,
+    #[serde(default)]
+    decline_option: Vec<String>,
+    #[serde(default)]
+    filler: Vec<String>,
+    #[serde(default)]
+    kinds: BTreeMap<String, KindFile>,
+    #[serde(default)]
+    buttons: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pages: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct KindFile {
+    label: Vec<String>,
+    whole: Vec<String>,
+    name: Vec<String>,
+    not: Vec<String>,
+}
+
+#[derive(Default)]
+pub struct KindWords {
+    pub label: Vec<Phrase>,
+    pub whole: Vec<Phrase>,
+    pub name: Vec<Phrase>,
+    pub not: Vec<Phrase>,
+}
+
+#[derive(Default)]
+pub struct Wording {
+    pub lead_in: Vec<Phrase>,
+    pub other_party: Vec<Phrase>,
+    pub other_section: Vec<Phrase>,
+    pub optional: Vec<Phrase>,
+    pub missing: Vec<Phrase>,
+    pub decoy: Vec<Phrase>,
+    pub decoy_name: Vec<Phrase>,
+    pub yes: Vec<Phrase>,
+    pub no: Vec<Phrase>,
+    pub negations: Vec<Phrase>,
+    pub without: Vec<Phrase>,
+    pub placeholder_option: Vec<Phrase>,
+    pub decline_option: Vec<Phrase>,
+    pub filler: Vec<Phrase>,
+    pub kinds: BTreeMap<FieldKind, KindWords>,
+    buttons: BTreeMap<String, Vec<Phrase>>,
+    pages: BTreeMap<String, Vec<Phrase>>,
+}
+
+impl Wording {
+    pub fn get() -> &'static Self {
+        static WORDING: LazyLock<Wording> = LazyLock::new(|| Wording::read(&FILES).unwrap_or_default());
+        &WORDING
+    }
+
+    fn read(files: &[&str]) -> Result<Self, String> {
+        let mut wording = Self::default();
+        for text in files {
+            let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+            let lists = [
+                (&mut wording.lead_in, file.lead_in),
+                (&mut wording.other_party, file.other_party),
+                (&mut wording.other_section, file.other_section),
+                (&mut wording.optional, file.optional),
+                (&mut wording.missing, file.missing),
+                (&mut wording.decoy, file.decoy),
+                (&mut wording.decoy_name, file.decoy_name),
+                (&mut wording.yes, file.yes),
+                (&mut wording.no, file.no),
+                (&mut wording.negations, file.negations),
+                (&mut wording.without, file.without),
+                (&mut wording.placeholder_option, file.placeholder_option),
+                (&mut wording.decline_option, file.decline_option),
+                (&mut wording.filler, file.filler),
+            ];
+            for (list, phrases) in lists {
+                list.extend(parse(&phrases));
+            }
+            for (name, words) in file.kinds {
+                let kind = FieldKind::from_name(&name).ok_or_else(|| format!("no kind of field is called {name}"))?;
+                let known = wording.kinds.entry(kind).or_default();
+                known.label.extend(parse(&words.label));
+                known.whole.extend(parse(&words.whole));
+                known.name.extend(parse(&words.name));
+                known.not.extend(parse(&words.not));
+            }
+            for (into, from) in [(&mut wording.buttons, file.buttons), (&mut wording.pages, file.pages)] {
+                for (name, phrases) in from {
+                    into.entry(name).or_default().extend(parse(&phrases));
+                }
+            }
+        }
+        // Lead-ins are taken off longest first.
+        wording.lead_in.sort_by_key(|phrase| std::cmp::Reverse(phrase.length));
+        Ok(wording)
+    }
+
+    pub fn button(&self, name: &str) -> &[Phrase] {
+        self.buttons.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn page(&self, name: &str) -> &[Phrase] {
+        self.pages.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn parse(phrases: &[String]) -> impl Iterator<Item = Phrase> {
+    phrases.iter().map(|phrase| Phrase::parse(phrase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FILES, Wording};
+
+    #[test]
+    fn every_wording_file_can_be_read() {
+        let wording = Wording::read(&FILES).expect("valid wording");
+        assert!(wording.kinds.len() > 40);
+        for name in ["submit", "next", "apply", "never", "save"] {
+            assert!(!wording.button(name).is_empty(), "{name}");
+        }
+        for name in ["confirmation", "already_applied", "closed", "login", "blocked", "captcha", "error", "review", "reference"] {
+            assert!(!wording.page(name).is_empty(), "{name}");
+        }
+        assert!(wording.kinds.values().flat_map(|kind| &kind.label).all(|phrase| phrase.length > 0));
+    }
+}

@@ -1,0 +1,84 @@
+//! What a gate is told at its start, in a file only its owner can read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{GateError, HostPort};
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct GateConfig {
+    /// The sandbox's folder; profile, logs and the gate's state are inside.
+    pub sandbox_dir: PathBuf,
+    /// Bearer of the control endpoint.
+    pub control_secret: String,
+    /// Nobody holds this first fence: who wants to send commands re-keys first.
+    pub fence: u64,
+    pub fence_key: String,
+    pub lease_s: u64,
+    pub chromedriver: PathBuf,
+    pub browser: PathBuf,
+    pub headless: bool,
+    /// X display for a browser with a window.
+    pub display: Option<String>,
+    pub window_px: (u32, u32),
+    pub allowed_hosts: Vec<String>,
+    pub allow_private: Vec<HostPort>,
+    #[serde(default)]
+    pub limits: GateLimits,
+}
+
+impl GateConfig {
+    pub fn read(path: &Path) -> Result<Self, GateError> {
+        let text = std::fs::read(path).map_err(|source| GateError::ReadConfig { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| GateError::ParseConfig { path: path.to_owned(), source })
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_s)
+    }
+
+    pub fn profile_dir(&self) -> PathBuf {
+        self.sandbox_dir.join("profile")
+    }
+
+    pub fn downloads_dir(&self) -> PathBuf {
+        self.sandbox_dir.join("downloads")
+    }
+
+    pub fn logs_dir(&self) -> PathBuf {
+        self.sandbox_dir.join("logs")
+    }
+}
+
+/// The gate's bounds; the defaults are for real sites.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GateLimits {
+    /// A click or a script that takes longer is stuck: the driver itself answers within its script timeout (45 s).
+    pub command_ms: u64,
+    /// Loading a page; the driver itself gives up after its page load timeout (75 s).
+    pub navigation_ms: u64,
+    /// How long a command that was given up may still hold the driver before the next is let through.
+    pub linger_ms: u64,
+    /// Commands that wait for the one in flight. One worker sends one at a time, so more is a mistake.
+    pub queue: usize,
+    /// The driver prints its port within a second; a machine under load takes longer.
+    pub driver_start_ms: u64,
+    /// A new session starts the browser.
+    pub session_start_ms: u64,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            command_ms: 60_000,
+            navigation_ms: 90_000,
+            linger_ms: 30_000,
+            queue: 16,
+            driver_start_ms: 20_000,
+            session_start_ms: 60_000,
+        }
+    }
+}

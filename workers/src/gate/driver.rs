@@ -1,0 +1,160 @@
+//! Starts chromedriver and opens the sandbox's one browser session.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::chrome;
+use super::config::GateConfig;
+use crate::sandbox::process::{MARKER, ProcessRef};
+
+/// The answer to a new session is a few kilobytes of capabilities.
+const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// The driver writes a handful of lines before the one with its port.
+const START_LINES_MAX: usize = 50;
+/// Room left for what Chromium appends to its temporary folder in a Unix socket's path (108 bytes in all).
+const TMP_PATH_MAX_BYTES: usize = 60;
+
+#[derive(Debug, Error)]
+pub enum DriverError {
+    #[error("cannot start {path}")]
+    Spawn { path: PathBuf, source: std::io::Error },
+    #[error("cannot make a folder of the sandbox")]
+    Folder(#[source] std::io::Error),
+    #[error("the driver did not tell its port")]
+    NoPort,
+    #[error("the driver did not open a session within {0:?}")]
+    SessionTimeout(Duration),
+    #[error("cannot ask the driver for a session: {0}")]
+    Session(String),
+    #[error("the driver refused the session: {0}")]
+    Refused(String),
+}
+
+pub struct Driver {
+    child: Child,
+    pub port: u16,
+}
+
+pub struct Session {
+    pub id: String,
+    pub debugger_address: Option<String>,
+    pub browser: Option<ProcessRef>,
+    pub capabilities: Value,
+}
+
+impl Driver {
+    pub async fn start(config: &GateConfig) -> Result<Self, DriverError> {
+        for dir in [config.profile_dir(), config.downloads_dir(), config.logs_dir(), home_dir(config)] {
+            std::fs::create_dir_all(dir).map_err(DriverError::Folder)?;
+        }
+        let mut child = command(config)?
+            .spawn()
+            .map_err(|source| DriverError::Spawn { path: config.chromedriver.clone(), source })?;
+        let stdout = child.stdout.take().ok_or(DriverError::NoPort)?;
+        let within = Duration::from_millis(config.limits.driver_start_ms);
+        let port = timeout(within, read_port(stdout)).await.map_err(|_| DriverError::NoPort)??;
+        Ok(Self { child, port })
+    }
+
+    pub fn process(&self) -> Option<ProcessRef> {
+        ProcessRef::of(i32::try_from(self.child.id()?).ok()?)
+    }
+
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        self.child.wait().await.ok()
+    }
+
+    pub async fn open_session(&self, config: &GateConfig, proxy_port: u16) -> Result<Session, DriverError> {
+        let within = Duration::from_millis(config.limits.session_start_ms);
+        let value = timeout(within, self.ask_for_session(&chrome::new_session(config, proxy_port)))
+            .await
+            .map_err(|_| DriverError::SessionTimeout(within))??;
+        let id = value["sessionId"].as_str().ok_or_else(|| DriverError::Refused(value.to_string()))?.to_owned();
+        let capabilities = value["capabilities"].clone();
+        Ok(Session {
+            id,
+            debugger_address: capabilities["goog:chromeOptions"]["debuggerAddress"].as_str().map(str::to_owned),
+            browser: capabilities["goog:processID"].as_i64().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?)),
+            capabilities,
+        })
+    }
+
+    async fn ask_for_session(&self, body: &Value) -> Result<Value, DriverError> {
+        let session = |error: &dyn std::fmt::Display| DriverError::Session(error.to_string());
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://127.0.0.1:{}/session", self.port))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .map_err(|error| session(&error))?;
+        let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let answer = client.request(request).await.map_err(|error| session(&error))?;
+        let good = answer.status().is_success();
+        let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await.map_err(|error| session(&error))?.to_bytes();
+        let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| session(&error))?;
+        let value = json["value"].take();
+        if good { Ok(value) } else { Err(DriverError::Refused(value["message"].as_str().unwrap_or("no message").to_owned())) }
+    }
+}
+
+fn command(config: &GateConfig) -> Result<Command, DriverError> {
+    let mut command = Command::new(&config.chromedriver);
+    command
+        .arg("--port=0")
+        .arg(format!("--log-path={}", config.logs_dir().join("chromedriver.log").display()))
+        // The sandbox's own environment: nothing of the worker's leaks into the browser.
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8")
+        .env("HOME", home_dir(config))
+        .env(MARKER, &config.sandbox_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(display) = &config.display {
+        command.env("DISPLAY", display);
+    }
+    let tmp = config.sandbox_dir.join("tmp");
+    if tmp.as_os_str().len() <= TMP_PATH_MAX_BYTES {
+        std::fs::create_dir_all(&tmp).map_err(DriverError::Folder)?;
+        command.env("TMPDIR", tmp);
+    }
+    Ok(command)
+}
+
+fn home_dir(config: &GateConfig) -> PathBuf {
+    config.sandbox_dir.join("home")
+}
+
+/// "ChromeDriver was started successfully on port 12345." Then keeps reading, so that the driver never blocks on a full pipe.
+async fn read_port(stdout: tokio::process::ChildStdout) -> Result<u16, DriverError> {
+    let mut lines = BufReader::new(stdout).lines();
+    for _ in 0..START_LINES_MAX {
+        let line = lines.next_line().await.ok().flatten().ok_or(DriverError::NoPort)?;
+        let port = line.rsplit_once("on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
+        if let Some(port) = port.filter(|_| line.contains("started successfully")) {
+            let mut rest = lines.into_inner();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while rest.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+            });
+            return Ok(port);
+        }
+    }
+    Err(DriverError::NoPort)
+}

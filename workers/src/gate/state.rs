@@ -1,0 +1,78 @@
+//! What the gate tells the world about itself, in a file beside its configuration. Holds no key and no secret.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sandbox::process::ProcessRef;
+
+/// Name of the file in the sandbox's folder.
+pub const STATE_FILE: &str = "gate-state.json";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatePhase {
+    Starting,
+    Ready,
+    Ended,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GateState {
+    pub phase: GatePhase,
+    pub gate: Option<ProcessRef>,
+    pub gate_port: u16,
+    pub proxy_port: Option<u16>,
+    pub driver: Option<ProcessRef>,
+    pub driver_port: Option<u16>,
+    pub browser: Option<ProcessRef>,
+    pub session_id: Option<String>,
+    /// Where another driver could attach to the same browser.
+    pub debugger_address: Option<String>,
+    pub capabilities: serde_json::Value,
+    pub fence: u64,
+    pub lease_until_ms: u64,
+}
+
+impl GateState {
+    pub(super) fn starting(gate: Option<ProcessRef>, gate_port: u16, fence: u64, lease: Duration) -> Self {
+        Self {
+            phase: GatePhase::Starting,
+            gate,
+            gate_port,
+            proxy_port: None,
+            driver: None,
+            driver_port: None,
+            browser: None,
+            session_id: None,
+            debugger_address: None,
+            capabilities: serde_json::Value::Null,
+            fence,
+            lease_until_ms: unix_ms() + u64::try_from(lease.as_millis()).unwrap_or(u64::MAX / 2),
+        }
+    }
+
+    pub fn read(sandbox_dir: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&std::fs::read(sandbox_dir.join(STATE_FILE))?)?)
+    }
+
+    pub(super) fn write(&self, sandbox_dir: &Path) -> io::Result<()> {
+        write_private(&sandbox_dir.join(STATE_FILE), &serde_json::to_vec_pretty(self)?)
+    }
+}
+
+/// Replaces the file as a whole, readable by its owner only. A reader sees the old text or the new one.
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    file.write_all(text)?;
+    drop(file);
+    std::fs::rename(&next, path)
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

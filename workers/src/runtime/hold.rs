@@ -1,0 +1,176 @@
+//! What the worker has in hand: one hold for each granted step, listed in every heartbeat until its finish is answered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_core::payload::Payload;
+use valet_protocol::worker::{Grant, Held};
+
+use super::bounds::HEARTBEAT_PROGRESS_BYTES_MAX;
+use super::session::Session;
+
+/// Why a handler must stop. A later one replaces an earlier one only if it is stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum StopReason {
+    /// The worker drains and its time is over.
+    Drain,
+    /// The engine told us: cancelled, lost or unknown.
+    Told,
+    /// The session ended, its leases with it: no result will be taken.
+    SessionEnded,
+}
+
+/// One granted step.
+pub(super) struct Hold {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    pub session: Arc<Session>,
+    stop: watch::Sender<Option<StopReason>>,
+    effect_begun: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    latest: Option<Payload>,
+    version: u64,
+    /// The last version that an engine answered for.
+    told: u64,
+}
+
+impl Hold {
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        *self.stop.borrow()
+    }
+
+    /// Waits until the step must stop.
+    pub async fn stopped(&self) {
+        // The sender lives as long as `self`.
+        drop(self.stop.subscribe().wait_for(Option::is_some).await);
+    }
+
+    fn stop(&self, reason: StopReason) {
+        self.stop.send_if_modified(|current| {
+            let stronger = *current < Some(reason);
+            if stronger {
+                *current = Some(reason);
+            }
+            stronger
+        });
+    }
+
+    pub fn effect_begins(&self) {
+        self.effect_begun.store(true, Ordering::Release);
+    }
+
+    pub fn effect_begun(&self) -> bool {
+        self.effect_begun.load(Ordering::Acquire)
+    }
+
+    pub fn set_progress(&self, latest: Payload) {
+        let mut progress = self.progress.lock();
+        if progress.latest.as_ref() != Some(&latest) {
+            progress.latest = Some(latest);
+            progress.version += 1;
+        }
+    }
+}
+
+/// All holds of the worker. There are never more than slots.
+#[derive(Default)]
+pub(super) struct Holds {
+    by_lease: Mutex<HashMap<LeaseId, Arc<Hold>>>,
+}
+
+/// Keeps a hold listed; dropped, the engine takes the step back after two heartbeats without it.
+pub(super) struct HoldGuard {
+    holds: Arc<Holds>,
+    pub hold: Arc<Hold>,
+}
+
+impl Drop for HoldGuard {
+    fn drop(&mut self) {
+        self.holds.by_lease.lock().remove(&self.hold.lease);
+    }
+}
+
+/// What one heartbeat lists, and which progress it carries.
+pub(super) struct HeldList {
+    pub held: Vec<Held>,
+    carried: Vec<(Arc<Hold>, u64)>,
+}
+
+impl HeldList {
+    /// An engine answered: what was carried need not be carried again.
+    pub fn answered(&self) {
+        for (hold, version) in &self.carried {
+            let mut progress = hold.progress.lock();
+            progress.told = progress.told.max(*version);
+        }
+    }
+}
+
+impl Holds {
+    pub fn take(self: &Arc<Self>, grant: &Grant, session: &Arc<Session>) -> HoldGuard {
+        let hold = Arc::new(Hold {
+            run: grant.run,
+            seq: grant.seq,
+            attempt: grant.attempt,
+            lease: grant.lease,
+            session: Arc::clone(session),
+            stop: watch::Sender::new(None),
+            effect_begun: AtomicBool::new(false),
+            progress: Mutex::default(),
+        });
+        self.by_lease.lock().insert(hold.lease, Arc::clone(&hold));
+        // A session that ended before the insertion has stopped its holds already, without this one.
+        if session.is_ended() {
+            hold.stop(StopReason::SessionEnded);
+        }
+        HoldGuard { holds: Arc::clone(self), hold }
+    }
+
+    pub fn stop(&self, leases: &[LeaseId]) {
+        let holds = self.by_lease.lock();
+        for hold in leases.iter().filter_map(|lease| holds.get(lease)) {
+            tracing::info!(run = %hold.run, seq = %hold.seq, attempt = %hold.attempt, "told to stop");
+            hold.stop(StopReason::Told);
+        }
+    }
+
+    pub fn session_ended(&self, session: SessionId) {
+        for hold in self.by_lease.lock().values().filter(|hold| hold.session.id == session) {
+            hold.stop(StopReason::SessionEnded);
+        }
+    }
+
+    pub fn drain(&self) {
+        for hold in self.by_lease.lock().values() {
+            hold.stop(StopReason::Drain);
+        }
+    }
+
+    /// The list for a heartbeat of `session`, with the progress that changed and fits.
+    pub fn list(&self, session: SessionId) -> HeldList {
+        let mut list = HeldList { held: Vec::new(), carried: Vec::new() };
+        let mut bytes = 0;
+        for hold in self.by_lease.lock().values().filter(|hold| hold.session.id == session) {
+            let progress = hold.progress.lock();
+            let news = progress.latest.as_ref().filter(|_| progress.version > progress.told);
+            let news = news.filter(|news| bytes + news.len_bytes() <= HEARTBEAT_PROGRESS_BYTES_MAX).cloned();
+            if let Some(news) = &news {
+                bytes += news.len_bytes();
+                list.carried.push((Arc::clone(hold), progress.version));
+            }
+            let Hold { run, seq, attempt, lease, .. } = **hold;
+            list.held.push(Held { run, seq, attempt, lease, progress: news });
+        }
+        list
+    }
+}

@@ -1,0 +1,160 @@
+//! Sandboxes: where a browser runs, and the port behind which every tier's provider stands.
+//!
+//! A provider makes, finds, keeps and ends sandboxes. It holds no state of its own between calls: whatever it must know to clean up lies
+//! with the sandbox, so that any worker can finish what another began. It never drives the browser.
+
+pub mod local;
+pub mod process;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use crate::gate::HostPort;
+
+/// A sandbox's id, chosen by who asks for it and before it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SandboxId(pub Uuid);
+
+impl fmt::Display for SandboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for SandboxId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// Who drives a sandbox now; each take-over has a higher number than all before. Begins at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FenceNumber(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxKind {
+    /// Chromium on the worker's own machine.
+    Local,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProvisionRequest {
+    pub sandbox_id: Uuid,
+    /// `host`, `host:port` or `*.suffix`; without a port 80 and 443. Nothing else is reachable from the browser.
+    pub allowed_hosts: Vec<String>,
+    /// Targets whose private or loopback addresses may be dialled; each must be allowed by name as well.
+    #[serde(default)]
+    pub allow_private: Vec<HostPort>,
+    pub headless: bool,
+    /// The sandbox ends by itself this long after the last renewal.
+    pub lease: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxState {
+    /// Asked for; not usable yet, or its start was cut off.
+    Starting,
+    Ready,
+    /// Its gate or its browser is gone; only its folder is left to clean.
+    Lost,
+}
+
+/// What is known of a sandbox from outside. Holds no secret, so it may be a step's output.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sandbox {
+    pub id: SandboxId,
+    pub kind: SandboxKind,
+    pub state: SandboxState,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    pub lease_until_ms: u64,
+    pub session_id: Option<String>,
+    pub debugger_address: Option<String>,
+    /// The highest fence that attached.
+    pub fence: u64,
+}
+
+/// What a holder needs to drive the browser. Its URL holds the fence key.
+#[derive(Clone)]
+pub struct Attachment {
+    pub sandbox: SandboxId,
+    pub fence: FenceNumber,
+    /// Base of the WebDriver commands, ends with `/`.
+    pub webdriver_url: String,
+    pub session_id: String,
+    /// The session's own; an attached client does not learn them from the driver.
+    pub capabilities: serde_json::Value,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("sandbox", &self.sandbox).field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    #[error("the request is not valid: {0}")]
+    InvalidRequest(String),
+    #[error("sandbox {0} was destroyed; a new one needs a new id")]
+    Destroyed(SandboxId),
+    #[error("sandbox {0} does not exist")]
+    NotFound(SandboxId),
+    #[error("sandbox {id} is gone: {reason}")]
+    Gone { id: SandboxId, reason: String },
+    #[error("another worker is at sandbox {0}")]
+    Busy(SandboxId),
+    #[error("sandbox {id} did not start: {reason}")]
+    StartFailed { id: SandboxId, reason: String },
+    #[error("fence {offered} is stale, sandbox {id} is held by fence {current}")]
+    StaleFence { id: SandboxId, offered: u64, current: u64 },
+    #[error("{left} processes of sandbox {id} could not be ended")]
+    Leftover { id: SandboxId, left: usize },
+    #[error("cannot {action} sandbox {id}")]
+    Io { id: SandboxId, action: &'static str, source: std::io::Error },
+    #[error("cannot read the folder of sandboxes")]
+    List(#[source] std::io::Error),
+}
+
+impl SandboxError {
+    /// Whether the same call may succeed later without anything being changed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::StartFailed { .. } | Self::Leftover { .. } | Self::Io { .. } | Self::List(_))
+    }
+}
+
+#[async_trait]
+pub trait SandboxProvider: Send + Sync {
+    fn kind(&self) -> SandboxKind;
+
+    /// Makes the sandbox, or finds the one a former call with the same id made. What that call left half-made is cleaned first.
+    async fn provision(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError>;
+
+    /// Takes the sandbox over: from its return on, commands of lower fences are refused. Repeating it with the same fence is safe.
+    async fn attach(&self, id: &SandboxId, fence: FenceNumber) -> Result<Attachment, SandboxError>;
+
+    /// Sets the lease to end `lease` from now.
+    async fn renew(&self, id: &SandboxId, lease: Duration) -> Result<(), SandboxError>;
+
+    /// Puts a file where the sandbox's browser can read it; the path is on the browser's machine. The same name is replaced.
+    async fn stage_file(&self, id: &SandboxId, filename: &str, content: &[u8]) -> Result<PathBuf, SandboxError>;
+
+    /// Ends everything of the sandbox and forgets it. Succeeds for what never was. Afterwards the id cannot be provisioned again.
+    async fn destroy(&self, id: &SandboxId) -> Result<(), SandboxError>;
+
+    /// Every sandbox there is anything left of, the half-made and the lost included.
+    async fn list(&self) -> Result<Vec<Sandbox>, SandboxError>;
+}

@@ -1,0 +1,137 @@
+//! A sandbox's folder, its lock and the mark that it was destroyed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+
+use crate::gate::state::write_private;
+use crate::sandbox::{SandboxError, SandboxId};
+
+/// Whoever holds the lock is starting or ending the sandbox; a start that was killed from outside lets go within moments.
+const LOCK_WITHIN: Duration = Duration::from_secs(15);
+const LOCK_POLL: Duration = Duration::from_millis(25);
+/// A provision that slept longer than this and then goes on is not to be expected.
+const DESTROYED_KEPT: Duration = Duration::from_secs(24 * 3600);
+const LOCKS: &str = ".locks";
+const DESTROYED: &str = ".destroyed";
+
+pub struct Folder {
+    root: PathBuf,
+    dir: PathBuf,
+    id: SandboxId,
+}
+
+impl Folder {
+    pub fn new(root: &Path, id: SandboxId) -> Self {
+        // Compared with what is found in /proc, so it must not depend on who looks from where.
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        Self { dir: root.join(id.to_string()), root, id }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn id(&self) -> SandboxId {
+        self.id
+    }
+
+    pub fn make(&self) -> io::Result<()> {
+        private_dir(&self.dir)?;
+        for part in ["profile", "uploads", "downloads", "logs"] {
+            private_dir(&self.dir.join(part))?;
+        }
+        Ok(())
+    }
+
+    pub fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
+        write_private(&self.dir.join(name), &serde_json::to_vec_pretty(value)?)
+    }
+
+    /// The end of a text file, for an error message.
+    pub fn tail(&self, name: &str, bytes: usize) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(self.dir.join(name))?;
+            let length = file.metadata()?.len();
+            file.seek(io::SeekFrom::Start(length.saturating_sub(bytes as u64)))?;
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            Ok(text)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+    }
+
+    /// Held by the process, so the kernel lets go of it when the process is killed.
+    pub async fn lock(&self) -> Result<Flock<File>, SandboxError> {
+        let io = |source| SandboxError::Io { id: self.id, action: "lock", source };
+        let locks = self.root.join(LOCKS);
+        private_dir(&locks).map_err(io)?;
+        let path = locks.join(self.id.to_string());
+        let deadline = Instant::now() + LOCK_WITHIN;
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                // A lock on a file that was removed meanwhile excludes nobody.
+                Ok(lock) if same_file(&lock, &path) => return Ok(lock),
+                Ok(_) => {}
+                Err((_, error)) if error != nix::errno::Errno::EWOULDBLOCK => return Err(io(error.into())),
+                Err(_) if Instant::now() >= deadline => return Err(SandboxError::Busy(self.id)),
+                Err(_) => tokio::time::sleep(LOCK_POLL).await,
+            }
+        }
+    }
+
+    pub fn is_destroyed(&self) -> bool {
+        self.root.join(DESTROYED).join(self.id.to_string()).exists()
+    }
+
+    pub fn mark_destroyed(&self) -> io::Result<()> {
+        let marks = self.root.join(DESTROYED);
+        private_dir(&marks)?;
+        for mark in fs::read_dir(&marks)?.flatten() {
+            let age = mark.metadata().and_then(|data| data.modified()).map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            if age.is_ok_and(|age| age > DESTROYED_KEPT) {
+                let _ = fs::remove_file(mark.path());
+            }
+        }
+        File::create(marks.join(self.id.to_string())).map(drop)
+    }
+
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the lock's file, by its holder.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(self.root.join(LOCKS).join(self.id.to_string()));
+    }
+}
+
+/// Ids of all folders under the root.
+pub fn ids(root: &Path) -> io::Result<Vec<SandboxId>> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut ids: Vec<SandboxId> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn same_file(lock: &File, path: &Path) -> bool {
+    let inode = |data: io::Result<fs::Metadata>| data.map(|data| (data.dev(), data.ino())).ok();
+    inode(lock.metadata()) == inode(fs::metadata(path))
+}

@@ -1,0 +1,3 @@
+//! The handlers of the steps that Valet's workflows ask for.
+
+pub mod job_application;

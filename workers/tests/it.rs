@@ -1,0 +1,11 @@
+//! Everything that touches a browser, against a real Chromium and pages served on loopback.
+
+mod it {
+    mod egress;
+    mod forms;
+    mod gate;
+    mod layouts;
+    mod rig;
+    mod sandbox;
+    mod site;
+}

@@ -1,0 +1,55 @@
+//! What the browser cannot reach, tried from inside it.
+
+use std::time::Duration;
+
+use valet_workers::browser::{BrowserAgent, BrowserError};
+use valet_workers::sandbox::SandboxProvider;
+use uuid::Uuid;
+
+use super::rig::{Rig, eventually, request};
+use super::site::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_reaches_its_own_host_and_no_other() {
+    let rig = Rig::new();
+    let (site, other) = (Site::start().await, Site::start().await);
+    let secret = other.page("/secret", "secret");
+    let url = site.page(
+        "/page",
+        format!("<title>t</title><img src='{secret}'><iframe src='{secret}'></iframe><p id=out></p><script>
+          fetch('{secret}', {{mode: 'no-cors'}}).then(() => 1, () => 0).then(() => fetch('/done'));
+          navigator.sendBeacon('{secret}'); new WebSocket('{}');
+        </script>", secret.replace("http:", "ws:")),
+    );
+    let (sandbox, agent) = rig.browser(&[&site]).await;
+    agent.navigate(&url).await.expect("opened");
+    eventually("the page tried", || site.requests().iter().any(|request| request == "GET /done")).await;
+    for target in [secret.clone(), other.url("/")] {
+        let refused = agent.navigate(&target).await;
+        assert!(matches!(refused, Err(BrowserError::Blocked { .. })), "{refused:?}");
+    }
+    assert!(matches!(agent.navigate("https://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
+    assert!(matches!(agent.navigate("http://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
+    for target in ["file:///etc/passwd", "chrome://version", "javascript:1", "nonsense"] {
+        assert!(matches!(agent.navigate(target).await, Err(BrowserError::BadInput { .. })), "{target}");
+    }
+    assert_eq!(other.requests(), [] as [String; 0], "nothing reached the other site");
+    let log = std::fs::read_to_string(rig.dir(sandbox.id.0).join("gate-state.json")).expect("a state");
+    assert!(log.contains("\"ready\""), "refusals do not end the browser");
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_allowed_by_name_still_needs_its_private_address_opened() {
+    let rig = Rig::new();
+    let site = Site::start().await;
+    let url = site.page("/page", "<title>t</title>hello");
+    let mut asked = request(Uuid::now_v7(), &[&site]);
+    asked.allow_private.clear();
+    asked.lease = Duration::from_secs(60);
+    let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");
+    let agent = rig.agent(sandbox.id, 1).await;
+    assert!(matches!(agent.navigate(&url).await, Err(BrowserError::Blocked { .. })));
+    assert!(site.requests().is_empty());
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}

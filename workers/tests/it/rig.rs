@@ -1,0 +1,99 @@
+//! A sandbox of the local tier under a temporary folder, and the assertion that nothing of it is left.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+use valet_workers::browser::{AgentLimits, WebDriverAgent};
+use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
+use valet_workers::sandbox::process;
+use valet_workers::sandbox::{FenceNumber, ProvisionRequest, Sandbox, SandboxId, SandboxProvider};
+
+use super::site::Site;
+
+pub struct Rig {
+    pub provider: LocalProvider,
+    root: TempDir,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let root = TempDir::with_prefix("vlt").expect("a temporary folder");
+        Self { provider: Self::provider_at(root.path()), root }
+    }
+
+    /// Another worker's provider of the same folder.
+    pub fn provider_at(root: &Path) -> LocalProvider {
+        LocalProvider::new(LocalConfig::new(root.to_owned(), vec![env!("CARGO_BIN_EXE_valet-gate").into()]))
+    }
+
+    pub fn other_worker(&self) -> LocalProvider {
+        Self::provider_at(self.root.path())
+    }
+
+    pub fn dir(&self, id: Uuid) -> std::path::PathBuf {
+        self.root.path().join(id.to_string())
+    }
+
+    /// A ready sandbox that may reach these sites.
+    pub async fn sandbox(&self, sites: &[&Site]) -> Sandbox {
+        self.provider.provision(&request(Uuid::now_v7(), sites)).await.expect("a sandbox")
+    }
+
+    pub async fn agent(&self, id: SandboxId, fence: u64) -> WebDriverAgent {
+        let attachment = self.provider.attach(&id, FenceNumber(fence)).await.expect("an attachment");
+        WebDriverAgent::attach(attachment, AgentLimits::default()).await.expect("an agent")
+    }
+
+    /// A fresh sandbox with an agent in it.
+    pub async fn browser(&self, sites: &[&Site]) -> (Sandbox, WebDriverAgent) {
+        let sandbox = self.sandbox(sites).await;
+        let agent = self.agent(sandbox.id, 1).await;
+        (sandbox, agent)
+    }
+
+    pub fn processes(&self, id: Uuid) -> usize {
+        process::of_sandbox(&self.dir(id)).len()
+    }
+}
+
+impl Drop for Rig {
+    /// A test that fails leaves no browser behind either.
+    fn drop(&mut self) {
+        let ids = std::fs::read_dir(self.root.path()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let dirs: Vec<_> = ids.filter(|dir| dir.is_dir()).collect();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for dir in dirs {
+            while Instant::now() < deadline {
+                let left = process::of_sandbox(&dir);
+                if left.is_empty() {
+                    break;
+                }
+                for found in left {
+                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(found.pid), nix::sys::signal::Signal::SIGKILL);
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
+    ProvisionRequest {
+        sandbox_id: id,
+        allowed_hosts: sites.iter().map(|site| site.host_port()).collect(),
+        allow_private: sites.iter().map(|site| site.host_port().parse().expect("host and port")).collect(),
+        headless: true,
+        lease: Duration::from_secs(120),
+    }
+}
+
+/// Waits until the condition holds, for at most ten seconds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "still waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! The life of a local sandbox, cut off at any point.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use uuid::Uuid;
+use valet_workers::browser::{BrowserAgent, Selectors};
+use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxProvider, SandboxState};
+
+use super::rig::{Rig, eventually, request};
+use super::site::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_provision_finds_the_first_and_destroy_leaves_nothing() {
+    let rig = Rig::new();
+    let asked = request(Uuid::now_v7(), &[]);
+    let first = rig.provider.provision(&asked).await.expect("a sandbox");
+    let again = rig.other_worker().provision(&asked).await.expect("the same sandbox");
+    assert_eq!((first.id, &first.session_id), (again.id, &again.session_id));
+    assert!(first.session_id.is_some() && first.debugger_address.is_some());
+    let listed = rig.provider.list().await.expect("a list");
+    assert_eq!(listed.iter().map(|s| (s.id, s.state)).collect::<Vec<_>>(), [(first.id, SandboxState::Ready)]);
+    assert!(rig.processes(asked.sandbox_id) > 3, "gate, driver and browser are found by the folder");
+
+    rig.other_worker().destroy(&first.id).await.expect("destroyed");
+    assert_eq!(rig.processes(asked.sandbox_id), 0);
+    assert!(!rig.dir(asked.sandbox_id).exists());
+    assert!(rig.provider.list().await.expect("a list").is_empty());
+    rig.provider.destroy(&first.id).await.expect("destroying again succeeds");
+    assert!(matches!(rig.provider.provision(&asked).await, Err(SandboxError::Destroyed(_))), "a late provision leaks no browser");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_was_can_be_destroyed() {
+    let rig = Rig::new();
+    let id = SandboxId(Uuid::now_v7());
+    rig.provider.destroy(&id).await.expect("destroyed");
+    assert!(matches!(rig.provider.attach(&id, FenceNumber(1)).await, Err(SandboxError::NotFound(_))));
+    assert!(matches!(rig.provider.renew(&id, Duration::from_secs(1)).await, Err(SandboxError::NotFound(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_cut_off_at_any_moment_is_listed_cleaned_and_can_be_repeated() {
+    let rig = Rig::new();
+    for cut_ms in [0, 5, 30, 120, 300, 600, 1000] {
+        let asked = request(Uuid::now_v7(), &[]);
+        // Dropping the future leaves what a killed worker leaves: nothing after this point is carried out.
+        let _ = tokio::time::timeout(Duration::from_millis(cut_ms), rig.provider.provision(&asked)).await;
+        if rig.dir(asked.sandbox_id).exists() {
+            assert!(rig.provider.list().await.expect("a list").iter().any(|s| s.id.0 == asked.sandbox_id), "cut at {cut_ms} ms");
+        }
+        if cut_ms % 2 == 0 && cut_ms >= 300 {
+            let sandbox = rig.other_worker().provision(&asked).await.expect("started again");
+            assert_eq!(sandbox.state, SandboxState::Ready, "cut at {cut_ms} ms");
+        }
+        rig.other_worker().destroy(&SandboxId(asked.sandbox_id)).await.expect("destroyed");
+        assert_eq!(rig.processes(asked.sandbox_id), 0, "cut at {cut_ms} ms");
+        assert!(!rig.dir(asked.sandbox_id).exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_whose_gate_was_killed_is_lost_and_can_be_cleaned() {
+    let rig = Rig::new();
+    let sandbox = rig.sandbox(&[]).await;
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(rig.dir(sandbox.id.0).join("sandbox.json")).expect("a record")).expect("json");
+    let gate = record["gate"]["pid"].as_i64().expect("the gate's pid");
+    kill(Pid::from_raw(i32::try_from(gate).expect("a pid")), Signal::SIGKILL).expect("killed");
+    let provider = rig.other_worker();
+    eventually("the gate is gone", || !std::path::Path::new(&format!("/proc/{gate}/cmdline")).exists() || std::fs::read(format!("/proc/{gate}/cmdline")).is_ok_and(|c| c.is_empty())).await;
+    assert_eq!(provider.list().await.expect("a list")[0].state, SandboxState::Lost);
+    assert!(matches!(provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::Gone { .. })));
+    assert!(rig.processes(sandbox.id.0) > 0, "the browser is still there");
+    provider.destroy(&sandbox.id).await.expect("destroyed");
+    assert_eq!(rig.processes(sandbox.id.0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = Rig::new();
+    let sandbox = rig.sandbox(&[]).await;
+    for name in ["sandbox.json", "gate.json", "gate-state.json"] {
+        let mode = std::fs::metadata(rig.dir(sandbox.id.0).join(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let state = std::fs::read_to_string(rig.dir(sandbox.id.0).join("gate-state.json")).expect("a state");
+    assert!(!state.contains("secret") && !state.contains("key"));
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_ends_takes_the_browser_with_it() {
+    let rig = Rig::new();
+    let sandbox = rig.sandbox(&[]).await;
+    rig.provider.renew(&sandbox.id, Duration::from_secs(1)).await.expect("renewed");
+    eventually("the lease ends everything", || rig.processes(sandbox.id.0) == 0).await;
+    assert_eq!(rig.provider.list().await.expect("a list")[0].state, SandboxState::Lost);
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_outlives_the_worker_and_another_finds_what_was_typed() {
+    let rig = Rig::new();
+    let site = Site::start().await;
+    let url = site.page("/form", "<title>t</title><form><label>Name <input id=n></label></form>");
+    let (sandbox, agent) = rig.browser(&[&site]).await;
+    agent.navigate(&url).await.expect("opened");
+    agent.fill_field(&Selectors::css("#n"), "Ada").await.expect("filled");
+    drop(agent);
+    let other = rig.agent(sandbox.id, 2).await;
+    let page = other.snapshot().await.expect("a page");
+    assert_eq!(page.controls[0].value, "Ada");
+    assert_eq!(other.current_url().await.expect("an address"), url);
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_file_keeps_to_its_folder() {
+    let rig = Rig::new();
+    let sandbox = rig.sandbox(&[]).await;
+    let path = rig.provider.stage_file(&sandbox.id, "cv.pdf", b"%PDF").await.expect("staged");
+    assert!(path.starts_with(rig.dir(sandbox.id.0)) && std::fs::read(&path).expect("a file") == b"%PDF");
+    for name in ["../cv.pdf", "/etc/passwd", "", "..", "a/b"] {
+        assert!(matches!(rig.provider.stage_file(&sandbox.id, name, b"").await, Err(SandboxError::InvalidRequest(_))), "{name}");
+    }
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
