@@ -43,20 +43,17 @@ pub struct BenchArgs {
     /// Worker's slots
     #[arg(long, default_value_t = 256)]
     slots: u32,
-    /// Machine output
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs a scenario.
-pub async fn run(command: BenchCommand, settings: &Settings) -> ExitCode {
+pub async fn run(command: BenchCommand, settings: &Settings, json: bool) -> ExitCode {
     let (scenario, args) = match command {
         BenchCommand::Steps(args) => (measure::Scenario::Steps, args),
         BenchCommand::Latency(args) => (measure::Scenario::Latency, args),
     };
     match measure::run(scenario, &args, settings).await {
         Ok(outcome) => {
-            if args.json {
+            if json {
                 println!("{}", outcome.to_json());
             } else {
                 println!("{}", outcome.to_text());

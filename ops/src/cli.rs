@@ -75,7 +75,7 @@ async fn perform(verb: Verb, global: &Global, output: &Output) -> Exit {
         Ok(exit) => exit,
         Err(error) if error.is_closed_pipe() => Exit::Done,
         Err(error) => {
-            output.note(&format!("error: {error}"));
+            output.note(&format!("error: {}", text::line(&error.to_string())));
             error.exit()
         }
     }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use valet_core::Registry;
 
 use crate::bench::BenchCommand;
+use crate::cli;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, reference};
 use crate::{bench, telemetry};
@@ -81,8 +82,7 @@ enum ConfigCommand {
 /// Runs the program: parses the arguments, sets logs up, carries the verb out.
 pub fn main(registry: Registry) -> ExitCode {
     let program = Program::parse();
-    // Fails only if a provider is installed already, which is then the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    cli::install_tls();
     let settings = match Settings::read() {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
@@ -120,16 +120,13 @@ async fn carry_out(program: Program, mut settings: Settings, registry: Registry)
         }
         Verb::Migrate => ended(engine::migrate_database(&settings).await),
         Verb::Simulate(command) => command.run(),
-        Verb::Bench(command) => bench::run(command, &settings).await,
+        Verb::Bench(command) => bench::run(command, &settings, program.global.json).await,
         Verb::Config(command) => configure(&command, &settings),
         Verb::Openapi => {
             println!("{}", serde_json::to_string_pretty(&valet_engine::http::openapi()).unwrap_or_default());
             ExitCode::SUCCESS
         }
-        Verb::Gate { config } => {
-            let _ = config;
-            ExitCode::FAILURE
-        }
+        Verb::Gate { config } => ended(worker::run_gate(&config).await),
         Verb::Operate(_) => ExitCode::SUCCESS,
     }
 }
@@ -179,18 +176,6 @@ fn ended<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(2)
-}
-
-mod cli {
-    #[derive(clap::Args)]
-    pub struct Global {}
-    #[derive(clap::Subcommand)]
-    pub enum Verb {
-        Nothing,
-    }
-    pub async fn run(_: Verb, _: Global) -> std::process::ExitCode {
-        std::process::ExitCode::SUCCESS
-    }
 }
 
 mod cli_simulate {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub use action::{Action, ActionKind, ActionValue, Acted, Instruction, Key, OptionChoice, Selectors};
+pub use action::{Acted, Action, ActionKind, ActionValue, Instruction, Key, OptionChoice, Selectors};
 pub use extract::{Extracted, ExtractedField, Provenance};
 pub use webdriver::{AgentLimits, WebDriverAgent};
 

@@ -20,6 +20,8 @@ mod places;
 pub mod plan;
 pub mod question;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 mod text;
 mod values;
 mod wording;

@@ -86,7 +86,9 @@ impl Shared {
     fn renew(&self, lease: Duration) -> Result<(), GateError> {
         *self.lease_until.lock() = Instant::now() + lease;
         self.lease_changed.notify_one();
-        self.write_state(|state| state.lease_until_ms = state::unix_ms() + u64::try_from(lease.as_millis()).unwrap_or(u64::MAX))
+        self.write_state(|state| {
+            state.lease_until_ms = state::unix_ms() + u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        })
     }
 }
 
@@ -114,7 +116,8 @@ pub async fn run_with(config: GateConfig, resolver: Arc<dyn Resolve>, dialer: Ar
     });
     shared.write_state(|_| ())?;
 
-    let served = serve(&shared, listener, forward::Egress { rule, resolver, dialer, counts: Arc::clone(&shared.egress) }).await;
+    let served =
+        serve(&shared, listener, forward::Egress { rule, resolver, dialer, counts: Arc::clone(&shared.egress) }).await;
     if let Err(error) = &served {
         tracing::error!(%error, "the gate ends with an error");
     }

@@ -132,7 +132,10 @@ pub enum SandboxError {
 impl SandboxError {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::StartFailed { .. } | Self::Leftover { .. } | Self::Io { .. } | Self::List(_))
+        matches!(
+            self,
+            Self::Busy(_) | Self::StartFailed { .. } | Self::Leftover { .. } | Self::Io { .. } | Self::List(_)
+        )
     }
 }
 

@@ -11,8 +11,27 @@ fn main() {
     let report = valet_simulation::run(&config);
     let kinds = |v: &str| v.split(": ").skip(1).collect::<Vec<_>>().join(": ");
     let mut by: std::collections::BTreeMap<String, Vec<u64>> = Default::default();
-    for f in &report.failures { by.entry(kinds(&f.run.violations[0]).chars().filter(|c| !c.is_ascii_digit()).take(90).collect()).or_default().push(f.run.seed); }
-    for (k, s) in &by { println!("{:5} {k}  {:?}", s.len(), &s[..s.len().min(6)]); }
-    if !all { for f in report.failures.iter().take(1) { println!("{f}"); } }
-    println!("{} seeds {} runs {:?} sim {:?} took {:?} = {:.0}/s failures {}", report.seeds_done, report.runs, report.events, report.simulated, report.took, report.seeds_per_second(), report.failures.len());
+    for f in &report.failures {
+        by.entry(kinds(&f.run.violations[0]).chars().filter(|c| !c.is_ascii_digit()).take(90).collect())
+            .or_default()
+            .push(f.run.seed);
+    }
+    for (k, s) in &by {
+        println!("{:5} {k}  {:?}", s.len(), &s[..s.len().min(6)]);
+    }
+    if !all {
+        for f in report.failures.iter().take(1) {
+            println!("{f}");
+        }
+    }
+    println!(
+        "{} seeds {} runs {:?} sim {:?} took {:?} = {:.0}/s failures {}",
+        report.seeds_done,
+        report.runs,
+        report.events,
+        report.simulated,
+        report.took,
+        report.seeds_per_second(),
+        report.failures.len()
+    );
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 /// Simulated time after the last fault in which every run must end. Longest road: a dead worker's lease (8 s), several
 /// times an operator's round, then clean-ups, again with retries.
-pub(crate) const QUIET_WITHIN: Duration = Duration::from_secs(240);
-/// How long live tables may take to empty after the last run ended: two rounds of the tick's inbox sweep.
-pub(crate) const TIDY_WITHIN: Duration = Duration::from_secs(12);
+pub(crate) const QUIET_WITHIN: Duration = Duration::from_mins(4);
+/// How long live tables may take to empty after the last run ended: a dead engine's shards (8 s), its replacement (6 s), and
+/// rounds of the inbox sweep.
+pub(crate) const TIDY_WITHIN: Duration = Duration::from_secs(30);
 /// How often the end is looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A worker's patience with one request.

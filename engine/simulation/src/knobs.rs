@@ -34,6 +34,8 @@ pub(crate) struct Knobs {
 pub(crate) struct StoreKnobs {
     pub fail_before: f64,
     pub fail_after: f64,
+    /// An error that is not known to be transient.
+    pub fail_oddly: f64,
     pub slow: f64,
     pub latency_ms_max: u64,
 }
@@ -69,12 +71,16 @@ fn sometimes(dice: &mut Dice, most: f64) -> f64 {
 }
 
 impl Knobs {
+    /// Nothing but the store's own faults and one engine's death keeps a worker's heartbeats from being heard.
+    pub fn reach_workers(&self) -> bool {
+        self.wire.lose_request <= 0.0 && self.wire.lose_answer <= 0.0 && self.kills.len() <= 1
+    }
+
     pub fn draw(dice: &mut Dice) -> Self {
         let calm_ms = dice.between(2_000, 9_000);
         let instants = |dice: &mut Dice, most: u64| -> Vec<Duration> {
             let count = if dice.chance(0.5) { dice.between(0, most) } else { 0 };
-            let mut all: Vec<Duration> =
-                (0..count).map(|_| Duration::from_millis(dice.between(50, calm_ms))).collect();
+            let mut all: Vec<Duration> = (0..count).map(|_| Duration::from_millis(dice.between(50, calm_ms))).collect();
             all.sort_unstable();
             all
         };
@@ -82,14 +88,16 @@ impl Knobs {
             let from = instants(dice, 2);
             from.into_iter().map(|at| (at, at + Duration::from_millis(dice.between(shortest_ms, longest_ms)))).collect()
         };
+        let skew_ms = dice.pick(&[0, 50, 300, 1_500]);
         Self {
             engines: if dice.chance(0.6) { 2 } else { 1 },
-            skew_ms: [dice.between(0, 400) as i64 - 200, dice.between(0, 400) as i64 - 200],
+            skew_ms: [0, 1].map(|_| dice.between(0, 2 * skew_ms) as i64 - skew_ms as i64),
             workers: dice.between(2, 4) as usize,
             roots: dice.between(1, 4) as usize,
             store: StoreKnobs {
-                fail_before: sometimes(dice, 0.1),
-                fail_after: sometimes(dice, 0.1),
+                fail_before: sometimes(dice, 0.15),
+                fail_after: sometimes(dice, 0.15),
+                fail_oddly: sometimes(dice, 0.02),
                 slow: sometimes(dice, 0.05),
                 latency_ms_max: dice.pick(&[0, 1, 3, 12]),
             },
@@ -105,10 +113,10 @@ impl Knobs {
                 delay: sometimes(dice, 0.2),
             },
             worker: WorkerKnobs {
-                freeze: sometimes(dice, 0.1),
-                die: sometimes(dice, 0.06),
-                forget: sometimes(dice, 0.06),
-                hand_back: sometimes(dice, 0.1),
+                freeze: sometimes(dice, 0.2),
+                die: sometimes(dice, 0.12),
+                forget: sometimes(dice, 0.15),
+                hand_back: sometimes(dice, 0.2),
                 repeat: sometimes(dice, 0.3),
                 hand_over: if dice.chance(0.6) { 0.8 } else { 0.0 },
             },

@@ -8,6 +8,7 @@
 //! Nothing here is part of a deployed engine. `valet simulate` and the tests call [`run`] and [`run_seed`].
 
 mod bounds;
+mod coverage;
 mod dice;
 mod knobs;
 mod link;
@@ -21,6 +22,7 @@ mod variant;
 mod verdict;
 mod world;
 
+pub use coverage::ENTRY_KINDS;
 pub use report::{Failure, Progress, Report, SimulationConfig, run, run_with_progress};
 pub use seed::{SeedRun, run_seed};
 pub use variant::{BrokenVariant, UnknownVariant};

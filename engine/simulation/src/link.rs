@@ -17,6 +17,7 @@ use valet_engine::store::{
     SessionClaim, StoreError, StoredMessage,
 };
 
+use crate::coverage;
 use crate::model::Tables;
 use crate::variant::BrokenVariant;
 use crate::world::World;
@@ -63,12 +64,18 @@ impl Link {
         if self.world.strikes(self.world.knobs.store.fail_before) {
             return Err(StoreError::Injected("not carried out"));
         }
+        if self.world.strikes(self.world.knobs.store.fail_oddly) {
+            // Nothing that trying again helps with, as far as the engine can tell.
+            return Err(StoreError::Database(sqlx::Error::Protocol("an odd answer".to_owned())));
+        }
         let done = {
             let mut tables = self.world.tables.lock();
             let done = carry_out(&mut tables, self.world.now());
             let complaints = tables.audit.take_complaints();
             drop(tables);
-            complaints.into_iter().for_each(|complaint| self.world.violated(complaint));
+            for complaint in complaints {
+                self.world.violated(complaint);
+            }
             done
         };
         self.travel().await;
@@ -102,9 +109,16 @@ impl Link {
             } else {
                 "refused engine revision entries status"
             };
+            if committed.contains(&transition.run()) {
+                transition.chunk.entries.iter().for_each(|entry| self.world.count(coverage::kind(entry)));
+            }
             let entries = transition.chunk.entries.len() as u64;
             let status = transition.row.status as u64;
-            self.world.note(what, Some(transition.run()), [self.engine, transition.chunk.revision.into(), entries, status]);
+            self.world.note(
+                what,
+                Some(transition.run()),
+                [self.engine, transition.chunk.revision.into(), entries, status],
+            );
         }
     }
 }
@@ -112,6 +126,11 @@ impl Link {
 #[async_trait]
 impl RunStore for Link {
     async fn commit(&self, _writer: usize, batch: &CommitBatch) -> Result<HashSet<RunId>, StoreError> {
+        if Tables::refuses(batch) {
+            self.travel().await;
+            self.hang_if_dead().await;
+            return Err(StoreError::BadData(sqlx::Error::Protocol("invalid byte sequence: 0x00".to_owned())));
+        }
         let lost = self.loses(BrokenVariant::AnswerBeforeCommit);
         let committed = self
             .statement(|tables, now| {
@@ -166,8 +185,9 @@ impl LeaseStore for Link {
     }
 
     async fn claim(&self, claims: &[SessionClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
-        let verdicts =
-            self.statement(|tables, now| tables.claim(claims, now, || self.loses(BrokenVariant::AckBeforeCommit))).await?;
+        let verdicts = self
+            .statement(|tables, now| tables.claim(claims, now, || self.loses(BrokenVariant::AckBeforeCommit)))
+            .await?;
         for (claim, verdict) in claims.iter().zip(&verdicts) {
             let what = match verdict {
                 ClaimVerdict::Granted { .. } => "granted engine seq attempt",

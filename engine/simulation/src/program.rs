@@ -5,6 +5,7 @@
 //! operation, add its file, a variant of [`Node`] and of [`Seen`]; the compiler names the rest.
 
 mod all;
+mod breaks;
 mod child;
 mod grow;
 mod guard;
@@ -26,6 +27,7 @@ use valet_core::{Context, Stop, Workflow};
 
 use crate::outside::facts::Facts;
 
+pub(crate) use breaks::PANIC;
 pub(crate) use grow::grow;
 pub(crate) use wait::CHANNELS;
 pub(crate) use work::{Fate, Job, Kind, QUEUES};
@@ -50,6 +52,7 @@ pub(crate) enum Node {
     All(all::AllNode),
     Race(race::RaceNode),
     Note(note::NoteNode),
+    Break(breaks::BreakNode),
 }
 
 /// What the code saw an operation come to. Instants are the context's, in milliseconds.
@@ -86,6 +89,29 @@ pub(crate) struct Ran {
     pub halted: Option<String>,
 }
 
+impl Ran {
+    /// Collects the messages that were taken; true if a race may have hidden one. Children have channels of their own.
+    pub fn signals(&self, taken: &mut Vec<u64>) -> bool {
+        let mut races = false;
+        for seen in &self.seen {
+            races |= match seen {
+                Seen::Signal { value } => {
+                    taken.push(*value);
+                    false
+                }
+                Seen::Guard { inner, .. } => inner.signals(taken),
+                Seen::All { branches } => branches.iter().fold(false, |races, ran| ran.signals(taken) | races),
+                Seen::Race { inner, .. } => {
+                    inner.signals(taken);
+                    true
+                }
+                _ => false,
+            };
+        }
+        races
+    }
+}
+
 /// One operation's end: what was seen, and where the program halts if it does.
 pub(crate) type Visit = (Seen, Option<String>);
 pub(crate) type Visiting = Pin<Box<dyn Future<Output = Visit> + Send>>;
@@ -102,6 +128,7 @@ impl Node {
             Self::All(node) => node.run(ctx, at),
             Self::Race(node) => node.run(ctx, at),
             Self::Note(node) => node.run(ctx, at),
+            Self::Break(node) => node.run(),
         }
     }
 
@@ -116,7 +143,8 @@ impl Node {
             Self::Guard(node) => node.explain(seen, at, facts),
             Self::All(node) => node.explain(seen, at, facts),
             Self::Race(node) => node.explain(seen, at, facts),
-            Self::Note(node) => node.explain(seen, at),
+            Self::Note(_) => note::NoteNode::explain(seen, at),
+            Self::Break(_) => breaks::BreakNode::explain(seen, at),
         }
     }
 }
@@ -174,4 +202,53 @@ impl Workflow for Interpreter {
 
 fn unexpected<T>(at: &str, seen: &Seen) -> Result<T, String> {
     Err(format!("{at}: the code saw something of another operation: {seen:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use valet_core::id::{Attempt, LeaseId, RunId, Seq};
+
+    use super::*;
+    use crate::model::Tables;
+    use crate::outside::ledger::{Ledger, SaidEnd};
+
+    /// Checks one thing seen against a world in which one worker said `Done(7)` of the step at `p.0`.
+    fn check(node: Node, seen: Seen) -> Result<(), String> {
+        let (tables, mut ledger) = (Tables::new(None), Ledger::default());
+        let at = (RunId(uuid::Uuid::nil()), Seq(1));
+        ledger.say("p.0", at, Attempt::FIRST, LeaseId(uuid::Uuid::nil()), SaidEnd::Done(7));
+        let facts = Facts { run: at.0, ledger: &ledger, tables: &tables, ends: &BTreeMap::new() };
+        explain(&[node], &Ran { seen: vec![seen], halted: None }, "p", &facts)
+    }
+
+    fn step() -> Node {
+        Node::Step(step::StepNode { kind: Kind::Quick, fate: Fate::Good, must: false })
+    }
+
+    #[test]
+    fn the_reference_takes_what_a_worker_said_and_nothing_else() {
+        assert_eq!(check(step(), Seen::Step { result: Ok(7) }), Ok(()));
+        for wrong in [Ok(8), Err(StepEnd::Failed), Err(StepEnd::Exhausted), Err(StepEnd::InDoubt)] {
+            assert!(check(step(), Seen::Step { result: wrong }).is_err(), "{wrong:?}");
+        }
+        assert!(check(step(), Seen::Slept { from_ms: 0, to_ms: 9 }).is_err());
+    }
+
+    #[test]
+    fn the_reference_knows_where_a_program_must_halt() {
+        let must = Node::Step(step::StepNode { kind: Kind::Quick, fate: Fate::Good, must: true });
+        assert_eq!(check(must.clone(), Seen::Step { result: Ok(7) }), Ok(()));
+        assert!(check(must, Seen::Step { result: Err(StepEnd::Failed) }).is_err());
+    }
+
+    #[test]
+    fn a_program_is_the_same_after_its_way_through_json() {
+        let mut dice = crate::dice::Dice::new(3, crate::dice::Stream::Workload);
+        let program = grow("p".to_owned(), &mut dice);
+        let text = serde_json::to_string(&program).unwrap();
+        let back: Program = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
 }

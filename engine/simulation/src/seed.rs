@@ -112,6 +112,9 @@ fn queue(seed: u64, knobs: &QueueKnobs) -> MemoryQueue {
 async fn engines_die(fleet: Arc<Fleet>) {
     for at in fleet.world.knobs.kills.clone() {
         tokio::time::sleep_until(fleet.world.at(at)).await;
+        if fleet.world.is_calm() {
+            return;
+        }
         let (place, pause_ms) = fleet.world.draw(|dice| (dice.index(fleet.len()), dice.between(10, 6_000)));
         fleet.kill(place).await;
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
@@ -167,7 +170,8 @@ async fn wait_for_the_end(world: &Arc<World>, starting: &mut JoinSet<()>) {
 fn not_quiet(world: &World, run: Option<RunId>, text: &str) {
     let reason = {
         let tables = world.tables.lock();
-        let reason = run.and_then(|run| tables.runs.get(&run)).map(|record| (record.row.status, record.row.reason.clone()));
+        let reason =
+            run.and_then(|run| tables.runs.get(&run)).map(|record| (record.row.status, record.row.reason.clone()));
         let rows = (tables.steps.len(), tables.timers.len(), tables.inbox.len());
         format!("{text}: {reason:?}; steps, timers, inbox: {rows:?}")
     };

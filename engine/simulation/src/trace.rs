@@ -72,6 +72,11 @@ impl Trace {
         self.hash = (self.hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 
+    /// Something that is only counted.
+    pub fn count(&mut self, kind: &'static str) {
+        *self.kinds.entry(kind).or_default() += 1;
+    }
+
     pub fn hash(&self) -> u64 {
         self.hash ^ self.count
     }

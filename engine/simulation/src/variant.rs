@@ -43,7 +43,9 @@ impl fmt::Display for BrokenVariant {
 
 /// A word that names no variant.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no broken variant `{0}`: use drop_fence, ack_before_commit, skip_sweep, answer_before_commit or lose_inbox_row")]
+#[error(
+    "no broken variant `{0}`: use drop_fence, ack_before_commit, skip_sweep, answer_before_commit or lose_inbox_row"
+)]
 pub struct UnknownVariant(String);
 
 impl FromStr for BrokenVariant {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use valet_core::decide::{Machine, StoredRun};
 use valet_core::id::{RunId, Seq};
-use valet_core::journal::{Chunk, Entry, Op, Resolution, RunOutcome};
+use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome};
 use valet_core::run::Status;
 
 use crate::model::{Committed, RunRecord, Tables};
@@ -20,7 +20,8 @@ pub(crate) fn check(world: &World) {
     let ledger = world.ledger.lock();
     let mut found = Vec::new();
     let programs = programs(&tables, &mut found);
-    let ends: BTreeMap<String, End> = programs.iter().map(|(program, end)| (program.name.clone(), end.clone())).collect();
+    let ends: BTreeMap<String, End> =
+        programs.iter().map(|(program, end)| (program.name.clone(), end.clone())).collect();
     for (program, end) in &programs {
         let run = end.run;
         let facts = Facts { run, ledger: &ledger, tables: &tables, ends: &ends };
@@ -28,8 +29,10 @@ pub(crate) fn check(world: &World) {
         let checks = [
             ended_rightly(program, end, &facts),
             finalizers_ran(&journal),
+            attempts_were_bounded(&journal),
             children_known(&journal),
             signals_in_order(&journal, run, &ledger),
+            signals_once(&journal, end),
             replays(&tables, run),
         ];
         found.extend(checks.into_iter().filter_map(Result::err).map(|text| Violation { run: Some(run), text }));
@@ -37,7 +40,9 @@ pub(crate) fn check(world: &World) {
     starts_were_one(&ledger, &ends, &mut found);
     drop(tables);
     drop(ledger);
-    found.into_iter().for_each(|violation| world.violated(violation));
+    for violation in found {
+        world.violated(violation);
+    }
 }
 
 fn entries(tables: &Tables, run: RunId) -> impl Iterator<Item = &Entry> {
@@ -91,21 +96,51 @@ fn ended_rightly(program: &Program, end: &End, facts: &Facts<'_>) -> Result<(), 
 
 /// Every registered clean-up ran to an accepted result, early or at the end.
 fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
-    let mut left: Vec<Seq> = Vec::new();
+    let mut ran: BTreeMap<Seq, u32> = BTreeMap::new();
     let mut early: BTreeMap<Seq, Seq> = BTreeMap::new();
     for entry in journal {
         match entry {
-            Entry::Op { seq, op: Op::Finally(_) } => left.push(*seq),
+            Entry::Op { seq, op: Op::Finally(_) } => drop(ran.insert(*seq, 0)),
             Entry::Op { seq, op: Op::FinallyNow { of } } => drop(early.insert(*seq, *of)),
             Entry::Resolved { seq, with: Resolution::StepDone { .. } }
             | Entry::Held { seq, with: Resolution::StepDone { .. } } => {
                 let of = early.get(seq).unwrap_or(seq);
-                left.retain(|one| one != of);
+                ran.entry(*of).and_modify(|times| *times += 1);
             }
             _ => {}
         }
     }
-    if left.is_empty() { Ok(()) } else { Err(format!("clean-ups {left:?} never ran to an accepted result")) }
+    match ran.iter().find(|(_, times)| **times != 1) {
+        None => Ok(()),
+        Some((seq, times)) => Err(format!("clean-up {seq} ran to an accepted result {times} times")),
+    }
+}
+
+/// Failed and lost attempts use up the policy's number; then the step ends or waits for an operator.
+fn attempts_were_bounded(journal: &[&Entry]) -> Result<(), String> {
+    let mut policies: BTreeMap<Seq, u32> = BTreeMap::new();
+    let mut used: BTreeMap<Seq, u32> = BTreeMap::new();
+    for entry in journal {
+        match entry {
+            Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => {
+                policies.insert(*seq, op.policy.max_attempts);
+            }
+            Entry::Op { seq, op: Op::FinallyNow { of } } => {
+                let most = policies.get(of).copied().unwrap_or_default();
+                policies.insert(*seq, most);
+            }
+            Entry::RetryRequested { seq, .. } => drop(used.remove(seq)),
+            Entry::AttemptEnded { seq, why: AttemptEnd::Failed(_) | AttemptEnd::Lost, next_at, .. } => {
+                let used = used.entry(*seq).or_default();
+                *used += 1;
+                if next_at.is_some() && policies.get(seq).is_none_or(|most| *used >= *most) {
+                    return Err(format!("step {seq}: another attempt after {used} were used up"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Every child that its parent still wanted is known to have ended, once.
@@ -146,6 +181,32 @@ fn signals_in_order(journal: &[&Entry], run: RunId, ledger: &Ledger) -> Result<(
     Ok(())
 }
 
+/// What the code took from a channel was kept for it, each message once; without a race it is the head of the channel.
+fn signals_once(journal: &[&Entry], end: &End) -> Result<(), String> {
+    let Some(ran) = &end.ran else { return Ok(()) };
+    let mut taken = Vec::new();
+    let races = ran.signals(&mut taken);
+    let mut sorted = taken.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != taken.len() {
+        return Err(format!("a message was taken twice: {taken:?}"));
+    }
+    let mut kept: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for entry in journal {
+        if let Entry::SignalKept { name, payload, .. } = entry {
+            kept.entry(name).or_default().push(payload.read().unwrap_or_default());
+        }
+    }
+    for values in kept.values().filter(|_| !races) {
+        let mut heads = values.iter().map(|value| sorted.binary_search(value).is_ok());
+        if heads.any(|taken| !taken) && heads.any(|taken| taken) {
+            return Err(format!("messages {taken:?} were taken out of their order {values:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// The journal, read back from its stored form, makes the same state, and the code asks for nothing else.
 fn replays(tables: &Tables, run: RunId) -> Result<(), String> {
     let (Some(journal), Some(record)) = (tables.journal.get(&run), tables.runs.get(&run)) else {
@@ -157,7 +218,7 @@ fn replays(tables: &Tables, run: RunId) -> Result<(), String> {
     let active = chunks.iter().position(closes).unwrap_or(chunks.len());
     for length in [active, chunks.len()] {
         if length > 0 {
-            replay(record, &journal[length - 1], &chunks[..length], tables)?;
+            replay(record, &journal[length - 1], &chunks[..length])?;
         }
     }
     Ok(())
@@ -173,7 +234,7 @@ fn read_back(committed: &Committed) -> Result<Chunk, serde_json::Error> {
 }
 
 /// Rebuilds the run from the first chunks and compares it with the row that was committed with the last of them.
-fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk], _tables: &Tables) -> Result<(), String> {
+fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk]) -> Result<(), String> {
     let revision = last.chunk.revision;
     let registry = registry_for_replay();
     let stored = StoredRun {
@@ -188,7 +249,7 @@ fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk], _tables: &Tabl
     let closing = last.row.status == Status::Closing;
     let same = run.status() == last.row.status
         && run.paused_by.is_some() == last.row.paused
-        && run.status_line == last.row.status_line
+        && run.status_line.as_deref().map(column) == last.row.status_line
         // Rows tell which steps of a closing run are left, and there are none any more.
         && (closing || run.reason() == last.row.reason);
     if !same {
@@ -206,6 +267,11 @@ fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk], _tables: &Tabl
         None => Ok(()),
         Some(more) => Err(format!("revision {revision} replays to something else: {:?}", more.chunk.entries)),
     }
+}
+
+/// A text as a column holds it: Postgres takes no NUL.
+fn column(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// All equal starts were told of one run, and at most one of them that it made it.

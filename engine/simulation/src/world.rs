@@ -109,6 +109,11 @@ impl World {
         self.trace.lock().note(Event { at_us, what, run, numbers });
     }
 
+    /// Counts what is met without keeping it.
+    pub fn count(&self, kind: &'static str) {
+        self.trace.lock().count(kind);
+    }
+
     pub fn trace<T>(&self, read: impl FnOnce(&Trace) -> T) -> T {
         read(&self.trace.lock())
     }

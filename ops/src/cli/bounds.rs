@@ -7,7 +7,7 @@ pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(3);
 /// One request. The engine itself answers within 30 s, if only to say that it is busy.
 pub const REQUEST_WAIT_MAX: Duration = Duration::from_secs(35);
 /// An upload or a download of the largest file over a slow line.
-pub const TRANSFER_WAIT_MAX: Duration = Duration::from_secs(300);
+pub const TRANSFER_WAIT_MAX: Duration = Duration::from_mins(5);
 /// Times that all engines are tried while one of them says that it is busy.
 pub const ROUNDS_MAX: usize = 3;
 /// Longest pause that `Retry-After` may ask for.
@@ -46,6 +46,8 @@ pub const EVENTS_QUIET: Duration = Duration::from_millis(700);
 pub const DRAW_EVERY: Duration = Duration::from_millis(120);
 /// How often a followed run is looked at for what its journal does not say: whether a worker has its steps.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A step that no worker has taken for this long is told: at work one is taken within milliseconds.
+pub const UNTAKEN_AFTER: Duration = Duration::from_secs(3);
 
 /// Rows of one page: what the engine gives at most.
 pub const PAGE_ROWS_MAX: usize = 200;

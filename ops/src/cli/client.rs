@@ -40,7 +40,8 @@ impl ClientConfig {
 
 fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("`{text}` is no URL: {e} (such as http://127.0.0.1:7300)"))?;
-    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !bare {
         let shown = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
         return Err(format!("`{shown}` is not the address of an engine (such as http://127.0.0.1:7300)"));
@@ -255,4 +256,4 @@ impl<'a> Call<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

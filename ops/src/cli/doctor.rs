@@ -2,6 +2,8 @@
 //!
 //! It changes nothing.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::error::CliError;
@@ -88,7 +90,7 @@ pub async fn run(global: &Global, output: &Output) -> Result<Exit, CliError> {
 }
 
 fn render(checks: &[Check], style: Style) -> String {
-    let mut table = Table::new(["", "CHECK", "FOUND"]);
+    let mut table = Table::new(["STATE", "CHECK", "FOUND"]);
     for check in checks {
         let verdict = Cell::marked(check.verdict.word(), Style::status);
         table.row([verdict, Cell::new(&check.name), Cell::new(&check.found)]);
@@ -100,7 +102,7 @@ fn render(checks: &[Check], style: Style) -> String {
     }
     for check in fixes {
         let fix = check.fix.as_deref().map(text::line).unwrap_or_default();
-        text.push_str(&format!("  {}: {fix}\n", text::line(&check.name)));
+        let _ = writeln!(text, "  {}: {fix}", text::line(&check.name));
     }
     text
 }
@@ -113,9 +115,9 @@ mod tests {
     fn what_is_wrong_comes_with_what_to_do() {
         let checks = [Check::ok("clock", "2 s apart"), Check::warn("workers", "none", "start one with `valet worker`")];
         let expected = "\
-      CHECK    FOUND
-ok    clock    2 s apart
-warn  workers  none
+STATE  CHECK    FOUND
+ok     clock    2 s apart
+warn   workers  none
 
 what to do
   workers: start one with `valet worker`

@@ -12,6 +12,9 @@ pub enum CliError {
     /// The command line fits its grammar but not its meaning.
     #[error("{0}")]
     Usage(String),
+    /// What was asked makes no sense any more.
+    #[error("{0}")]
+    TooLate(String),
     #[error("cannot {what} {path}: {source}")]
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -32,7 +35,7 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
             Self::Client(error) => error.exit(),
-            Self::Output(_) => Exit::Failed,
+            Self::Output(_) | Self::TooLate(_) => Exit::Failed,
             Self::Some { exit, .. } => *exit,
         }
     }

@@ -67,7 +67,8 @@ pub async fn upload(client: &Client, path: &Path, subject: Option<&str>) -> Resu
         .and_then(|file| file.take(UPLOAD_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(at_file("read", path))?;
     if bytes.len() as u64 > UPLOAD_BYTES_MAX {
-        let message = format!("{} has more than {UPLOAD_BYTES_MAX} bytes, which is what an engine takes", path.display());
+        let message =
+            format!("{} has more than {UPLOAD_BYTES_MAX} bytes, which is what an engine takes", path.display());
         return Err(CliError::usage(message));
     }
     let name = path.file_name().map_or_else(|| "file".to_owned(), |name| name.to_string_lossy().into_owned());

@@ -19,7 +19,14 @@ const PARENTS_MAX: usize = 32;
 #[derive(Args, Clone, Default)]
 pub struct Global {
     /// Engine to talk to; several, separated by commas: the first that answers
-    #[arg(long, global = true, env = "VALET_URL", value_name = "URL", default_value = "http://127.0.0.1:7300", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "VALET_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7300",
+        help_heading = "Connection"
+    )]
     pub url: String,
 
     /// Token of the API [env: VALET_TOKEN]; a file keeps it out of the list of processes

@@ -3,14 +3,19 @@
 //! With `--json`, standard output has the machine's document and nothing else.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::error::CliError;
 use super::style::Style;
 
 type Sink = Mutex<Box<dyn Write + Send>>;
+
+/// A writer that panicked in the middle of a line leaves nothing worse than half a line.
+fn lock(sink: &Sink) -> MutexGuard<'_, Box<dyn Write + Send>> {
+    sink.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The two streams, and what is known of whoever reads them.
 pub struct Output {
@@ -65,17 +70,15 @@ impl Output {
 
     /// Text to standard output, with a line break at its end.
     pub fn print(&self, text: &str) -> Result<(), CliError> {
-        let mut out = self.out.lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
-            true => Ok(()),
-            false => out.write_all(b"\n"),
-        });
+        let mut out = lock(&self.out);
+        let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end));
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
     /// Bytes to standard output as they are.
     pub fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
-        let mut out = self.out.lock();
+        let mut out = lock(&self.out);
         out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
@@ -96,7 +99,7 @@ impl Output {
 
     /// A line to standard error. That nobody reads it stops nothing.
     pub fn note(&self, text: &str) {
-        let mut err = self.err.lock();
+        let mut err = lock(&self.err);
         let _ = writeln!(err, "{text}").and_then(|()| err.flush());
     }
 }
@@ -106,9 +109,7 @@ pub mod captured {
     //! An output whose words can be read back.
 
     use std::io::{self, Write};
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::Output;
 
@@ -117,7 +118,7 @@ pub mod captured {
 
     impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
+            self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -141,11 +142,11 @@ pub mod captured {
         }
 
         pub fn out(&self) -> String {
-            String::from_utf8(self.out.0.lock().clone()).unwrap()
+            String::from_utf8(self.out.0.lock().unwrap().clone()).unwrap()
         }
 
         pub fn err(&self) -> String {
-            String::from_utf8(self.err.0.lock().clone()).unwrap()
+            String::from_utf8(self.err.0.lock().unwrap().clone()).unwrap()
         }
     }
 }

@@ -72,8 +72,12 @@ async fn read(client: &Client, run: &str, events: mpsc::Sender<RunEvent>) -> Cli
     let mut stream = client.events(run, None);
     loop {
         match stream.next().await {
-            Ok(Some(event)) if events.send(event).await.is_ok() => {}
-            Ok(_) => break,
+            Ok(Some(event)) => {
+                if events.send(event).await.is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
             Err(error) => return error,
         }
     }
@@ -104,7 +108,12 @@ async fn show(
                 }
             }
             _ = draw.tick(), if view.is_live() => view.draw(&story, clock.now()),
-            _ = looks.tick(), if look.is_none() && story.wants_a_look() => look = Some(Box::pin(client.run(run))),
+            // Ticks whether or not there is something to look at: nothing else may wake this loop for hours.
+            _ = looks.tick() => {
+                if look.is_none() && story.wants_a_look(clock.now()) {
+                    look = Some(Box::pin(client.run(run)));
+                }
+            }
             seen = async { look.as_mut().expect("polled only while there is one").await }, if look.is_some() => {
                 look = None;
                 // A look that failed costs nothing: the stream of events says whether the engine is away.

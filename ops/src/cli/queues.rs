@@ -25,11 +25,11 @@ fn render(queues: &[QueueView], style: Style) -> String {
         let mark: fn(Style, &str) -> String = if nobody { Style::bad } else { |_, text| text.to_owned() };
         table.row([
             Cell::new(&queue.name),
-            Cell::number(queue.ready),
-            Cell::number(queue.running),
-            Cell::number(queue.backing_off),
-            Cell::number(queue.workers).mark(mark),
-            Cell::number(queue.free_slots),
+            Cell::number(&queue.ready),
+            Cell::number(&queue.running),
+            Cell::number(&queue.backing_off),
+            Cell::number(&queue.workers).mark(mark),
+            Cell::number(&queue.free_slots),
         ]);
     }
     table.render(style)

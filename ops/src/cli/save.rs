@@ -81,7 +81,10 @@ mod tests {
             let path = in_folder(folder.path(), "page.png", bytes).unwrap();
             path.file_name().unwrap().to_str().unwrap().to_owned()
         };
-        assert_eq!([save(b"one"), save(b"two"), save(b"one"), save(b"two")], ["page.png", "page-2.png", "page.png", "page-2.png"]);
+        assert_eq!(
+            [save(b"one"), save(b"two"), save(b"one"), save(b"two")],
+            ["page.png", "page-2.png", "page.png", "page-2.png"]
+        );
         let mode = fs::metadata(folder.path().join("page.png")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, FILE_MODE);
     }
@@ -89,7 +92,9 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, saved) in [("../../etc/passwd", "passwd"), ("..", "file"), ("C:\\x\\.bashrc", "bashrc"), ("a\n/b", "b")] {
+        for (name, saved) in
+            [("../../etc/passwd", "passwd"), ("..", "file"), ("C:\\x\\.bashrc", "bashrc"), ("a\n/b", "b")]
+        {
             assert_eq!(in_folder(folder.path(), name, b"x").unwrap(), folder.path().join(saved));
             fs::remove_file(folder.path().join(saved)).unwrap();
         }

@@ -83,9 +83,9 @@ pub async fn run(args: Run, client: &Client, output: &Output) -> Result<Exit, Cl
     let key = args.key.unwrap_or_else(|| Uuid::new_v4().to_string());
     let started = client.start(&args.workflow, &request, &key).await?;
     if args.no_follow {
-        output.either(&started, |_| match started.created {
-            true => started.id.clone(),
-            false => format!("{} (started before with this key)", started.id),
+        output.either(&started, |_| {
+            let before = if started.created { "" } else { " (started before with this key)" };
+            format!("{}{before}", started.id)
         })?;
         return Ok(Exit::Done);
     }

@@ -15,11 +15,15 @@ pub struct Cell {
 
 impl Cell {
     pub fn new(value: impl AsRef<str>) -> Self {
-        Self { text: text::cut(&text::line(value.as_ref()), CELL_COLUMNS_MAX), mark: |_, text| text.to_owned(), right: false }
+        Self {
+            text: text::cut(&text::line(value.as_ref()), CELL_COLUMNS_MAX),
+            mark: |_, text| text.to_owned(),
+            right: false,
+        }
     }
 
     /// A number, aligned at its end.
-    pub fn number(value: impl ToString) -> Self {
+    pub fn number(value: &impl ToString) -> Self {
         Self { right: true, ..Self::new(value.to_string()) }
     }
 
@@ -53,10 +57,6 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     pub fn render(&self, style: Style) -> String {
         let shown: Vec<(usize, usize)> = (0..self.head.len()).filter_map(|i| Some((i, self.columns(i)?))).collect();
         let mut lines = vec![Vec::new()];
@@ -72,7 +72,11 @@ impl Table {
             };
             lines.push(shown.iter().map(cell).collect());
         }
-        lines.iter().map(|line| format!("{}\n", line.join("  ").trim_end())).collect()
+        lines.iter().fold(String::new(), |mut text, line| {
+            text.push_str(line.join("  ").trim_end());
+            text.push('\n');
+            text
+        })
     }
 
     /// The width of a column; none if no row has anything in it.
@@ -94,8 +98,8 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(["NAME", "NOTE", "COUNT", "WHY"]);
-        table.row([Cell::marked("ok", Style::status), "".into(), Cell::number(5), "求人 at\x1b[2J night".into()]);
-        table.row([Cell::marked("running", Style::status), "".into(), Cell::number(12_345), "".into()]);
+        table.row([Cell::marked("ok", Style::status), "".into(), Cell::number(&5), "求人 at\x1b[2J night".into()]);
+        table.row([Cell::marked("running", Style::status), "".into(), Cell::number(&12_345), "".into()]);
         table
     }
 

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn durations_are_short_and_a_clock_that_is_behind_gives_none() {
-        let cases = [(12, "12 ms"), (1_000, "1.0 s"), (59_940, "59.9 s"), (125_000, "2 min 5 s"), (12_000_000, "3 h 20 min")];
+        let cases =
+            [(12, "12 ms"), (1_000, "1.0 s"), (59_940, "59.9 s"), (125_000, "2 min 5 s"), (12_000_000, "3 h 20 min")];
         for (ms, text) in cases {
             assert_eq!(took(Duration::from_millis(ms)), text);
         }

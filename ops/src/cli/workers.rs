@@ -29,8 +29,8 @@ fn render(workers: &[WorkerView], now: Timestamp, style: Style) -> String {
             Cell::new(&worker.session),
             Cell::new(&worker.name),
             Cell::new(worker.queues.join(", ")),
-            Cell::number(worker.running),
-            Cell::number(worker.slots),
+            Cell::number(&worker.running),
+            Cell::number(&worker.slots),
             Cell::new(when::relative(worker.last_seen_at, now)),
             Cell::marked(state, Style::status),
         ]);

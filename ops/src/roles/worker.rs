@@ -1,10 +1,17 @@
-//! `valet worker`: pulls steps from queues and runs them.
+//! `valet worker`: pulls steps from queues and runs them. `valet gate`: guards one browser's driver for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
+use valet_workers::browser::AgentLimits;
+use valet_workers::gate::{self, GateConfig, GateError, HostPort};
 use valet_workers::runtime::{ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect};
+use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
+use valet_workers::steps::job_application::{Browsers, register};
 use valet_workflows::bench::Noop;
 
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Settings, SettingsError, wrong};
 
 /// Why a worker could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +26,27 @@ pub enum WorkerRoleError {
     QueueName(#[from] QueueNameError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error("this program's own path is not known: {0}")]
+    OwnPath(#[source] std::io::Error),
 }
 
 /// The handlers of all steps that Valet ships.
-pub fn handlers(settings: &Settings) -> Result<Handlers, SettingsError> {
-    let _ = settings;
-    Ok(Handlers::new().on(|_, step: Noop| async move { Ok(step.n) }))
+pub fn handlers(settings: &Settings) -> Result<Handlers, WorkerRoleError> {
+    let own = std::env::current_exe().map_err(WorkerRoleError::OwnPath)?;
+    let gate_command = vec![own.display().to_string(), "gate".to_owned()];
+    let mut local = LocalConfig::new(absolute(&settings.path("worker.sandbox_dir")?), gate_command);
+    local.chromedriver = program(&settings.path("browser.chromedriver")?);
+    local.browser = program(&settings.path("browser.chromium")?);
+    let places = settings.list("door.allow_hosts")?;
+    let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
+    let allow_private =
+        places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
+    let browsers = Arc::new(Browsers {
+        provider: Arc::new(LocalProvider::new(local)),
+        allow_private,
+        limits: AgentLimits::default(),
+    });
+    Ok(register(Handlers::new(), &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
 }
 
 /// A worker as configured, ready to run.
@@ -37,11 +59,33 @@ pub fn build(settings: &Settings, urls: &str, handlers: Handlers) -> Result<Work
         settings.list("worker.queues")?.iter().map(|name| QueueName::new(name)).collect::<Result<Vec<_>, _>>()?;
     let slots = settings.number("worker.slots", 1, 4096)?;
     let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
-    Ok(Worker::new(config, handlers, connect(urls, &token)?, std::sync::Arc::new(tickets))?)
+    Ok(Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?)
 }
 
 /// Runs until `shutdown`, then drains.
 pub async fn run(settings: &Settings, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerRoleError> {
     let worker = build(settings, settings.text("client.url")?, handlers(settings)?)?;
     Ok(worker.run(shutdown).await?)
+}
+
+/// Runs the gate of one sandbox until its lease ends or it is told to.
+pub async fn run_gate(config: &Path) -> Result<(), GateError> {
+    gate::run(GateConfig::read(config)?).await
+}
+
+/// The gate works in another folder than its worker.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A bare name is looked up in PATH, as a shell does.
+fn program(name: &Path) -> PathBuf {
+    if name.components().count() > 1 {
+        return name.to_owned();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| name.to_owned())
 }

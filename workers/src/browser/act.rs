@@ -38,7 +38,8 @@ struct State {
 impl State {
     /// Types whose text form depends on the locale or has no keyboard form.
     fn is_set_only(&self) -> bool {
-        self.editable || matches!(self.type_.as_str(), "date" | "month" | "week" | "time" | "datetime-local" | "color" | "range")
+        self.editable
+            || matches!(self.type_.as_str(), "date" | "month" | "week" | "time" | "datetime-local" | "color" | "range")
     }
 }
 
@@ -96,7 +97,10 @@ impl Session<'_> {
         let found = self.find(target).await?;
         let before = self.state(&found).await?;
         if !before.enabled || before.read_only {
-            return Err(BrowserError::NotInteractable { target: target.to_string(), reason: "it cannot be written".into() });
+            return Err(BrowserError::NotInteractable {
+                target: target.to_string(),
+                reason: "it cannot be written".into(),
+            });
         }
         let text = typeable(text, before.tag == "textarea" || before.editable);
         if !before.value.is_empty() && same_text(&before, &text) {
@@ -148,19 +152,37 @@ impl Session<'_> {
             return Err(BrowserError::VerifyFailed { wanted: missing.to_owned(), found: "no such option".into() });
         }
         let labels = |answer: &Value| -> Vec<String> {
-            answer["selected"].as_array().into_iter().flatten().map(|option| normal(option["label"].as_str().unwrap_or(""))).collect()
+            answer["selected"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|option| normal(option["label"].as_str().unwrap_or("")))
+                .collect()
         };
         let selected = labels(&answer);
-        if choices.len() == selected.len() && wanted.iter().zip(choices).all(|(label, choice)| {
-            selected.contains(label) || answer["selected"].as_array().into_iter().flatten().any(|option| choice.value.as_deref() == option["value"].as_str())
-        }) {
+        if choices.len() == selected.len()
+            && wanted.iter().zip(choices).all(|(label, choice)| {
+                selected.contains(label)
+                    || answer["selected"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|option| choice.value.as_deref() == option["value"].as_str())
+            })
+        {
             return Ok(Acted { verified: true, complaint: String::new() });
         }
         Err(BrowserError::VerifyFailed { wanted: wanted.join(", "), found: selected.join(", ") })
     }
 
     /// A list built from other elements: open it, narrow it by typing where it can be typed into, choose by text, read it back.
-    async fn select_in_widget(&mut self, target: &Selectors, found: &Found, before: &State, choice: &OptionChoice) -> Result<Acted, BrowserError> {
+    async fn select_in_widget(
+        &mut self,
+        target: &Selectors,
+        found: &Found,
+        before: &State,
+        choice: &OptionChoice,
+    ) -> Result<Acted, BrowserError> {
         let wanted = normal(&choice.label);
         self.press(found).await.map_err(|error| named(error, target))?;
         if (before.tag == "input" || before.role == "searchbox") && !before.read_only {
@@ -170,14 +192,19 @@ impl Session<'_> {
         let option = loop {
             let options = self.dom("options", &[&found.reference]).await?;
             let options = options.as_array().cloned().unwrap_or_default();
-            let matching = options.iter().find(|option| normal(option["label"].as_str().unwrap_or("")) == wanted && option["disabled"] != json!(true));
+            let matching = options.iter().find(|option| {
+                normal(option["label"].as_str().unwrap_or("")) == wanted && option["disabled"] != json!(true)
+            });
             if let Some(option) = matching {
                 break self.found(option["element"].clone()).await?;
             }
             if Instant::now() >= deadline {
                 let _ = self.keys(found, "\u{e00c}".into()).await;
                 let shown: Vec<&str> = options.iter().filter_map(|option| option["label"].as_str()).take(20).collect();
-                return Err(BrowserError::VerifyFailed { wanted: choice.label.clone(), found: format!("a list of {shown:?}") });
+                return Err(BrowserError::VerifyFailed {
+                    wanted: choice.label.clone(),
+                    found: format!("a list of {shown:?}"),
+                });
             }
             tokio::time::sleep(LIST_POLL).await;
         };
@@ -186,7 +213,11 @@ impl Session<'_> {
         let found = self.find(target).await?;
         let around = self.dom("around", &[&found.reference]).await?;
         let around = normal(around.as_str().unwrap_or(""));
-        if around.contains(&wanted) { Ok(Acted { verified: true, complaint: String::new() }) } else { Err(BrowserError::VerifyFailed { wanted, found: around }) }
+        if around.contains(&wanted) {
+            Ok(Acted { verified: true, complaint: String::new() })
+        } else {
+            Err(BrowserError::VerifyFailed { wanted, found: around })
+        }
     }
 
     async fn check(&mut self, target: &Selectors, checked: bool) -> Result<Acted, BrowserError> {
@@ -219,12 +250,23 @@ impl Session<'_> {
     }
 
     async fn upload(&mut self, target: &Selectors, file: &Path) -> Result<Acted, BrowserError> {
-        let filename = file.file_name().and_then(|name| name.to_str()).ok_or(BrowserError::BadInput { what: "file name" })?.to_owned();
-        let path = file.to_str().filter(|path| !path.contains('\n')).ok_or(BrowserError::BadInput { what: "file path" })?.to_owned();
+        let filename = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or(BrowserError::BadInput { what: "file name" })?
+            .to_owned();
+        let path = file
+            .to_str()
+            .filter(|path| !path.contains('\n'))
+            .ok_or(BrowserError::BadInput { what: "file path" })?
+            .to_owned();
         let found = self.find(target).await?;
         let before = self.state(&found).await?;
         if before.type_ != "file" {
-            return Err(BrowserError::NotInteractable { target: target.to_string(), reason: "it takes no file".into() });
+            return Err(BrowserError::NotInteractable {
+                target: target.to_string(),
+                reason: "it takes no file".into(),
+            });
         }
         if before.files == [filename.clone()] {
             return Ok(Acted { verified: true, complaint: String::new() });
@@ -250,12 +292,15 @@ impl Session<'_> {
 }
 
 fn state(value: Value) -> Result<State, BrowserError> {
-    serde_json::from_value(value).map_err(|error| BrowserError::Protocol(format!("an element's state has another shape: {error}")))
+    serde_json::from_value(value)
+        .map_err(|error| BrowserError::Protocol(format!("an element's state has another shape: {error}")))
 }
 
 fn named(error: BrowserError, target: &Selectors) -> BrowserError {
     match error {
-        BrowserError::NotInteractable { reason, .. } => BrowserError::NotInteractable { target: target.to_string(), reason },
+        BrowserError::NotInteractable { reason, .. } => {
+            BrowserError::NotInteractable { target: target.to_string(), reason }
+        }
         BrowserError::NotFound { .. } => BrowserError::NotFound { target: target.to_string() },
         error => error,
     }

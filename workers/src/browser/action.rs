@@ -138,16 +138,21 @@ pub struct Acted {
 
 /// The visible, enabled controls, buttons and links of a page as actions without values.
 pub fn observe(page: &Snapshot) -> Vec<Action> {
-    let controls = page.controls.iter().filter(|control| control.enabled && (control.hidden.is_empty() || control.label_visible)).map(|control| {
-        let kind = match control.type_.as_str() {
-            "select" | "select-multiple" | "aria-combobox" | "aria-listbox" => ActionKind::Select,
-            "checkbox" | "radio" | "aria-checkbox" | "aria-radio" | "aria-switch" => ActionKind::Check,
-            "file" => ActionKind::Upload,
-            _ => ActionKind::Fill,
-        };
-        let description = [&control.label, &control.nearby, &control.name].into_iter().find(|text| !text.is_empty());
-        (control.order, kind, &control.frame, &control.selectors, description.cloned().unwrap_or_default())
-    });
+    let controls = page
+        .controls
+        .iter()
+        .filter(|control| control.enabled && (control.hidden.is_empty() || control.label_visible))
+        .map(|control| {
+            let kind = match control.type_.as_str() {
+                "select" | "select-multiple" | "aria-combobox" | "aria-listbox" => ActionKind::Select,
+                "checkbox" | "radio" | "aria-checkbox" | "aria-radio" | "aria-switch" => ActionKind::Check,
+                "file" => ActionKind::Upload,
+                _ => ActionKind::Fill,
+            };
+            let description =
+                [&control.label, &control.nearby, &control.name].into_iter().find(|text| !text.is_empty());
+            (control.order, kind, &control.frame, &control.selectors, description.cloned().unwrap_or_default())
+        });
     let buttons = page
         .buttons
         .iter()

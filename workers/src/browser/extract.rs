@@ -84,12 +84,17 @@ fn job_posting(value: &Value, depth: usize) -> Option<&Value> {
     match value {
         Value::Array(items) => items.iter().find_map(|item| job_posting(item, depth + 1)),
         Value::Object(object) => {
-            let is_type = |kind: &Value| kind.as_str().is_some_and(|kind| kind.rsplit(['/', ':']).next() == Some("JobPosting"));
+            let is_type =
+                |kind: &Value| kind.as_str().is_some_and(|kind| kind.rsplit(['/', ':']).next() == Some("JobPosting"));
             let kind = object.get("@type");
-            if kind.is_some_and(|kind| is_type(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(is_type))) {
+            if kind.is_some_and(|kind| is_type(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(is_type)))
+            {
                 return Some(value);
             }
-            ["@graph", "mainEntity"].iter().filter_map(|key| object.get(*key)).find_map(|inner| job_posting(inner, depth + 1))
+            ["@graph", "mainEntity"]
+                .iter()
+                .filter_map(|key| object.get(*key))
+                .find_map(|inner| job_posting(inner, depth + 1))
         }
         _ => None,
     }
@@ -97,7 +102,8 @@ fn job_posting(value: &Value, depth: usize) -> Option<&Value> {
 
 fn read_posting(posting: &Value, found: &mut Extracted) {
     let mut add = |name: &str, value: &str| found.add(name, value, Provenance::JsonLd);
-    for name in ["title", "datePosted", "validThrough", "employmentType", "jobLocationType", "industry", "directApply"] {
+    for name in ["title", "datePosted", "validThrough", "employmentType", "jobLocationType", "industry", "directApply"]
+    {
         add(name, &text(&posting[name]));
     }
     add("description", &without_tags(&text(&posting["description"])));
@@ -110,13 +116,23 @@ fn read_posting(posting: &Value, found: &mut Extracted) {
     let location = if posting["jobLocation"].is_array() { &posting["jobLocation"][0] } else { &posting["jobLocation"] };
     let address = &location["address"];
     let parts = ["streetAddress", "addressLocality", "addressRegion", "postalCode", "addressCountry"];
-    let spoken: Vec<String> = parts.iter().map(|part| text(if address[*part].is_object() { &address[*part]["name"] } else { &address[*part] })).filter(|part| !part.is_empty()).collect();
+    let spoken: Vec<String> = parts
+        .iter()
+        .map(|part| text(if address[*part].is_object() { &address[*part]["name"] } else { &address[*part] }))
+        .filter(|part| !part.is_empty())
+        .collect();
     add("location", &if address.is_string() { text(address) } else { spoken.join(", ") });
     let salary = &posting["baseSalary"];
     let value = &salary["value"];
     let amount = match (text(&value["minValue"]), text(&value["maxValue"]), text(&value["value"])) {
         (min, max, _) if !min.is_empty() && !max.is_empty() => format!("{min}-{max}"),
-        (min, _, value) => if value.is_empty() { min } else { value },
+        (min, _, value) => {
+            if value.is_empty() {
+                min
+            } else {
+                value
+            }
+        }
     };
     let amount = if amount.is_empty() { text(value) } else { amount };
     if !amount.is_empty() {
@@ -175,7 +191,10 @@ mod tests {
                  "jobLocation": [{"address": {"addressLocality": "Lund", "addressCountry": {"name": "Sweden"}}}],
                  "baseSalary": {"currency": "SEK", "value": {"minValue": 10, "maxValue": 20, "unitText": "HOUR"}}},
             ]})],
-            pairs: vec![Pair { label: "Reference".into(), value: "R-1".into(), source: "dl".into() }, Pair { label: "Title".into(), value: "Other".into(), source: "text".into() }],
+            pairs: vec![
+                Pair { label: "Reference".into(), value: "R-1".into(), source: "dl".into() },
+                Pair { label: "Title".into(), value: "Other".into(), source: "text".into() },
+            ],
             ..Snapshot::default()
         };
         let found = extract(&page);

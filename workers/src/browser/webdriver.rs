@@ -126,7 +126,12 @@ impl Session<'_> {
     }
 
     /// One WebDriver command under its bound.
-    pub(super) async fn command<T, F, Work>(&mut self, name: &'static str, bound: Duration, work: F) -> Result<T, BrowserError>
+    pub(super) async fn command<T, F, Work>(
+        &mut self,
+        name: &'static str,
+        bound: Duration,
+        work: F,
+    ) -> Result<T, BrowserError>
     where
         F: FnOnce(Client) -> Work,
         Work: Future<Output = Result<T, CmdError>>,
@@ -148,13 +153,19 @@ impl Session<'_> {
         }
     }
 
-    async fn script(&mut self, name: &'static str, script: &'static str, arguments: Vec<Value>) -> Result<Value, BrowserError> {
+    async fn script(
+        &mut self,
+        name: &'static str,
+        script: &'static str,
+        arguments: Vec<Value>,
+    ) -> Result<Value, BrowserError> {
         let bound = self.agent.limits.command;
         self.command(name, bound, |client| async move { client.execute(script, arguments).await }).await
     }
 
     pub(super) async fn dom(&mut self, operation: &'static str, operands: &[&Value]) -> Result<Value, BrowserError> {
-        let arguments = std::iter::once(json!(operation)).chain(operands.iter().map(|value| (*value).clone())).collect();
+        let arguments =
+            std::iter::once(json!(operation)).chain(operands.iter().map(|value| (*value).clone())).collect();
         self.script(operation, DOM_JS, arguments).await
     }
 
@@ -204,7 +215,9 @@ impl Session<'_> {
                 Err(error) => Err(error),
             };
             match still {
-                Ok(still) if still.as_f64().is_some_and(|ms| ms >= limits.quiet.as_secs_f64() * 1000.0) => return Ok(()),
+                Ok(still) if still.as_f64().is_some_and(|ms| ms >= limits.quiet.as_secs_f64() * 1000.0) => {
+                    return Ok(());
+                }
                 Ok(_) => {}
                 // The document went away under the script: the next one is on its way.
                 Err(error) if error.leaves_the_browser_usable() => self.link.frame = None,
@@ -217,7 +230,8 @@ impl Session<'_> {
 
     async fn read_page(&mut self) -> Result<Snapshot, BrowserError> {
         let mut page = self.read_document(&[]).await?;
-        let foreign: Vec<Vec<String>> = page.unread_frames().map(|frame| frame.path.clone()).take(FOREIGN_FRAMES_MAX).collect();
+        let foreign: Vec<Vec<String>> =
+            page.unread_frames().map(|frame| frame.path.clone()).take(FOREIGN_FRAMES_MAX).collect();
         for path in foreign {
             match self.read_document(&path).await {
                 Ok(inner) => page.merge_frame(&path, inner),
@@ -231,7 +245,8 @@ impl Session<'_> {
     async fn read_document(&mut self, frame: &[String]) -> Result<Snapshot, BrowserError> {
         self.enter(frame).await?;
         let value = self.script("snapshot", SNAPSHOT_JS, Vec::new()).await?;
-        serde_json::from_value(value).map_err(|error| BrowserError::Protocol(format!("the snapshot has another shape: {error}")))
+        serde_json::from_value(value)
+            .map_err(|error| BrowserError::Protocol(format!("the snapshot has another shape: {error}")))
     }
 }
 
@@ -253,11 +268,16 @@ impl BrowserAgent for WebDriverAgent {
         session.link.frame = None;
         let host = parsed.host_str().unwrap_or_default().to_owned();
         let refused = |error| match error {
-            BrowserError::Navigation(reason) if reason.contains("TUNNEL_CONNECTION_FAILED") => BrowserError::Blocked { host: host.clone() },
+            BrowserError::Navigation(reason) if reason.contains("TUNNEL_CONNECTION_FAILED") => {
+                BrowserError::Blocked { host: host.clone() }
+            }
             error => error,
         };
         let bound = self.limits.navigation;
-        session.command("navigate", bound, |client| async move { client.goto(parsed.as_str()).await }).await.map_err(refused)?;
+        session
+            .command("navigate", bound, |client| async move { client.goto(parsed.as_str()).await })
+            .await
+            .map_err(refused)?;
         session.settle().await?;
         let bound = self.limits.command;
         let title = session.command("title", bound, |client| async move { client.title().await }).await?;
@@ -270,21 +290,29 @@ impl BrowserAgent for WebDriverAgent {
 
     async fn current_url(&self) -> Result<String, BrowserError> {
         let bound = self.limits.command;
-        self.session().await.command("url", bound, |client| async move { client.current_url().await.map(Into::into) }).await
+        self.session()
+            .await
+            .command("url", bound, |client| async move { client.current_url().await.map(Into::into) })
+            .await
     }
 
     async fn fill_field(&self, target: &Selectors, value: &str) -> Result<Acted, BrowserError> {
         let value = Some(ActionValue::Text(value.to_owned()));
-        self.act(&Action { kind: ActionKind::Fill, target: target.clone(), description: String::new(), value }.into()).await
+        self.act(&Action { kind: ActionKind::Fill, target: target.clone(), description: String::new(), value }.into())
+            .await
     }
 
     async fn click_element(&self, target: &Selectors) -> Result<Acted, BrowserError> {
-        self.act(&Action { kind: ActionKind::Click, target: target.clone(), description: String::new(), value: None }.into()).await
+        self.act(
+            &Action { kind: ActionKind::Click, target: target.clone(), description: String::new(), value: None }.into(),
+        )
+        .await
     }
 
     async fn upload_file(&self, target: &Selectors, file: &Path) -> Result<Acted, BrowserError> {
         let value = Some(ActionValue::File(file.to_owned()));
-        self.act(&Action { kind: ActionKind::Upload, target: target.clone(), description: String::new(), value }.into()).await
+        self.act(&Action { kind: ActionKind::Upload, target: target.clone(), description: String::new(), value }.into())
+            .await
     }
 
     async fn take_screenshot(&self) -> Result<Vec<u8>, BrowserError> {
@@ -314,7 +342,9 @@ fn from_command(command: &'static str, error: &CmdError) -> BrowserError {
     match error {
         CmdError::Standard(error) => from_status(command, &error.error, &error.message),
         CmdError::NotW3C(Value::String(code)) if code == "stale_fence" => BrowserError::StaleFence,
-        CmdError::Failed(_) | CmdError::FailedC(_) | CmdError::Lost(_) => BrowserError::Gone(format!("its gate does not answer ({error})")),
+        CmdError::Failed(_) | CmdError::FailedC(_) | CmdError::Lost(_) => {
+            BrowserError::Gone(format!("its gate does not answer ({error})"))
+        }
         error => BrowserError::Protocol(error.to_string()),
     }
 }
@@ -327,10 +357,13 @@ fn from_status(command: &'static str, status: &ErrorStatus, message: &str) -> Br
         ErrorStatus::InvalidSessionId | ErrorStatus::NoSuchWindow => BrowserError::Gone(message),
         _ if gone.iter().any(|sign| message.contains(sign)) => BrowserError::Gone(message),
         _ if message.contains("net::ERR") => BrowserError::Navigation(message),
-        ErrorStatus::NoSuchElement | ErrorStatus::StaleElementReference | ErrorStatus::NoSuchFrame | ErrorStatus::DetachedShadowRoot => {
-            BrowserError::NotFound { target: command.to_owned() }
-        }
-        ErrorStatus::ElementNotInteractable | ErrorStatus::ElementClickIntercepted | ErrorStatus::InvalidElementState => {
+        ErrorStatus::NoSuchElement
+        | ErrorStatus::StaleElementReference
+        | ErrorStatus::NoSuchFrame
+        | ErrorStatus::DetachedShadowRoot => BrowserError::NotFound { target: command.to_owned() },
+        ErrorStatus::ElementNotInteractable
+        | ErrorStatus::ElementClickIntercepted
+        | ErrorStatus::InvalidElementState => {
             BrowserError::NotInteractable { target: command.to_owned(), reason: message }
         }
         ErrorStatus::Timeout | ErrorStatus::ScriptTimeout => BrowserError::Timeout { command, after: Duration::ZERO },

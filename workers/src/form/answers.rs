@@ -26,13 +26,17 @@ pub fn find<'a>(answers: &'a [Answer], field: &Field) -> Option<(&'a Answer, Mat
     let bare = label_words(&field.label).join(" ");
     let exact = answers.iter().find(|answer| {
         let question = normal(&answer.question);
-        !question.is_empty() && (question == field.key || question == label || label_words(&answer.question).join(" ") == bare && !bare.is_empty())
+        !question.is_empty()
+            && (question == field.key
+                || question == label
+                || label_words(&answer.question).join(" ") == bare && !bare.is_empty())
     });
     if let Some(answer) = exact {
         return Some((answer, Match::Exact));
     }
     let wanted = telling(&field.label);
-    let mut alike = answers.iter().filter(|answer| wanted.0.len() >= TELLING_MIN && telling(&answer.question) == wanted);
+    let mut alike =
+        answers.iter().filter(|answer| wanted.0.len() >= TELLING_MIN && telling(&answer.question) == wanted);
     let first = alike.next()?;
     alike.all(|other| normal(&other.answer) == normal(&first.answer)).then_some((first, Match::Alike))
 }
@@ -41,8 +45,17 @@ pub fn find<'a>(answers: &'a [Answer], field: &Field) -> Option<(&'a Answer, Mat
 fn telling(question: &str) -> (BTreeSet<String>, bool) {
     let wording = Wording::get();
     let all = words(question);
-    let negated = all.iter().filter(|word| wording.negations.iter().any(|phrase| phrase.is_whole(std::slice::from_ref(*word)))).count() % 2 == 1;
-    let telling = all.iter().filter(|word| !text::any(&wording.filler, std::slice::from_ref(*word))).map(|word| singular(word)).collect();
+    let negated = all
+        .iter()
+        .filter(|word| wording.negations.iter().any(|phrase| phrase.is_whole(std::slice::from_ref(*word))))
+        .count()
+        % 2
+        == 1;
+    let telling = all
+        .iter()
+        .filter(|word| !text::any(&wording.filler, std::slice::from_ref(*word)))
+        .map(|word| singular(word))
+        .collect();
     (telling, negated)
 }
 
@@ -59,7 +72,12 @@ mod tests {
     use crate::form::{Snapshot, read_fields, snapshot::Control, snapshot::LabelSource};
 
     fn check(question: &str, stored: &str, expect: bool) {
-        let control = Control { type_: "text".into(), label: question.into(), label_source: LabelSource::Label, ..Control::default() };
+        let control = Control {
+            type_: "text".into(),
+            label: question.into(),
+            label_source: LabelSource::Label,
+            ..Control::default()
+        };
         let page = Snapshot { controls: vec![control], ..Snapshot::default() };
         let answers = [Answer { question: stored.into(), answer: "x".into() }];
         assert_eq!(find(&answers, &read_fields(&page)[0]).is_some(), expect, "{question} / {stored}");
@@ -67,14 +85,22 @@ mod tests {
 
     #[test]
     fn a_question_is_known_again_in_other_filler() {
-        check("How many years of experience do you have with Rust? *", "How many years of experience do you have with Rust", true);
+        check(
+            "How many years of experience do you have with Rust? *",
+            "How many years of experience do you have with Rust",
+            true,
+        );
         check("How many years of Rust experience do you have?", "Years of experience with Rust", true);
         check("Please describe your largest project", "describe largest projects", true);
     }
 
     #[test]
     fn one_telling_word_more_is_another_question() {
-        check("How many years of experience do you have with Java?", "How many years of experience do you have with Rust?", false);
+        check(
+            "How many years of experience do you have with Java?",
+            "How many years of experience do you have with Rust?",
+            false,
+        );
         check("Are you able to work weekends?", "Are you not able to work weekends?", false);
         check("Are you willing to relocate to Berlin?", "Are you willing to relocate?", false);
         check("Why?", "What?", false);

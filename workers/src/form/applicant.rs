@@ -31,7 +31,10 @@ pub struct Applicant {
 /// Personal through and through.
 impl fmt::Debug for Applicant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Applicant").field("documents", &self.documents.len()).field("answers", &self.answers.len()).finish_non_exhaustive()
+        f.debug_struct("Applicant")
+            .field("documents", &self.documents.len())
+            .field("answers", &self.answers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,7 +103,9 @@ impl Answer {
             Value::Bool(false) => "no".to_owned(),
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
-            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?.join("\n"),
+            Value::Array(items) => {
+                items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?.join("\n")
+            }
             Value::Null | Value::Object(_) => return None,
         };
         Some(Self { question: question.to_owned(), answer })
@@ -109,7 +114,11 @@ impl Answer {
 
 impl Applicant {
     pub fn full_name(&self) -> String {
-        [self.first_name.as_str(), self.last_name.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        [self.first_name.as_str(), self.last_name.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     pub fn document(&self, kind: DocumentKind) -> Option<&Document> {

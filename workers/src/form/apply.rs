@@ -54,7 +54,9 @@ pub struct FilledPage {
 impl FilledPage {
     /// Nothing required is missing: the page may be left.
     pub fn is_ready(&self) -> bool {
-        self.plan.unknown.is_empty() && self.plan.next.is_some() && !self.applied.failed.iter().any(|failure| failure.required)
+        self.plan.unknown.is_empty()
+            && self.plan.next.is_some()
+            && !self.applied.failed.iter().any(|failure| failure.required)
     }
 }
 
@@ -67,7 +69,13 @@ pub async fn apply_plan(agent: &dyn BrowserAgent, plan: &Plan) -> Result<Applied
             Err(error) if !error.leaves_the_browser_usable() => return Err(error),
             Err(error) => {
                 let reason = error.to_string();
-                applied.failed.push(FieldFailure { key: fill.key.clone(), label: fill.label.clone(), kind: fill.kind, required: fill.required, reason });
+                applied.failed.push(FieldFailure {
+                    key: fill.key.clone(),
+                    label: fill.label.clone(),
+                    kind: fill.kind,
+                    required: fill.required,
+                    reason,
+                });
             }
         }
     }
@@ -88,7 +96,9 @@ async fn write(agent: &dyn BrowserAgent, fill: &FieldPlan) -> Result<(), Browser
         let action = Action { value: Some(way.clone()), ..action.clone() };
         match act_all(agent, &[action]).await {
             Ok(complaint) if complaint.is_empty() => return Ok(()),
-            Ok(complaint) => last = Err(BrowserError::NotInteractable { target: fill.label.clone(), reason: complaint }),
+            Ok(complaint) => {
+                last = Err(BrowserError::NotInteractable { target: fill.label.clone(), reason: complaint });
+            }
             Err(error @ BrowserError::VerifyFailed { .. }) => last = Err(error),
             Err(error) => return Err(error),
         }
@@ -114,10 +124,17 @@ pub async fn fill_page(agent: &dyn BrowserAgent, applicant: &Applicant) -> Resul
         let snapshot = agent.snapshot().await?;
         let plan = plan(&snapshot, applicant);
         let given_up: BTreeSet<&str> = applied.failed.iter().map(|failure| failure.key.as_str()).collect();
-        let open: Vec<FieldPlan> = plan.pending().filter(|fill| !given_up.contains(fill.key.as_str())).cloned().collect();
+        let open: Vec<FieldPlan> =
+            plan.pending().filter(|fill| !given_up.contains(fill.key.as_str())).cloned().collect();
         if open.is_empty() || round == ROUNDS_MAX {
             // Written and read back, but the page took it away again.
-            let lost = open.into_iter().map(|fill| FieldFailure { key: fill.key, label: fill.label, kind: fill.kind, required: fill.required, reason: "the page does not keep the value".into() });
+            let lost = open.into_iter().map(|fill| FieldFailure {
+                key: fill.key,
+                label: fill.label,
+                kind: fill.kind,
+                required: fill.required,
+                reason: "the page does not keep the value".into(),
+            });
             applied.failed.extend(lost);
             applied.filled.retain(|key| !applied.failed.iter().any(|failure| failure.key == *key));
             return Ok(FilledPage { snapshot, plan, applied });
@@ -178,7 +195,9 @@ pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextBut
         agent.settle().await?;
         let snapshot = match agent.snapshot().await {
             Ok(snapshot) => snapshot,
-            Err(error @ (BrowserError::Gone(_) | BrowserError::StaleFence | BrowserError::Blocked { .. })) => return Err(error),
+            Err(error @ (BrowserError::Gone(_) | BrowserError::StaleFence | BrowserError::Blocked { .. })) => {
+                return Err(error);
+            }
             // Between two documents.
             Err(error) if begun.elapsed() >= MOVED_WITHIN => return Err(error),
             Err(BrowserError::Dialog { .. } | _) => {
@@ -188,9 +207,18 @@ pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextBut
         };
         let new = Outline::of(&snapshot);
         let complaints = complaints(&snapshot);
-        let fresh_alerts: Vec<String> = snapshot.alerts.iter().filter(|alert| !before.alerts.contains(alert)).chain(dialog.as_ref()).cloned().collect();
+        let fresh_alerts: Vec<String> = snapshot
+            .alerts
+            .iter()
+            .filter(|alert| !before.alerts.contains(alert))
+            .chain(dialog.as_ref())
+            .cloned()
+            .collect();
         let over = begun.elapsed() >= MOVED_WITHIN || (begun.elapsed() >= STUCK_AFTER && !busy(&snapshot));
-        let said = Said { any: !complaints.is_empty(), new: !fresh_alerts.is_empty() || complaints.iter().any(|complaint| !old_complaints.contains(complaint)) };
+        let said = Said {
+            any: !complaints.is_empty(),
+            new: !fresh_alerts.is_empty() || complaints.iter().any(|complaint| !old_complaints.contains(complaint)),
+        };
         let moved = new.moved_from(&old, &said, over, &snapshot);
         if over || moved != Moved::Nowhere {
             return Ok(Advance { moved, page: classify(&snapshot), snapshot, complaints, alerts: fresh_alerts });
@@ -201,7 +229,8 @@ pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextBut
 
 /// A disabled submit button or an unfinished document is a page at work.
 fn busy(page: &Snapshot) -> bool {
-    page.ready != "complete" || page.buttons.iter().any(|button| button.type_ == "submit" && button.hidden.is_empty() && !button.enabled)
+    page.ready != "complete"
+        || page.buttons.iter().any(|button| button.type_ == "submit" && button.hidden.is_empty() && !button.enabled)
 }
 
 /// What the page says about mistakes: anything, and anything it did not say before.
@@ -240,7 +269,17 @@ impl Outline {
             return if refused { Moved::Refused } else { Moved::Nowhere };
         }
         let moved = self.fields != old.fields || reloaded || self.url != old.url || self.headings != old.headings;
-        let ended = || matches!(classify(page).kind, PageKind::Confirmation | PageKind::AlreadyApplied | PageKind::Error | PageKind::Blocked | PageKind::Captcha | PageKind::Login);
+        let ended = || {
+            matches!(
+                classify(page).kind,
+                PageKind::Confirmation
+                    | PageKind::AlreadyApplied
+                    | PageKind::Error
+                    | PageKind::Blocked
+                    | PageKind::Captcha
+                    | PageKind::Login
+            )
+        };
         if moved || ended() { Moved::On } else { Moved::Nowhere }
     }
 }
@@ -251,7 +290,12 @@ fn complaints(page: &Snapshot) -> Vec<Complaint> {
     let own = main.into_iter().flat_map(|main| main.fields).map(|index| &fields[index]);
     own.filter_map(|field| {
         let message = if field.error.is_empty() { &field.first(page).native_error } else { &field.error };
-        let complaint = || Complaint { key: field.key.clone(), label: field.label.clone(), message: message.clone(), was_filled: !field.is_empty(page) };
+        let complaint = || Complaint {
+            key: field.key.clone(),
+            label: field.label.clone(),
+            message: message.clone(),
+            was_filled: !field.is_empty(page),
+        };
         (!message.is_empty()).then(complaint)
     })
     .collect()

@@ -38,16 +38,25 @@ const ENOUGH: i32 = 5;
 /// The button that hands the form in or leads to its next page.
 pub fn next_button(page: &Snapshot, fields: &[Field], main: Option<&MainForm>) -> Option<NextButton> {
     let last_field = main.map_or(0, |main| {
-        let orders = main.fields.iter().flat_map(|&field| &fields[field].members).map(|&member| page.controls[member].order);
+        let orders =
+            main.fields.iter().flat_map(|&field| &fields[field].members).map(|&member| page.controls[member].order);
         orders.max().unwrap_or(0)
     });
-    let own = |button: &&Button| main.map_or_else(|| !is_elsewhere(&button.landmark, &button.context), |main| main.has_button(button));
+    let own = |button: &&Button| {
+        main.map_or_else(|| !is_elsewhere(&button.landmark, &button.context), |main| main.has_button(button))
+    };
     let mut ranked: Vec<(i32, NextButton)> = page
         .buttons
         .iter()
         .filter(|button| button.hidden.is_empty() && button.type_ != "reset")
         .filter(own)
-        .filter_map(|button| rate(button, main.is_some_and(|main| main.form.is_some() && button.form == main.form), button.order > last_field))
+        .filter_map(|button| {
+            rate(
+                button,
+                main.is_some_and(|main| main.form.is_some() && button.form == main.form),
+                button.order > last_field,
+            )
+        })
         .collect();
     // Going on is the smaller step: where both look alike it comes first.
     ranked.sort_by_key(|(score, button)| (std::cmp::Reverse(*score), button.kind != NextKind::Next));
@@ -114,8 +123,13 @@ pub fn apply_button(page: &Snapshot) -> Option<NextButton> {
         .filter_map(|button| {
             let said = words(&button.text);
             let whole = wording.button("apply").iter().any(|phrase: &Phrase| phrase.is_whole(&said));
-            let known = whole || (said.len() <= WORDS_MAX && text::any(wording.button("apply"), &said) && !text::any(wording.button("never"), &said));
-            let score = 2 + i32::from(whole) * 2 - i32::from(is_elsewhere(&button.landmark, &button.context)) * 2 - i32::from(button.href.starts_with("mailto:")) * 9;
+            let known = whole
+                || (said.len() <= WORDS_MAX
+                    && text::any(wording.button("apply"), &said)
+                    && !text::any(wording.button("never"), &said));
+            let score = 2 + i32::from(whole) * 2
+                - i32::from(is_elsewhere(&button.landmark, &button.context)) * 2
+                - i32::from(button.href.starts_with("mailto:")) * 9;
             known.then_some((score, button))
         })
         .filter(|(score, _)| *score > 0)

@@ -32,6 +32,8 @@ const NAME_SHORT_CHARS: usize = 6;
 /// The part of a label that its phrase must fill, for kinds whose labels are short: one word, or more.
 const ONE_WORD_PART: f32 = 0.5;
 const PHRASE_PART: f32 = 0.34;
+/// A label that begins with the phrase may go on explaining: "First name as it appears on your passport".
+const PHRASE_FIRST_PART: f32 = 0.2;
 /// "Name" alone may be the first, the last, a company's.
 const BARE_NAME: f32 = 0.6;
 
@@ -70,7 +72,8 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         NamedBy::Placeholder => PLACEHOLDER + 1.0,
         NamedBy::Nothing => 0.0,
     };
-    let by_label = best(&label, field, Source::Text { question: field.label.contains('?') }).or_else(|| by_first_part(&field.label, field));
+    let by_label = best(&label, field, Source::Text { question: field.label.contains('?') })
+        .or_else(|| by_first_part(&field.label, field));
     if let Some((kind, share)) = by_label {
         let share = if kind == FieldKind::FullName && label.len() == 1 { share * BARE_NAME } else { share };
         votes.add(kind, label_weight * share, "label");
@@ -85,7 +88,12 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
     }
     if field.input == InputKind::File && by_label.is_none() {
         // "Choose file" and "Upload" are everywhere; what the file is stands around them.
-        for (text, weight) in [(&control.group, NEARBY), (&control.nearby, NEARBY), (&control.container, PLACEHOLDER), (&control.section, PLACEHOLDER)] {
+        for (text, weight) in [
+            (&control.group, NEARBY),
+            (&control.nearby, NEARBY),
+            (&control.container, PLACEHOLDER),
+            (&control.section, PLACEHOLDER),
+        ] {
             if let Some((kind, share)) = best(&label_words(text), field, Source::Text { question: false }) {
                 votes.add(kind, weight * share, "around");
                 break;
@@ -185,19 +193,35 @@ fn merge_related(sums: &mut BTreeMap<FieldKind, f32>) {
 /// Fields about an emergency contact, a referee or a former employer ask for somebody else's data.
 fn about_another(control: &Control, field: &Field) -> Option<String> {
     let wording = Wording::get();
-    [&control.group, &control.section].into_iter().find(|text| text::any(&wording.other_section, &words(text)) && **text != field.label).cloned()
+    if text::any(&wording.other_person, &words(&field.label)) {
+        return Some(field.label.clone());
+    }
+    [&control.group, &control.section]
+        .into_iter()
+        .find(|text| text::any(&wording.other_section, &words(text)) && **text != field.label)
+        .cloned()
 }
 
 /// "Email (we never share it)", "Phone: include your code": what comes first is the label, the rest explains. Nothing is gained by it where
 /// the rest tells that it is about somebody else.
 fn by_first_part(label: &str, field: &Field) -> Option<(FieldKind, f32)> {
-    if label.contains('?') || text::any(&Wording::get().other_party, &words(label)) {
+    let wording = Wording::get();
+    let said = words(label);
+    if label.contains('?') || text::any(&wording.other_person, &said) || text::any(&wording.other_party, &said) {
         return None;
     }
-    let first = label.split(['*', ':', '(', '.', '\n', '\u{2013}', '\u{2014}', '|', '[']).map(str::trim).find(|part| !part.is_empty())?;
-    if first.len() < label.trim().len() { best(&label_words(first), field, Source::Text { question: false }) } else { None }
+    let first = label
+        .split(['*', ':', '(', '.', '\n', '\u{2013}', '\u{2014}', '|', '['])
+        .map(str::trim)
+        .find(|part| !part.is_empty())?;
+    if first.len() < label.trim().len() {
+        best(&label_words(first), field, Source::Text { question: false })
+    } else {
+        None
+    }
 }
 
+#[derive(Clone, Copy)]
 enum Source<'a> {
     Text { question: bool },
     Name { joined: &'a str },
@@ -210,9 +234,11 @@ fn best(words: &[String], field: &Field, source: Source) -> Option<(FieldKind, f
     }
     let wording = Wording::get();
     let other_party = match source {
-        Source::Text { .. } => text::any(&wording.other_party, words),
+        Source::Text { .. } => text::any(&wording.other_person, words) || text::any(&wording.other_party, words),
         // In `contact[company]` the last word tells.
-        Source::Name { .. } => words.last().is_some_and(|last| text::any(&wording.other_party, std::slice::from_ref(last))),
+        Source::Name { .. } => {
+            words.last().is_some_and(|last| text::any(&wording.other_party, std::slice::from_ref(last)))
+        }
     };
     let mut fits: Vec<(FieldKind, usize, f32)> = Vec::new();
     for (&kind, kind_words) in &wording.kinds {
@@ -220,9 +246,18 @@ fn best(words: &[String], field: &Field, source: Source) -> Option<(FieldKind, f
             continue;
         }
         let Some(length) = fit(kind_words, words, &source) else { continue };
-        let coverage = length as f32 / words.len().max(length) as f32;
+        let coverage = coverage(kind_words, words, length, &source);
         if let Source::Text { question } = source {
-            let part = if length == 1 || question { ONE_WORD_PART } else { PHRASE_PART };
+            let first = kind_words
+                .label
+                .iter()
+                .any(|phrase| phrase.length == length && words.len() >= length && phrase.is_whole(&words[..length]));
+            let part = match length {
+                1 => ONE_WORD_PART,
+                _ if first => PHRASE_FIRST_PART,
+                _ if question => ONE_WORD_PART,
+                _ => PHRASE_PART,
+            };
             if !kind.is_asked_in_words() && coverage < part {
                 continue;
             }
@@ -235,6 +270,22 @@ fn best(words: &[String], field: &Field, source: Source) -> Option<(FieldKind, f
     let tie = fits.get(1).is_some_and(|&(other, also, _)| also == length && !related(kind, other));
     let share = if kind.is_asked_in_words() { 1.0 } else { 0.6 + 0.4 * coverage };
     Some((kind, if tie { share * 0.5 } else { share }))
+}
+
+/// The part of the words that the kind's phrases fill; what joins two of them ("state or province") does not count.
+fn coverage(kind: &KindWords, words: &[String], length: usize, source: &Source) -> f32 {
+    let mut covered = vec![false; words.len()];
+    let phrases = if matches!(source, Source::Text { .. }) { &kind.label } else { &kind.name };
+    for phrase in phrases {
+        phrase.cover(words, &mut covered);
+    }
+    let filled = covered.iter().filter(|covered| **covered).count().max(length);
+    let total = words
+        .iter()
+        .zip(&covered)
+        .filter(|(word, covered)| **covered || !matches!(word.as_str(), "or" | "and"))
+        .count();
+    filled as f32 / total.max(filled) as f32
 }
 
 fn fit(kind: &KindWords, words: &[String], source: &Source) -> Option<usize> {
@@ -278,10 +329,20 @@ fn takes(kind: FieldKind, input: InputKind) -> bool {
         K::ResumeText | K::CoverLetterText => input == I::LongText,
         K::Consent => matches!(input, I::Checkbox | I::Checkboxes | I::Radio | I::Select | I::Combobox),
         K::Newsletter => matches!(input, I::Checkbox | I::Checkboxes | I::Radio | I::Email | I::Text),
-        K::Email | K::ConfirmEmail | K::UsernameOrEmail | K::Username | K::Linkedin | K::Github | K::Website | K::Portfolio | K::Twitter => {
+        K::Email
+        | K::ConfirmEmail
+        | K::UsernameOrEmail
+        | K::Username
+        | K::Linkedin
+        | K::Github
+        | K::Website
+        | K::Portfolio
+        | K::Twitter => {
             matches!(input, I::Text | I::Email | I::Url | I::Tel | I::Search | I::LongText)
         }
-        K::FirstName | K::MiddleName | K::LastName | K::FullName | K::PreferredName | K::CardName | K::Signature => input.is_typed() && !matches!(input, I::Date),
+        K::FirstName | K::MiddleName | K::LastName | K::FullName | K::PreferredName | K::CardName | K::Signature => {
+            input.is_typed() && !matches!(input, I::Date)
+        }
         K::Street | K::Street2 | K::Location => matches!(input, I::Text | I::LongText | I::Search | I::Combobox),
         K::Phone | K::PhoneExtension => matches!(input, I::Text | I::Tel | I::Number),
         K::City | K::PostalCode => matches!(input, I::Text | I::Tel | I::Number | I::Select | I::Combobox | I::Search),
@@ -293,6 +354,29 @@ fn takes(kind: FieldKind, input: InputKind) -> bool {
         K::Honeypot => input.is_typed(),
         _ => input != I::File,
     }
+}
+
+/// Whether a label names something only an applicant has: for pages that show answers.
+pub fn is_personal_label(label: &str) -> bool {
+    use FieldKind as K;
+    let kinds = &Wording::get().kinds;
+    let said = label_words(label);
+    let personal = [
+        K::FirstName,
+        K::LastName,
+        K::FullName,
+        K::Email,
+        K::Phone,
+        K::Street,
+        K::PostalCode,
+        K::Sponsorship,
+        K::WorkAuthorization,
+    ];
+    personal.into_iter().filter_map(|kind| kinds.get(&kind)).any(|kind| {
+        let source = Source::Text { question: false };
+        !text::any(&kind.not, &said)
+            && fit(kind, &said, &source).is_some_and(|length| coverage(kind, &said, length, &source) >= ONE_WORD_PART)
+    })
 }
 
 /// HTML §4.10.18.7: the last token that is a field's name; sections, `home` and the like come before it.
@@ -337,7 +421,11 @@ fn autocomplete_kind(autocomplete: &str) -> Option<FieldKind> {
 }
 
 fn is_question(field: &Field, label: &[String]) -> bool {
-    !label.is_empty() && (field.label.contains('?') || label.len() > 3 || field.input.is_choice() || field.input == InputKind::LongText)
+    !label.is_empty()
+        && (field.label.contains('?')
+            || label.len() > 3
+            || field.input.is_choice()
+            || field.input == InputKind::LongText)
 }
 
 /// The label's words without its mark, its lead-in and "optional".
@@ -352,11 +440,14 @@ pub fn label_words(label: &str) -> Vec<String> {
             }
         }
     }
-    if all.len() > 1 && all.last().is_some_and(|last| last == "required" || last == "mandatory") && !label.contains('?') {
+    if all.len() > 1 && all.last().is_some_and(|last| last == "required" || last == "mandatory") && !label.contains('?')
+    {
         all.pop();
     }
     // Lead-ins may follow each other: "please enter your …".
-    while let Some(phrase) = wording.lead_in.iter().find(|phrase| all.len() > phrase.length && phrase.is_whole(&all[..phrase.length])) {
+    while let Some(phrase) =
+        wording.lead_in.iter().find(|phrase| all.len() > phrase.length && phrase.is_whole(&all[..phrase.length]))
+    {
         all.drain(..phrase.length);
     }
     all

@@ -12,7 +12,10 @@ pub fn honeypot(control: &Control, field: &Field) -> Option<String> {
     }
     let wording = Wording::get();
     let says = |text: &str| text::any(&wording.decoy, &words(text));
-    if [&field.label, &control.label, &control.nearby, &control.description, &control.placeholder, &control.container].into_iter().any(|text| says(text)) {
+    if [&field.label, &control.label, &control.nearby, &control.description, &control.placeholder, &control.container]
+        .into_iter()
+        .any(|text| says(text))
+    {
         return Some("its words ask to leave it empty".into());
     }
     let named = |name: &str| text::any(&wording.decoy_name, &name_words(name));
@@ -20,6 +23,11 @@ pub fn honeypot(control: &Control, field: &Field) -> Option<String> {
         return Some("it is named as a trap".into());
     }
     // Taken out of the tab order and shown to nobody's machine reader: nobody is meant to reach it.
-    (field.input.is_typed() && !control.tab_stop && control.hidden.is_empty() && matches!(control.autocomplete.as_str(), "off" | "nope" | "") && !control.required && control.role.is_empty())
-        .then(|| "it is out of the tab order".into())
+    (field.input.is_typed()
+        && !control.tab_stop
+        && control.hidden.is_empty()
+        && matches!(control.autocomplete.as_str(), "off" | "nope" | "")
+        && !control.required
+        && control.role.is_empty())
+    .then(|| "it is out of the tab order".into())
 }

@@ -41,7 +41,17 @@ pub enum InputKind {
 
 impl InputKind {
     pub fn is_typed(self) -> bool {
-        matches!(self, Self::Text | Self::LongText | Self::Email | Self::Tel | Self::Url | Self::Number | Self::Date | Self::Search)
+        matches!(
+            self,
+            Self::Text
+                | Self::LongText
+                | Self::Email
+                | Self::Tel
+                | Self::Url
+                | Self::Number
+                | Self::Date
+                | Self::Search
+        )
     }
 
     pub fn is_choice(self) -> bool {
@@ -119,16 +129,22 @@ impl Field {
 
     /// A person could use it now.
     pub fn usable(&self, page: &Snapshot) -> bool {
-        let stands_in = matches!(self.input, InputKind::File | InputKind::Radio | InputKind::Checkboxes | InputKind::Checkbox);
+        let stands_in =
+            matches!(self.input, InputKind::File | InputKind::Radio | InputKind::Checkboxes | InputKind::Checkbox);
         self.members.iter().map(|&member| &page.controls[member]).any(|control| {
-            control.enabled && !control.read_only && (control.hidden.is_empty() || (stands_in && control.label_visible && control.hidden != "aria-hidden"))
+            control.enabled
+                && !control.read_only
+                && (control.hidden.is_empty()
+                    || (stands_in && control.label_visible && control.hidden != "aria-hidden"))
         })
     }
 
     /// Something is written or chosen in it already.
     pub fn is_empty(&self, page: &Snapshot) -> bool {
         match self.input {
-            InputKind::Radio | InputKind::Checkboxes | InputKind::Checkbox => !self.options.iter().any(|option| option.chosen),
+            InputKind::Radio | InputKind::Checkboxes | InputKind::Checkbox => {
+                !self.options.iter().any(|option| option.chosen)
+            }
             InputKind::Select => self.options.iter().find(|option| option.chosen).is_none_or(is_placeholder),
             _ => self.first(page).value.trim().is_empty(),
         }
@@ -143,7 +159,8 @@ impl Field {
 /// "Select…", "--" or nothing.
 pub fn is_placeholder(option: &FieldOption) -> bool {
     let label = words(&option.label);
-    label.is_empty() && option.member.is_none() || option.member.is_none() && Wording::get().placeholder_option.iter().any(|phrase| phrase.is_whole(&label))
+    label.is_empty() && option.member.is_none()
+        || option.member.is_none() && Wording::get().placeholder_option.iter().any(|phrase| phrase.is_whole(&label))
 }
 
 /// Every field of the page in document order, the hidden ones and decoys included, each with what it is for.
@@ -165,7 +182,8 @@ fn fold(page: &Snapshot) -> Vec<Field> {
             });
             let field = &mut fields[place];
             field.members.push(index);
-            field.required |= control.required && field.input == InputKind::Radio || says_required(&control.set_question);
+            field.required |=
+                control.required && field.input == InputKind::Radio || says_required(&control.set_question);
             field.options.push(FieldOption {
                 label: option_label(control),
                 value: control.value.clone(),
@@ -182,7 +200,11 @@ fn fold(page: &Snapshot) -> Vec<Field> {
 
 fn set_field(control: &Control) -> Field {
     let input = if InputKind::of(control) == InputKind::Radio { InputKind::Radio } else { InputKind::Checkboxes };
-    let label = [&control.set_question, &control.group, &control.nearby].into_iter().find(|text| !text.is_empty()).cloned().unwrap_or_default();
+    let label = [&control.set_question, &control.group, &control.nearby]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .cloned()
+        .unwrap_or_default();
     Field {
         key: String::new(),
         members: Vec::new(),
@@ -202,9 +224,18 @@ fn single_field(index: usize, control: &Control) -> Field {
     let input = InputKind::of(control);
     let (label, named_by) = label_of(control, input);
     let required = !says_optional(&label)
-        && (control.required || says_required(&label) || says_required(&control.label) || container_marks_required(control, &label));
+        && (control.required
+            || says_required(&label)
+            || says_required(&control.label)
+            || container_marks_required(control, &label));
     let options = if input == InputKind::Checkbox {
-        let option = FieldOption { label: label.clone(), value: control.value.clone(), member: Some(index), disabled: !control.enabled, chosen: control.checked };
+        let option = FieldOption {
+            label: label.clone(),
+            value: control.value.clone(),
+            member: Some(index),
+            disabled: !control.enabled,
+            chosen: control.checked,
+        };
         vec![option]
     } else {
         let choice = |choice: &super::snapshot::Choice| FieldOption {
@@ -216,13 +247,29 @@ fn single_field(index: usize, control: &Control) -> Field {
         };
         control.options.iter().map(choice).collect()
     };
-    Field { key: String::new(), members: vec![index], input, error: error_of(control, &label), label, named_by, required, options, kind: FieldKind::Unknown, confidence: 0.0, evidence: Vec::new() }
+    Field {
+        key: String::new(),
+        members: vec![index],
+        input,
+        error: error_of(control, &label),
+        label,
+        named_by,
+        required,
+        options,
+        kind: FieldKind::Unknown,
+        confidence: 0.0,
+        evidence: Vec::new(),
+    }
 }
 
 fn label_of(control: &Control, input: InputKind) -> (String, NamedBy) {
-    let nearby_is_label = !control.nearby.is_empty() && words(&control.nearby).len() <= NEARBY_MAX_WORDS && words(&control.nearby) != words(&control.section);
+    let nearby_is_label = !control.nearby.is_empty()
+        && words(&control.nearby).len() <= NEARBY_MAX_WORDS
+        && words(&control.nearby) != words(&control.section);
     match control.label_source {
-        LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping if !words(&control.label).is_empty() => {
+        LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping
+            if !words(&control.label).is_empty() =>
+        {
             (control.label.clone(), NamedBy::Label)
         }
         _ if input == InputKind::Checkbox && !control.after.is_empty() => (control.after.clone(), NamedBy::Nearby),
@@ -236,8 +283,15 @@ fn label_of(control: &Control, input: InputKind) -> (String, NamedBy) {
 }
 
 fn option_label(control: &Control) -> String {
-    let named = matches!(control.label_source, LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping);
-    [if named { &control.label } else { "" }, &control.after, &control.label, &control.value].into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+    let named = matches!(
+        control.label_source,
+        LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping
+    );
+    [if named { &control.label } else { "" }, &control.after, &control.label, &control.value]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// An asterisk at either end, or the word as a mark; a question may contain it otherwise.
@@ -248,8 +302,18 @@ pub fn says_required(label: &str) -> bool {
         return true;
     }
     let lower = label.to_lowercase();
-    let marks = ["(required)", "[required]", "- required", "\u{2013} required", "*required", "* required", "(mandatory)", ": required"];
-    marks.iter().any(|mark| lower.contains(mark)) || (lower.ends_with(" required") && !lower.contains('?') && words(label).len() <= 6)
+    let marks = [
+        "(required)",
+        "[required]",
+        "- required",
+        "\u{2013} required",
+        "*required",
+        "* required",
+        "(mandatory)",
+        ": required",
+    ];
+    marks.iter().any(|mark| lower.contains(mark))
+        || (lower.ends_with(" required") && !lower.contains('?') && words(label).len() <= 6)
 }
 
 fn says_optional(label: &str) -> bool {
@@ -278,7 +342,8 @@ fn make_keys(page: &Snapshot, fields: &mut [Field]) {
     for (place, field) in fields.iter_mut().enumerate() {
         let twin = labels.iter().enumerate().any(|(other, label)| other != place && *label == labels[place]);
         let first = field.first(page);
-        let around = if first.group.is_empty() || base(&first.group) == labels[place] { &first.section } else { &first.group };
+        let around =
+            if first.group.is_empty() || base(&first.group) == labels[place] { &first.section } else { &first.group };
         let mut key = match (labels[place].is_empty(), twin) {
             (true, _) => base(&format!("{} {}", first.name, first.placeholder)),
             (false, true) if !around.is_empty() => format!("{} {}", base(around), labels[place]),
@@ -302,7 +367,12 @@ mod tests {
         for label in ["Name *", "* Name", "Name*:", "Name (required)", "Email required", "Name (*)"] {
             assert!(says_required(label), "{label}");
         }
-        for label in ["Name", "Is sponsorship required?", "Describe what is required of a good leader", "Rate 5* hotels you know"] {
+        for label in [
+            "Name",
+            "Is sponsorship required?",
+            "Describe what is required of a good leader",
+            "Rate 5* hotels you know",
+        ] {
             assert!(!says_required(label), "{label}");
         }
     }

@@ -130,7 +130,7 @@ impl FieldKind {
         )
     }
 
-    /// Asks for a sentence, so a long label is no reason to doubt.
+    /// Asks for a sentence, or by a word used for nothing else: a long label is no reason to doubt.
     pub fn is_asked_in_words(self) -> bool {
         matches!(
             self,
@@ -150,6 +150,9 @@ impl FieldKind {
                 | Self::ResumeText
                 | Self::Honeypot
                 | Self::Captcha
+                | Self::Linkedin
+                | Self::Github
+                | Self::Twitter
         )
     }
 

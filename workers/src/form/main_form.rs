@@ -33,12 +33,20 @@ impl MainForm {
         }
         let scored = groups.into_iter().map(|group| (group.score(page, fields), group)).filter(|(score, _)| *score > 0);
         // The first of equals: what comes later on a page matters less.
-        scored.fold(None, |best: Option<(i32, Self)>, (score, group)| if best.as_ref().is_some_and(|(top, _)| *top >= score) { best } else { Some((score, group)) }).map(|(_, group)| group)
+        scored
+            .fold(
+                None,
+                |best: Option<(i32, Self)>, (score, group)| {
+                    if best.as_ref().is_some_and(|(top, _)| *top >= score) { best } else { Some((score, group)) }
+                },
+            )
+            .map(|(_, group)| group)
     }
 
     /// Whether a button acts on this form.
     pub fn has_button(&self, button: &Button) -> bool {
-        button.frame == self.frame && (button.form == self.form || (button.form.is_none() && !is_elsewhere(&button.landmark, &button.context)))
+        button.frame == self.frame
+            && (button.form == self.form || (button.form.is_none() && !is_elsewhere(&button.landmark, &button.context)))
     }
 
     /// Doubled, so that halves stay whole numbers.
@@ -62,12 +70,37 @@ impl MainForm {
         let elsewhere = form.is_some_and(|form| form.role == "search" || is_elsewhere(&form.landmark, &form.context));
         let login = own.iter().any(|field| field.kind.is_credential_or_payment());
         // "Get alerts", "Subscribe", "Search": a form that has buttons, none of which goes on with an application.
-        let mut buttons = page.buttons.iter().filter(|button| button.form.is_some() && button.form == self.form && button.frame == self.frame && button.type_ != "link").peekable();
+        let mut buttons = page
+            .buttons
+            .iter()
+            .filter(|button| {
+                button.form.is_some()
+                    && button.form == self.form
+                    && button.frame == self.frame
+                    && button.type_ != "link"
+            })
+            .peekable();
         let does_other = buttons.peek().is_some() && !buttons.any(super::buttons::goes_on);
         if elsewhere || login || does_other { 12 } else { 0 }
     }
 }
 
 pub fn is_elsewhere(landmark: &str, context: &[String]) -> bool {
-    ELSEWHERE.contains(&landmark) || context.iter().any(|word| matches!(word.as_str(), "newsletter" | "subscri" | "search" | "cookie" | "footer" | "navbar" | "navigation" | "login" | "signin" | "sign-in" | "chat"))
+    ELSEWHERE.contains(&landmark)
+        || context.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "newsletter"
+                    | "subscri"
+                    | "search"
+                    | "cookie"
+                    | "footer"
+                    | "navbar"
+                    | "navigation"
+                    | "login"
+                    | "signin"
+                    | "sign-in"
+                    | "chat"
+            )
+        })
 }

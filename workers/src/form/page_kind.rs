@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::buttons::{self, NextButton, NextKind};
+use super::classify_field::is_personal_label;
 use super::field::{Field, read_fields};
 use super::field_kind::FieldKind;
 use super::main_form::MainForm;
@@ -47,11 +48,21 @@ pub struct PageReport {
 
 /// A page with less text says little else than its message.
 const SHORT_TEXT_CHARS: usize = 1500;
+/// A posting may show one address to write to; a review shows who applies.
+const REVIEW_PAIRS_MIN: usize = 2;
 /// The puzzle itself; the badge or the box to tick is smaller and not in the way.
 const CHALLENGE_MIN_AREA: i64 = 40_000;
 /// Frames in which vendors show puzzles (vendors' documentation; reCAPTCHA's `bframe`, hCaptcha's `frame=challenge`).
-const CHALLENGE_FRAMES: [&str; 6] = ["/recaptcha/api2/bframe", "/recaptcha/enterprise/bframe", "frame=challenge", "captcha-delivery.com", "arkoselabs.com", "funcaptcha"];
-const WIDGET_FRAMES: [&str; 4] = ["challenges.cloudflare.com", "hcaptcha.com", "/recaptcha/api2/anchor", "/recaptcha/enterprise/anchor"];
+const CHALLENGE_FRAMES: [&str; 6] = [
+    "/recaptcha/api2/bframe",
+    "/recaptcha/enterprise/bframe",
+    "frame=challenge",
+    "captcha-delivery.com",
+    "arkoselabs.com",
+    "funcaptcha",
+];
+const WIDGET_FRAMES: [&str; 4] =
+    ["challenges.cloudflare.com", "hcaptcha.com", "/recaptcha/api2/anchor", "/recaptcha/enterprise/anchor"];
 
 pub fn classify(page: &Snapshot) -> PageReport {
     let fields = read_fields(page);
@@ -61,7 +72,12 @@ pub fn classify(page: &Snapshot) -> PageReport {
 }
 
 /// [`classify`] for a page whose fields are read already.
-pub fn classify_read(page: &Snapshot, fields: &[Field], main: Option<&MainForm>, next: Option<&NextButton>) -> PageReport {
+pub fn classify_read(
+    page: &Snapshot,
+    fields: &[Field],
+    main: Option<&MainForm>,
+    next: Option<&NextButton>,
+) -> PageReport {
     let step = step_of(page);
     let (kind, confidence, evidence) = Reader { page, fields, main, next, wording: Wording::get(), step }.kind();
     let reference = if kind == PageKind::Confirmation { reference(page) } else { None };
@@ -83,7 +99,11 @@ impl Reader<'_> {
     fn kind(&self) -> Verdict {
         let form = self.form();
         if let Some(frame) = self.page.frames.iter().find(|frame| is_challenge(frame)) {
-            return (PageKind::Captcha, 0.9, format!("a puzzle in a frame of {}x{}", frame.rect.width, frame.rect.height));
+            return (
+                PageKind::Captcha,
+                0.9,
+                format!("a puzzle in a frame of {}x{}", frame.rect.width, frame.rect.height),
+            );
         }
         let applies = form.is_some();
         if let Some(found) = self.announced("already_applied", applies) {
@@ -100,12 +120,18 @@ impl Reader<'_> {
         let main = self.main?;
         let own: Vec<&Field> = main.fields.iter().map(|&index| &self.fields[index]).collect();
         let has = |test: &dyn Fn(&Field) -> bool| own.iter().any(|field| test(field));
-        let applies = has(&|field| field.kind.is_application() || (field.kind.is_identity() && !matches!(field.kind, FieldKind::Email | FieldKind::UsernameOrEmail)));
+        let applies = has(&|field| {
+            field.kind.is_application()
+                || (field.kind.is_identity() && !matches!(field.kind, FieldKind::Email | FieldKind::UsernameOrEmail))
+        });
         if has(&|field| matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent)) && !applies {
             return Some((PageKind::Login, 0.8, "a password and nothing of an application".into()));
         }
         let next = self.next?;
-        let asked = own.iter().filter(|field| !matches!(field.kind, FieldKind::Consent | FieldKind::Newsletter | FieldKind::Signature)).count();
+        let asked = own
+            .iter()
+            .filter(|field| !matches!(field.kind, FieldKind::Consent | FieldKind::Newsletter | FieldKind::Signature))
+            .count();
         if asked == 0 && next.kind == NextKind::Submit && self.said("review").is_some() {
             return Some((PageKind::Review, 0.8, "answers are shown, nothing but consent is asked".into()));
         }
@@ -120,14 +146,19 @@ impl Reader<'_> {
     fn confirmation(&self) -> Option<String> {
         let asks = self.main.is_some_and(|main| {
             let own = main.fields.iter().map(|&index| &self.fields[index]);
-            own.filter(|field| field.kind.is_application() || (field.kind.is_identity() && field.kind != FieldKind::Email)).count() > 0
+            own.filter(|field| {
+                field.kind.is_application() || (field.kind.is_identity() && field.kind != FieldKind::Email)
+            })
+            .count()
+                > 0
         });
         if asks {
             return None;
         }
         self.announced("confirmation", false).or_else(|| {
             let wording = self.wording.page("confirmation");
-            let short = self.page.text.chars().count() <= SHORT_TEXT_CHARS * 2 && buttons::apply_button(self.page).is_none();
+            let short =
+                self.page.text.chars().count() <= SHORT_TEXT_CHARS * 2 && buttons::apply_button(self.page).is_none();
             // A form whose button is still there has not been handed in.
             let open = self.main.is_some() && self.next.is_some_and(|next| next.kind == NextKind::Submit);
             let line = self.page.text.lines().find(|line| text::any(wording, &words(line)));
@@ -164,44 +195,83 @@ impl Reader<'_> {
         if let Some(found) = self.announced("blocked", false).filter(|_| short && apply.is_none()) {
             return (PageKind::Blocked, 0.8, found);
         }
-        if let Some(next) = self.next.filter(|next| next.kind == NextKind::Submit && self.said("review").is_some()) {
-            return (PageKind::Review, 0.8, format!("answers are shown and \"{}\"", next.text));
+        if let Some(found) = self.review() {
+            return (PageKind::Review, 0.8, found);
         }
         if let Some(apply) = apply {
             return (PageKind::Posting, if posting { 0.95 } else { 0.8 }, format!("\"{}\"", apply.text));
         }
-        let password = self.fields.iter().any(|field| matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent) && field.usable(self.page));
+        let password = self.fields.iter().any(|field| {
+            matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent) && field.usable(self.page)
+        });
         if password {
             return (PageKind::Login, 0.8, "a password is asked for".into());
         }
         if let Some(found) = self.announced("error", false).filter(|_| short) {
             return (PageKind::Error, 0.8, found);
         }
+        if let Some(found) = self.numbered() {
+            return (PageKind::Confirmation, 0.7, found);
+        }
         if posting {
             return (PageKind::Posting, 0.7, "structured data of a posting, no way to apply".into());
         }
-        (PageKind::Unknown, 0.0, format!("{} fields, title {:?}", self.fields.len(), self.page.title.chars().take(80).collect::<String>()))
+        (
+            PageKind::Unknown,
+            0.0,
+            format!("{} fields, title {:?}", self.fields.len(), self.page.title.chars().take(80).collect::<String>()),
+        )
+    }
+
+    /// Nothing is asked, and the answers are shown, or the last of several steps is reached: the button hands in. Its words may be those of a
+    /// posting's button; what the page shows tells them apart.
+    fn review(&self) -> Option<String> {
+        let next = self.next.filter(|next| next.kind == NextKind::Submit)?;
+        let personal = self.page.pairs.iter().filter(|pair| is_personal_label(&pair.label)).count();
+        let shown =
+            personal >= REVIEW_PAIRS_MIN || self.said("review").is_some() || self.step.is_some_and(|(_, of)| of > 1);
+        shown.then(|| format!("{personal} personal answers are shown and \"{}\"", next.text))
+    }
+
+    /// A page that speaks of an application, gives it a number and asks for nothing.
+    fn numbered(&self) -> Option<String> {
+        let speaks =
+            words(&self.page.text).iter().any(|word| word.starts_with("applica") || word.starts_with("applied"));
+        let code = reference(self.page)
+            .filter(|_| speaks && self.main.is_none() && self.page.text.chars().count() <= SHORT_TEXT_CHARS)?;
+        Some(format!("the application has a number, {code}"))
     }
 
     /// Said by the title, a heading or an alert; where `only_loud` is not set also by the text of a short page.
     fn announced(&self, name: &str, only_loud: bool) -> Option<String> {
         let phrases = self.wording.page(name);
         let page = self.page;
-        let loud = std::iter::once(&page.title).chain(page.headings.iter().filter(|heading| heading.level <= 3).map(|heading| &heading.text)).chain(&page.alerts);
+        let loud = std::iter::once(&page.title)
+            .chain(page.headings.iter().filter(|heading| heading.level <= 3).map(|heading| &heading.text))
+            .chain(&page.alerts);
         let found = loud.into_iter().find(|line| text::any(phrases, &words(line)));
         let quiet = || page.text.lines().find(|line| text::any(phrases, &words(line)));
         let short = page.text.chars().count() <= SHORT_TEXT_CHARS;
-        found.map(String::as_str).or_else(|| if only_loud || !short { None } else { quiet() }).map(|line| line.chars().take(200).collect())
+        found
+            .map(String::as_str)
+            .or_else(|| if only_loud || !short { None } else { quiet() })
+            .map(|line| line.chars().take(200).collect())
     }
 
     fn said(&self, name: &str) -> Option<&str> {
         let phrases = self.wording.page(name);
-        self.page.text.lines().chain(self.page.headings.iter().map(|heading| heading.text.as_str())).find(|line| text::any(phrases, &words(line)))
+        self.page
+            .text
+            .lines()
+            .chain(self.page.headings.iter().map(|heading| heading.text.as_str()))
+            .find(|line| text::any(phrases, &words(line)))
     }
 }
 
 fn is_challenge(frame: &Frame) -> bool {
-    frame.hidden.is_empty() && frame.rect.area() >= CHALLENGE_MIN_AREA && CHALLENGE_FRAMES.iter().any(|sign| frame.src.contains(sign))
+    frame.hidden.is_empty()
+        && frame.rect.area() >= CHALLENGE_MIN_AREA
+        && CHALLENGE_FRAMES.iter().any(|sign| frame.src.contains(sign))
 }
 
 fn is_widget(frame: &Frame) -> bool {
@@ -218,7 +288,12 @@ fn step_of(page: &Snapshot) -> Option<(u32, u32)> {
             let pair = (window[0].parse().ok()?, window[2].parse().ok()?);
             (window[1] == "of" && (named || words.len() == 3)).then_some(pair)
         });
-        let slash = || line.trim().split_once('/').and_then(|(a, b)| Some((a.trim().rsplit(' ').next()?.parse().ok()?, b.trim().parse().ok()?))).filter(|_| words.len() <= 3);
+        let slash = || {
+            line.trim()
+                .split_once('/')
+                .and_then(|(a, b)| Some((a.trim().rsplit(' ').next()?.parse().ok()?, b.trim().parse().ok()?)))
+                .filter(|_| words.len() <= 3)
+        };
         numbers.or_else(slash).filter(|(at, of): &(u32, u32)| (1..=20).contains(of) && (1..=*of).contains(at))
     })
 }
@@ -229,13 +304,23 @@ fn reference(page: &Snapshot) -> Option<String> {
     let phrases = wording.page("reference");
     let code = |text: &str| {
         let code: String = text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
-        (code.len() >= 3 && code.chars().any(|c| c.is_ascii_digit()) && code.chars().all(|c| c.is_alphanumeric() || "-_/.".contains(c))).then_some(code)
+        (code.len() >= 3
+            && code.chars().any(|c| c.is_ascii_digit())
+            && code.chars().all(|c| c.is_alphanumeric() || "-_/.".contains(c)))
+        .then_some(code)
     };
-    let labelled = page.pairs.iter().filter(|pair| text::any(phrases, &words(&pair.label))).find_map(|pair| pair.value.split_whitespace().find_map(code));
+    let labelled = page
+        .pairs
+        .iter()
+        .filter(|pair| text::any(phrases, &words(&pair.label)))
+        .find_map(|pair| pair.value.split_whitespace().find_map(code));
     labelled.or_else(|| {
         page.text.lines().filter(|line| text::any(phrases, &words(line))).find_map(|line| {
             let lower = line.to_lowercase();
-            let at = ["reference", "confirmation", "application", "receipt", "tracking", "submission", "candidate"].iter().filter_map(|word| lower.find(word)).min()?;
+            let at = ["reference", "confirmation", "application", "receipt", "tracking", "submission", "candidate"]
+                .iter()
+                .filter_map(|word| lower.find(word))
+                .min()?;
             line.get(at..)?.split_whitespace().find_map(code)
         })
     })

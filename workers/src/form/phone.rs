@@ -43,7 +43,8 @@ fn split<'a>(phone: &str, digits: &str, country: Option<&'a Country>) -> (Option
         if let Some(rest) = own.and_then(|dial| digits.strip_prefix(dial)) {
             return (own, rest.to_owned());
         }
-        return places::split_dial(digits).map_or((None, digits.to_owned()), |(dial, rest)| (Some(dial), rest.to_owned()));
+        return places::split_dial(digits)
+            .map_or((None, digits.to_owned()), |(dial, rest)| (Some(dial), rest.to_owned()));
     }
     // "1 555 010 1234": the code without its plus.
     if own == Some("1") && digits.len() == 11 && digits.starts_with('1') {
@@ -59,7 +60,9 @@ mod tests {
 
     #[test]
     fn a_number_loses_its_code_where_the_code_has_a_field() {
-        let check = |phone: &str, land: &str, apart: bool, first: &str| assert_eq!(ways_to_write(phone, country(land), apart)[0], first, "{phone} {land} {apart}");
+        let check = |phone: &str, land: &str, apart: bool, first: &str| {
+            assert_eq!(ways_to_write(phone, country(land), apart)[0], first, "{phone} {land} {apart}");
+        };
         check("+1 (555) 010-1234", "US", true, "5550101234");
         check("+1 (555) 010-1234", "US", false, "+1 (555) 010-1234");
         check("555-010-1234", "US", true, "5550101234");

@@ -62,11 +62,19 @@ pub fn country(text: &str) -> Option<&'static Country> {
 pub fn countries_in(text: &str) -> Vec<&'static Country> {
     let padded = format!(" {} ", normal(text));
     let spoken = |name: &&str| normal(name).len() > 2 && padded.contains(&format!(" {} ", normal(name)));
-    let capital = |code: &str| text.split(|c: char| !c.is_alphanumeric() && c != '.').any(|word| word.replace('.', "") == code && word.len() > 1);
+    let capital = |code: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '.')
+            .any(|word| word.replace('.', "") == code && word.len() > 1)
+    };
     COUNTRIES
         .iter()
         .filter(|country| {
-            country.names.iter().any(spoken) || (matches!(country.code, "US" | "GB" | "CA" | "AE") && (capital(country.code3) || (country.code == "US" && capital("US")) || (country.code == "GB" && capital("UK")) || (country.code == "AE" && capital("UAE"))))
+            country.names.iter().any(spoken)
+                || (matches!(country.code, "US" | "GB" | "CA" | "AE")
+                    && (capital(country.code3)
+                        || (country.code == "US" && capital("US"))
+                        || (country.code == "GB" && capital("UK"))
+                        || (country.code == "AE" && capital("UAE"))))
         })
         .collect()
 }
@@ -80,13 +88,21 @@ pub fn state(text: &str) -> Option<&'static State> {
 pub fn state_in(text: &str, country: Option<&Country>) -> Option<&'static State> {
     let wanted = normal(text);
     STATES.iter().find(|state| {
-        (normal(state.name) == wanted || state.code.eq_ignore_ascii_case(text.trim())) && country.is_none_or(|country| country.code == state.country)
+        (normal(state.name) == wanted || state.code.eq_ignore_ascii_case(text.trim()))
+            && country.is_none_or(|country| country.code == state.country)
     })
 }
 
 /// The dialling code an option shows: `+44`, `United Kingdom (+44)`, `GB +44`, `0044`.
 pub fn dial_code_in(text: &str) -> Option<String> {
-    let digits = |rest: &str| rest.trim_start_matches([' ', '(']).chars().take_while(|c| c.is_ascii_digit() || matches!(c, ' ' | '-')).filter(char::is_ascii_digit).take(5).collect::<String>();
+    let digits = |rest: &str| {
+        rest.trim_start_matches([' ', '('])
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || matches!(c, ' ' | '-'))
+            .filter(char::is_ascii_digit)
+            .take(5)
+            .collect::<String>()
+    };
     let after = |mark: &str| text.find(mark).map(|at| digits(&text[at + mark.len()..]));
     let code = after("+").or_else(|| text.trim().strip_prefix("00").map(digits))?;
     (1..=4).contains(&code.len()).then_some(code)
@@ -94,7 +110,8 @@ pub fn dial_code_in(text: &str) -> Option<String> {
 
 /// Splits an international number into dialling code and the rest, by the longest code there is.
 pub fn split_dial(digits: &str) -> Option<(&'static str, &str)> {
-    let mut codes: Vec<&'static str> = COUNTRIES.iter().map(|country| country.dial).filter(|dial| digits.starts_with(dial)).collect();
+    let mut codes: Vec<&'static str> =
+        COUNTRIES.iter().map(|country| country.dial).filter(|dial| digits.starts_with(dial)).collect();
     codes.sort_by_key(|dial| std::cmp::Reverse(dial.len()));
     codes.first().map(|dial| (*dial, &digits[dial.len()..]))
 }
@@ -119,7 +136,9 @@ mod tests {
 
     #[test]
     fn a_text_tells_its_countries() {
-        let check = |text: &str, codes: &[&str]| assert_eq!(countries_in(text).iter().map(|c| c.code).collect::<Vec<_>>(), codes, "{text}");
+        let check = |text: &str, codes: &[&str]| {
+            assert_eq!(countries_in(text).iter().map(|c| c.code).collect::<Vec<_>>(), codes, "{text}");
+        };
         check("Are you authorized to work in the United States?", &["US"]);
         check("Are you authorized to work in the US?", &["US"]);
         check("Can you tell us more?", &[]);

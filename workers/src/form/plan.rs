@@ -59,7 +59,11 @@ pub struct FieldPlan {
 
 impl fmt::Debug for FieldPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FieldPlan").field("key", &self.key).field("kind", &self.kind).field("satisfied", &self.satisfied).finish_non_exhaustive()
+        f.debug_struct("FieldPlan")
+            .field("key", &self.key)
+            .field("kind", &self.kind)
+            .field("satisfied", &self.satisfied)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +72,15 @@ pub fn plan(page: &Snapshot, applicant: &Applicant) -> Plan {
     let main = MainForm::of(page, &fields);
     let next = buttons::next_button(page, &fields, main.as_ref());
     let report = classify_read(page, &fields, main.as_ref(), next.as_ref());
-    let mut planner = Planner { page, applicant, fields: &fields, main: main.as_ref(), written: Vec::new(), fills: Vec::new(), unknown: Vec::new() };
+    let mut planner = Planner {
+        page,
+        applicant,
+        fields: &fields,
+        main: main.as_ref(),
+        written: Vec::new(),
+        fills: Vec::new(),
+        unknown: Vec::new(),
+    };
     for &index in main.iter().flat_map(|main| &main.fields) {
         planner.field(&fields[index]);
     }
@@ -100,10 +112,15 @@ impl Planner<'_> {
         if never {
             return;
         }
-        let answer = answers::find(&self.applicant.answers, field).filter(|(_, how)| *how == Match::Exact || may_be_alike(field.kind));
+        let answer = answers::find(&self.applicant.answers, field)
+            .filter(|(_, how)| *how == Match::Exact || may_be_alike(field.kind));
         let answered = answer.and_then(|(answer, how)| {
             let ways = answer_to_say(field, &answer.answer, self.applicant)?;
-            Some((values::say(self.page, field, &ways)?, if how == Match::Exact { 1.0 } else { 0.85 }, "a stored answer".to_owned()))
+            Some((
+                values::say(self.page, field, &ways)?,
+                if how == Match::Exact { 1.0 } else { 0.85 },
+                "a stored answer".to_owned(),
+            ))
         });
         let known = || {
             let what = self.known(field)?;
@@ -148,7 +165,8 @@ impl Planner<'_> {
             _ => return false,
         };
         let own = self.main.iter().flat_map(|main| &main.fields).map(|&index| &self.fields[index]);
-        own.into_iter().any(|other| other.kind == file && self.applicant.document(document_kind(file)).is_some()) && !field.required
+        own.into_iter().any(|other| other.kind == file && self.applicant.document(document_kind(file)).is_some())
+            && !field.required
     }
 
     /// What the applicant says to a field of this kind; `None` for what is not known or never guessed.
@@ -159,7 +177,9 @@ impl Planner<'_> {
         let text = |value: &str| (!value.trim().is_empty()).then(|| Say::Text(vec![value.trim().to_owned()]));
         let optional = |value: &Option<String>| value.as_deref().and_then(text);
         // A second field of a kind asks for another person's, another number or another address.
-        let twice = self.written.contains(&field.kind) && field.kind.is_identity() && !matches!(field.kind, K::Email | K::ConfirmEmail | K::PhoneCountryCode);
+        let twice = self.written.contains(&field.kind)
+            && field.kind.is_identity()
+            && !matches!(field.kind, K::Email | K::ConfirmEmail | K::PhoneCountryCode);
         if twice {
             return None;
         }
@@ -176,7 +196,8 @@ impl Planner<'_> {
             K::Street => text(&address.street),
             K::Street2 => optional(&address.street2),
             K::City => text(&address.city),
-            K::State => (!address.state.is_empty()).then(|| Say::State { state: address.state.clone(), country: address.country.clone() }),
+            K::State => (!address.state.is_empty())
+                .then(|| Say::State { state: address.state.clone(), country: address.country.clone() }),
             K::PostalCode => text(&address.postal_code),
             K::Country => (!address.country.is_empty()).then(|| Say::Country(address.country.clone())),
             K::Location => self.location(),
@@ -189,9 +210,9 @@ impl Planner<'_> {
             K::Sponsorship => self.sponsorship(),
             K::Salary => self.salary(field),
             K::StartDate => optional(&applicant.start_date),
-            K::Resume | K::CoverLetter => {
-                applicant.document(document_kind(field.kind)).map(|document| Say::File(document.path.clone(), document.filename.clone()))
-            }
+            K::Resume | K::CoverLetter => applicant
+                .document(document_kind(field.kind))
+                .map(|document| Say::File(document.path.clone(), document.filename.clone())),
             _ => None,
         }
     }
@@ -223,13 +244,20 @@ impl Planner<'_> {
         let address = &self.applicant.address;
         let second = address.street2.as_deref().unwrap_or_default().trim();
         let street = address.street.trim();
-        (!street.is_empty()).then(|| Say::Text(vec![if second.is_empty() { street.to_owned() } else { format!("{street}, {second}") }]))
+        (!street.is_empty())
+            .then(|| Say::Text(vec![if second.is_empty() { street.to_owned() } else { format!("{street}, {second}") }]))
     }
 
     fn location(&self) -> Option<Say> {
         let address = &self.applicant.address;
-        let join = |parts: &[&String]| parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-        let ways = vec![join(&[&address.city, &address.state, &address.country]), join(&[&address.city, &address.state]), address.city.clone()];
+        let join = |parts: &[&String]| {
+            parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+        };
+        let ways = vec![
+            join(&[&address.city, &address.state, &address.country]),
+            join(&[&address.city, &address.state]),
+            address.city.clone(),
+        ];
         (!address.city.is_empty()).then_some(Say::Text(ways))
     }
 
@@ -241,8 +269,10 @@ impl Planner<'_> {
         if !listed.is_empty() && !asked.is_empty() && !asked.iter().all(|country| listed.contains(country)) {
             return None;
         }
-        let without_help = super::text::any(&super::wording::Wording::get().without, &super::text::words(&field.label)) && field.label.to_lowercase().contains("sponsor");
-        let yes = if without_help { stated.authorized && !self.applicant.needs_sponsorship? } else { stated.authorized };
+        let without_help = super::text::any(&super::wording::Wording::get().without, &super::text::words(&field.label))
+            && field.label.to_lowercase().contains("sponsor");
+        let yes =
+            if without_help { stated.authorized && !self.applicant.needs_sponsorship? } else { stated.authorized };
         Some(Say::YesNo { yes, in_words: stated.text.clone().filter(|_| !without_help) })
     }
 
@@ -253,7 +283,10 @@ impl Planner<'_> {
     fn salary(&self, field: &Field) -> Option<Say> {
         let salary = self.applicant.salary.as_deref().map(str::trim).filter(|salary| !salary.is_empty())?;
         let digits: String = salary.chars().filter(char::is_ascii_digit).collect();
-        let amounts = salary.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.').filter(|part| part.chars().any(|c| c.is_ascii_digit())).count();
+        let amounts = salary
+            .split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.')
+            .filter(|part| part.chars().any(|c| c.is_ascii_digit()))
+            .count();
         Some(Say::Text(match field.input {
             // A range is not a number.
             InputKind::Number if amounts == 1 => vec![digits],
@@ -265,7 +298,9 @@ impl Planner<'_> {
 
 /// Kinds whose questions are worded freely; for the others only the very words count.
 fn may_be_alike(kind: FieldKind) -> bool {
-    !kind.is_identity() && !kind.is_credential_or_payment() && !matches!(kind, FieldKind::Consent | FieldKind::Signature | FieldKind::Demographic)
+    !kind.is_identity()
+        && !kind.is_credential_or_payment()
+        && !matches!(kind, FieldKind::Consent | FieldKind::Signature | FieldKind::Demographic)
 }
 
 fn document_kind(kind: FieldKind) -> DocumentKind {
@@ -282,14 +317,18 @@ fn answer_to_say(field: &Field, answer: &str, applicant: &Applicant) -> Option<S
             let named = applicant.documents.iter().find(|document| document.filename == answer.trim())?;
             Say::File(named.path.clone(), named.filename.clone())
         }
-        InputKind::Checkboxes | InputKind::MultiSelect => Say::Choices(answer.lines().map(str::to_owned).filter(|line| !line.trim().is_empty()).collect()),
+        InputKind::Checkboxes | InputKind::MultiSelect => {
+            Say::Choices(answer.lines().map(str::to_owned).filter(|line| !line.trim().is_empty()).collect())
+        }
         _ => Say::Text(vec![answer.trim().to_owned()]),
     })
 }
 
 fn other_ways(field: &Field, ways: Vec<String>) -> Vec<ActionValue> {
     let choice = |label: String| ActionValue::Options(vec![crate::browser::OptionChoice { label, value: None }]);
-    ways.into_iter().map(|way| if field.input == InputKind::Combobox { choice(way) } else { ActionValue::Text(way) }).collect()
+    ways.into_iter()
+        .map(|way| if field.input == InputKind::Combobox { choice(way) } else { ActionValue::Text(way) })
+        .collect()
 }
 
 /// A question about one field of the page, by key: for a person to put right what the page refused.

@@ -52,7 +52,11 @@ pub struct Question {
 impl Question {
     pub fn about(page: &Snapshot, field: &Field, reason: Reason) -> Self {
         let control = field.first(page);
-        let options: Vec<String> = if field.input.is_choice() { field.choices().map(|option| option.label.clone()).take(CHOICES_MAX).collect() } else { Vec::new() };
+        let options: Vec<String> = if field.input.is_choice() {
+            field.choices().map(|option| option.label.clone()).take(CHOICES_MAX).collect()
+        } else {
+            Vec::new()
+        };
         let kind = match field.input {
             InputKind::LongText => QuestionKind::LongText,
             InputKind::Number => QuestionKind::Number,
@@ -63,7 +67,11 @@ impl Question {
             InputKind::Radio | InputKind::Select if !options.is_empty() => QuestionKind::Choice,
             _ => QuestionKind::Text,
         };
-        let help = [control.description.as_str(), field.error.as_str()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+        let help = [control.description.as_str(), field.error.as_str()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
         let label = if field.label.is_empty() { field.key.clone() } else { field.label.clone() };
         Self { key: field.key.clone(), label, kind, options, required: true, help, reason, field: field.kind }
     }
@@ -76,7 +84,9 @@ impl Question {
             QuestionKind::Date => json!({"type": "string", "format": "date"}),
             QuestionKind::YesNo => json!({"type": "boolean"}),
             QuestionKind::Choice => json!({"type": "string", "enum": self.options}),
-            QuestionKind::MultiChoice => json!({"type": "array", "items": {"type": "string", "enum": self.options}, "minItems": 1, "uniqueItems": true}),
+            QuestionKind::MultiChoice => {
+                json!({"type": "array", "items": {"type": "string", "enum": self.options}, "minItems": 1, "uniqueItems": true})
+            }
             QuestionKind::File => json!({"type": "string", "minLength": 1, "description": "a file's id"}),
         };
         schema["title"] = json!(self.label);
@@ -89,7 +99,9 @@ impl Question {
 
 /// JSON Schema of an object that answers all of them, by key.
 pub fn schema_of(questions: &[Question]) -> Value {
-    let properties: Map<String, Value> = questions.iter().map(|question| (question.key.clone(), question.schema())).collect();
-    let required: Vec<&str> = questions.iter().filter(|question| question.required).map(|question| question.key.as_str()).collect();
+    let properties: Map<String, Value> =
+        questions.iter().map(|question| (question.key.clone(), question.schema())).collect();
+    let required: Vec<&str> =
+        questions.iter().filter(|question| question.required).map(|question| question.key.as_str()).collect();
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }

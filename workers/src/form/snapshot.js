@@ -398,7 +398,8 @@ function foldSets(from) {
   for (const control of out.controls.slice(from)) {
     const radio = control.type === 'radio' || control.type === 'aria-radio', box = control.type === 'checkbox' || control.type === 'aria-checkbox';
     if (!radio && !box) continue;
-    const base = control.name.replace(/\[[^\]]*\]$/, '');
+    // `answers[12]` and `answers[13]` are two questions, `skills[]` is one.
+    const base = control.name.replace(/\[\]$/, '');
     const holder = radio && control.type === 'aria-radio' ? control.element.closest('[role=radiogroup],[role=group]') || control.element.parentElement : null;
     const key = holder || (control.name ? `${radio ? 'r' : 'c'}|${control.form}|${base}` : control.group_element || control.element);
     if (!sets.has(key)) sets.set(key, []);

@@ -211,12 +211,20 @@ const FRAME_MIN_AREA: i64 = 20_000;
 impl Snapshot {
     /// Frames that were not read along and may hold a form.
     pub fn unread_frames(&self) -> impl Iterator<Item = &Frame> {
-        self.frames.iter().filter(|frame| !frame.readable && frame.hidden.is_empty() && frame.rect.area() >= FRAME_MIN_AREA && !frame.path.is_empty())
+        self.frames.iter().filter(|frame| {
+            !frame.readable && frame.hidden.is_empty() && frame.rect.area() >= FRAME_MIN_AREA && !frame.path.is_empty()
+        })
     }
 
     /// Adds what was read inside a frame of another origin, entered by `path`.
     pub fn merge_frame(&mut self, path: &[String], inner: Self) {
-        let order = self.controls.iter().map(|c| c.order).chain(self.buttons.iter().map(|b| b.order)).max().map_or(0, |last| last + 1);
+        let order = self
+            .controls
+            .iter()
+            .map(|c| c.order)
+            .chain(self.buttons.iter().map(|b| b.order))
+            .max()
+            .map_or(0, |last| last + 1);
         let forms = self.forms.len();
         let prefixed = |inner: &[String]| path.iter().chain(inner).cloned().collect::<Vec<_>>();
         let set = |name: String| if name.is_empty() { name } else { format!("{}|{name}", path.join("|")) };

@@ -49,7 +49,9 @@ pub fn name_words(name: &str) -> Vec<String> {
     let mut last = ' ';
     let mut characters = name.chars().peekable();
     while let Some(c) = characters.next() {
-        let starts_word = (c.is_uppercase() && (last.is_lowercase() || (last.is_uppercase() && characters.peek().is_some_and(|next| next.is_lowercase()))))
+        let starts_word = (c.is_uppercase()
+            && (last.is_lowercase()
+                || (last.is_uppercase() && characters.peek().is_some_and(|next| next.is_lowercase()))))
             || (c.is_ascii_digit() && last.is_alphabetic())
             || (c.is_alphabetic() && last.is_ascii_digit());
         if starts_word {
@@ -84,13 +86,30 @@ impl Phrase {
             }
             plain
         };
-        let parts: Vec<Vec<String>> = text.split(" + ").map(|part| part.split_whitespace().map(keep).collect()).collect();
+        let parts: Vec<Vec<String>> =
+            text.split(" + ").map(|part| part.split_whitespace().map(keep).collect()).collect();
         let length = parts.iter().map(Vec::len).sum();
         Self { parts, length }
     }
 
     pub fn is_in(&self, words: &[String]) -> bool {
-        self.parts.iter().all(|part| words.windows(part.len()).any(|window| window.iter().zip(part).all(|(word, pattern)| fits(word, pattern))))
+        self.parts.iter().all(|part| {
+            words.windows(part.len()).any(|window| window.iter().zip(part).all(|(word, pattern)| fits(word, pattern)))
+        })
+    }
+
+    /// Marks the words that belong to it.
+    pub fn cover(&self, words: &[String], covered: &mut [bool]) {
+        if !self.is_in(words) {
+            return;
+        }
+        for part in &self.parts {
+            for (at, window) in words.windows(part.len()).enumerate() {
+                if window.iter().zip(part).all(|(word, pattern)| fits(word, pattern)) {
+                    covered[at..at + part.len()].fill(true);
+                }
+            }
+        }
     }
 
     pub fn is_whole(&self, words: &[String]) -> bool {

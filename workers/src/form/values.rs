@@ -14,10 +14,19 @@ use crate::browser::{Action, ActionKind, ActionValue, OptionChoice, Selectors};
 pub enum Say {
     /// Ways to write it, most likely first.
     Text(Vec<String>),
-    YesNo { yes: bool, in_words: Option<String> },
+    YesNo {
+        yes: bool,
+        in_words: Option<String>,
+    },
     Country(String),
-    State { state: String, country: String },
-    Dial { code: String, country: String },
+    State {
+        state: String,
+        country: String,
+    },
+    Dial {
+        code: String,
+        country: String,
+    },
     /// Any of these options, as many as there are.
     Choices(Vec<String>),
     File(PathBuf, String),
@@ -53,7 +62,8 @@ fn action(page: &Snapshot, member: usize, field: &Field, kind: ActionKind, value
 fn write(page: &Snapshot, field: &Field, ways: Vec<String>) -> Option<Saying> {
     let control = field.first(page);
     let limit = control.max_length.map_or(usize::MAX, |limit| limit as usize);
-    let mut ways: Vec<String> = ways.into_iter().filter(|way| !way.is_empty() && way.chars().count() <= limit).collect();
+    let mut ways: Vec<String> =
+        ways.into_iter().filter(|way| !way.is_empty() && way.chars().count() <= limit).collect();
     if field.input == InputKind::Number {
         ways.retain(|way| way.parse::<f64>().is_ok());
     }
@@ -64,10 +74,17 @@ fn write(page: &Snapshot, field: &Field, ways: Vec<String>) -> Option<Saying> {
         return None;
     }
     let shown = ways.remove(0);
-    let same = |way: &String| control.value == *way || (field.input == InputKind::Tel && digits(&control.value) == digits(way));
+    let same = |way: &String| {
+        control.value == *way || (field.input == InputKind::Tel && digits(&control.value) == digits(way))
+    };
     let satisfied = same(&shown) || (ways.iter().any(same) && field.error.is_empty());
     let value = ActionValue::Text(shown.clone());
-    Some(Saying { actions: vec![action(page, field.members[0], field, ActionKind::Fill, value)], shown, other_ways: ways, satisfied })
+    Some(Saying {
+        actions: vec![action(page, field.members[0], field, ActionKind::Fill, value)],
+        shown,
+        other_ways: ways,
+        satisfied,
+    })
 }
 
 fn file(page: &Snapshot, field: &Field, path: &std::path::Path, filename: &str) -> Option<Saying> {
@@ -77,7 +94,12 @@ fn file(page: &Snapshot, field: &Field, path: &std::path::Path, filename: &str) 
     }
     let satisfied = control.value.lines().any(|name| name == filename);
     let value = ActionValue::File(path.to_owned());
-    Some(Saying { actions: vec![action(page, field.members[0], field, ActionKind::Upload, value)], shown: filename.to_owned(), other_ways: Vec::new(), satisfied })
+    Some(Saying {
+        actions: vec![action(page, field.members[0], field, ActionKind::Upload, value)],
+        shown: filename.to_owned(),
+        other_ways: Vec::new(),
+        satisfied,
+    })
 }
 
 /// HTML §4.10.5.1.16. Types are judged by what the usual documents are called.
@@ -98,7 +120,13 @@ fn accepts(accept: &str, filename: &str) -> bool {
     if rules.peek().is_none() {
         return true;
     }
-    rules.any(|rule| rule == "*/*" || rule == "*" || rule.strip_prefix('.') == Some(&extension) || types.contains(&rule.as_str()) || (rule == "application/*" && types.iter().any(|kind| kind.starts_with("application/"))))
+    rules.any(|rule| {
+        rule == "*/*"
+            || rule == "*"
+            || rule.strip_prefix('.') == Some(&extension)
+            || types.contains(&rule.as_str())
+            || (rule == "application/*" && types.iter().any(|kind| kind.starts_with("application/")))
+    })
 }
 
 /// One box: ticked for yes. A box is left as it is for no; a ticked one is cleared.
@@ -116,16 +144,24 @@ fn tick(page: &Snapshot, field: &Field, what: &Say) -> Option<Saying> {
 
 fn choose(page: &Snapshot, field: &Field, chosen: &[&FieldOption]) -> Option<Saying> {
     let shown = chosen.iter().map(|option| option.label.as_str()).collect::<Vec<_>>().join(", ");
-    let is_chosen = |option: &FieldOption| chosen.iter().any(|other| *other == option);
+    let is_chosen = |option: &FieldOption| chosen.contains(&option);
     let satisfied = field.options.iter().all(|option| option.chosen == is_chosen(option));
     let actions = match field.input {
         InputKind::Select | InputKind::MultiSelect => {
-            let choices = chosen.iter().map(|option| OptionChoice { label: option.label.clone(), value: Some(option.value.clone()) }).collect();
+            let choices = chosen
+                .iter()
+                .map(|option| OptionChoice { label: option.label.clone(), value: Some(option.value.clone()) })
+                .collect();
             vec![action(page, field.members[0], field, ActionKind::Select, ActionValue::Options(choices))]
         }
         InputKind::Radio | InputKind::Checkboxes => {
-            let changed = field.options.iter().filter(|option| is_chosen(option) || (field.input == InputKind::Checkboxes && option.chosen));
-            let check = |option: &FieldOption| Some(action(page, option.member?, field, ActionKind::Check, ActionValue::Checked(is_chosen(option))));
+            let changed = field
+                .options
+                .iter()
+                .filter(|option| is_chosen(option) || (field.input == InputKind::Checkboxes && option.chosen));
+            let check = |option: &FieldOption| {
+                Some(action(page, option.member?, field, ActionKind::Check, ActionValue::Checked(is_chosen(option))))
+            };
             changed.map(check).collect::<Option<Vec<_>>>()?
         }
         _ => return None,
@@ -141,7 +177,11 @@ fn combobox(page: &Snapshot, field: &Field, what: &Say) -> Option<Saying> {
     }
     let shown = ways.remove(0);
     let control = field.first(page);
-    let satisfied = normal(&control.value) == normal(&shown) || (field.error.is_empty() && !normal(&shown).is_empty() && normal(&control.container).contains(&normal(&shown)) && !normal(&field.label).contains(&normal(&shown)));
+    let satisfied = normal(&control.value) == normal(&shown)
+        || (field.error.is_empty()
+            && !normal(&shown).is_empty()
+            && normal(&control.container).contains(&normal(&shown))
+            && !normal(&field.label).contains(&normal(&shown)));
     let choice = OptionChoice { label: shown.clone(), value: None };
     let actions = vec![action(page, field.members[0], field, ActionKind::Select, ActionValue::Options(vec![choice]))];
     Some(Saying { actions, shown, other_ways: ways, satisfied })
@@ -154,7 +194,9 @@ fn ways(field: &Field, what: &Say) -> Vec<String> {
         Say::YesNo { yes, in_words } => {
             let plain = if *yes { "Yes" } else { "No" };
             match in_words {
-                Some(words) if field.input == InputKind::LongText || field.input == InputKind::Text => vec![words.clone(), plain.into()],
+                Some(words) if field.input == InputKind::LongText || field.input == InputKind::Text => {
+                    vec![words.clone(), plain.into()]
+                }
                 _ => vec![plain.into()],
             }
         }
@@ -185,12 +227,25 @@ fn options<'a>(field: &'a Field, what: &Say) -> Option<Vec<&'a FieldOption>> {
         }
         Say::Country(country) => {
             let wanted = places::country(country);
-            let of_country = |option: &&FieldOption| wanted.is_some() && (places::country(&option.label) == wanted || (places::country(&option.label).is_none() && option.value.len() <= 3 && places::country(&option.value.to_uppercase()) == wanted));
+            let of_country = |option: &&FieldOption| {
+                wanted.is_some()
+                    && (places::country(&option.label) == wanted
+                        || (places::country(&option.label).is_none()
+                            && option.value.len() <= 3
+                            && places::country(&option.value.to_uppercase()) == wanted))
+            };
             one(only(field.choices().filter(of_country)).or_else(|| by_words(field, country)))
         }
         Say::State { state, country } => {
             let wanted = places::state_in(state, places::country(country));
-            let says = |text: &str| wanted.is_some_and(|wanted| normal(text) == normal(wanted.name) || text.trim().eq_ignore_ascii_case(wanted.code) || normal(text) == normal(&format!("{} {}", wanted.name, wanted.code)) || normal(text) == normal(&format!("{} {}", wanted.code, wanted.name)));
+            let says = |text: &str| {
+                wanted.is_some_and(|wanted| {
+                    normal(text) == normal(wanted.name)
+                        || text.trim().eq_ignore_ascii_case(wanted.code)
+                        || normal(text) == normal(&format!("{} {}", wanted.name, wanted.code))
+                        || normal(text) == normal(&format!("{} {}", wanted.code, wanted.name))
+                })
+            };
             one(only(field.choices().filter(|option| says(&option.label))).or_else(|| by_words(field, state)))
         }
         Say::Dial { code, country } => one(by_dial(field, code, country)),
@@ -199,7 +254,12 @@ fn options<'a>(field: &'a Field, what: &Say) -> Option<Vec<&'a FieldOption>> {
             one(found.or_else(|| yes_or_no(ways.first()?).and_then(|yes| by_polarity(field, yes))))
         }
         Say::Choices(choices) => {
-            let whole = choices.iter().map(|choice| by_words(field, choice).or_else(|| yes_or_no(choice).and_then(|yes| by_polarity(field, yes)))).collect::<Option<Vec<_>>>()?;
+            let whole = choices
+                .iter()
+                .map(|choice| {
+                    by_words(field, choice).or_else(|| yes_or_no(choice).and_then(|yes| by_polarity(field, yes)))
+                })
+                .collect::<Option<Vec<_>>>()?;
             let several = matches!(field.input, InputKind::Checkboxes | InputKind::MultiSelect);
             (!whole.is_empty() && (several || whole.len() == 1)).then_some(whole)
         }
@@ -218,21 +278,31 @@ fn by_words<'a>(field: &'a Field, said: &str) -> Option<&'a FieldOption> {
     if wanted.is_empty() {
         return None;
     }
-    let same = field.choices().find(|option| words(&option.label) == wanted).or_else(|| field.choices().find(|option| !option.value.is_empty() && words(&option.value) == wanted));
-    same.or_else(|| only(field.choices().filter(|option| words(&option.label).starts_with(&wanted) && wanted.len() > 1)))
+    let same = field
+        .choices()
+        .find(|option| words(&option.label) == wanted)
+        .or_else(|| field.choices().find(|option| !option.value.is_empty() && words(&option.value) == wanted));
+    same.or_else(|| {
+        only(field.choices().filter(|option| words(&option.label).starts_with(&wanted) && wanted.len() > 1))
+    })
 }
 
 fn by_dial<'a>(field: &'a Field, code: &str, country: &str) -> Option<&'a FieldOption> {
     let wanted = places::country(country);
     let shows = |option: &&FieldOption| {
-        let shown = places::dial_code_in(&option.label).or_else(|| places::dial_code_in(&option.value)).or_else(|| Some(digits(&option.label)).filter(|d| !d.is_empty()));
+        let shown = places::dial_code_in(&option.label)
+            .or_else(|| places::dial_code_in(&option.value))
+            .or_else(|| Some(digits(&option.label)).filter(|d| !d.is_empty()));
         shown.as_deref() == Some(code)
     };
     let names_country = |option: &&FieldOption| {
         let name: String = option.label.chars().filter(|c| !c.is_ascii_digit() && !"+()".contains(*c)).collect();
-        wanted.is_some() && (places::country(name.trim()) == wanted || places::country(&option.value.to_uppercase()) == wanted)
+        wanted.is_some()
+            && (places::country(name.trim()) == wanted || places::country(&option.value.to_uppercase()) == wanted)
     };
-    only(field.choices().filter(shows)).or_else(|| only(field.choices().filter(shows).filter(names_country))).or_else(|| only(field.choices().filter(names_country)))
+    only(field.choices().filter(shows))
+        .or_else(|| only(field.choices().filter(shows).filter(names_country)))
+        .or_else(|| only(field.choices().filter(names_country)))
 }
 
 /// The only option that says yes, or no.
@@ -262,7 +332,13 @@ fn has_negation(text: &str) -> bool {
 pub fn yes_or_no(said: &str) -> Option<bool> {
     let said = words(said);
     let wording = Wording::get();
-    let begins = |phrases: &[text::Phrase]| phrases.iter().filter(|phrase| said.len() >= phrase.length && phrase.is_whole(&said[..phrase.length])).map(|phrase| phrase.length).max();
+    let begins = |phrases: &[text::Phrase]| {
+        phrases
+            .iter()
+            .filter(|phrase| said.len() >= phrase.length && phrase.is_whole(&said[..phrase.length]))
+            .map(|phrase| phrase.length)
+            .max()
+    };
     match (begins(&wording.yes), begins(&wording.no)) {
         (Some(yes), Some(no)) => Some(yes > no),
         (Some(_), None) => Some(true),
@@ -303,7 +379,9 @@ mod tests {
 
     #[test]
     fn a_file_goes_only_where_its_type_is_taken() {
-        let check = |accept: &str, filename: &str, expect: bool| assert_eq!(accepts(accept, filename), expect, "{accept} {filename}");
+        let check = |accept: &str, filename: &str, expect: bool| {
+            assert_eq!(accepts(accept, filename), expect, "{accept} {filename}");
+        };
         check("", "cv.pdf", true);
         check(".pdf,.docx", "cv.PDF", true);
         check(".doc, .docx", "cv.pdf", false);

@@ -19,6 +19,8 @@ struct File {
     #[serde(default)]
     lead_in: Vec<String>,
     #[serde(default)]
+    other_person: Vec<String>,
+    #[serde(default)]
     other_party: Vec<String>,
     #[serde(default)]
     other_section: Vec<String>,
@@ -72,6 +74,7 @@ pub struct KindWords {
 #[derive(Default)]
 pub struct Wording {
     pub lead_in: Vec<Phrase>,
+    pub other_person: Vec<Phrase>,
     pub other_party: Vec<Phrase>,
     pub other_section: Vec<Phrase>,
     pub optional: Vec<Phrase>,
@@ -102,6 +105,7 @@ impl Wording {
             let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
             let lists = [
                 (&mut wording.lead_in, file.lead_in),
+                (&mut wording.other_person, file.other_person),
                 (&mut wording.other_party, file.other_party),
                 (&mut wording.other_section, file.other_section),
                 (&mut wording.optional, file.optional),
@@ -162,7 +166,9 @@ mod tests {
         for name in ["submit", "next", "apply", "never", "save"] {
             assert!(!wording.button(name).is_empty(), "{name}");
         }
-        for name in ["confirmation", "already_applied", "closed", "login", "blocked", "captcha", "error", "review", "reference"] {
+        for name in
+            ["confirmation", "already_applied", "closed", "login", "blocked", "captcha", "error", "review", "reference"]
+        {
             assert!(!wording.page(name).is_empty(), "{name}");
         }
         assert!(wording.kinds.values().flat_map(|kind| &kind.label).all(|phrase| phrase.length > 0));

@@ -100,13 +100,22 @@ impl Driver {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
             .map_err(|error| session(&error))?;
-        let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let client: Client<HttpConnector, Full<Bytes>> =
+            Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         let answer = client.request(request).await.map_err(|error| session(&error))?;
         let good = answer.status().is_success();
-        let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await.map_err(|error| session(&error))?.to_bytes();
+        let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
+            .collect()
+            .await
+            .map_err(|error| session(&error))?
+            .to_bytes();
         let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| session(&error))?;
         let value = json["value"].take();
-        if good { Ok(value) } else { Err(DriverError::Refused(value["message"].as_str().unwrap_or("no message").to_owned())) }
+        if good {
+            Ok(value)
+        } else {
+            Err(DriverError::Refused(value["message"].as_str().unwrap_or("no message").to_owned()))
+        }
     }
 }
 

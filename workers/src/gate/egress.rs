@@ -64,7 +64,11 @@ impl From<HostPort> for String {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -147,13 +151,15 @@ pub fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let special = match (a, b, c) {
-        (0 | 10 | 127, _, _) | (169, 254, _) | (192, 168, _) => true, // this host, private, loopback, link-local and metadata, private
-        (100, 64..=127, _) | (172, 16..=31, _) => true,               // carrier-grade NAT, private
-        (192, 0, 0 | 2) | (192, 88, 99) => true,                      // protocol assignments, documentation, 6to4 relays
-        (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,   // benchmarks, documentation
-        _ => a >= 224,                                                // multicast, reserved, broadcast
-    };
+    // This host, private, loopback; carrier-grade NAT, private; link-local and metadata, private.
+    let local = matches!(a, 0 | 10 | 127)
+        || matches!((a, b), (100, 64..=127) | (172, 16..=31))
+        || matches!((a, b), (169, 254) | (192, 168));
+    // Protocol assignments, documentation, 6to4 relays; benchmarks, documentation; multicast, reserved, broadcast.
+    let special = local
+        || matches!((a, b, c), (192, 0, 0 | 2) | (192, 88, 99))
+        || matches!((a, b, c), (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113))
+        || a >= 224;
     !special
 }
 
@@ -207,15 +213,38 @@ mod tests {
 
     #[test]
     fn only_public_addresses_are_public() {
-        let check = |address: &str, expect: bool| assert_eq!(is_public(address.parse().expect("address")), expect, "{address}");
+        let check =
+            |address: &str, expect: bool| assert_eq!(is_public(address.parse().expect("address")), expect, "{address}");
         for private in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-            "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
-            "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "2001::1", "ff02::1", "::127.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001::1",
+            "ff02::1",
+            "::127.0.0.1",
         ] {
             check(private, false);
         }
-        for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8"] {
+        for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8"]
+        {
             check(public, true);
         }
     }

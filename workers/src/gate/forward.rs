@@ -179,7 +179,11 @@ impl Egress {
             Ok(stream) => stream,
             Err(Refusal::NotAllowed) => {
                 self.counts.refuse(&target.to_string());
-                return page(StatusCode::FORBIDDEN, REFUSED_TITLE, &format!("{target} is not among the hosts this browser may reach."));
+                return page(
+                    StatusCode::FORBIDDEN,
+                    REFUSED_TITLE,
+                    &format!("{target} is not among the hosts this browser may reach."),
+                );
             }
             Err(Refusal::Unreachable(reason)) => {
                 tracing::info!(target_host = %target, reason, "a target could not be reached");
@@ -232,10 +236,18 @@ async fn tunnel(request: Request<Incoming>, mut stream: TcpStream, _place: Place
 }
 
 async fn relay(mut request: Request<Incoming>, stream: TcpStream, target: &HostPort) -> Result<Response<Body>, String> {
-    let (mut sender, connection) =
-        client::conn::http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = client::conn::http1::Builder::new()
+        .preserve_header_case(true)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     tokio::spawn(connection);
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse::<Uri>().map_err(|error| error.to_string())?;
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .parse::<Uri>()
+        .map_err(|error| error.to_string())?;
     *request.uri_mut() = path;
     drop_hop_headers(request.headers_mut());
     let host = if target.port == 80 { target.host.clone() } else { target.to_string() };
@@ -243,7 +255,7 @@ async fn relay(mut request: Request<Incoming>, stream: TcpStream, target: &HostP
     request.headers_mut().insert(HOST, HeaderValue::from_str(&host).map_err(|error| error.to_string())?);
     let mut answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
     drop_hop_headers(answer.headers_mut());
-    Ok(answer.map(|body| body.boxed()))
+    Ok(answer.map(BodyExt::boxed))
 }
 
 /// RFC 9110 §7.6.1, and the two a browser sends to a proxy.
@@ -267,4 +279,90 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response<Body> {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
     let html = format!("<!doctype html><title>{}</title><h1>{0}</h1><p>{}</p>", escape(title), escape(text));
     answer(status, "text/html; charset=utf-8", html)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{Dial, DialError, Egress, EgressCounts, EgressRule, HostPort, PublicOnly, Resolve, serve};
+
+    /// Every name is this address.
+    struct Always(SocketAddr);
+
+    #[async_trait]
+    impl Resolve for Always {
+        async fn resolve(&self, _: &HostPort) -> io::Result<Vec<SocketAddr>> {
+            Ok(vec![self.0])
+        }
+    }
+
+    struct Anything;
+
+    #[async_trait]
+    impl Dial for Anything {
+        async fn dial(&self, target: &HostPort, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
+            let failed = |source| DialError::Failed { target: target.clone(), source };
+            TcpStream::connect(addresses).await.map_err(failed)
+        }
+    }
+
+    async fn loopback() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        (listener, address)
+    }
+
+    /// A site that answers everything with `hello`, and a proxy for which `jobs.example` resolves to it.
+    async fn ask(dialer: Arc<dyn Dial>, request: &str) -> (String, u64) {
+        let (site, at) = loopback().await;
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = site.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").await;
+            }
+        });
+        let (proxy, proxy_at) = loopback().await;
+        let counts = Arc::<EgressCounts>::default();
+        let rule = EgressRule::new(&["jobs.example".into()], &[]).expect("a rule");
+        let egress = Egress { rule, resolver: Arc::new(Always(at)), dialer, counts: Arc::clone(&counts) };
+        let server = tokio::spawn(serve(proxy, egress));
+        let mut stream = TcpStream::connect(proxy_at).await.expect("the proxy");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        server.abort();
+        (answer, counts.report()["refused"].as_u64().expect("a count"))
+    }
+
+    fn get(target: &str) -> String {
+        format!("GET http://{target}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn an_allowed_name_that_resolves_to_loopback_is_refused() {
+        let rule = || EgressRule::new(&["jobs.example".into()], &[]).expect("a rule");
+        for request in [get("jobs.example"), "CONNECT jobs.example:443 HTTP/1.1\r\nConnection: close\r\n\r\n".into()] {
+            let (answer, refused) = ask(Arc::new(PublicOnly::new(rule())), &request).await;
+            assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+            assert_eq!(refused, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_allowed_name_passes_and_others_are_not_even_resolved() {
+        let (answer, refused) = ask(Arc::new(Anything), &get("jobs.example")).await;
+        assert!(answer.ends_with("hello") && refused == 0, "{answer}");
+        for target in ["other.example", "jobs.example:8080", "user@jobs.example"] {
+            let (answer, _) = ask(Arc::new(Anything), &get(target)).await;
+            assert!(answer.starts_with("HTTP/1.1 40") && !answer.contains("hello"), "{target} {answer}");
+        }
+    }
 }

@@ -88,23 +88,43 @@ impl Forwarder {
 
     async fn forward(&self, key: &str, path: String, request: Request<Incoming>) -> Response<Body> {
         let Some(open) = self.open.lock().clone() else {
-            return webdriver_error(StatusCode::SERVICE_UNAVAILABLE, "session not created", "the browser is still starting");
+            return webdriver_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "session not created",
+                "the browser is still starting",
+            );
         };
         let method = request.method().clone();
-        let Ok(body) = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await.map(http_body_util::Collected::to_bytes) else {
-            return webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "the command's body could not be read");
+        let Ok(body) = Limited::new(request.into_body(), REQUEST_MAX_BYTES)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+        else {
+            return webdriver_error(
+                StatusCode::BAD_REQUEST,
+                "invalid argument",
+                "the command's body could not be read",
+            );
         };
         let command = Command { method, path, body };
         if let Some(refusal) = refuse(&command, &open.session_id) {
             return refusal;
         }
         let Ok(_place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return webdriver_error(StatusCode::TOO_MANY_REQUESTS, "gate_busy", "too many commands wait for this browser");
+            return webdriver_error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "gate_busy",
+                "too many commands wait for this browser",
+            );
         };
         let within = self.bound(&command);
         match tokio::time::timeout(within, self.run(key, command, &open, within)).await {
             Ok(answer) => answer,
-            Err(_) => webdriver_error(StatusCode::INTERNAL_SERVER_ERROR, "timeout", &format!("no answer within {} ms", within.as_millis())),
+            Err(_) => webdriver_error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "timeout",
+                &format!("no answer within {} ms", within.as_millis()),
+            ),
         }
     }
 
@@ -116,7 +136,8 @@ impl Forwarder {
             return stale();
         }
         let uri = format!("http://127.0.0.1:{}{}", open.driver_port, command.path);
-        let request = Request::builder().method(command.method).uri(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        let request =
+            Request::builder().method(command.method).uri(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
         let Ok(request) = request.body(Full::new(command.body)) else {
             return webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "not a WebDriver path");
         };
@@ -128,19 +149,25 @@ impl Forwarder {
         });
         match work.await {
             Ok(Ok(Ok((status, bytes)))) => answer(status, "application/json; charset=utf-8", bytes),
-            Ok(Ok(Err(error))) => webdriver_error(StatusCode::NOT_FOUND, "invalid session id", &format!("the driver is gone: {error}")),
+            Ok(Ok(Err(error))) => {
+                webdriver_error(StatusCode::NOT_FOUND, "invalid session id", &format!("the driver is gone: {error}"))
+            }
             _ => webdriver_error(StatusCode::INTERNAL_SERVER_ERROR, "timeout", "the driver did not answer"),
         }
     }
 
     fn bound(&self, command: &Command) -> Duration {
         let limits = self.shared.config.limits;
-        let navigates = command.method == Method::POST && ["/url", "/back", "/forward", "/refresh"].iter().any(|end| command.path.ends_with(end));
+        let navigates = command.method == Method::POST
+            && ["/url", "/back", "/forward", "/refresh"].iter().any(|end| command.path.ends_with(end));
         Duration::from_millis(if navigates { limits.navigation_ms } else { limits.command_ms })
     }
 }
 
-async fn ask(client: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+async fn ask(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), String> {
     let answer = client.request(request).await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
@@ -153,7 +180,8 @@ fn stale() -> Response<Body> {
 
 /// The gate's own session only, and none of the commands that would leave the egress rule or end the session.
 fn refuse(command: &Command, session_id: &str) -> Option<Response<Body>> {
-    let unsupported = |message: &str| Some(webdriver_error(StatusCode::INTERNAL_SERVER_ERROR, "unsupported operation", message));
+    let unsupported =
+        |message: &str| Some(webdriver_error(StatusCode::INTERNAL_SERVER_ERROR, "unsupported operation", message));
     if command.path == "/status" {
         return None;
     }
@@ -174,11 +202,15 @@ fn refuse(command: &Command, session_id: &str) -> Option<Response<Body>> {
         (&Method::POST, "url") => {
             let url = json()["url"].as_str().unwrap_or("").trim().to_ascii_lowercase();
             let web = url.starts_with("http://") || url.starts_with("https://") || url == "about:blank";
-            (!web).then(|| webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "only http and https pages are opened"))
+            (!web).then(|| {
+                webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "only http and https pages are opened")
+            })
         }
         (&Method::POST, what) if what.contains("cdp/") => {
             let method = json()["cmd"].as_str().unwrap_or("").to_owned();
-            let allowed = CDP_ALLOWED.iter().any(|entry| if entry.ends_with('.') { method.starts_with(entry) } else { method == *entry });
+            let allowed = CDP_ALLOWED
+                .iter()
+                .any(|entry| if entry.ends_with('.') { method.starts_with(entry) } else { method == *entry });
             if allowed { None } else { unsupported("this browser command is not allowed") }
         }
         _ => None,
@@ -206,11 +238,22 @@ mod tests {
         check(Method::GET, "/shutdown", "", false);
         check(Method::POST, "/session/s1/url", r#"{"url":"https://jobs.example/1"}"#, true);
         check(Method::POST, "/session/s1/url", r#"{"url":"about:blank"}"#, true);
-        for url in ["file:///etc/passwd", " FILE:///etc/passwd", "chrome://settings", "data:text/html,x", "view-source:http://x"] {
+        for url in [
+            "file:///etc/passwd",
+            " FILE:///etc/passwd",
+            "chrome://settings",
+            "data:text/html,x",
+            "view-source:http://x",
+        ] {
             check(Method::POST, "/session/s1/url", &format!(r#"{{"url":"{url}"}}"#), false);
         }
         check(Method::POST, "/session/s1/goog/cdp/execute", r#"{"cmd":"Storage.getCookies","params":{}}"#, true);
-        check(Method::POST, "/session/s1/goog/cdp/execute", r#"{"cmd":"Target.createBrowserContext","params":{}}"#, false);
+        check(
+            Method::POST,
+            "/session/s1/goog/cdp/execute",
+            r#"{"cmd":"Target.createBrowserContext","params":{}}"#,
+            false,
+        );
         check(Method::POST, "/session/s1/goog/cdp/execute", "not json", false);
     }
 }

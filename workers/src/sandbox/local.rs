@@ -18,7 +18,10 @@ use sha2::{Digest, Sha256};
 use tokio::process::{Child, Command};
 
 use super::process::{self, MARKER, ProcessRef};
-use super::{Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxError, SandboxId, SandboxKind, SandboxProvider, SandboxState};
+use super::{
+    Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxError, SandboxId, SandboxKind, SandboxProvider,
+    SandboxState,
+};
 use crate::gate::{EgressRule, GateConfig, GateLimits, GatePhase, GateState};
 use folder::Folder;
 use gate_client::{GateAnswer, GateClient};
@@ -56,7 +59,7 @@ impl LocalConfig {
             browser: "/usr/bin/chromium".into(),
             display: None,
             window_px: (1280, 1000),
-            start_within: Duration::from_secs(60),
+            start_within: Duration::from_mins(1),
             limits: GateLimits::default(),
         }
     }
@@ -81,7 +84,9 @@ impl LocalProvider {
         let record = Record::read(folder).ok()?;
         let state = GateState::read(folder.dir()).ok()?;
         let sandbox = record.sandbox(Some(&state));
-        (sandbox.state == SandboxState::Ready && self.gate.status(state.gate_port, &record.control_secret).await.is_ok()).then_some(sandbox)
+        (sandbox.state == SandboxState::Ready
+            && self.gate.status(state.gate_port, &record.control_secret).await.is_ok())
+        .then_some(sandbox)
     }
 
     async fn start(&self, folder: &Folder, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
@@ -150,7 +155,10 @@ impl LocalProvider {
                 return Ok(state);
             }
             if let Ok(Some(status)) = gate.try_wait() {
-                return Err(failed(format!("the gate ended with {status}: {}", folder.tail("logs/gate.log", LOG_TAIL_BYTES))));
+                return Err(failed(format!(
+                    "the gate ended with {status}: {}",
+                    folder.tail("logs/gate.log", LOG_TAIL_BYTES)
+                )));
             }
             if Instant::now() >= deadline {
                 return Err(failed(format!("not ready within {:?}", self.config.start_within)));
@@ -175,7 +183,8 @@ impl SandboxProvider for LocalProvider {
 
     async fn provision(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
         let id = SandboxId(request.sandbox_id);
-        EgressRule::new(&request.allowed_hosts, &request.allow_private).map_err(|error| SandboxError::InvalidRequest(error.to_string()))?;
+        EgressRule::new(&request.allowed_hosts, &request.allow_private)
+            .map_err(|error| SandboxError::InvalidRequest(error.to_string()))?;
         let folder = self.folder(id);
         let _lock = folder.lock().await?;
         if folder.is_destroyed() {
@@ -201,7 +210,9 @@ impl SandboxProvider for LocalProvider {
         let key = hex(&Sha256::digest(format!("{}/fence/{}", record.control_secret, fence.0)));
         match self.gate.rekey(state.gate_port, &record.control_secret, &key, fence.0).await {
             Ok(()) => {}
-            Err(GateAnswer::Stale { current }) => return Err(SandboxError::StaleFence { id: *id, offered: fence.0, current }),
+            Err(GateAnswer::Stale { current }) => {
+                return Err(SandboxError::StaleFence { id: *id, offered: fence.0, current });
+            }
             Err(error) => return Err(gone(*id, &error.to_string())),
         }
         Ok(Attachment {
@@ -229,7 +240,11 @@ impl SandboxProvider for LocalProvider {
             return Err(SandboxError::InvalidRequest("a file name is one plain part of a path".into()));
         }
         let path = folder.dir().join("uploads").join(filename);
-        tokio::fs::write(&path, content).await.map_err(|source| SandboxError::Io { id: *id, action: "stage a file for", source })?;
+        tokio::fs::write(&path, content).await.map_err(|source| SandboxError::Io {
+            id: *id,
+            action: "stage a file for",
+            source,
+        })?;
         Ok(path)
     }
 

@@ -70,10 +70,12 @@ impl Stat {
 pub fn of_sandbox(dir: &Path) -> Vec<ProcessRef> {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
     let all: Vec<(i32, Stat)> = pids().into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
-    let mut mine: HashSet<i32> = all.iter().map(|(pid, _)| *pid).filter(|&pid| pid != me && carries(pid, dir)).collect();
+    let mut mine: HashSet<i32> =
+        all.iter().map(|(pid, _)| *pid).filter(|&pid| pid != me && carries(pid, dir)).collect();
     // Children that overwrote their own title and environment (renderers do) are found by their parent.
     loop {
-        let children = all.iter().filter(|(pid, stat)| *pid != me && !mine.contains(pid) && mine.contains(&stat.parent));
+        let children =
+            all.iter().filter(|(pid, stat)| *pid != me && !mine.contains(pid) && mine.contains(&stat.parent));
         let children: Vec<i32> = children.map(|(pid, _)| *pid).collect();
         if children.is_empty() {
             break;

@@ -16,8 +16,8 @@ use valet_workflows::job_application::steps::{
 
 use crate::browser::{AgentLimits, BrowserAgent, BrowserError, WebDriverAgent};
 use crate::form::{
-    self, Advance, Applicant, Complaint, Document, FilledPage, Moved, NextButton, NextKind, PageKind, PageReport, Reason,
-    Snapshot,
+    self, Advance, Applicant, Complaint, Document, FilledPage, Moved, NextButton, NextKind, PageKind, PageReport,
+    Reason, Snapshot,
 };
 use crate::runtime::{Handlers, StepContext, StepError};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
@@ -152,7 +152,9 @@ impl Browsers {
             return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &plan.page).await));
         }
         let Some(next) = plan.next.filter(|next| next.kind == NextKind::Submit) else {
-            return Ok(Sent::Refused { errors: vec!["the page shows no button that sends the application".to_owned()] });
+            return Ok(Sent::Refused {
+                errors: vec!["the page shows no button that sends the application".to_owned()],
+            });
         };
         ctx.effect_begin().await?;
         // From here on every end is an answer: an error would ask for another attempt.
@@ -179,7 +181,7 @@ impl Browsers {
     async fn attach(&self, ctx: &StepContext, sandbox: Uuid) -> Result<WebDriverAgent, StepError> {
         ctx.check()?;
         let attachment = self.provider.attach(&SandboxId(sandbox), fence(ctx)).await.map_err(sandbox_error)?;
-        WebDriverAgent::attach(attachment, self.limits.clone()).await.map_err(browser_error)
+        WebDriverAgent::attach(attachment, self.limits).await.map_err(browser_error)
     }
 
     /// The applicant with the files where the browser can reach them.
@@ -231,7 +233,10 @@ impl Browsers {
         questions: Vec<Question>,
     ) -> Result<Filled, StepError> {
         if questions.is_empty() {
-            return Err(StepError::fail("form_refused", "the page refuses what was filled in and does not say which field"));
+            return Err(StepError::fail(
+                "form_refused",
+                "the page refuses what was filled in and does not say which field",
+            ));
         }
         let url = agent.current_url().await.unwrap_or_default();
         Ok(Filled::NeedsPerson { questions, screenshot: screenshot(ctx, agent, "question").await, url })
@@ -365,11 +370,7 @@ fn applicant(profile: &Profile) -> Applicant {
 fn fields(filled: &FilledPage) -> Vec<FilledField> {
     let satisfied = filled.plan.fills.iter().filter(|fill| fill.satisfied);
     satisfied
-        .map(|fill| FilledField {
-            label: fill.label.clone(),
-            kind: word(&fill.kind),
-            value: fill.value.clone(),
-        })
+        .map(|fill| FilledField { label: fill.label.clone(), kind: word(&fill.kind), value: fill.value.clone() })
         .collect()
 }
 

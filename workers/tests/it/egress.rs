@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
 use valet_workers::browser::{BrowserAgent, BrowserError};
 use valet_workers::sandbox::SandboxProvider;
-use uuid::Uuid;
 
 use super::rig::{Rig, eventually, request};
 use super::site::Site;
@@ -16,10 +16,13 @@ async fn a_page_reaches_its_own_host_and_no_other() {
     let secret = other.page("/secret", "secret");
     let url = site.page(
         "/page",
-        format!("<title>t</title><img src='{secret}'><iframe src='{secret}'></iframe><p id=out></p><script>
+        format!(
+            "<title>t</title><img src='{secret}'><iframe src='{secret}'></iframe><p id=out></p><script>
           fetch('{secret}', {{mode: 'no-cors'}}).then(() => 1, () => 0).then(() => fetch('/done'));
           navigator.sendBeacon('{secret}'); new WebSocket('{}');
-        </script>", secret.replace("http:", "ws:")),
+        </script>",
+            secret.replace("http:", "ws:")
+        ),
     );
     let (sandbox, agent) = rig.browser(&[&site]).await;
     agent.navigate(&url).await.expect("opened");
@@ -46,7 +49,7 @@ async fn a_host_allowed_by_name_still_needs_its_private_address_opened() {
     let url = site.page("/page", "<title>t</title>hello");
     let mut asked = request(Uuid::now_v7(), &[&site]);
     asked.allow_private.clear();
-    asked.lease = Duration::from_secs(60);
+    asked.lease = Duration::from_mins(1);
     let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");
     let agent = rig.agent(sandbox.id, 1).await;
     assert!(matches!(agent.navigate(&url).await, Err(BrowserError::Blocked { .. })));

@@ -3,7 +3,8 @@
 use uuid::Uuid;
 use valet_workers::browser::BrowserAgent;
 use valet_workers::form::{
-    Address, Answer, Applicant, Document, DocumentKind, FieldKind, Links, Moved, NextKind, PageKind, WorkAuthorization, advance, classify, fill_page,
+    Address, Answer, Applicant, Document, DocumentKind, FieldKind, Links, Moved, NextKind, PageKind, WorkAuthorization,
+    advance, classify, fill_page,
 };
 use valet_workers::sandbox::{SandboxId, SandboxProvider};
 
@@ -23,7 +24,14 @@ async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
         last_name: "O'Brien-Łuk".into(),
         email: "ada@example.test".into(),
         phone: "+1 555 010 1234".into(),
-        address: Address { street: "1 Rose Lane".into(), street2: None, city: "Fresno".into(), state: "California".into(), postal_code: "93650".into(), country: "US".into() },
+        address: Address {
+            street: "1 Rose Lane".into(),
+            street2: None,
+            city: "Fresno".into(),
+            state: "California".into(),
+            postal_code: "93650".into(),
+            country: "US".into(),
+        },
         links: Links { linkedin: Some("https://linkedin.example.test/in/ada".into()), ..Links::default() },
         work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
         needs_sponsorship: Some(false),
@@ -73,15 +81,47 @@ async fn one_page_is_filled_from_its_words_alone_and_handed_in_once() {
     let forms = site.forms("/one");
     assert_eq!(forms.len(), 1);
     let expect = [
-        ("k1", "Ada"), ("k2", "O'Brien-Łuk"), ("k3", "ada@example.test"), ("k4", "ada@example.test"), ("k5a", "c2"), ("k5", "5550101234"), ("fax_home", ""), ("email2", ""), ("hp_url", ""), ("k6", ""),
-        ("k7", "1 Rose Lane"), ("k8", "Fresno"), ("k9", "93650"), ("k10", "CA"), ("k11", "us"), ("k12", "https://linkedin.example.test/in/ada"), ("k13", "a"), ("k14", "0"), ("k15", "85000"),
-        ("k16", "2027-01-15"), ("k17", ""), ("k18", "ada-cv.pdf"), ("k19", "ada-letter.pdf"), ("k20", "12"), ("k21", ""), ("k22", ""), ("k23", ""), ("k24", ""), ("k26", "agreed"), ("go", "1"),
+        ("k1", "Ada"),
+        ("k2", "O'Brien-Łuk"),
+        ("k3", "ada@example.test"),
+        ("k4", "ada@example.test"),
+        ("k5a", "c2"),
+        ("k5", "5550101234"),
+        ("fax_home", ""),
+        ("email2", ""),
+        ("hp_url", ""),
+        ("k6", ""),
+        ("k7", "1 Rose Lane"),
+        ("k8", "Fresno"),
+        ("k9", "93650"),
+        ("k10", "CA"),
+        ("k11", "us"),
+        ("k12", "https://linkedin.example.test/in/ada"),
+        ("ans[13]", "a"),
+        ("ans[14]", "0"),
+        ("k15", "85000"),
+        ("k16", "2027-01-15"),
+        ("k17", ""),
+        ("k18", "ada-cv.pdf"),
+        ("k19", "ada-letter.pdf"),
+        ("k20", "12"),
+        ("k21", ""),
+        ("k22", ""),
+        ("k23", ""),
+        ("k24", ""),
+        ("k26", "agreed"),
+        ("go", "1"),
     ];
     for (name, wanted) in expect {
         assert_eq!(value(&forms[0], name), Some(wanted), "{name}");
     }
     assert_eq!(forms[0].len(), expect.len(), "nothing else was sent: {:?}", forms[0]);
-    assert!(!site.requests().iter().any(|request| request.contains("/news") || request.contains("/cancel") || request.contains("/search")));
+    assert!(
+        !site
+            .requests()
+            .iter()
+            .any(|request| request.contains("/news") || request.contains("/cancel") || request.contains("/search"))
+    );
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
@@ -100,7 +140,15 @@ async fn widgets_that_resist_are_filled_and_verified() {
     let done = advance(&agent, &page.snapshot, page.plan.next.as_ref().expect("a button")).await.expect("handed in");
     assert_eq!(done.page.kind, PageKind::Confirmation);
     let forms = site.forms("/widgets");
-    let expect = [("first", "Ada"), ("phone", "(555) 010-1234"), ("city", "Fresno"), ("country", "United States"), ("spons", "no"), ("last", "O'Brien-Łuk"), ("why", "I like roses.")];
+    let expect = [
+        ("first", "Ada"),
+        ("phone", "(555) 010-1234"),
+        ("city", "Fresno"),
+        ("country", "United States"),
+        ("spons", "no"),
+        ("last", "O'Brien-Łuk"),
+        ("why", "I like roses."),
+    ];
     for (name, wanted) in expect {
         assert_eq!(value(&forms[0], name), Some(wanted), "{name}");
     }
@@ -118,15 +166,22 @@ async fn shadow_roots_and_frames_of_the_own_and_of_another_origin_are_filled() {
     site.put("/framed", Page::Thanks(THANKS.into()));
     let foreign = other.page("/form", form);
     other.put("/framed", Page::Thanks(THANKS.into()));
-    let own_frame = site.page("/own-frame", "<title>t</title><h1>Job</h1><iframe src='/form' width=800 height=400></iframe>");
-    let foreign_frame = site.page("/foreign-frame", format!("<title>t</title><h1>Job</h1><p>Text</p><iframe src='{foreign}' width=800 height=400></iframe>"));
+    let own_frame =
+        site.page("/own-frame", "<title>t</title><h1>Job</h1><iframe src='/form' width=800 height=400></iframe>");
+    let foreign_frame = site.page(
+        "/foreign-frame",
+        format!("<title>t</title><h1>Job</h1><p>Text</p><iframe src='{foreign}' width=800 height=400></iframe>"),
+    );
     let (sandbox, agent) = rig.browser(&[&site, &other]).await;
     let ada = applicant(&rig, sandbox.id).await;
-    for (url, at, path) in [(shadow, &site, "/shadow"), (own_frame, &site, "/framed"), (foreign_frame, &other, "/framed")] {
+    for (url, at, path) in
+        [(shadow, &site, "/shadow"), (own_frame, &site, "/framed"), (foreign_frame, &other, "/framed")]
+    {
         agent.navigate(&url).await.expect("opened");
         let page = fill_page(&agent, &ada).await.expect("filled");
         assert!(page.is_ready(), "{url} {:?} {:?} {:?}", page.plan, page.applied, page.plan.page);
-        let done = advance(&agent, &page.snapshot, page.plan.next.as_ref().expect("a button")).await.expect("handed in");
+        let done =
+            advance(&agent, &page.snapshot, page.plan.next.as_ref().expect("a button")).await.expect("handed in");
         assert_eq!((done.moved, done.page.kind), (Moved::On, PageKind::Confirmation), "{url} {:?}", done.page);
         let forms = at.forms(path);
         assert_eq!(forms.len(), 1, "{url}");
@@ -175,9 +230,15 @@ async fn a_wizard_is_walked_to_its_end() {
 async fn what_only_the_server_requires_is_asked_after_it_said_so() {
     let rig = Rig::new();
     let site = Site::start().await;
-    let form = |message: &str| format!("<title>f</title><h1>Application</h1><form method=post action=/send><p><label for=a>First name</label><input id=a name=a></p><p><label for=b>Last name</label><input id=b name=b></p><p><label for=q>Favourite rose</label>{message}<input id=q name=q></p><button>Submit</button></form>");
+    let form = |message: &str| {
+        format!(
+            "<title>f</title><h1>Application</h1><form method=post action=/send><p><label for=a>First name</label><input id=a name=a></p><p><label for=b>Last name</label><input id=b name=b></p><p><label for=q>Favourite rose</label>{message}<input id=q name=q></p><button>Submit</button></form>"
+        )
+    };
     let url = site.page("/apply", form(""));
-    for (path, message) in [("/send", "<em class=error>This field is required.</em>"), ("/send2", "<i>Please fill in this field</i>")] {
+    for (path, message) in
+        [("/send", "<em class=error>This field is required.</em>"), ("/send2", "<i>Please fill in this field</i>")]
+    {
         let again = form(message).replace("/send", path);
         site.put(path, Page::Demands(vec!["q"], again, THANKS.into()));
     }
@@ -190,7 +251,11 @@ async fn what_only_the_server_requires_is_asked_after_it_said_so() {
         assert!(page.is_ready());
         let back = advance(&agent, &page.snapshot, page.plan.next.as_ref().expect("a button")).await.expect("sent");
         assert_eq!(back.moved, Moved::Refused, "{path}");
-        assert_eq!(back.complaints.iter().map(|c| (c.label.as_str(), c.was_filled)).collect::<Vec<_>>(), [("Favourite rose", false)], "{path}");
+        assert_eq!(
+            back.complaints.iter().map(|c| (c.label.as_str(), c.was_filled)).collect::<Vec<_>>(),
+            [("Favourite rose", false)],
+            "{path}"
+        );
         let page = fill_page(&agent, &ada).await.expect("filled again");
         assert_eq!(page.plan.unknown.len(), 1, "{path}");
         ada.answers.push(answer(&page.plan.unknown[0].key, "Peace"));
@@ -226,17 +291,41 @@ async fn a_page_is_known_for_what_it_is() {
     let rig = Rig::new();
     let site = Site::start().await;
     let cases = [
-        (200, PageKind::Closed, "<title>Job</title><h1>Gardener</h1><p>This position has been filled. We are no longer accepting applications.</p>"),
+        (
+            200,
+            PageKind::Closed,
+            "<title>Job</title><h1>Gardener</h1><p>This position has been filled. We are no longer accepting applications.</p>",
+        ),
         (404, PageKind::Closed, "<title>Oops</title><h1>Not here</h1>"),
         (403, PageKind::Blocked, "<title>No</title><h1>Access denied</h1>"),
         (500, PageKind::Error, "<title>Oops</title><h1>Internal Server Error</h1>"),
         (200, PageKind::AlreadyApplied, "<title>Job</title><h1>You have already applied for this job</h1>"),
-        (200, PageKind::Login, "<title>Log in</title><form><label>Email <input name=e></label><label>Password <input type=password name=p></label><button>Sign in</button></form>"),
+        (
+            200,
+            PageKind::Login,
+            "<title>Log in</title><form><label>Email <input name=e></label><label>Password <input type=password name=p></label><button>Sign in</button></form>",
+        ),
         (200, PageKind::Captcha, "<title>Just a moment...</title><h1>Verify you are human</h1>"),
-        (200, PageKind::Confirmation, "<title>Done</title><p>We have received your application.</p><form action=/news><input type=email placeholder='Your email'><button>Subscribe</button></form>"),
-        (200, PageKind::Posting, "<title>Job</title><h1>Gardener</h1><p>Thank you for your interest.</p><button>Apply for this job</button><form><input type=email name=e placeholder='Email'><button>Get job alerts</button></form>"),
-        (200, PageKind::Form, "<title>Job</title><form><label>Full name <input name=n></label><label>Email <input name=e></label><label>CV <input type=file></label><button>Send</button></form><iframe title=badge src='/recaptcha/api2/anchor' width=256 height=60></iframe>"),
-        (200, PageKind::Captcha, "<title>Job</title><form><label>Full name <input name=n></label><label>CV <input type=file></label><button>Send</button></form><iframe src='/recaptcha/api2/bframe' width=400 height=580></iframe>"),
+        (
+            200,
+            PageKind::Confirmation,
+            "<title>Done</title><p>We have received your application.</p><form action=/news><input type=email placeholder='Your email'><button>Subscribe</button></form>",
+        ),
+        (
+            200,
+            PageKind::Posting,
+            "<title>Job</title><h1>Gardener</h1><p>Thank you for your interest.</p><button>Apply for this job</button><form><input type=email name=e placeholder='Email'><button>Get job alerts</button></form>",
+        ),
+        (
+            200,
+            PageKind::Form,
+            "<title>Job</title><form><label>Full name <input name=n></label><label>Email <input name=e></label><label>CV <input type=file></label><button>Send</button></form><iframe title=badge src='/recaptcha/api2/anchor' width=256 height=60></iframe>",
+        ),
+        (
+            200,
+            PageKind::Captcha,
+            "<title>Job</title><form><label>Full name <input name=n></label><label>CV <input type=file></label><button>Send</button></form><iframe src='/recaptcha/api2/bframe' width=400 height=580></iframe>",
+        ),
         (200, PageKind::Unknown, "<title>About us</title><h1>About us</h1><p>We grow roses.</p>"),
     ];
     let (sandbox, agent) = rig.browser(&[&site]).await;

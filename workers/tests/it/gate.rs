@@ -19,7 +19,10 @@ async fn a_worker_that_was_taken_over_cannot_click() {
     let new = rig.agent(sandbox.id, 2).await;
     let refused = old.click_element(&Selectors::css("button")).await;
     assert!(matches!(refused, Err(BrowserError::StaleFence)), "{refused:?}");
-    assert!(matches!(rig.provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::StaleFence { offered: 1, current: 2, .. })));
+    assert!(matches!(
+        rig.provider.attach(&sandbox.id, FenceNumber(1)).await,
+        Err(SandboxError::StaleFence { offered: 1, current: 2, .. })
+    ));
     assert!(!site.requests().iter().any(|request| request == "GET /clicked"));
     new.click_element(&Selectors::css("button")).await.expect("clicked");
     eventually("the click arrives", || site.requests().iter().any(|request| request == "GET /clicked")).await;

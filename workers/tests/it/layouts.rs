@@ -1,12 +1,15 @@
 //! Forms laid out in every way we know, with opaque names and in any order: what is known is written where it belongs, exactly once.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 use valet_workers::browser::BrowserAgent;
-use valet_workers::form::{Address, Applicant, Document, DocumentKind, Links, PageKind, WorkAuthorization, advance, fill_page};
+use valet_workers::form::{
+    Address, Applicant, Document, DocumentKind, Links, PageKind, WorkAuthorization, advance, fill_page,
+};
 use valet_workers::sandbox::SandboxProvider;
 
 use super::rig::Rig;
@@ -27,27 +30,74 @@ enum Control {
     File,
 }
 
-const COUNTRIES: &[(&str, &str)] = &[("", "Select…"), ("1", "Canada"), ("2", "Germany"), ("3", "United Kingdom"), ("4", "United States"), ("5", "France")];
-const STATES: &[(&str, &str)] = &[("", "--"), ("6", "Alabama"), ("7", "California"), ("8", "New York"), ("9", "Texas"), ("10", "Utah")];
+const COUNTRIES: &[(&str, &str)] = &[
+    ("", "Select…"),
+    ("1", "Canada"),
+    ("2", "Germany"),
+    ("3", "United Kingdom"),
+    ("4", "United States"),
+    ("5", "France"),
+];
+const STATES: &[(&str, &str)] =
+    &[("", "--"), ("6", "Alabama"), ("7", "California"), ("8", "New York"), ("9", "Texas"), ("10", "Utah")];
 
 fn fields() -> Vec<Field> {
     let input = |labels, wanted| Field { labels, control: Control::Input("text"), wanted };
     vec![
         input(&["First name", "Given name", "Forename", "Your first name"], "Ada"),
         input(&["Last name", "Surname", "Family name", "Legal last name"], "Lovelace"),
-        Field { labels: &["Email", "E-mail address", "Email address", "Your e-mail"], control: Control::Input("email"), wanted: "ada@example.test" },
-        input(&["Confirm email", "Re-enter your email address", "Repeat e-mail", "Verify email address"], "ada@example.test"),
-        Field { labels: &["Phone", "Mobile number", "Telephone", "Phone number"], control: Control::Input("tel"), wanted: "+1 555 010 1234" },
+        Field {
+            labels: &["Email", "E-mail address", "Email address", "Your e-mail"],
+            control: Control::Input("email"),
+            wanted: "ada@example.test",
+        },
+        input(
+            &["Confirm email", "Re-enter your email address", "Repeat e-mail", "Verify email address"],
+            "ada@example.test",
+        ),
+        Field {
+            labels: &["Phone", "Mobile number", "Telephone", "Phone number"],
+            control: Control::Input("tel"),
+            wanted: "+1 555 010 1234",
+        },
         input(&["Street address", "Address line 1", "Address", "Home address"], "12 Analytical Way"),
         input(&["City", "Town / City", "City or town"], "Fresno"),
-        Field { labels: &["State", "State / Province", "Province or state"], control: Control::Select(STATES), wanted: "7" },
+        Field {
+            labels: &["State", "State / Province", "Province or state"],
+            control: Control::Select(STATES),
+            wanted: "7",
+        },
         input(&["ZIP code", "Postal code", "Postcode", "ZIP / postal code"], "93650"),
-        Field { labels: &["Country", "Country of residence", "Country/Region"], control: Control::Select(COUNTRIES), wanted: "4" },
+        Field {
+            labels: &["Country", "Country of residence", "Country/Region"],
+            control: Control::Select(COUNTRIES),
+            wanted: "4",
+        },
         input(&["LinkedIn profile", "LinkedIn URL", "Link to your LinkedIn"], "https://linkedin.example.test/in/ada"),
         input(&["GitHub", "GitHub profile URL"], "https://github.example.test/ada"),
-        Field { labels: &["Are you legally authorized to work in the United States?", "Do you have the right to work in the US?", "Are you eligible to work in this country?"], control: Control::YesNo, wanted: "yes" },
-        Field { labels: &["Will you now or in the future require sponsorship?", "Do you need visa sponsorship?", "Will you require sponsorship to be authorized to work here?"], control: Control::YesNo, wanted: "no" },
-        Field { labels: &["Resume", "Upload your CV", "Resume/CV", "Attach résumé"], control: Control::File, wanted: "ada-cv.pdf" },
+        Field {
+            labels: &[
+                "Are you legally authorized to work in the United States?",
+                "Do you have the right to work in the US?",
+                "Are you eligible to work in this country?",
+            ],
+            control: Control::YesNo,
+            wanted: "yes",
+        },
+        Field {
+            labels: &[
+                "Will you now or in the future require sponsorship?",
+                "Do you need visa sponsorship?",
+                "Will you require sponsorship to be authorized to work here?",
+            ],
+            control: Control::YesNo,
+            wanted: "no",
+        },
+        Field {
+            labels: &["Resume", "Upload your CV", "Resume/CV", "Attach résumé"],
+            control: Control::File,
+            wanted: "ada-cv.pdf",
+        },
         input(&["Desired salary", "Salary expectations", "What are your salary expectations?"], "85000"),
     ]
 }
@@ -70,13 +120,23 @@ fn render(rng: &mut StdRng, field: &Field, name: &str) -> String {
             labelled(rng, label, mark, name, &|extra| format!("<select name={name} {extra}>{options}</select>"), false)
         }
         Control::File => {
-            let hidden = if rng.random_bool(0.5) { "style='position:absolute;opacity:0;width:1px;height:1px'" } else { "" };
-            format!("<div><label for=i{name}>{label}{mark}</label><input type=file id=i{name} name={name} {hidden}></div>")
+            let hidden =
+                if rng.random_bool(0.5) { "style='position:absolute;opacity:0;width:1px;height:1px'" } else { "" };
+            format!(
+                "<div><label for=i{name}>{label}{mark}</label><input type=file id=i{name} name={name} {hidden}></div>"
+            )
         }
     }
 }
 
-fn labelled(rng: &mut StdRng, label: &str, mark: &str, name: &str, control: &dyn Fn(&str) -> String, placeholder: bool) -> String {
+fn labelled(
+    rng: &mut StdRng,
+    label: &str,
+    mark: &str,
+    name: &str,
+    control: &dyn Fn(&str) -> String,
+    placeholder: bool,
+) -> String {
     let styles = if placeholder { 9 } else { 8 };
     match rng.random_range(0..styles) {
         0 => format!("<label>{label}{mark} {}</label>", control("")),
@@ -84,7 +144,9 @@ fn labelled(rng: &mut StdRng, label: &str, mark: &str, name: &str, control: &dyn
         2 => format!("<p id=l{name}>{label}{mark}</p>{}", control(&format!("aria-labelledby=l{name}"))),
         3 => format!("<div>{}</div>", control(&format!("aria-label='{label}'"))),
         4 => format!("<table><tr><td>{label}{mark}</td><td>{}</td></tr></table>", control("")),
-        5 => format!("<div><div><span>{label}{mark}</span></div><div><div><div>{}</div></div></div></div>", control("")),
+        5 => {
+            format!("<div><div><span>{label}{mark}</span></div><div><div><div>{}</div></div></div></div>", control(""))
+        }
         6 => format!("<dl><dt>{label}{mark}</dt><dd>{}</dd></dl>", control("")),
         7 => format!("<div>{label}{mark}<br>{}</div>", control("")),
         _ => format!("<div>{}</div>", control(&format!("placeholder='{label}{mark}'"))),
@@ -93,15 +155,31 @@ fn labelled(rng: &mut StdRng, label: &str, mark: &str, name: &str, control: &dyn
 
 fn yes_no(rng: &mut StdRng, question: &str, name: &str) -> String {
     let radio = |value: &str, text: &str| format!("<label><input type=radio name={name} value={value}> {text}</label>");
-    let pair = |value: &str, text: &str| format!("<input type=radio name={name} value={value} id=i{name}{value}><label for=i{name}{value}>{text}</label>");
-    let select = |extra: &str| format!("<select name={name} {extra}><option value=''>Select one</option><option value=yes>Yes</option><option value=no>No</option></select>");
+    let pair = |value: &str, text: &str| {
+        format!(
+            "<input type=radio name={name} value={value} id=i{name}{value}><label for=i{name}{value}>{text}</label>"
+        )
+    };
+    let select = |extra: &str| {
+        format!(
+            "<select name={name} {extra}><option value=''>Select one</option><option value=yes>Yes</option><option value=no>No</option></select>"
+        )
+    };
     match rng.random_range(0..6) {
         0 => format!("<fieldset><legend>{question}</legend>{}{}</fieldset>", radio("yes", "Yes"), radio("no", "No")),
         1 => format!("<div><p>{question}</p><div>{}</div><div>{}</div></div>", pair("yes", "Yes"), pair("no", "No")),
-        2 => format!("<div role=radiogroup aria-labelledby=l{name}><span id=l{name}>{question}</span>{}{}</div>", radio("no", "No, I do not"), radio("yes", "Yes, I do")),
+        2 => format!(
+            "<div role=radiogroup aria-labelledby=l{name}><span id=l{name}>{question}</span>{}{}</div>",
+            radio("no", "No, I do not"),
+            radio("yes", "Yes, I do")
+        ),
         3 => format!("<label>{question} {}</label>", select("")),
         4 => format!("<table><tr><td>{question}</td><td>{}</td></tr></table>", select("")),
-        _ => format!("<div><div>{question}</div><ul><li>{}</li><li>{}</li></ul></div>", radio("yes", "Yes"), radio("no", "No")),
+        _ => format!(
+            "<div><div>{question}</div><ul><li>{}</li><li>{}</li></ul></div>",
+            radio("yes", "Yes"),
+            radio("no", "No")
+        ),
     }
 }
 
@@ -168,8 +246,19 @@ async fn every_layout_is_filled_right_and_sent_once() {
         last_name: "Lovelace".into(),
         email: "ada@example.test".into(),
         phone: "+1 555 010 1234".into(),
-        address: Address { street: "12 Analytical Way".into(), city: "Fresno".into(), state: "CA".into(), postal_code: "93650".into(), country: "United States".into(), street2: None },
-        links: Links { linkedin: Some("https://linkedin.example.test/in/ada".into()), github: Some("https://github.example.test/ada".into()), ..Links::default() },
+        address: Address {
+            street: "12 Analytical Way".into(),
+            city: "Fresno".into(),
+            state: "CA".into(),
+            postal_code: "93650".into(),
+            country: "United States".into(),
+            street2: None,
+        },
+        links: Links {
+            linkedin: Some("https://linkedin.example.test/in/ada".into()),
+            github: Some("https://github.example.test/ada".into()),
+            ..Links::default()
+        },
         work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
         needs_sponsorship: Some(false),
         salary: Some("85000".into()),
@@ -177,10 +266,17 @@ async fn every_layout_is_filled_right_and_sent_once() {
         ..Applicant::default()
     };
     for seed in 0..SEEDS {
+        rig.provider.renew(&sandbox.id, Duration::from_mins(2)).await.expect("renewed");
         let (html, wanted) = page(seed);
         agent.navigate(&site.page(&format!("/{seed}"), html.clone())).await.expect("opened");
         let filled = fill_page(&agent, &ada).await.expect("filled");
-        assert!(filled.is_ready(), "seed {seed}: {:?} {:?} {:?}\n{html}", filled.plan.unknown, filled.applied.failed, filled.plan.page);
+        assert!(
+            filled.is_ready(),
+            "seed {seed}: {:?} {:?} {:?}\n{html}",
+            filled.plan.unknown,
+            filled.applied.failed,
+            filled.plan.page
+        );
         let done = advance(&agent, &filled.snapshot, filled.plan.next.as_ref().expect("a button")).await.expect("sent");
         assert_eq!(done.page.kind, PageKind::Confirmation, "seed {seed}\n{html}");
         let forms = site.forms("/sent");
@@ -189,7 +285,11 @@ async fn every_layout_is_filled_right_and_sent_once() {
         for (name, wanted) in wanted {
             assert_eq!(value(form, &name), wanted, "seed {seed} {name}\n{html}");
         }
-        let written: Vec<&String> = form.iter().filter(|(name, value)| (name.starts_with('d') || name == "lang") && !value.is_empty()).map(|(name, _)| name).collect();
+        let written: Vec<&String> = form
+            .iter()
+            .filter(|(name, value)| (name.starts_with('d') || name == "lang") && !value.is_empty())
+            .map(|(name, _)| name)
+            .collect();
         assert!(written.is_empty(), "seed {seed}: {written:?}\n{html}");
     }
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");

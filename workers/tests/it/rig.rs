@@ -71,7 +71,10 @@ impl Drop for Rig {
                     break;
                 }
                 for found in left {
-                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(found.pid), nix::sys::signal::Signal::SIGKILL);
+                    let _ = nix::sys::signal::kill(
+                        nix::unistd::Pid::from_raw(found.pid),
+                        nix::sys::signal::Signal::SIGKILL,
+                    );
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -85,7 +88,7 @@ pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
         allowed_hosts: sites.iter().map(|site| site.host_port()).collect(),
         allow_private: sites.iter().map(|site| site.host_port().parse().expect("host and port")).collect(),
         headless: true,
-        lease: Duration::from_secs(120),
+        lease: Duration::from_mins(2),
     }
 }
 

@@ -28,7 +28,10 @@ async fn a_second_provision_finds_the_first_and_destroy_leaves_nothing() {
     assert!(!rig.dir(asked.sandbox_id).exists());
     assert!(rig.provider.list().await.expect("a list").is_empty());
     rig.provider.destroy(&first.id).await.expect("destroying again succeeds");
-    assert!(matches!(rig.provider.provision(&asked).await, Err(SandboxError::Destroyed(_))), "a late provision leaks no browser");
+    assert!(
+        matches!(rig.provider.provision(&asked).await, Err(SandboxError::Destroyed(_))),
+        "a late provision leaks no browser"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +51,10 @@ async fn a_start_cut_off_at_any_moment_is_listed_cleaned_and_can_be_repeated() {
         // Dropping the future leaves what a killed worker leaves: nothing after this point is carried out.
         let _ = tokio::time::timeout(Duration::from_millis(cut_ms), rig.provider.provision(&asked)).await;
         if rig.dir(asked.sandbox_id).exists() {
-            assert!(rig.provider.list().await.expect("a list").iter().any(|s| s.id.0 == asked.sandbox_id), "cut at {cut_ms} ms");
+            assert!(
+                rig.provider.list().await.expect("a list").iter().any(|s| s.id.0 == asked.sandbox_id),
+                "cut at {cut_ms} ms"
+            );
         }
         if cut_ms % 2 == 0 && cut_ms >= 300 {
             let sandbox = rig.other_worker().provision(&asked).await.expect("started again");
@@ -64,11 +70,17 @@ async fn a_start_cut_off_at_any_moment_is_listed_cleaned_and_can_be_repeated() {
 async fn a_sandbox_whose_gate_was_killed_is_lost_and_can_be_cleaned() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(rig.dir(sandbox.id.0).join("sandbox.json")).expect("a record")).expect("json");
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(rig.dir(sandbox.id.0).join("sandbox.json")).expect("a record"))
+            .expect("json");
     let gate = record["gate"]["pid"].as_i64().expect("the gate's pid");
     kill(Pid::from_raw(i32::try_from(gate).expect("a pid")), Signal::SIGKILL).expect("killed");
     let provider = rig.other_worker();
-    eventually("the gate is gone", || !std::path::Path::new(&format!("/proc/{gate}/cmdline")).exists() || std::fs::read(format!("/proc/{gate}/cmdline")).is_ok_and(|c| c.is_empty())).await;
+    eventually("the gate is gone", || {
+        !std::path::Path::new(&format!("/proc/{gate}/cmdline")).exists()
+            || std::fs::read(format!("/proc/{gate}/cmdline")).is_ok_and(|c| c.is_empty())
+    })
+    .await;
     assert_eq!(provider.list().await.expect("a list")[0].state, SandboxState::Lost);
     assert!(matches!(provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::Gone { .. })));
     assert!(rig.processes(sandbox.id.0) > 0, "the browser is still there");
@@ -123,7 +135,10 @@ async fn a_staged_file_keeps_to_its_folder() {
     let path = rig.provider.stage_file(&sandbox.id, "cv.pdf", b"%PDF").await.expect("staged");
     assert!(path.starts_with(rig.dir(sandbox.id.0)) && std::fs::read(&path).expect("a file") == b"%PDF");
     for name in ["../cv.pdf", "/etc/passwd", "", "..", "a/b"] {
-        assert!(matches!(rig.provider.stage_file(&sandbox.id, name, b"").await, Err(SandboxError::InvalidRequest(_))), "{name}");
+        assert!(
+            matches!(rig.provider.stage_file(&sandbox.id, name, b"").await, Err(SandboxError::InvalidRequest(_))),
+            "{name}"
+        );
     }
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }

@@ -93,7 +93,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
     match page {
         Some(Page::Html(html) | Page::Thanks(html)) => Html(html).into_response(),
-        Some(Page::Status(status, html)) => (StatusCode::from_u16(status).expect("a status"), Html(html)).into_response(),
+        Some(Page::Status(status, html)) => {
+            (StatusCode::from_u16(status).expect("a status"), Html(html)).into_response()
+        }
         Some(Page::Demands(names, again, then)) => {
             let has = |name: &&str| received.iter().any(|(key, value)| key == name && !value.is_empty());
             if names.iter().all(has) { Html(then).into_response() } else { Html(again).into_response() }

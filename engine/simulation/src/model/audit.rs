@@ -1,15 +1,17 @@
 //! Invariants watched at every commit and claim (DESIGN §3), and what later checks need to know of the past.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use valet_core::Timestamp;
+use valet_core::command::InboxMessage;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
-use valet_core::journal::{Entry, HumanOutcome, Resolution};
+use valet_core::journal::{Entry, HumanOutcome, Op, Resolution, StuckReason};
 use valet_core::run::Status;
-use valet_core::transition::{StepChange, Transition};
+use valet_core::transition::{OutboxRow, StepChange, Transition};
 
 use super::{Lease, StepRecord, Tables};
 use crate::outside::ledger::Ledger;
+use crate::program::PANIC;
 use crate::world::Violation;
 
 /// A step of a run.
@@ -26,6 +28,10 @@ pub(crate) struct Audit {
     accepted: HashMap<StepKey, u32>,
     signals: HashSet<(RunId, String, String)>,
     answers: HashSet<(RunId, Seq, String)>,
+    /// Children whose end their parent waits for.
+    children: HashMap<RunId, BTreeSet<Seq>>,
+    /// The finalizer that a closing run is at.
+    finalizing: HashMap<RunId, Seq>,
     /// When a run's pause was last lifted.
     unpaused_at: HashMap<RunId, Timestamp>,
 }
@@ -79,6 +85,10 @@ impl Tables {
             let text = format!("revision {} follows {before}", transition.chunk.revision);
             self.audit.complain(run, text);
         }
+        let earlier = self.journal.get(&run).and_then(|journal| journal.last()).map(|last| last.chunk.at);
+        if earlier.is_some_and(|earlier| transition.chunk.at < earlier) {
+            self.audit.complain(run, "the run's time goes back".to_owned());
+        }
         for change in &transition.steps {
             let (StepChange::Update(_) | StepChange::Delete { .. }) = change else { continue };
             let seq = super::commit::seq_of(change);
@@ -92,6 +102,7 @@ impl Tables {
             self.audit.ended.insert(key);
         }
         self.audit_entries(transition, now);
+        self.audit_children(transition);
     }
 
     /// A live lease ends only by what its worker says, or because the code no longer wants the step.
@@ -116,16 +127,65 @@ impl Tables {
         for entry in &transition.chunk.entries {
             match entry {
                 Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.audit_resolution(run, *seq, with),
-                Entry::SignalKept { name, key, .. } => {
-                    if !self.audit.signals.insert((run, name.clone(), key.clone())) {
-                        self.audit.complain(run, format!("signal {name}/{key} was kept twice"));
+                Entry::SignalKept { name, key, .. } => self.audit_signal(run, name, key),
+                Entry::Unpaused { .. } => drop(self.audit.unpaused_at.insert(run, now)),
+                Entry::FinalizerStarted { seq } => {
+                    let before = self.audit.finalizing.insert(run, *seq);
+                    if before.is_some_and(|before| before <= *seq) {
+                        self.audit
+                            .complain(run, format!("finalizer {seq} runs after {before:?}, registered before it"));
                     }
                 }
-                Entry::Unpaused { .. } => drop(self.audit.unpaused_at.insert(run, now)),
-                Entry::Stuck { why } => {
+                Entry::Stuck { why } if !self.may_be_stuck(transition, why) => {
                     self.audit.complain(run, format!("the run is stuck: {}", why.explain(run)));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Only code that breaks by itself may be stuck.
+    fn may_be_stuck(&self, transition: &Transition, why: &StuckReason) -> bool {
+        let breaks = |entry: &Entry| match entry {
+            Entry::Started { input } => input.as_str().contains("\"break\""),
+            _ => false,
+        };
+        let first = self.journal.get(&transition.run()).and_then(|journal| journal.first());
+        let chunk = first.map_or(&transition.chunk, |first| &first.chunk);
+        chunk.entries.iter().any(breaks)
+            && match why {
+                StuckReason::Panicked { message } => message == PANIC,
+                StuckReason::ForeignAwait => true,
+                _ => false,
+            }
+    }
+
+    fn audit_signal(&mut self, run: RunId, name: &str, key: &str) {
+        if !self.audit.signals.insert((run, name.to_owned(), key.to_owned())) {
+            self.audit.complain(run, format!("signal {name}/{key} was kept twice"));
+        }
+    }
+
+    /// A child that nobody waits for any more is told to stop, in the very commit that lets it go.
+    fn audit_children(&mut self, transition: &Transition) {
+        let run = transition.run();
+        let open = self.audit.children.entry(run).or_default();
+        let mut let_go: Vec<Seq> = Vec::new();
+        for entry in &transition.chunk.entries {
+            match entry {
+                Entry::Op { seq, op: Op::Child { .. } } => drop(open.insert(*seq)),
+                Entry::Resolved { seq, with: Resolution::ChildEnded { .. } }
+                | Entry::Held { seq, with: Resolution::ChildEnded { .. } } => drop(open.remove(seq)),
+                Entry::Dropped { seq } if open.remove(seq) => let_go.push(*seq),
+                Entry::Closing { .. } => let_go.extend(open.iter()),
+                _ => {}
+            }
+        }
+        for seq in let_go {
+            let told =
+                |row: &OutboxRow| row.to == run.child(seq) && matches!(row.message, InboxMessage::CancelChild { .. });
+            if !transition.outbox.iter().any(told) {
+                self.audit.complain(run, format!("child {seq} was let go and not told to stop"));
             }
         }
     }
@@ -139,7 +199,8 @@ impl Tables {
                     let text = format!("step {seq}: {accepted} results were accepted");
                     self.audit.complain(run, text);
                 }
-                if lease.is_none_or(|lease| !self.audit.was_granted((run, seq), *attempt, lease)) {
+                // What the sweep ended carries no lease.
+                if lease.is_some_and(|lease| !self.audit.was_granted((run, seq), *attempt, lease)) {
                     self.audit.complain(run, format!("step {seq}: a result without a grant was accepted"));
                 }
             }
@@ -172,7 +233,12 @@ impl Tables {
         }
     }
 
+    /// A step is granted, by a claim or by a hand-over.
     pub(super) fn audit_grant(&mut self, run: RunId, seq: Seq) {
+        let closing = self.runs.get(&run).is_some_and(|r| r.row.status == Status::Closing);
+        if closing && !self.audit.finalizing.contains_key(&run) {
+            self.audit.complain(run, format!("step {seq} was granted while its run closes"));
+        }
         let paused = self.runs.get(&run).is_some_and(|r| r.row.paused && r.row.status != Status::Closing);
         if paused {
             self.audit.complain(run, format!("step {seq} was granted while its run is paused"));

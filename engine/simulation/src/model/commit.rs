@@ -13,6 +13,19 @@ use crate::outside::ledger::Ledger;
 use crate::variant::BrokenVariant;
 
 impl Tables {
+    /// A value that a column of Postgres refuses: then the whole statement fails (SQLSTATE 22021).
+    pub fn refuses(batch: &CommitBatch) -> bool {
+        batch.transitions.iter().any(|transition| {
+            let row = &transition.row;
+            let texts = [row.status_line.as_deref(), row.error_code.as_deref()];
+            let opened = transition.tasks.iter().filter_map(|change| match change {
+                TaskChange::Open(task) => Some(task.spec.reason.as_str()),
+                TaskChange::Close { .. } => None,
+            });
+            texts.into_iter().flatten().chain(opened).any(|text| text.contains('\0'))
+        })
+    }
+
     /// Commits what can be. `loses` is asked about each message between runs: only a broken store loses any.
     pub fn commit(
         &mut self,
@@ -144,8 +157,7 @@ impl Tables {
             record.ended = ended;
             return;
         }
-        let record =
-            RunRecord { identity: transition.identity.clone(), revision, row: transition.row.clone(), ended };
+        let record = RunRecord { identity: transition.identity.clone(), revision, row: transition.row.clone(), ended };
         self.runs.insert(run, record);
     }
 
@@ -189,6 +201,10 @@ impl Tables {
                 let known = self.steps.insert(at, record).is_some();
                 if let Some((lease, session)) = row.grant {
                     self.audit.granted(at, row.attempt, lease, session);
+                    // A pause may follow the hand-over in the same transition.
+                    if !transition.chunk.entries.iter().any(|entry| matches!(entry, Entry::Paused { .. })) {
+                        self.audit_grant(at.0, at.1);
+                    }
                 }
                 !known
             }

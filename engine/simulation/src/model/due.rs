@@ -30,8 +30,12 @@ impl Tables {
         self.sweep(&mine, now, &mut due);
         due.ready_queues = self.ready_again(&mine, now);
         let owned = |run: &RunId| mine.contains(&run.shard());
-        let mut timers: Vec<_> =
-            self.timers.iter().filter(|((run, _), at)| owned(run) && **at <= now).map(|(key, at)| (*at, *key)).collect();
+        let mut timers: Vec<_> = self
+            .timers
+            .iter()
+            .filter(|((run, _), at)| owned(run) && **at <= now)
+            .map(|(key, at)| (*at, *key))
+            .collect();
         timers.sort_unstable();
         due.timers = timers.into_iter().map(|(_, key)| key).take(DUE_MAX).collect();
         let late = now - TimeDelta::seconds(1);
@@ -107,7 +111,8 @@ impl Tables {
 
     fn queue_workers(&self, now: Timestamp) -> Vec<QueueWorkers> {
         let mut queues: BTreeMap<&str, QueueWorkers> = BTreeMap::new();
-        let live = self.sessions.values().filter(|r| r.kind == SessionKind::Worker && r.expires_at > now && !r.draining);
+        let live =
+            self.sessions.values().filter(|r| r.kind == SessionKind::Worker && r.expires_at > now && !r.draining);
         for record in live {
             for queue in &record.queues {
                 let known = queues.entry(queue).or_insert_with(|| QueueWorkers {
@@ -125,7 +130,8 @@ impl Tables {
     }
 
     pub fn backlogged_queues(&self) -> Vec<String> {
-        let waits = |record: &&StepRecord| record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
+        let waits =
+            |record: &&StepRecord| record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
         let queues: BTreeSet<&String> = self.steps.values().filter(waits).map(|record| &record.queue).collect();
         queues.into_iter().cloned().collect()
     }

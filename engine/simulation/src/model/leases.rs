@@ -34,7 +34,12 @@ impl Tables {
     }
 
     /// `loses` is asked about each grant: only a broken store answers one that it does not keep.
-    pub fn claim(&mut self, claims: &[SessionClaim], now: Timestamp, mut loses: impl FnMut() -> bool) -> Vec<ClaimVerdict> {
+    pub fn claim(
+        &mut self,
+        claims: &[SessionClaim],
+        now: Timestamp,
+        mut loses: impl FnMut() -> bool,
+    ) -> Vec<ClaimVerdict> {
         // Two tickets of one step may be claimed in one batch: the lowest lease wins.
         let mut chosen: BTreeMap<(RunId, Seq), &SessionClaim> = BTreeMap::new();
         for claim in claims.iter().filter(|claim| self.session_lives(claim.session, now)) {
@@ -138,10 +143,11 @@ impl Tables {
     pub fn begin_effect(&mut self, claim: &SessionClaim, now: Timestamp) -> bool {
         let lives = self.session_lives(claim.session, now);
         let Some(record) = self.steps.get_mut(&(claim.run, claim.seq)) else { return false };
-        let held = record.lease.is_some_and(|lease| {
-            lease.id == claim.lease && lease.session == claim.session && lease.deadline > now
-        });
-        let may = lives && held && record.attempt == claim.attempt && record.state == StepState::Running && !record.gated;
+        let held = record
+            .lease
+            .is_some_and(|lease| lease.id == claim.lease && lease.session == claim.session && lease.deadline > now);
+        let may =
+            lives && held && record.attempt == claim.attempt && record.state == StepState::Running && !record.gated;
         record.effect_begun |= may;
         may
     }

@@ -41,7 +41,12 @@ impl Tables {
     }
 
     /// The journals of what was found, cut off where its rows were read.
-    pub fn with_journals(&self, found: Vec<FoundRun>, mut steps: Vec<Vec<StoredStep>>, runs: &[RunId]) -> Vec<(RunId, Loaded)> {
+    pub fn with_journals(
+        &self,
+        found: Vec<FoundRun>,
+        mut steps: Vec<Vec<StoredStep>>,
+        runs: &[RunId],
+    ) -> Vec<(RunId, Loaded)> {
         let mut loaded = Vec::with_capacity(found.len());
         for run in found {
             let id = run.identity.id;

@@ -37,9 +37,7 @@ impl Facts<'_> {
             Err(end) => SaidEnd::Ended(end),
         };
         let may = match result {
-            Err(StepEnd::Exhausted) => {
-                self.grants(at) >= policy.max_attempts && self.ledger.effects(at) == 0
-            }
+            Err(StepEnd::Exhausted) => self.grants(at) >= policy.max_attempts && self.ledger.effects(at) == 0,
             Err(StepEnd::InDoubt) => policy.effect_once && self.ledger.was_begun(at),
             Err(StepEnd::BadOutput) => false,
             _ => said.iter().any(|one| one.end == wanted),

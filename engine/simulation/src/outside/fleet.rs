@@ -79,6 +79,10 @@ impl Fleet {
     pub async fn kill(&self, place: usize) {
         let Some(process) = self.processes.lock()[place].take() else { return };
         self.world.note("engine_killed engine", None, [process.link.engine, 0, 0, 0]);
+        if self.world.draw(|dice| dice.chance(0.3)) {
+            // It says good-bye; as far as it still can.
+            let _ = tokio::time::timeout(REQUEST_PATIENCE, process.engine.stop()).await;
+        }
         process.link.kill();
         process.died.notify_waiters();
         let dying_ms = self.world.draw(|dice| dice.between(0, DYING_MS_MAX));

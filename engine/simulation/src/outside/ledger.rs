@@ -75,10 +75,15 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A finish goes out.
     pub fn say(&mut self, place: &str, at: StepKey, attempt: Attempt, lease: LeaseId, end: SaidEnd) -> usize {
-        self.sent.insert((at, attempt, lease));
+        self.send(at, attempt, lease);
         let said = self.said.entry(place.to_owned()).or_default();
         said.push(Said { end, taken: false });
         said.len() - 1
+    }
+
+    /// Some finish under this lease goes out.
+    pub fn send(&mut self, at: StepKey, attempt: Attempt, lease: LeaseId) {
+        self.sent.insert((at, attempt, lease));
     }
 
     /// The finish was answered as taken.
@@ -110,14 +115,13 @@ impl Ledger {
 
     /// `None`: the process is gone, or was told that its session ended.
     pub fn believe(&mut self, process: u64, until: Option<Instant>) {
-        match until {
-            Some(until) => drop(self.beliefs.insert(process, until)),
-            None => {
-                self.beliefs.remove(&process);
-                for all in self.acting.values_mut() {
-                    all.retain(|acting| acting.process != process);
-                }
-            }
+        if let Some(until) = until {
+            self.beliefs.insert(process, until);
+            return;
+        }
+        self.beliefs.remove(&process);
+        for all in self.acting.values_mut() {
+            all.retain(|acting| acting.process != process);
         }
     }
 

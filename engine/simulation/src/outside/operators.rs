@@ -17,6 +17,8 @@ use crate::world::Violation;
 
 /// Requests for one command.
 const TRIES_MAX: u32 = 12;
+/// Pause before a request is repeated.
+const AGAIN: Duration = Duration::from_millis(150);
 /// How often an operator looks at runs that do not move, once the world is calm.
 const ROUND: Duration = Duration::from_millis(700);
 
@@ -27,9 +29,13 @@ pub(crate) async fn signal(fleet: Arc<Fleet>) {
         let ms = fleet.world.draw(|dice| dice.between(50, 900));
         tokio::time::sleep(Duration::from_millis(ms)).await;
         if let Some(run) = any_run(&fleet) {
-            count += 1;
-            let channel = fleet.world.draw(|dice| dice.pick(&CHANNELS));
-            tokio::spawn(send(Arc::clone(&fleet), run, channel, count));
+            // Several at once are folded into one transition.
+            let burst = fleet.world.draw(|dice| dice.pick(&[1, 1, 1, 2, 8]));
+            for _ in 0..burst {
+                count += 1;
+                let channel = fleet.world.draw(|dice| dice.pick(&CHANNELS));
+                tokio::spawn(send(Arc::clone(&fleet), run, channel, count));
+            }
         }
     }
 }
@@ -68,9 +74,19 @@ async fn send(fleet: Arc<Fleet>, run: RunId, channel: &'static str, number: u64)
                 }
             }
             Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
-            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+            Some(Err(why)) => contended(&fleet, run, &why).await,
+            None => tokio::time::sleep(AGAIN).await,
         }
     }
+}
+
+/// An error that says nothing about the run. Nobody may be sent away by a fence that can never hold.
+async fn contended(fleet: &Fleet, run: RunId, why: &CommandError) {
+    if matches!(why, CommandError::Contended | CommandError::NotFound | CommandError::BadData) {
+        let text = format!("a command was not carried out: {why}");
+        fleet.world.violated(Violation { run: Some(run), text });
+    }
+    tokio::time::sleep(AGAIN).await;
 }
 
 async fn ask(fleet: &Arc<Fleet>, run: RunId, command: Command, round: u32) -> Option<Result<Reply, CommandError>> {
@@ -119,7 +135,8 @@ async fn cancel(fleet: Arc<Fleet>, run: RunId) {
                 return;
             }
             Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
-            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+            Some(Err(why)) => contended(&fleet, run, &why).await,
+            None => tokio::time::sleep(AGAIN).await,
         }
     }
 }
@@ -134,7 +151,8 @@ async fn pause(fleet: Arc<Fleet>, run: RunId) {
                 break;
             }
             Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
-            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+            Some(Err(why)) => contended(&fleet, run, &why).await,
+            None => tokio::time::sleep(AGAIN).await,
         }
     }
     let ms = world.draw(|dice| dice.between(50, 2_500));
@@ -160,7 +178,7 @@ async fn unpause(fleet: &Arc<Fleet>, run: RunId) {
     for round in 0..TRIES_MAX {
         match ask(fleet, run, Command::Unpause { by: "operator".to_owned() }, round).await {
             Some(Ok(_) | Err(CommandError::Rejected(_))) => return,
-            Some(Err(_)) | None => tokio::time::sleep(Duration::from_millis(150)).await,
+            Some(Err(_)) | None => tokio::time::sleep(AGAIN).await,
         }
     }
 }
@@ -182,6 +200,7 @@ pub(crate) async fn mend(fleet: Arc<Fleet>) {
                     let _ = ask(&fleet, run, Command::Retry { by: "operator".to_owned() }, 0).await;
                 }
                 Reason::Paused { .. } if calm => unpause(&fleet, run).await,
+                Reason::Stuck { .. } if calm => cancel(Arc::clone(&fleet), run).await,
                 Reason::Signal { name } if calm => {
                     count += 1;
                     let channel = CHANNELS.into_iter().find(|channel| *channel == name).unwrap_or(CHANNELS[0]);

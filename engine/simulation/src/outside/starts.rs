@@ -12,7 +12,7 @@ use crate::program::{Interpreter, Program};
 use crate::world::Violation;
 
 /// How long a producer keeps asking once the world is calm.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A start that several producers send at about the same time.
 pub(crate) struct PlannedStart {
@@ -59,11 +59,7 @@ async fn produce(fleet: Arc<Fleet>, start: StartRun, key: String, number: u32) {
         let answer = fleet.ask(place, |engine| async move { engine.start_run(request).await }).await;
         match answer {
             Some(Ok(started)) => {
-                let (Started::Created(run) | Started::Existing(run)) = started;
-                if !world.tables.lock().runs.contains_key(&run) {
-                    let text = format!("{key}: a start was answered and is not committed");
-                    world.violated(Violation { run: Some(run), text });
-                }
+                started_rightly(&fleet, started, &start);
                 world.ledger.lock().starts.entry(key).or_default().push(started);
                 return;
             }
@@ -75,10 +71,27 @@ async fn produce(fleet: Arc<Fleet>, start: StartRun, key: String, number: u32) {
     world.violated(Violation { run: None, text: format!("{key}: a start was never answered") });
 }
 
+/// The run is committed, and it is the one of this very request.
+fn started_rightly(fleet: &Fleet, started: Started, start: &StartRun) {
+    let (Started::Created(run) | Started::Existing(run)) = started;
+    let Some(key) = &start.idempotency else { return };
+    let tables = fleet.world.tables.lock();
+    let committed = tables.runs.contains_key(&run);
+    let known = tables.find_idempotent(&start.tenant, &start.workflow, &key.key);
+    drop(tables);
+    if !committed || known != Some((run, key.request_hash.to_vec())) {
+        let text = format!("{}: a start was answered with a run that is not committed, or not its own", key.key);
+        fleet.world.violated(Violation { run: Some(run), text });
+    }
+}
+
 /// The same key for another request must not start a run of its own.
 async fn clash(fleet: Arc<Fleet>, program: Program) {
     let other = Program { name: program.name.clone(), nodes: Vec::new() };
     let request = request(&other, 2);
+    let asked = request.clone();
     // One request: whichever is first has the key.
-    let _ = fleet.ask(0, |engine| async move { engine.start_run(request).await }).await;
+    if let Some(Ok(started)) = fleet.ask(0, |engine| async move { engine.start_run(asked).await }).await {
+        started_rightly(&fleet, started, &request);
+    }
 }

@@ -44,6 +44,8 @@ struct State {
     session: SessionId,
     believed_until: Instant,
     frozen_until: Instant,
+    /// It was out of touch by its own fault at some time.
+    froze: bool,
     held: BTreeMap<LeaseId, Held>,
 }
 
@@ -69,6 +71,9 @@ pub(crate) async fn keep_running(fleet: Arc<Fleet>, place: usize) {
         tasks.spawn(Arc::clone(&worker).live());
         worker.dying.notified().await;
         tasks.shutdown().await;
+        if world.draw(|dice| dice.chance(0.3)) {
+            worker.say_good_bye().await;
+        }
         world.ledger.lock().believe(process, None);
         world.note("worker_died process", None, [process, 0, 0, 0]);
         let ms = world.draw(|dice| dice.between(50, 3_000));
@@ -89,6 +94,7 @@ impl Worker {
             session: SessionId(Uuid::nil()),
             believed_until: now,
             frozen_until: now,
+            froze: false,
             held: BTreeMap::new(),
         };
         Arc::new(Self {
@@ -109,7 +115,8 @@ impl Worker {
         self.open_session().await;
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&self).beat());
-        let mut pulls: Vec<Box<dyn TicketPull>> = self.queues.iter().map(|queue| self.world.queue.open(queue)).collect();
+        let mut pulls: Vec<Box<dyn TicketPull>> =
+            self.queues.iter().map(|queue| self.world.queue.open(queue)).collect();
         loop {
             let Ok(permit) = Arc::clone(&self.free).acquire_owned().await else { return };
             self.thaw().await;
@@ -149,7 +156,7 @@ impl Worker {
         let granted = self.claim(RunId(ticket.run), Seq(ticket.seq), Attempt(ticket.attempt), lease).await;
         delivered.ack.ack();
         match granted {
-            Some(step) => self.work(step).await,
+            Some(step) => self.work(*step).await,
             None => drop(self.state.lock().held.remove(&lease)),
         }
         drop(permit);
@@ -173,12 +180,14 @@ impl Worker {
     fn freeze(&self) {
         let ms = self.world.draw(|dice| dice.between(500, 14_000));
         self.world.note("worker_frozen process ms", None, [self.process, ms, 0, 0]);
-        self.state.lock().frozen_until = Instant::now() + Duration::from_millis(ms);
+        let mut state = self.state.lock();
+        state.frozen_until = Instant::now() + Duration::from_millis(ms);
+        state.froze = true;
     }
 
     /// The process is gone at its next step.
     async fn die(&self) {
         self.dying.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -1,10 +1,10 @@
 //! Grows programs from a seed. The one place that says how often which operation occurs.
 
-use super::{Node, Program, all, child, guard, human, note, race, sleep, step, wait};
+use super::{Node, Program, all, breaks, child, guard, human, note, race, sleep, step, wait};
 use crate::dice::Dice;
 
 /// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
-const OPERATIONS_MAX: u32 = 14;
+const OPERATIONS_MAX: u32 = 18;
 /// Nesting of branches and children.
 const DEPTH_MAX: u32 = 3;
 
@@ -59,7 +59,8 @@ impl Grow<'_> {
             38..=44 => Node::Sleep(sleep::SleepNode::generate(self)),
             45..=53 => Node::Wait(wait::WaitNode::generate(self)),
             54..=60 => Node::Human(human::HumanNode::generate(self)),
-            61..=64 => Node::Note(note::NoteNode::generate(self)),
+            61 => Node::Break(breaks::BreakNode::generate(self)),
+            62..=64 => Node::Note(note::NoteNode::generate(self)),
             65..=71 => Node::Child(child::ChildNode::generate(self)),
             72..=82 => Node::Guard(guard::GuardNode::generate(self)),
             83..=90 => Node::All(all::AllNode::generate(self)),

@@ -20,7 +20,7 @@ pub(crate) struct HumanNode {
 pub(crate) enum HumanEnd {
     Answered { key: String, value: u64 },
     Rejected { key: String },
-    TimedOut { at_ms: i64, deadline_ms: i64 },
+    TimedOut { from_ms: i64, to_ms: i64 },
 }
 
 impl HumanNode {
@@ -30,6 +30,7 @@ impl HumanNode {
 
     pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
         Box::pin(async move {
+            let from_ms = ctx.now().timestamp_millis();
             let deadline = ctx.now() + chrono::TimeDelta::milliseconds(self.deadline_ms as i64);
             let task = HumanSpec {
                 reason: "question".to_owned(),
@@ -43,10 +44,7 @@ impl HumanNode {
                     HumanEnd::Answered { key, value: answer.read().unwrap_or(u64::MAX) }
                 }
                 HumanOutcome::Rejected { key, .. } => HumanEnd::Rejected { key },
-                HumanOutcome::TimedOut => HumanEnd::TimedOut {
-                    at_ms: ctx.now().timestamp_millis(),
-                    deadline_ms: deadline.timestamp_millis(),
-                },
+                HumanOutcome::TimedOut => HumanEnd::TimedOut { from_ms, to_ms: ctx.now().timestamp_millis() },
             };
             (Seen::Human { end }, None)
         })
@@ -56,9 +54,9 @@ impl HumanNode {
         match seen {
             Seen::Human { end: HumanEnd::Answered { key, value } } => facts.answer_was_given(at, key, Some(*value))?,
             Seen::Human { end: HumanEnd::Rejected { key } } => facts.answer_was_given(at, key, None)?,
-            Seen::Human { end: HumanEnd::TimedOut { at_ms, deadline_ms } } => {
-                if at_ms < deadline_ms {
-                    return Err(format!("{at}: a task timed out {} ms too early", deadline_ms - at_ms));
+            Seen::Human { end: HumanEnd::TimedOut { from_ms, to_ms } } => {
+                if to_ms - from_ms < self.deadline_ms as i64 {
+                    return Err(format!("{at}: a task timed out after {} ms", to_ms - from_ms));
                 }
             }
             _ => return unexpected(at, seen),

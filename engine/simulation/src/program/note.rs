@@ -10,17 +10,19 @@ use super::{Seen, Visiting, unexpected};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NoteNode {
     status: bool,
+    /// What a database's text cannot hold.
+    nul: bool,
 }
 
 impl NoteNode {
     pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
-        Self { status: grow.dice.chance(0.5) }
+        Self { status: grow.dice.chance(0.5), nul: grow.dice.chance(0.1) }
     }
 
     pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
         Box::pin(async move {
             if self.status {
-                ctx.set_status(at);
+                ctx.set_status(if self.nul { format!("{at}\0") } else { at });
             } else {
                 ctx.log(format!("{at} {}", ctx.id()));
             }
@@ -28,7 +30,7 @@ impl NoteNode {
         })
     }
 
-    pub(super) fn explain(&self, seen: &Seen, at: &str) -> Result<Option<String>, String> {
+    pub(super) fn explain(seen: &Seen, at: &str) -> Result<Option<String>, String> {
         let Seen::Note { .. } = seen else { return unexpected(at, seen) };
         Ok(None)
     }

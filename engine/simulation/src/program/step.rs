@@ -25,7 +25,8 @@ impl StepNode {
             70..=81 => Fate::FailFirst(grow.dice.between(1, 2) as u32),
             // A step that parks and never succeeds would never end.
             82..=87 if kind != Kind::Parking => Fate::AlwaysRetry,
-            88..=93 => Fate::Fail,
+            88..=92 => Fate::Fail,
+            93 => Fate::FailOddly,
             94..=99 => Fate::Block,
             _ => Fate::FailFirst(3),
         };

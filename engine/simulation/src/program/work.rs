@@ -23,6 +23,8 @@ pub(crate) enum Fate {
     BlockFirst(u32),
     AlwaysRetry,
     Fail,
+    /// Fails with a code that a database's text cannot hold.
+    FailOddly,
     Block,
 }
 

@@ -157,9 +157,10 @@ impl Client {
         let response = self.attempt(url, &Call::get(["readyz"])).await.map_err(|error| {
             ClientError::Unreachable(vec![super::Tried { url: url.clone(), why: failure::why(&error) }])
         })?;
-        let clock = response.headers().get(DATE).and_then(|v| v.to_str().ok()).and_then(|text| {
-            chrono::DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&chrono::Utc))
-        });
+        let clock =
+            response.headers().get(DATE).and_then(|v| v.to_str().ok()).and_then(|text| {
+                chrono::DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&chrono::Utc))
+            });
         let response = match response.status() {
             StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => response,
             _ => body::accepted(response, self.authorization.is_some()).await?,

@@ -66,7 +66,9 @@ pub(super) async fn bytes(mut response: Response, bytes_max: usize) -> Result<Ve
     loop {
         match response.chunk().await {
             Ok(None) => return Ok(bytes),
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => return Err(ClientError::TooLarge { bytes_max }),
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
+                return Err(ClientError::TooLarge { bytes_max });
+            }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Err(error) => return Err(ClientError::AnswerLost { url: origin(response.url()), why: why(&error) }),
         }

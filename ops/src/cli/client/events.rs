@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use valet_protocol::api::RunEvent;
 
 use super::sse::{SseEvent, SseParser};
-use super::{Body, Call, Client, ClientError, body, failure};
+use super::{Call, Client, ClientError, body, failure};
 use crate::cli::bounds::{
     EVENT_BYTES_MAX, EVENT_SILENCE_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN, RECONNECTS_MAX, REQUEST_WAIT_MAX,
     STREAM_HEALTHY_AFTER,
@@ -51,6 +51,21 @@ pub struct EventStream<'a> {
     broken: u32,
     why: String,
     ended: bool,
+    pub(super) patience: Patience,
+}
+
+/// How long a stream that broke is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub attempts_max: u32,
+    pub pause_min: Duration,
+    pub pause_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempts_max: RECONNECTS_MAX, pause_min: RECONNECT_PAUSE_MIN, pause_max: RECONNECT_PAUSE_MAX }
+    }
 }
 
 struct Open {
@@ -71,6 +86,7 @@ impl Client {
             broken: 0,
             why: String::new(),
             ended: false,
+            patience: Patience::default(),
         }
     }
 }
@@ -96,13 +112,12 @@ impl EventStream<'_> {
     }
 
     async fn connect(&mut self) -> Result<(), ClientError> {
-        if self.broken > RECONNECTS_MAX {
+        if self.broken > self.patience.attempts_max {
             return Err(ClientError::StreamLost(std::mem::take(&mut self.why)));
         }
-        tokio::time::sleep(pause(self.broken)).await;
+        tokio::time::sleep(self.patience.pause(self.broken)).await;
         let mut call = Call { wait_max: None, ..Call::get(["api", "v1", "runs", &self.run, "events"]) };
         call.headers.extend(self.last.map(|last| ("last-event-id", last.to_string())));
-        debug_assert!(matches!(call.body, Body::Empty), "a stream asks for nothing but its place");
         match tokio::time::timeout(REQUEST_WAIT_MAX, self.client.send(&call)).await {
             Ok(Ok(response)) => {
                 self.open = Some(Open { response, parser: SseParser::default(), since: Instant::now() });
@@ -123,10 +138,8 @@ impl EventStream<'_> {
     async fn read(&mut self, mut open: Open) -> Result<(), ClientError> {
         let why = match tokio::time::timeout(EVENT_SILENCE_MAX, open.response.chunk()).await {
             Ok(Ok(Some(bytes))) => {
-                let events = open
-                    .parser
-                    .push(&bytes)
-                    .map_err(|_| ClientError::TooLarge { bytes_max: EVENT_BYTES_MAX })?;
+                let events =
+                    open.parser.push(&bytes).map_err(|_| ClientError::TooLarge { bytes_max: EVENT_BYTES_MAX })?;
                 for event in events {
                     self.keep(&event, &open.response)?;
                 }
@@ -172,11 +185,13 @@ pub(crate) fn is_end(event: &RunEvent) -> bool {
     event.entry.as_str() == Some("ended")
 }
 
-/// Doubling, with a little chance in it: many followers of one engine should not come back at once.
-fn pause(broken: u32) -> Duration {
-    let Some(doublings) = broken.checked_sub(1) else { return Duration::ZERO };
-    let pause = RECONNECT_PAUSE_MIN.saturating_mul(1 << doublings.min(10)).min(RECONNECT_PAUSE_MAX);
-    pause.mul_f64(rand::random_range(0.75..=1.0))
+impl Patience {
+    /// Doubling, with a little chance in it: many followers of one engine should not come back at once.
+    fn pause(self, broken: u32) -> Duration {
+        let Some(doublings) = broken.checked_sub(1) else { return Duration::ZERO };
+        let pause = self.pause_min.saturating_mul(1 << doublings.min(10)).min(self.pause_max);
+        pause.mul_f64(rand::random_range(0.75..=1.0))
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +200,7 @@ mod tests {
 
     #[test]
     fn the_pause_grows_to_its_bound_and_the_first_attempt_waits_for_nothing() {
+        let pause = |broken| Patience::default().pause(broken);
         assert_eq!(pause(0), Duration::ZERO);
         assert!(pause(1) <= RECONNECT_PAUSE_MIN && pause(1) > RECONNECT_PAUSE_MIN / 2);
         assert!((4..100).all(|broken| pause(broken) <= RECONNECT_PAUSE_MAX));

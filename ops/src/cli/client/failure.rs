@@ -20,7 +20,9 @@ pub enum ClientError {
     /// The engine is there and cannot serve now.
     #[error("{}", sentence(.0))]
     Away(Box<Problem>),
-    #[error("the token is missing or not known to this engine; give it with --token-file or VALET_TOKEN_FILE (`valet up` prints the file's place)")]
+    #[error(
+        "the token is missing or not known to this engine; give it with --token-file or VALET_TOKEN_FILE (`valet up` prints the file's place)"
+    )]
     Unauthorized { token_given: bool },
     #[error("{}", sentence(.0))]
     Forbidden(Box<Problem>),
@@ -73,7 +75,8 @@ fn sentence(problem: &Problem) -> String {
     if let Some(field) = &problem.field {
         text = format!("{text} at {field}");
     }
-    let first = problem.errors.iter().position(|e| Some(&e.field) == problem.field.as_ref() && e.message == problem.detail);
+    let first =
+        problem.errors.iter().position(|e| Some(&e.field) == problem.field.as_ref() && e.message == problem.detail);
     for (index, fault) in problem.errors.iter().enumerate() {
         if Some(index) != first {
             text = format!("{text}; {} at {}", lowercase_first(&fault.message), fault.field);

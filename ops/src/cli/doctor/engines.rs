@@ -43,16 +43,23 @@ pub(super) async fn checks(global: &Global, urls: &[Url]) -> Vec<Check> {
 }
 
 fn settings(error: &CliError) -> Check {
-    Check::fail("settings", error.to_string(), "check --url, --token, --token-file and their variables").exits(error.exit())
+    Check::fail("settings", error.to_string(), "check --url, --token, --token-file and their variables")
+        .exits(error.exit())
 }
 
 fn parts(name: &str, ready: &Ready, now: Timestamp) -> Vec<Check> {
-    let mut checks = vec![match ready.parts.ready {
-        true => Check::ok(name, "ready"),
-        false => Check::fail(name, "answers, but is not ready", "see its parts below").exits(Exit::Unreachable),
-    }];
+    let state = if ready.parts.ready {
+        Check::ok(name, "ready")
+    } else {
+        Check::fail(name, "answers, but is not ready", "see its parts below").exits(Exit::Unreachable)
+    };
+    let mut checks = vec![state];
     for (part, word, fix) in [
-        ("postgres", &ready.parts.postgres, "start Postgres or check VALET_DATABASE_URL of the engine; runs wait until then"),
+        (
+            "postgres",
+            &ready.parts.postgres,
+            "start Postgres or check VALET_DATABASE_URL of the engine; runs wait until then",
+        ),
         ("redis", &ready.parts.redis, "start Redis or check VALET_REDIS_URL of the engine; no run is lost without it"),
     ] {
         let name = format!("{name}: {part}");

@@ -15,6 +15,7 @@ use crate::cli::document;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
+use crate::cli::text;
 
 #[derive(Args, Clone, Debug)]
 pub struct Answer {
@@ -22,8 +23,8 @@ pub struct Answer {
     pub id: String,
 
     /// The whole answer
-    #[arg(long, value_name = "JSON", conflicts_with = "set")]
-    pub answer: Option<String>,
+    #[arg(long = "answer", value_name = "JSON", conflicts_with = "set")]
+    pub whole: Option<String>,
 
     /// One question's answer; may be repeated. `valet human show ID` names the questions
     #[arg(long, value_name = "NAME=VALUE", value_parser = document::pair)]
@@ -31,12 +32,14 @@ pub struct Answer {
 }
 
 pub async fn run(args: Answer, client: &Client, output: &Output) -> Result<Exit, CliError> {
-    let answer = match &args.answer {
-        Some(text) => document::parse("--answer", text)?,
-        None => {
-            let task = client.task(&args.id).await?;
-            if args.set.is_empty() { asked(task, output).await? } else { set(&task, &args.set)? }
+    let answer = if let Some(text) = &args.whole {
+        document::parse("--answer", text)?
+    } else {
+        let task = client.task(&args.id).await?;
+        if !matches!(task.state.as_str(), "open" | "claimed") {
+            return Err(CliError::TooLate(format!("the task is {} already", text::line(&task.state))));
         }
+        if args.set.is_empty() { asked(task, output).await? } else { set(&task, &args.set)? }
     };
     let key = Uuid::new_v4().to_string();
     let task = client.answer(&args.id, answer, &key).await?;
@@ -53,9 +56,6 @@ async fn asked(task: TaskView, output: &Output) -> Result<Value, CliError> {
     if !output.asks() {
         let message = "give the answer with --set NAME=VALUE or --answer JSON, or run this at a terminal to be asked";
         return Err(CliError::usage(message));
-    }
-    if !matches!(task.state.as_str(), "open" | "claimed") {
-        return Err(CliError::usage(format!("the task is {} already", task.state)));
     }
     let form = Form::read(&task.form)
         .ok_or_else(|| CliError::usage("this task's form cannot be asked here; give the whole --answer as JSON"))?;

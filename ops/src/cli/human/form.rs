@@ -26,7 +26,9 @@ pub(super) struct Field {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
-    Text { several_lines: bool },
+    Text {
+        several_lines: bool,
+    },
     Choice(Vec<Value>),
     Choices(Vec<Value>),
     YesNo,
@@ -42,8 +44,10 @@ impl Form {
         let properties = schema.get("properties")?.as_object().filter(|properties| !properties.is_empty())?;
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut fields: Vec<Field> =
-            properties.iter().map(|(name, schema)| Field::read(name, schema, required.contains(&name.as_str()))).collect();
+        let mut fields: Vec<Field> = properties
+            .iter()
+            .map(|(name, schema)| Field::read(name, schema, required.contains(&name.as_str())))
+            .collect();
         fields.sort_by_cached_key(|field| natural(&field.name));
         Some(Self { fields })
     }
@@ -201,8 +205,10 @@ mod tests {
 
     #[test]
     fn words_become_values_of_the_fields_kind() {
-        let set = [("q1", " as it is "), ("q2", "night"), ("q3", "Yes"), ("q4", "7"), ("q5", "go, Rust"), ("q10", "{}")];
-        let expected = json!({ "q1": " as it is ", "q2": "Night", "q3": true, "q4": 7, "q5": ["Go", "Rust"], "q10": {} });
+        let set =
+            [("q1", " as it is "), ("q2", "night"), ("q3", "Yes"), ("q4", "7"), ("q5", "go, Rust"), ("q10", "{}")];
+        let expected =
+            json!({ "q1": " as it is ", "q2": "Night", "q3": true, "q4": 7, "q5": ["Go", "Rust"], "q10": {} });
         assert_eq!(Value::Object(form().answer(&pairs(&set)).unwrap()), expected);
     }
 

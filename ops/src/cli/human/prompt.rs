@@ -80,10 +80,9 @@ fn hint(kind: &Kind) -> &'static str {
     match kind {
         Kind::Text { several_lines: false } => "",
         Kind::Text { several_lines: true } => "(several lines, end with an empty one) ",
-        Kind::Choice(_) => "(a number) ",
         Kind::Choices(_) => "(numbers, separated by commas) ",
         Kind::YesNo => "(y/n) ",
-        Kind::Integer | Kind::Number => "(a number) ",
+        Kind::Choice(_) | Kind::Integer | Kind::Number => "(a number) ",
         Kind::Json => "(JSON) ",
     }
 }

@@ -1,5 +1,7 @@
 //! `valet human show`: a task as the person sees it who is to answer it.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
@@ -55,11 +57,11 @@ pub(super) fn render(task: &TaskView, now: Timestamp, style: Style) -> String {
     }
     let mut text = fields.render();
     if let Some(table) = written.as_ref().and_then(Value::as_array).map(|fields| filled(fields, style)) {
-        text.push_str(&format!("\n{}\n{table}", style.bold("what was filled in")));
+        let _ = write!(text, "\n{}\n{table}", style.bold("what was filled in"));
     }
     context.retain(|_, value| !value.is_null());
     if !context.is_empty() {
-        text.push_str(&format!("\n{}\n{}", style.bold("context"), pretty(&Value::Object(context))));
+        let _ = write!(text, "\n{}\n{}", style.bold("context"), pretty(&Value::Object(context)));
     }
     text
 }
@@ -82,10 +84,10 @@ fn questions(task: &TaskView, style: Style) -> String {
     };
     let mut text = format!("\n{}\n", style.bold("questions"));
     for field in &form.fields {
-        text.push_str(&format!("  {}  {}\n", field.name, field.question(style)));
+        let _ = writeln!(text, "  {}  {}", text::line(&field.name), field.question(style));
     }
     let sets: Vec<String> = form.fields.iter().map(|field| format!("--set {}=…", text::line(&field.name))).collect();
-    text.push_str(&format!("\nvalet human answer {} {}\n", text::line(&task.id), sets.join(" ")));
+    let _ = writeln!(text, "\nvalet human answer {} {}", text::line(&task.id), sets.join(" "));
     text
 }
 

@@ -13,7 +13,9 @@ const FIELDS_COLUMNS_MAX: usize = 160;
 pub fn entry_line(event: &RunEvent, style: Style) -> String {
     let (kind, fields) = match &event.entry {
         Value::String(kind) => (kind.clone(), String::new()),
-        Value::Object(entry) => entry.iter().next().map_or_else(Default::default, |(kind, fields)| (kind.clone(), fields.to_string())),
+        Value::Object(entry) => {
+            entry.iter().next().map_or_else(Default::default, |(kind, fields)| (kind.clone(), fields.to_string()))
+        }
         other => ("?".to_owned(), other.to_string()),
     };
     let id = format!("{}.{}", event.revision, event.index);
@@ -29,7 +31,8 @@ mod tests {
 
     #[test]
     fn an_entry_shows_its_place_its_kind_and_its_fields() {
-        let event = |entry: Value| RunEvent { revision: 12, index: 1, at: "2026-11-21T06:28:09.123Z".parse().unwrap(), entry };
+        let event =
+            |entry: Value| RunEvent { revision: 12, index: 1, at: "2026-11-21T06:28:09.123Z".parse().unwrap(), entry };
         let style = Style::default();
         let line = entry_line(&event(json!({ "paused": { "by": "ops\u{1b}[2J" } })), style);
         assert_eq!(line, r#"   12.1  06:28:09.123  paused            {"by":"ops\u001b[2J"}"#);

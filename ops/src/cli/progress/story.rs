@@ -1,6 +1,7 @@
 //! What a run's journal tells a person: a fold of its entries into what happened and what is going on.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use valet_core::Timestamp;
@@ -8,11 +9,15 @@ use valet_core::id::{RunId, Seq};
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOutcome, StepOp, task_id};
 use valet_protocol::api::{RunDetail, RunEvent};
 
+use crate::cli::bounds::UNTAKEN_AFTER;
 use crate::cli::style::Style;
 use crate::cli::{text, when};
 
 /// Columns of a foreign message inside a line.
 const MESSAGE_COLUMNS_MAX: usize = 200;
+
+/// Columns of a foreign text in the live view, which reads best where no line wraps.
+const LIVE_COLUMNS_MAX: usize = 60;
 
 /// What kind of news it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +76,26 @@ enum StepNow {
     Going,
     /// No worker has it yet.
     Untaken,
-    BackingOff { until: Timestamp },
+    BackingOff {
+        until: Timestamp,
+    },
     Parked,
 }
 
 #[derive(Clone, Debug)]
-struct Since {
+struct Ongoing {
     open: Open,
     since: Timestamp,
     /// Of the attempt that goes on.
     attempt_since: Timestamp,
+}
+
+impl Ongoing {
+    /// A step that began just now is about to be taken; telling so would be noise.
+    fn is_unsure(&self, at: Timestamp) -> bool {
+        matches!(&self.open, Open::Step { now, .. } if *now != StepNow::Parked)
+            && when::between(self.attempt_since, at) >= UNTAKEN_AFTER
+    }
 }
 
 /// The fold of a run's events.
@@ -89,7 +104,7 @@ pub struct Story {
     id: Option<RunId>,
     started_at: Option<Timestamp>,
     status: Option<String>,
-    open: BTreeMap<Seq, Since>,
+    open: BTreeMap<Seq, Ongoing>,
     finalizers: BTreeMap<Seq, StepOp>,
     paused: bool,
     stuck: bool,
@@ -114,10 +129,9 @@ impl Story {
         self.started_at.map_or(Duration::ZERO, |start| when::between(start, at))
     }
 
-    /// A step is open whose worker the journal does not tell.
-    pub fn wants_a_look(&self) -> bool {
-        let unsure = |since: &Since| matches!(since.open, Open::Step { now: StepNow::Going | StepNow::Untaken, .. });
-        !self.paused && self.open.values().any(unsure)
+    /// A step has been open for a while, and the journal does not tell whether a worker has it.
+    pub fn wants_a_look(&self, now: Timestamp) -> bool {
+        !self.paused && self.open.values().any(|ongoing| ongoing.is_unsure(now))
     }
 
     /// Takes an event in. An entry of a kind that this build does not know tells nothing.
@@ -138,7 +152,9 @@ impl Story {
             Entry::FinalizerStarted { seq } => self.finalize(seq, seq, at),
             Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.dropped(seq, at),
             Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.resolved(seq, with, at),
-            Entry::AttemptEnded { seq, attempt, why, next_at } => self.attempt_ended(seq, attempt.0, why, next_at, at),
+            Entry::AttemptEnded { seq, attempt, why, next_at, .. } => {
+                self.attempt_ended(seq, attempt.0, why, next_at, at)
+            }
             Entry::SignalKept { name, .. } => Some(tell(at, Mark::Log, format!("signal {} came in", quoted(&name)))),
             Entry::Paused { by } => {
                 self.paused = true;
@@ -190,8 +206,9 @@ impl Story {
             Op::Human { task } => {
                 let id = self.id.map(|run| task_id(run, seq).to_string()).unwrap_or_default();
                 let title = message(&task.title);
-                let happening = tell(at, Mark::Person, format!("a person is needed ({}): {title}", text::line(&task.reason)))
-                    .with(format!("valet human answer {id}"));
+                let happening =
+                    tell(at, Mark::Person, format!("a person is needed ({}): {title}", text::line(&task.reason)))
+                        .with(format!("valet human answer {id}"));
                 self.begin(seq, Open::Person { task: id, title, deadline: task.deadline }, at);
                 Some(happening)
             }
@@ -210,7 +227,7 @@ impl Story {
     }
 
     fn begin(&mut self, seq: Seq, open: Open, at: Timestamp) {
-        self.open.insert(seq, Since { open, since: at, attempt_since: at });
+        self.open.insert(seq, Ongoing { open, since: at, attempt_since: at });
     }
 
     fn step(&mut self, seq: Seq, step: &StepOp, at: Timestamp) -> Happening {
@@ -263,8 +280,8 @@ impl Story {
         next_at: Option<Timestamp>,
         at: Timestamp,
     ) -> Option<Happening> {
-        let since = self.open.get_mut(&seq)?;
-        let Open::Step { name, attempt, now, told_untaken, .. } = &mut since.open else { return None };
+        let ongoing = self.open.get_mut(&seq)?;
+        let Open::Step { name, attempt, now, told_untaken, .. } = &mut ongoing.open else { return None };
         (*attempt, *told_untaken) = (ended + 1, false);
         let (handed_back, cause) = match why {
             AttemptEnd::Failed(failure) => (false, message(&failure.to_string())),
@@ -289,17 +306,17 @@ impl Story {
                     .with(command)
             }
         };
-        since.attempt_since = next_at.unwrap_or(at);
+        ongoing.attempt_since = next_at.unwrap_or(at);
         Some(happening)
     }
 
     fn retried(&mut self, seq: Seq, by: &str, at: Timestamp) -> Happening {
         let by = text::line(by);
-        let Some(since) = self.open.get_mut(&seq) else {
+        let Some(ongoing) = self.open.get_mut(&seq) else {
             return tell(at, Mark::Operator, format!("retried by {by}"));
         };
-        since.attempt_since = at;
-        let Open::Step { name, now, .. } = &mut since.open else {
+        ongoing.attempt_since = at;
+        let Open::Step { name, now, .. } = &mut ongoing.open else {
             return tell(at, Mark::Operator, format!("retried by {by}"));
         };
         *now = StepNow::Going;
@@ -308,7 +325,7 @@ impl Story {
 
     fn closing(&mut self, outcome: &RunOutcome, at: Timestamp) -> Option<Happening> {
         // What waits is over; steps end by their own entries.
-        self.open.retain(|_, since| matches!(since.open, Open::Step { .. }));
+        self.open.retain(|_, ongoing| matches!(ongoing.open, Open::Step { .. }));
         match outcome {
             RunOutcome::Failed { error } => Some(tell(at, Mark::Failed, message(&error.to_string()))),
             RunOutcome::TimedOut => Some(tell(at, Mark::Failed, "the run's time is over".to_owned())),
@@ -320,8 +337,10 @@ impl Story {
     pub fn look(&mut self, detail: &RunDetail, now: Timestamp) -> Vec<Happening> {
         let mut news = Vec::new();
         for view in &detail.steps {
-            let Some(since) = self.open.get_mut(&Seq(view.seq)) else { continue };
-            let Open::Step { name, queue, attempt, now: state, told_untaken } = &mut since.open else { continue };
+            let Some(ongoing) = self.open.get_mut(&Seq(view.seq)).filter(|ongoing| ongoing.is_unsure(now)) else {
+                continue;
+            };
+            let Open::Step { name, queue, attempt, now: state, told_untaken } = &mut ongoing.open else { continue };
             // A look may be older or newer than the journal that was read so far.
             if view.attempt != *attempt {
                 continue;
@@ -349,19 +368,22 @@ impl Story {
         };
         let spinner = style.live(&spinner.to_string());
         let time = when::took(self.offset(now));
-        let mut lines = vec![format!("{spinner} {}{state}  {}", style.bold(status), style.dim(&time))];
-        lines.extend(self.open.values().map(|since| live_line(since, now, &spinner, style)));
+        let mut lines = vec![format!(
+            "{spinner} {}{state}  {}",
+            style.bold(&text::cut(status, LIVE_COLUMNS_MAX)),
+            style.dim(&time)
+        )];
+        lines.extend(self.open.values().map(|ongoing| live_line(ongoing, now, &spinner, style)));
         lines
     }
 }
 
-fn live_line(since: &Since, now: Timestamp, spinner: &str, style: Style) -> String {
-    let time = when::took(when::between(since.attempt_since, now));
-    match &since.open {
+fn live_line(ongoing: &Ongoing, now: Timestamp, spinner: &str, style: Style) -> String {
+    let time = when::took(when::between(ongoing.attempt_since, now));
+    match &ongoing.open {
         Open::Step { name, queue, attempt, now: state, .. } => {
             let again = if *attempt > 1 { format!("  attempt {attempt}") } else { String::new() };
             match state {
-                StepNow::Going => format!("  {spinner} {name}{again}  {}", style.dim(&time)),
                 StepNow::Untaken => {
                     format!("  {} {name}{again}  no worker of the queue {queue} has taken it yet", style.warn("…"))
                 }
@@ -369,13 +391,16 @@ fn live_line(since: &Since, now: Timestamp, spinner: &str, style: Style) -> Stri
                     let wait = when::took(when::between(now, *until));
                     format!("  {} {name}  attempt {attempt} in {wait}", style.warn("↻"))
                 }
-                StepNow::BackingOff { .. } => format!("  {spinner} {name}{again}  {}", style.dim(&time)),
+                StepNow::Going | StepNow::BackingOff { .. } => {
+                    format!("  {spinner} {name}{again}  {}", style.dim(&time))
+                }
                 StepNow::Parked => format!("  {} {name}  waits for an operator", style.warn("!")),
             }
         }
         Open::Person { task, title, deadline } => {
             let until = when::relative(*deadline, now);
-            format!("  {} {title}  {} (ends {until})", style.warn("?"), style.bold(&format!("valet human answer {task}")))
+            let command = style.bold(&format!("valet human answer {task}"));
+            format!("  {} {command}  ends {until}: {}", style.warn("?"), text::cut(title, LIVE_COLUMNS_MAX))
         }
         Open::Timer { until } => format!("  {} sleeps, goes on {}", style.dim("…"), when::relative(*until, now)),
         Open::Signal { name } => format!("  {} waits for the signal {}", style.dim("…"), quoted(name)),
@@ -400,10 +425,10 @@ impl Happening {
 
     /// `   2.1 s  ✓ provision  1.2 s`, with what belongs to it below.
     pub fn render(&self, offset: Duration, style: Style) -> String {
-        let time = format!("{:>9}", when::took(offset));
+        let time = format!("{:>11}", when::took(offset));
         let mut text = format!("{}  {} {}", style.dim(&time), self.mark.sign(style), self.text);
         for line in &self.more {
-            text.push_str(&format!("\n             {line}"));
+            let _ = write!(text, "\n               {line}");
         }
         text
     }

@@ -64,6 +64,7 @@ impl<'a> View<'a> {
             }
         }
         while live.bars.len() < lines.len() {
+            // Wide: cut at the terminal's edge instead of wrapped.
             let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
             live.bars.push(live.multi.add(ProgressBar::new_spinner().with_style(style)));
         }

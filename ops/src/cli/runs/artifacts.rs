@@ -57,10 +57,10 @@ fn render(artifacts: &[ArtifactView], now: Timestamp, style: Style) -> String {
     for artifact in artifacts {
         table.row([
             Cell::new(&artifact.id),
-            Cell::number(artifact.step.map(|seq| seq.to_string()).unwrap_or_default()),
+            Cell::number(&artifact.step.map(|seq| seq.to_string()).unwrap_or_default()),
             Cell::new(&artifact.filename),
             Cell::new(&artifact.content_type),
-            Cell::number(size(artifact.size_bytes)),
+            Cell::number(&size(artifact.size_bytes)),
             Cell::new(when::relative(artifact.created_at, now)),
         ]);
     }

@@ -26,7 +26,7 @@ pub async fn each(
                 done.push(run);
             }
             Err(error @ (ClientError::Refused(_) | ClientError::Forbidden(_))) if ids.len() > 1 => {
-                output.note(&format!("error: {id}: {error}"));
+                output.note(&format!("error: {id}: {}", text::line(&error.to_string())));
                 failures.push(error.exit());
             }
             Err(error) => return Err(error.into()),

@@ -77,6 +77,10 @@ fn what(run: &RunSummary, now: Timestamp) -> String {
     if let Some(code) = &run.error_code {
         return code.clone();
     }
+    if run.ended_at.is_some() && run.status != "succeeded" {
+        // What it said last was of the moment before, not of its end.
+        return String::new();
+    }
     let reason = run.reason.as_ref().filter(|_| run.ended_at.is_none()).map(|reason| reason::short(reason, now));
     reason.or_else(|| run.status_line.clone()).unwrap_or_default()
 }
@@ -96,6 +100,9 @@ mod tests {
             { "id": "run_2", "workflow": "job-application", "subject": "bob", "plan": "free", "attributes": {},
               "status": "failed", "paused": false, "revision": 9, "error_code": "rejected",
               "created_at": "2026-11-21T05:00:00Z", "updated_at": "2026-11-21T05:00:03Z", "ended_at": "2026-11-21T05:00:03.400Z" },
+            { "id": "run_4", "workflow": "bench", "subject": "bob", "plan": "free", "attributes": {},
+              "status": "cancelled", "paused": false, "revision": 9, "status_line": "waiting for a person",
+              "created_at": "2026-11-21T05:00:00Z", "updated_at": "2026-11-21T05:00:03Z", "ended_at": "2026-11-21T05:00:03Z" },
             { "id": "run_3", "workflow": "bench", "subject": "default", "plan": "free", "attributes": {},
               "status": "running", "paused": true, "revision": 2,
               "created_at": "2026-11-20T06:00:00Z", "updated_at": "2026-11-20T06:00:03Z" },
@@ -103,10 +110,11 @@ mod tests {
         let runs: Vec<RunSummary> = serde_json::from_value(page).unwrap();
         let text = render(&runs, "2026-11-21T06:05:00Z".parse().unwrap(), Style::default());
         let expected = "\
-RUN    WORKFLOW         STATUS   SUBJECT  STARTED    TOOK   WHAT
-run_1  job-application  waiting  ada      5 min ago         a person: unknown_question (ends in 1 h)
-run_2  job-application  failed   bob      1 h ago    3.4 s  rejected
-run_3  bench            paused   default  24 h ago
+RUN    WORKFLOW         STATUS     SUBJECT  STARTED    TOOK   WHAT
+run_1  job-application  waiting    ada      5 min ago         a person: unknown_question (ends in 1 h)
+run_2  job-application  failed     bob      1 h ago    3.4 s  rejected
+run_4  bench            cancelled  bob      1 h ago    3.0 s
+run_3  bench            paused     default  24 h ago
 ";
         assert_eq!(text, expected);
         assert_eq!(render(&[], "2026-11-21T06:05:00Z".parse().unwrap(), Style::default()), "no runs");

@@ -1,5 +1,7 @@
 //! `valet runs show`
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
@@ -31,7 +33,7 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
         fields.marked("paused", &format!("yes; valet runs resume {}", text::line(&run.id)));
     }
     if let Some(line) = &run.status_line {
-        fields.text("says", line);
+        fields.text(if run.ended_at.is_some() { "said last" } else { "says" }, line);
     }
     if let Some(reason) = run.reason.as_ref().filter(|_| run.ended_at.is_none()) {
         fields.text("waits for", &reason::short(reason, now));
@@ -42,14 +44,20 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
     fields.text("subject", &run.subject);
     fields.text("plan", &run.plan);
     for (name, value) in &run.attributes {
-        fields.text("attribute", &format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)));
+        fields.text(
+            "attribute",
+            &format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)),
+        );
     }
     if let Some(parent) = &detail.parent {
         fields.text("parent", parent);
     }
     fields.text("started", &when::full(run.created_at, now));
     if let Some(end) = run.ended_at {
-        fields.text("ended", &format!("{}, took {}", when::full(end, now), when::took(when::between(run.created_at, end))));
+        fields.text(
+            "ended",
+            &format!("{}, took {}", when::full(end, now), when::took(when::between(run.created_at, end))),
+        );
     }
     fields.text("revision", &run.revision.to_string());
     let mut text = fields.render();
@@ -63,7 +71,7 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
 
 fn section(text: &mut String, style: Style, title: &str, body: &str) {
     if !body.is_empty() {
-        text.push_str(&format!("\n{}\n{body}", style.bold(title)));
+        let _ = write!(text, "\n{}\n{body}", style.bold(title));
     }
 }
 
@@ -80,12 +88,12 @@ fn steps(steps: &[StepView], now: Timestamp, style: Style) -> String {
         let took = when::took(when::between(step.asked_at, step.ended_at.unwrap_or(now)));
         let error = step.error.as_ref().map(|e| format!("{}: {}", e.code, e.message)).unwrap_or_default();
         table.row([
-            Cell::number(step.seq),
+            Cell::number(&step.seq),
             Cell::new(&step.name),
             Cell::new(&step.queue),
             Cell::marked(&step.state, Style::status),
-            Cell::number(step.attempt),
-            Cell::number(took),
+            Cell::number(&step.attempt),
+            Cell::number(&took),
             Cell::new(error),
         ]);
     }

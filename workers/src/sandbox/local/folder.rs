@@ -4,19 +4,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 
-use crate::gate::state::write_private;
+use crate::gate::state::{unix_ms, write_private};
 use crate::sandbox::{SandboxError, SandboxId};
 
 /// Whoever holds the lock is starting or ending the sandbox; a start that was killed from outside lets go within moments.
 const LOCK_WITHIN: Duration = Duration::from_secs(15);
 const LOCK_POLL: Duration = Duration::from_millis(25);
 /// A provision that slept longer than this and then goes on is not to be expected.
-const DESTROYED_KEPT: Duration = Duration::from_secs(24 * 3600);
+const DESTROYED_KEPT: Duration = Duration::from_hours(24);
 const LOCKS: &str = ".locks";
 const DESTROYED: &str = ".destroyed";
 
@@ -74,7 +74,8 @@ impl Folder {
         let path = locks.join(self.id.to_string());
         let deadline = Instant::now() + LOCK_WITHIN;
         loop {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 // A lock on a file that was removed meanwhile excludes nobody.
                 Ok(lock) if same_file(&lock, &path) => return Ok(lock),
@@ -94,8 +95,10 @@ impl Folder {
         let marks = self.root.join(DESTROYED);
         private_dir(&marks)?;
         for mark in fs::read_dir(&marks)?.flatten() {
-            let age = mark.metadata().and_then(|data| data.modified()).map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            if age.is_ok_and(|age| age > DESTROYED_KEPT) {
+            let made = mark.metadata().and_then(|data| data.modified());
+            let made_ms = made.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis());
+            let now_ms = u128::from(unix_ms());
+            if made_ms.is_some_and(|made_ms| now_ms.saturating_sub(made_ms) > DESTROYED_KEPT.as_millis()) {
                 let _ = fs::remove_file(mark.path());
             }
         }
@@ -122,7 +125,8 @@ pub fn ids(root: &Path) -> io::Result<Vec<SandboxId>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut ids: Vec<SandboxId> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut ids: Vec<SandboxId> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     ids.sort_unstable();
     Ok(ids)
 }

@@ -58,7 +58,11 @@ impl GateClient {
         let exchange = async {
             let answer = self.http.request(request).await.map_err(|error| silent(&error))?;
             let status = answer.status();
-            let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await.map_err(|error| silent(&error))?.to_bytes();
+            let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
+                .collect()
+                .await
+                .map_err(|error| silent(&error))?
+                .to_bytes();
             Ok((status, serde_json::from_slice::<Value>(&bytes).unwrap_or_default()))
         };
         let (status, value) = tokio::time::timeout(WITHIN, exchange).await.map_err(|error| silent(&error))??;

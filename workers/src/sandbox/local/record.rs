@@ -72,7 +72,11 @@ impl Record {
 
     pub fn read(folder: &Folder) -> io::Result<Self> {
         let record: Self = serde_json::from_slice(&std::fs::read(folder.dir().join(FILE))?)?;
-        if record.version == VERSION && record.id == folder.id() { Ok(record) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if record.version == VERSION && record.id == folder.id() {
+            Ok(record)
+        } else {
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 
     pub fn write(&self, folder: &Folder) -> io::Result<()> {

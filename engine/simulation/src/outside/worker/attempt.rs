@@ -68,7 +68,8 @@ impl Worker {
         let knobs = &self.world.knobs.worker;
         let pieces = self.world.draw(|dice| dice.between(1, 2));
         for _ in 0..pieces {
-            let ms = self.world.draw(|dice| if dice.chance(0.1) { dice.between(300, 1_500) } else { dice.between(0, 120) });
+            let ms =
+                self.world.draw(|dice| if dice.chance(0.1) { dice.between(300, 1_500) } else { dice.between(0, 120) });
             tokio::time::sleep(Duration::from_millis(ms)).await;
             self.thaw().await;
             self.mishap().await;
@@ -86,10 +87,8 @@ impl Worker {
         match job.fate {
             Fate::AlwaysRetry => return retry("always"),
             Fate::FailFirst(n) if step.attempt.0 <= n => return retry("not yet"),
-            Fate::Fail => {
-                let error = Failure::new("fated", "it fails");
-                return Went::Say(Outcome::Fail { error }, SaidEnd::Ended(StepEnd::Failed));
-            }
+            Fate::Fail => return failed("fated"),
+            Fate::FailOddly => return failed("fated\0"),
             Fate::BlockFirst(n) if step.attempt.0 <= n => return blocked(),
             Fate::Block => return blocked(),
             Fate::Good | Fate::FailFirst(_) | Fate::BlockFirst(_) => {}
@@ -99,10 +98,10 @@ impl Worker {
         {
             return went;
         }
-        self.done(step)
+        Self::done(step)
     }
 
-    fn done(&self, step: &GrantedStep) -> Went {
+    fn done(step: &GrantedStep) -> Went {
         // Different for every attempt, so that results of two attempts are told apart.
         let value = step.lease.0.as_u64_pair().1 >> 12;
         let output = if step.name == "clean" { Payload::null() } else { Payload::of(&value).unwrap_or_default() };
@@ -151,7 +150,7 @@ impl Worker {
             let Some(held) = held else {
                 // The session ended. Some come back from the dead and still say something.
                 let speaks = self.world.strikes(0.5);
-                return Some(if speaks { self.done_late(step) } else { Went::Silent });
+                return Some(if speaks { Self::done_late(step) } else { Went::Silent });
             };
             if held.stop {
                 return Some(Went::Say(Outcome::Cancelled, SaidEnd::Again));
@@ -162,15 +161,24 @@ impl Worker {
             if self.believes() {
                 return None;
             }
+            // The work may have been done before contact was lost: saying so is no outward action.
+            if self.world.strikes(0.2) {
+                return Some(Self::done_late(step));
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
             self.thaw().await;
         }
     }
 
-    fn done_late(&self, step: &GrantedStep) -> Went {
+    fn done_late(step: &GrantedStep) -> Went {
         // A step with an effect that was not made is not called done.
-        if step.policy.effect_once { retry("late") } else { self.done(step) }
+        if step.policy.effect_once { retry("late") } else { Self::done(step) }
     }
+}
+
+fn failed(code: &str) -> Went {
+    let error = Failure::new(code, "it fails");
+    Went::Say(Outcome::Fail { error }, SaidEnd::Ended(StepEnd::Failed))
 }
 
 fn blocked() -> Went {

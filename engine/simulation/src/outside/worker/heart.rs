@@ -9,8 +9,9 @@ use valet_engine::bounds::{HEARTBEAT, SESSION_LEASE};
 use valet_engine::store::{Beat, BeatAnswer, LeaseStore, NewSession, SessionKind};
 
 use super::Worker;
-use crate::outside::fleet::SimEngine;
 use crate::bounds::SUSPEND_BEFORE;
+use crate::outside::fleet::SimEngine;
+use crate::world::Violation;
 
 /// Pause after a heartbeat that was not answered.
 const AGAIN: Duration = Duration::from_millis(400);
@@ -41,9 +42,17 @@ impl Worker {
         }
     }
 
+    /// A process that ends in good order; what it still holds is swept at once.
+    pub(super) async fn say_good_bye(&self) {
+        self.world.ledger.lock().believe(self.process, None);
+        let session = self.state.lock().session;
+        let place = self.world.draw(|dice| dice.index(self.fleet.len()));
+        let _ = self.fleet.ask(place, |engine| async move { engine.store.close_session(session).await }).await;
+    }
+
     /// The lease is counted from when the heartbeat was sent, and a second is left for what is under way.
     fn believe(&self, sent_at: Instant) {
-        let until = sent_at + (SESSION_LEASE - SUSPEND_BEFORE);
+        let until = sent_at + SESSION_LEASE.saturating_sub(SUSPEND_BEFORE);
         self.state.lock().believed_until = until;
         self.world.ledger.lock().believe(self.process, Some(until));
     }
@@ -92,7 +101,8 @@ impl Worker {
         let mut state = self.state.lock();
         for lease in beat.held.iter().filter(|lease| !answer.keep.contains(lease)) {
             // A claim may still have been under way.
-            if let Some(held) = state.held.get_mut(lease).filter(|held| held.granted_at.is_some_and(|at| at < sent_at)) {
+            if let Some(held) = state.held.get_mut(lease).filter(|held| held.granted_at.is_some_and(|at| at < sent_at))
+            {
                 held.stop = true;
             }
         }
@@ -102,6 +112,10 @@ impl Worker {
     async fn session_ended(&self) {
         self.world.note("worker_told_ended process", None, [self.process, 0, 0, 0]);
         self.world.ledger.lock().believe(self.process, None);
+        if !self.state.lock().froze && self.world.knobs.reach_workers() {
+            let text = format!("worker {} did all it should, and its session was ended", self.process);
+            self.world.violated(Violation { run: None, text });
+        }
         self.state.lock().held.clear();
         self.open_session().await;
     }

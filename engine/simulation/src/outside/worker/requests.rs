@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use valet_core::Payload;
 use valet_core::command::{Command, FinishStep, GrantedStep, HandOverOffer, Reply};
 use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::step::Outcome;
@@ -40,7 +41,13 @@ impl Worker {
     }
 
     /// Claims what a ticket names; `None`: refused, or never answered.
-    pub(super) async fn claim(&self, run: RunId, seq: Seq, attempt: Attempt, lease: LeaseId) -> Option<GrantedStep> {
+    pub(super) async fn claim(
+        &self,
+        run: RunId,
+        seq: Seq,
+        attempt: Attempt,
+        lease: LeaseId,
+    ) -> Option<Box<GrantedStep>> {
         for round in 0..CLAIMS_MAX {
             let claim = SessionClaim { session: self.state.lock().session, run, seq, attempt, lease };
             let verdict = self.ask_claim(claim, round).await;
@@ -56,12 +63,33 @@ impl Worker {
                 // The session may have ended meanwhile, and all its leases with it.
                 let held = state.held.get_mut(&lease)?;
                 held.granted_at = Some(Instant::now());
-                return Some(*step);
+                return Some(step);
             }
             self.refused_rightly((run, seq), lease, "claim");
+            if self.world.strikes(self.world.knobs.worker.repeat * 0.3) {
+                self.usurp(claim).await;
+            }
             return None;
         }
         None
+    }
+
+    /// A worker that is wrong about its claim: what it was refused it finishes all the same.
+    async fn usurp(&self, claim: SessionClaim) {
+        let command = Command::Finish(Box::new(FinishStep {
+            seq: claim.seq,
+            attempt: claim.attempt,
+            lease: claim.lease,
+            outcome: Outcome::Done { output: Payload::null() },
+            hand_over: None,
+        }));
+        let at = (claim.run, claim.seq);
+        self.world.ledger.lock().send(at, claim.attempt, claim.lease);
+        let accepted = matches!(self.ask_command(claim.run, command, 0).await, Some(Ok(_)));
+        // A claim may have been granted without its answer, and refused when it was repeated: the run closes meanwhile.
+        if accepted && !self.world.tables.lock().audit.was_granted(at, claim.attempt, claim.lease) {
+            self.violated(claim.run, format!("step {}: a finish without a grant was accepted", claim.seq));
+        }
     }
 
     async fn ask_claim(&self, claim: SessionClaim, round: u32) -> Option<ClaimVerdict> {
@@ -121,6 +149,7 @@ impl Worker {
                         self.repeat_finish(step, command.clone(), round, end).await;
                     }
                     next = handed_over.map(|granted| *granted);
+                    self.handed_over_rightly(next.as_ref());
                     break;
                 }
                 Some(Ok(Reply::Done)) => {
@@ -172,7 +201,8 @@ impl Worker {
     fn finish_was_taken(&self, step: &GrantedStep, place: &str, said: usize) {
         let at = (step.run, step.seq);
         if !self.world.tables.lock().audit.has_ended(at, step.attempt, step.lease) {
-            let text = format!("step {} attempt {}: a finish was answered and is not committed", step.seq, step.attempt);
+            let text =
+                format!("step {} attempt {}: a finish was answered and is not committed", step.seq, step.attempt);
             self.violated(step.run, text);
         }
         self.world.ledger.lock().taken(place, said);
@@ -184,6 +214,13 @@ impl Worker {
         if let Some(Err(CommandError::Rejected(why))) = answer.filter(|_| end != SaidEnd::Again) {
             let text = format!("step {}: a repeated finish did not get its first answer: {why}", step.seq);
             self.violated(step.run, text);
+        }
+    }
+
+    fn handed_over_rightly(&self, next: Option<&GrantedStep>) {
+        let Some(next) = next else { return };
+        if !self.world.tables.lock().audit.was_granted((next.run, next.seq), next.attempt, next.lease) {
+            self.violated(next.run, format!("step {}: it was handed over and is not granted", next.seq));
         }
     }
 

@@ -1,0 +1,380 @@
+//! The verbs as a person types them, against a small server that answers as an engine would.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
+
+use super::client::tests::serve;
+use super::output::captured::Captured;
+use super::*;
+
+#[derive(Parser)]
+#[command(name = "valet")]
+struct Program {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const RUN: &str = "run_0b9a0000000080008000000000000001";
+
+/// What a verb said and how it ended.
+struct Ended {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
+    }
+}
+
+async fn valet(url: &str, words: &[&str]) -> Ended {
+    let program_name = ["valet", "--url", url, "--token", "secret"];
+    let words = program_name.iter().chain(words);
+    let program = Program::try_parse_from(words).unwrap_or_else(|e| panic!("{e}"));
+    let captured = Captured::new(program.global.json);
+    let exit = perform(program.verb, &program.global, &captured.output).await;
+    Ended { exit, out: captured.out(), err: captured.err() }
+}
+
+/// A request that came.
+#[derive(Clone)]
+struct Asked {
+    body: String,
+    key: Option<String>,
+}
+
+/// An engine that has one answer for each `METHOD /path`, and keeps what it was asked.
+#[derive(Clone, Default)]
+struct Engine {
+    answers: Vec<(&'static str, Value)>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Engine {
+    fn answers(mut self, route: &'static str, answer: Value) -> Self {
+        self.answers.push((route, answer));
+        self
+    }
+
+    async fn serve(&self) -> String {
+        let engine = self.clone();
+        serve(Router::new().fallback(move |request: Request| {
+            let engine = engine.clone();
+            async move { engine.answer(request).await }
+        }))
+        .await
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let route = format!("{} {}", request.method(), request.uri());
+        let key = request.headers().get("idempotency-key").map(|v| v.to_str().unwrap().to_owned());
+        let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        self.asked.lock().unwrap().push(Asked { body, key });
+        match self.answers.iter().find(|(of, _)| *of == route) {
+            Some((_, Value::String(stream))) => {
+                ([("content-type", "text/event-stream")], stream.clone()).into_response()
+            }
+            Some((_, answer)) => axum::Json(answer.clone()).into_response(),
+            None => {
+                let problem =
+                    json!({ "code": "run_not_found", "status": 404, "title": "t", "detail": "there is none" });
+                (StatusCode::NOT_FOUND, axum::Json(problem)).into_response()
+            }
+        }
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn body(&self, index: usize) -> Value {
+        serde_json::from_str(&self.asked()[index].body).unwrap()
+    }
+}
+
+fn summary(status: &str) -> Value {
+    json!({ "id": RUN, "workflow": "w", "subject": "s", "plan": "free", "attributes": {}, "status": status,
+            "paused": false, "revision": 3, "created_at": "2026-11-21T06:00:00Z",
+            "updated_at": "2026-11-21T06:00:02Z", "ended_at": "2026-11-21T06:00:02Z" })
+}
+
+fn detail(status: &str, output: &Value) -> Value {
+    let mut run = summary(status);
+    let more = json!({ "input": {}, "output": output, "steps": [], "tasks": [] });
+    run.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    run
+}
+
+fn journal(entries: &[Value]) -> Value {
+    let event = |(revision, entry): (usize, &Value)| {
+        let data = json!({ "revision": revision + 1, "index": 1, "at": "2026-11-21T06:00:00Z", "entry": entry });
+        format!("id: {}.1\nevent: journal\ndata: {data}\n\n", revision + 1)
+    };
+    Value::String(entries.iter().enumerate().map(event).collect())
+}
+
+fn ended_run(status: &str, output: &Value) -> Engine {
+    let entries = [
+        json!({ "started": { "input": {} } }),
+        json!({ "op": { "seq": 1, "op": { "log": { "message": "hi" } } } }),
+        json!("ended"),
+    ];
+    Engine::default()
+        .answers("POST /api/v1/workflows/w/runs", json!({ "id": RUN, "created": true }))
+        .answers("GET /api/v1/runs/run_0b9a0000000080008000000000000001/events", journal(&entries))
+        .answers("GET /api/v1/runs/run_0b9a0000000080008000000000000001", detail(status, output))
+}
+
+#[test]
+fn the_grammar_is_sound_and_every_verb_has_its_place() {
+    Program::command().debug_assert();
+    let fits = [
+        "run w",
+        "run w --input - --no-follow",
+        "run w -i f --file resume=a.pdf --file other=b -a k=v --plan pro",
+        "runs",
+        "runs --status failed --limit 5",
+        "runs list --all",
+        "runs --json list",
+        "runs show x --json",
+        "runs watch x",
+        "runs follow x",
+        "runs pause x y",
+        "runs cancel x --reason why",
+        "runs signal x go --payload 1",
+        "runs events x --after 3.1 -f",
+        "runs artifacts x --save d",
+        "human",
+        "human list --run x",
+        "human show x",
+        "human claim x",
+        "human answer x --set a=b --set c=d",
+        "human answer x --answer {}",
+        "human reject x --reason no",
+        "queues",
+        "workers --json",
+        "workflows",
+        "workflows show w",
+        "files upload p --subject s",
+        "files get x -o -",
+        "doctor",
+        "--json queues",
+        "--url http://a,http://b queues",
+        "queues --token-file f",
+    ];
+    for words in fits {
+        let parsed = Program::try_parse_from(["valet"].into_iter().chain(words.split(' ')));
+        assert!(parsed.is_ok(), "{words}: {}", parsed.err().unwrap());
+    }
+    let wrong = [
+        "run",
+        "run w --input f --json-input {}",
+        "run w --file noequals",
+        "runs --limit 0",
+        "runs --limit 5 --all",
+        "runs pause",
+        "runs events x --after 3",
+        "human reject x",
+        "human answer x --answer {} --set a=b",
+        "files",
+        "queues --token a --token-file b",
+        "nothing",
+    ];
+    for words in wrong {
+        let error = Program::try_parse_from(["valet"].into_iter().chain(words.split(' '))).err();
+        assert_eq!(error.map(|e| e.exit_code()), Some(i32::from(Exit::Usage.code())), "{words}");
+    }
+}
+
+#[test]
+fn help_documents_the_exit_codes() {
+    let mut command = Program::command();
+    let run = command.find_subcommand_mut("run").unwrap();
+    let help = run.render_long_help().to_string();
+    assert!(help.contains("130  Ctrl-C stopped following"), "{help}");
+}
+
+#[tokio::test]
+async fn a_run_is_started_followed_and_ends_with_its_exit_code() {
+    for (status, exit) in [("succeeded", Exit::Done), ("failed", Exit::Failed), ("cancelled", Exit::NotCompleted)] {
+        let engine = ended_run(status, &json!({ "confirmation": "Thank you", "people_asked": 0 }));
+        let url = engine.serve().await;
+        let ended =
+            valet(&url, &["run", "w", "--json-input", r#"{"a":1}"#, "-a", "n=3", "--subject", "ada", "--key", "k"])
+                .await;
+        assert_eq!(ended.exit, exit, "{}", ended.err);
+        let began = format!("       0 ms  → {RUN} began\n       0 ms  · hi\n{status} in 2.0 s  {RUN}\nThank you\n{{");
+        assert!(ended.out.starts_with(&began), "{}", ended.out);
+        assert_eq!(engine.body(0), json!({ "input": { "a": 1 }, "subject": "ada", "attributes": { "n": 3 } }));
+        assert_eq!(engine.asked()[0].key.as_deref(), Some("k"));
+    }
+}
+
+#[tokio::test]
+async fn with_json_the_result_is_all_of_standard_output_and_progress_goes_to_the_other() {
+    let url = ended_run("succeeded", &json!({ "ok": true })).serve().await;
+    let ended = valet(&url, &["--json", "run", "w"]).await;
+    assert_eq!(ended.json()["output"], json!({ "ok": true }));
+    assert!(ended.err.contains("· hi"), "{}", ended.err);
+    let ended = valet(&url, &["run", "w", "--json", "--no-follow"]).await;
+    assert_eq!(ended.json(), json!({ "id": RUN, "created": true }));
+    assert_eq!(ended.err, "");
+    let ended = valet(&url, &["runs", "follow", RUN, "--json"]).await;
+    let lines: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[2]["entry"], ended.exit), (3, &json!("ended"), Exit::Done));
+}
+
+#[tokio::test]
+async fn files_are_uploaded_first_and_named_in_the_input() {
+    let file = json!({ "id": "file_1", "filename": "cv.pdf", "content_type": "application/pdf", "size_bytes": 3, "sha256": "0" });
+    let engine = ended_run("succeeded", &json!(null)).answers("POST /api/v1/files", file);
+    let url = engine.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cv.pdf");
+    std::fs::write(&path, "PDF").unwrap();
+    let kind = format!("cover-letter={}", path.display());
+    let input = r#"{"subject":"ada","documents":[{"kind":"other","file":"file_0"}]}"#;
+    let ended = valet(&url, &["run", "w", "--json-input", input, "--file", &kind, "--no-follow"]).await;
+    assert_eq!((ended.exit, ended.out.trim()), (Exit::Done, RUN), "{}", ended.err);
+    let upload = &engine.asked()[0].body;
+    for part in ["name=\"subject\"\r\n\r\nada\r\n", "name=\"file\"; filename=\"cv.pdf\"", "\r\n\r\nPDF\r\n"] {
+        assert!(upload.contains(part), "{part:?} is not in {upload:?}");
+    }
+    let documents = json!([{ "kind": "other", "file": "file_0" }, { "kind": "cover_letter", "file": "file_1" }]);
+    assert_eq!(engine.body(1)["input"]["documents"], documents);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_before_the_engine_is_asked() {
+    let engine = Engine::default();
+    let url = engine.serve().await;
+    let cases: [(&[&str], &str); 6] = [
+        (&["run", "w", "--json-input", "{"], "error: --json-input is not JSON: "),
+        (&["run", "w", "--input", "/there/is/none"], "error: cannot read /there/is/none: "),
+        (
+            &["run", "w", "--json-input", "[]", "--file", "resume=cv.pdf"],
+            "error: --file needs an input that is an object",
+        ),
+        (&["runs", "signal", "x", "go", "--payload", "hi"], "error: --payload is not JSON: "),
+        (&["runs", "--status", "failed", "show", "x"], "error: filters belong behind `list`"),
+        (&["files", "get", "x", "-o", "-", "--json"], "error: --output - and --json"),
+    ];
+    for (words, error) in cases {
+        let ended = valet(&url, words).await;
+        assert_eq!((ended.exit, ended.out.as_str()), (Exit::Usage, ""), "{words:?}");
+        assert!(ended.err.starts_with(error), "{words:?}: {}", ended.err);
+    }
+    assert!(engine.asked().is_empty());
+    let ended = valet("ftp://a", &["queues"]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+}
+
+#[tokio::test]
+async fn several_runs_are_operated_one_by_one_and_one_refusal_does_not_hide_the_others() {
+    let engine = Engine::default().answers("POST /api/v1/runs/a/cancel", summary("closing"));
+    let url = engine.serve().await;
+    let ended = valet(&url, &["runs", "cancel", "b", "a", "--reason", "moved"]).await;
+    assert_eq!(ended.exit, Exit::Failed);
+    assert_eq!(ended.out, format!("{RUN}  closing\n"));
+    assert_eq!(ended.err, "error: b: there is none (run_not_found)\nerror: 1 of 2 failed\n");
+    assert_eq!(engine.body(1), json!({ "reason": "moved" }));
+    let ended = valet(&url, &["--json", "runs", "cancel", "a"]).await;
+    assert_eq!(ended.json()["runs"][0]["status"], "closing");
+}
+
+#[tokio::test]
+async fn a_task_is_answered_by_its_questions_names() {
+    let task = json!({
+        "id": "task_1", "run": RUN, "workflow": "w", "state": "open", "reason": "unknown_question", "title": "Two questions",
+        "form": { "required": ["q1", "q2"], "properties": {
+            "q1": { "type": "boolean", "title": "Visa?" }, "q2": { "enum": ["Day", "Night"], "title": "Shift?" } } },
+        "context": {}, "deadline": "2026-11-21T06:00:00Z", "opened_at": "2026-11-21T05:00:00Z",
+    });
+    let mut answered = task.clone();
+    answered["state"] = json!("answered");
+    let engine = Engine::default()
+        .answers("GET /api/v1/human-tasks/task_1", task)
+        .answers("POST /api/v1/human-tasks/task_1/answer", answered);
+    let url = engine.serve().await;
+    let ended = valet(&url, &["human", "answer", "task_1", "--set", "q1=no", "--set", "q2=night"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "task_1  answered\n"), "{}", ended.err);
+    assert_eq!(engine.body(1), json!({ "answer": { "q1": false, "q2": "Night" } }));
+    assert!(engine.asked()[1].key.is_some(), "an answer carries a key, so that it may be repeated");
+
+    let ended = valet(&url, &["human", "answer", "task_1", "--set", "q3=x"]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.contains("--set the form has no `q3`; it has: q1, q2"), "{}", ended.err);
+    let ended = valet(&url, &["human", "answer", "task_1"]).await;
+    assert!(ended.err.contains("--set NAME=VALUE or --answer JSON"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn the_journal_of_a_run_that_goes_on_ends_with_what_is_there() {
+    let entries = [
+        json!({ "started": { "input": {} } }),
+        json!({ "paused": { "by": "a" } }),
+        json!({ "unpaused": { "by": "a" } }),
+    ];
+    let engine = Engine::default()
+        .answers("GET /api/v1/runs/x", detail("running", &json!(null)))
+        .answers("GET /api/v1/runs/x/events", journal(&entries));
+    let url = engine.serve().await;
+    let ended = valet(&url, &["runs", "events", "x"]).await;
+    assert_eq!((ended.exit, ended.out.lines().count()), (Exit::Done, 3), "{}", ended.err);
+    assert!(ended.out.lines().nth(1).unwrap().contains("paused            {\"by\":\"a\"}"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn artifacts_are_saved_under_their_names_and_not_over_each_other() {
+    let artifact = |id: &str| {
+        json!({ "id": id, "filename": "page.png", "step": 3, "content_type": "image/png", "size_bytes": 9, "sha256": "0",
+                "created_at": "2026-11-21T06:00:00Z" })
+    };
+    let engine = Engine::default()
+        .answers("GET /api/v1/runs/x/artifacts", json!({ "artifacts": [artifact("file_1"), artifact("file_2")] }))
+        .answers("GET /api/v1/files/file_1", json!({ "a": 1 }))
+        .answers("GET /api/v1/files/file_2", json!({ "b": 2 }));
+    let url = engine.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("new");
+    let ended = valet(&url, &["runs", "artifacts", "x", "--save", to.to_str().unwrap()]).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    assert_eq!(std::fs::read_to_string(to.join("page.png")).unwrap(), r#"{"a":1}"#);
+    assert_eq!(std::fs::read_to_string(to.join("page-2.png")).unwrap(), r#"{"b":2}"#);
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_and_its_exit_code_says_which() {
+    let ready = json!({ "ready": true, "postgres": "ok", "redis": "ok" });
+    let engine = Engine::default()
+        .answers("GET /readyz", ready)
+        .answers("GET /api/v1/workers", json!({ "workers": [] }))
+        .answers(
+            "GET /api/v1/queues",
+            json!({ "queues": [
+            { "name": "browser", "ready": 4, "running": 0, "backing_off": 0, "workers": 0, "free_slots": 0 }] }),
+        );
+    let ended = valet(&engine.serve().await, &["doctor", "--json"]).await;
+    let report = ended.json();
+    let found = |name: &str| report["checks"].as_array().unwrap().iter().find(|c| c["name"] == name).cloned();
+    assert_eq!(found("token").unwrap()["verdict"], "ok");
+    assert_eq!(found("workers").unwrap()["verdict"], "warn");
+    assert_eq!(found("queue browser").unwrap()["found"], "4 steps are ready and no worker pulls it");
+    assert!(found("chromedriver").is_some() && found("postgres").is_some());
+    assert_eq!(ended.exit, Exit::Done, "what may be missed later is no failure");
+
+    let ended = valet("http://127.0.0.1:1", &["doctor"]).await;
+    assert_eq!(ended.exit, Exit::Unreachable);
+    assert!(ended.out.contains("connection refused"), "{}", ended.out);
+}
