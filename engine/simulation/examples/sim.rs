@@ -10,7 +10,7 @@ fn main() {
     config.threads = std::env::var("T").ok().and_then(|t| t.parse().ok());
     let report = valet_simulation::run(&config);
     let kinds = |v: &str| v.split(": ").skip(1).collect::<Vec<_>>().join(": ");
-    let mut by: std::collections::BTreeMap<String, Vec<u64>> = Default::default();
+    let mut by: std::collections::BTreeMap<String, Vec<u64>> = std::collections::BTreeMap::default();
     for f in &report.failures {
         by.entry(kinds(&f.run.violations[0]).chars().filter(|c| !c.is_ascii_digit()).take(90).collect())
             .or_default()

@@ -26,7 +26,7 @@ impl Load {
         let client = reqwest::Client::builder()
             .pool_max_idle_per_host(conns as usize)
             .tcp_nodelay(true)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()?;
         let body = json!({ "input": { "steps": steps }, "subject": "bench" });
         Ok(Self { client, url: format!("{url}/api/v1/workflows/bench/runs"), token: token.to_owned(), body })
