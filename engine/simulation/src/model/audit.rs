@@ -226,6 +226,10 @@ impl Tables {
                 }
             }
         }
+        let reason = transition.row.reason.as_ref().and_then(|reason| serde_json::to_string(reason).ok());
+        if reason.is_some_and(|text| text.contains("\\u0000")) {
+            self.audit.complain(run, "a stored reason cannot be read as jsonb".to_owned());
+        }
         let left = self.steps_of(run).next().is_some()
             || self.timers.range((run, Seq(0))..=(run, Seq(u32::MAX))).next().is_some();
         if transition.ended() && left {

@@ -12,6 +12,8 @@ use crate::outside::facts::Facts;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HumanNode {
     deadline_ms: u64,
+    /// Asks with a reason that a database's text cannot hold.
+    odd: bool,
 }
 
 /// How a task ended, as a program sees it.
@@ -25,7 +27,7 @@ pub(crate) enum HumanEnd {
 
 impl HumanNode {
     pub(super) fn generate(grow: &mut Grow<'_>) -> Self {
-        Self { deadline_ms: grow.dice.between(50, 5_000) }
+        Self { deadline_ms: grow.dice.between(50, 5_000), odd: grow.dice.chance(0.05) }
     }
 
     pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
@@ -33,7 +35,7 @@ impl HumanNode {
             let from_ms = ctx.now().timestamp_millis();
             let deadline = ctx.now() + chrono::TimeDelta::milliseconds(self.deadline_ms as i64);
             let task = HumanSpec {
-                reason: "question".to_owned(),
+                reason: if self.odd { "question\0" } else { "question" }.to_owned(),
                 title: at,
                 form: Payload::null(),
                 context: Payload::null(),

@@ -86,7 +86,8 @@ impl Worker {
         }
         match job.fate {
             Fate::AlwaysRetry => return retry("always"),
-            Fate::FailFirst(n) if step.attempt.0 <= n => return retry("not yet"),
+            // Some codes are such that a database's text cannot hold them.
+            Fate::FailFirst(n) if step.attempt.0 <= n => return retry(if n > 2 { "not yet\0" } else { "not yet" }),
             Fate::Fail => return failed("fated"),
             Fate::FailOddly => return failed("fated\0"),
             Fate::BlockFirst(n) if step.attempt.0 <= n => return blocked(),

@@ -146,7 +146,7 @@ impl Worker {
                 Some(Ok(Reply::Finished { handed_over })) => {
                     self.finish_was_taken(step, place, said);
                     if self.world.strikes(self.world.knobs.worker.repeat) {
-                        self.repeat_finish(step, command.clone(), round, end).await;
+                        self.repeat_finish(step, command.clone(), round).await;
                     }
                     next = handed_over.map(|granted| *granted);
                     self.handed_over_rightly(next.as_ref());
@@ -163,8 +163,7 @@ impl Worker {
                 Some(Err(_)) | None => self.pause(round).await,
             }
         }
-        self.settle_offer(offer.as_ref(), next.as_ref());
-        next
+        self.settle_offer(offer.as_ref(), next)
     }
 
     fn offer(&self, step: &GrantedStep, offers: bool) -> Option<HandOverOffer> {
@@ -177,18 +176,16 @@ impl Worker {
         })
     }
 
-    /// What was handed over must be granted, unless the code let it go with the same commit; what was not is not held.
-    fn settle_offer(&self, offer: Option<&HandOverOffer>, next: Option<&GrantedStep>) {
-        let Some(offer) = offer else { return };
+    /// What was not handed over is not held. A worker whose session ended meanwhile drops what it is handed.
+    fn settle_offer(&self, offer: Option<&HandOverOffer>, next: Option<GrantedStep>) -> Option<GrantedStep> {
+        let offer = offer?;
         let mut state = self.state.lock();
-        match next {
-            Some(_) => {
-                if let Some(held) = state.held.get_mut(&offer.lease) {
-                    held.granted_at = Some(Instant::now());
-                }
-            }
-            None => drop(state.held.remove(&offer.lease)),
+        if next.is_none() {
+            state.held.remove(&offer.lease);
         }
+        let held = state.held.get_mut(&offer.lease)?;
+        held.granted_at = Some(Instant::now());
+        next
     }
 
     async fn ask_command(&self, run: RunId, command: Command, round: u32) -> Option<Result<Reply, CommandError>> {
@@ -209,9 +206,9 @@ impl Worker {
     }
 
     /// The same lease gets the same answer.
-    async fn repeat_finish(&self, step: &GrantedStep, command: Command, round: u32, end: SaidEnd) {
+    async fn repeat_finish(&self, step: &GrantedStep, command: Command, round: u32) {
         let answer = self.ask_command(step.run, command, round + 1).await;
-        if let Some(Err(CommandError::Rejected(why))) = answer.filter(|_| end != SaidEnd::Again) {
+        if let Some(Err(CommandError::Rejected(why))) = answer {
             let text = format!("step {}: a repeated finish did not get its first answer: {why}", step.seq);
             self.violated(step.run, text);
         }
