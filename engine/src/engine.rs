@@ -16,11 +16,12 @@ use valet_queue::TicketPush;
 use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
 use crate::claimer::{self, ClaimRequest};
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Channels, CommandError, Message};
+use crate::executor::{Channels, CommandError, Executor};
 use crate::loader;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
 use crate::store::{ClaimVerdict, SessionClaim, Store, StoreError};
+use crate::threads;
 use crate::tick::Ticker;
 use crate::writer::Writer;
 
@@ -32,6 +33,8 @@ pub struct Parts<S: ?Sized> {
     pub registry: Registry,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// Weight of cached runs of one executor; see [`crate::bounds::CACHE_BYTES_MAX`].
+    pub cache_bytes: usize,
 }
 
 /// A running engine.
@@ -88,7 +91,7 @@ pub enum Threading {
 impl<S: Store + ?Sized> Engine<S> {
     /// Starts the loops. The engine stops when it is dropped or [`Engine::stop`] is called.
     pub async fn start(parts: Parts<S>, threading: Threading) -> Result<Arc<Self>, EngineError> {
-        let Parts { name, store, queue, registry, clock, entropy } = parts;
+        let Parts { name, store, queue, registry, clock, entropy, cache_bytes } = parts;
         let (executors, executors_in): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::unbounded_channel()).unzip();
         let (routes, receivers) = Routes::new(executors);
         let (loads, loads_in) = mpsc::unbounded_channel();
@@ -112,9 +115,11 @@ impl<S: Store + ?Sized> Engine<S> {
         for (index, inbox) in executors_in.into_iter().enumerate() {
             let (commits, commits_in) = mpsc::unbounded_channel();
             let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
-            let executor = (registry.clone(), Arc::clone(&clock), out, inbox);
-            if let Some(task) = drive(index, executor, threading)? {
-                loops.push(task);
+                        let executor = Executor::new(registry.clone(), Arc::clone(&clock), out, cache_bytes);
+            match threading {
+                // The thread ends when its channel closes with the engine.
+                Threading::Threads => drop(threads::spawn(index, executor, inbox).map_err(EngineError::Thread)?),
+                Threading::Inline => loops.push(tokio::spawn(threads::run_inline(executor, inbox))),
             }
             let writer =
                 Writer { index, store: Arc::clone(&store), entropy: Arc::clone(&entropy), routes: Arc::clone(&routes) };
@@ -204,20 +209,6 @@ impl<S: Store + ?Sized> Engine<S> {
         let (answer, answered) = oneshot::channel();
         self.claims.send(ClaimRequest { claim, answer }).await.ok()?;
         tokio::time::timeout(ANSWER_WAIT_MAX, answered).await.ok()?.ok()
-    }
-}
-
-type Undriven = (Registry, Arc<dyn Clock>, Channels, mpsc::UnboundedReceiver<Message>);
-
-fn drive(index: usize, executor: Undriven, threading: Threading) -> Result<Option<JoinHandle<()>>, EngineError> {
-    let (registry, clock, out, inbox) = executor;
-    match threading {
-        Threading::Threads => {
-            // The thread ends when its channel closes with the engine.
-            crate::threads::spawn(index, registry, clock, out, inbox).map_err(EngineError::Thread)?;
-            Ok(None)
-        }
-        Threading::Inline => Ok(Some(tokio::spawn(crate::threads::run_inline(registry, clock, out, inbox)))),
     }
 }
 

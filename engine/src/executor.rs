@@ -17,7 +17,7 @@ use valet_core::decide::Machine;
 use valet_core::id::RunId;
 use valet_core::transition::Transition;
 
-use crate::bounds::{CACHE_BYTES_MAX, MAILBOX_MAX, REDECIDE_MAX};
+use crate::bounds::{MAILBOX_MAX, REDECIDE_MAX};
 use crate::ports::Clock;
 use crate::store::Loaded;
 
@@ -144,7 +144,7 @@ pub struct Executor<O> {
 }
 
 impl<O: Outward> Executor<O> {
-    pub fn new(registry: Registry, clock: Arc<dyn Clock>, out: O) -> Self {
+    pub fn new(registry: Registry, clock: Arc<dyn Clock>, out: O, cache_bytes_max: usize) -> Self {
         Self {
             registry,
             clock,
@@ -153,14 +153,8 @@ impl<O: Outward> Executor<O> {
             idle: BTreeMap::new(),
             next_stamp: 0,
             cached_bytes: 0,
-            cache_bytes_max: CACHE_BYTES_MAX,
+            cache_bytes_max,
         }
-    }
-
-    /// A smaller cache, to see evictions.
-    pub fn with_cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes_max = bytes;
-        self
     }
 
     pub fn handle(&mut self, message: Message) {

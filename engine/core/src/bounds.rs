@@ -18,5 +18,8 @@ pub const COMMANDS_FOLDED_MAX: usize = 1_000;
 /// Steps handed over in a row to the same worker while others wait for it (ENGINE §3).
 pub const HAND_OVERS_IN_A_ROW_MAX: u32 = 8;
 
+/// What a workflow says of itself in lists.
+pub const STATUS_LINE_BYTES_MAX: usize = 1_024;
+
 /// Keys, names and labels are identifiers, not documents.
 pub const NAME_BYTES_MAX: usize = 128;

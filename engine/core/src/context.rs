@@ -17,11 +17,12 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::bounds::OPERATIONS_PER_POLL_MAX;
+use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::id::{RunId, Seq};
 use crate::journal::{HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
 use crate::step::{Failure, Step, StepFailure};
+use crate::transition::column_text;
 
 /// What the code did during polls and the journal does not hold yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +176,8 @@ impl Context {
     }
 
     /// Opens a task for a person and waits until it ends.
-    pub fn human(&self, task: HumanSpec) -> Operation<HumanOutcome> {
+    pub fn human(&self, mut task: HumanSpec) -> Operation<HumanOutcome> {
+        task.reason = column_text(&task.reason, NAME_BYTES_MAX);
         self.operation(Op::Human { task }, |delivery| match delivery {
             Delivery::Resolution(Resolution::Human(outcome)) => outcome,
             _ => HumanOutcome::TimedOut,
@@ -313,12 +315,14 @@ impl<T> Drop for Operation<T> {
 }
 
 fn step_op<S: Step>(step: &S) -> StepOp {
+    let mut policy = S::policy();
+    policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
     StepOp {
-        name: S::NAME.to_owned(),
+        name: column_text(S::NAME, NAME_BYTES_MAX),
         // A step's input is data of the workflow; one that cannot be written as JSON is an author's error, and the
         // worker's refusal of `null` says so with the step's name.
         input: Payload::of(step).unwrap_or_default(),
-        policy: S::policy(),
+        policy,
     }
 }
 

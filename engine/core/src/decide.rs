@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::Timestamp;
-use crate::bounds::{HAND_OVERS_IN_A_ROW_MAX, JOURNAL_ENTRIES_MAX, SIGNALS_KEPT_PER_NAME};
+use crate::bounds::{
+    HAND_OVERS_IN_A_ROW_MAX, JOURNAL_ENTRIES_MAX, NAME_BYTES_MAX, SIGNALS_KEPT_PER_NAME, STATUS_LINE_BYTES_MAX,
+};
 use crate::command::{
     Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
 };
@@ -16,9 +18,9 @@ use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
 use crate::replay::{Code, Expectation, Polled};
-use crate::run::{Identity, Phase, Run, StepPhase};
+use crate::run::{Identity, Phase, Reason, Run, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
-use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, row_changes};
+use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
 
 /// Run timeouts use the timer at this place, which no operation takes.
@@ -146,6 +148,7 @@ impl Replay {
         for entry in &chunk.entries {
             self.entry(entry, chunk);
         }
+        self.machine.run.last_at = self.machine.run.last_at.max(chunk.at);
     }
 
     fn entry(&mut self, entry: &Entry, chunk: &Chunk) {
@@ -268,6 +271,8 @@ struct Folding<'a> {
 
 impl<'a> Folding<'a> {
     fn new(machine: &'a mut Machine, now: Timestamp, registry: &'a Registry) -> Self {
+        // Engines' clocks differ; a run's own time does not go back.
+        let now = now.max(machine.run.last_at);
         let revision = machine.run.revision + 1;
         let mut folding = Self {
             machine,
@@ -384,24 +389,20 @@ impl<'a> Folding<'a> {
 
     fn finish_step(&mut self, finish: FinishStep) -> Result<Reply, Rejection> {
         let FinishStep { seq, attempt, lease, outcome, hand_over } = finish;
-        let repeated = self.run().steps.get(&seq).is_none_or(|step| step.last_end == Some((attempt, lease)));
-        if repeated {
+        if !self.run().steps.contains_key(&seq) || self.run().accepted_leases.contains(&lease) {
             let finish = FinishStep { seq, attempt, lease, outcome, hand_over };
             return self.repeated_finish(&finish);
         }
         self.fence_attempt(seq, attempt, lease)?;
         let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
-        self.attempt_ended(seq, attempt, lease, outcome);
+        self.attempt_ended(seq, attempt, Some(lease), outcome);
         let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
         Ok(Reply::Finished { handed_over })
     }
 
     /// The same lease gets the same answer, with the step that was handed over under the offer's lease if it is still held.
     fn repeated_finish(&self, finish: &FinishStep) -> Result<Reply, Rejection> {
-        let (attempt, lease) = (finish.attempt, finish.lease);
-        let ended = self.run().ended_steps.get(&finish.seq);
-        let same = ended.is_some_and(|ended| ended.attempt == attempt && ended.lease == Some(lease))
-            || self.run().steps.get(&finish.seq).is_some_and(|step| step.last_end == Some((attempt, lease)));
+        let same = self.run().accepted_leases.contains(&finish.lease);
         if !same {
             return Err(Rejection::Stale);
         }
@@ -439,9 +440,10 @@ impl<'a> Folding<'a> {
         // A clean-up has no effect that could be doubled: it is simply run again.
         if effect_begun && !stopping && !self.is_finalizer(seq) {
             let failure = Failure::new(IN_DOUBT, "the worker vanished after it began the step's effect");
-            self.resolve_step(seq, attempt, lease, Err(StepFailure::InDoubt(failure)));
+            // What a sweep ends has no accepted lease: a finish that comes later is refused and told so.
+            self.resolve_step(seq, attempt, None, Err(StepFailure::InDoubt(failure)));
         } else {
-            self.attempt_ended(seq, attempt, lease, outcome);
+            self.attempt_ended(seq, attempt, None, outcome);
         }
         Ok(Reply::Done)
     }
@@ -450,12 +452,12 @@ impl<'a> Folding<'a> {
         self.run().finalizers.contains_key(&seq) || self.run().early.contains_key(&seq)
     }
 
-    fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, outcome: Outcome) {
+    fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, outcome: Outcome) {
         let Some(step) = self.run().steps.get(&seq) else {
             return;
         };
         if step.phase == StepPhase::Stopping {
-            self.record(Entry::StepStopped { seq, attempt, lease: Some(lease) });
+            self.record(Entry::StepStopped { seq, attempt, lease });
             self.continue_closing();
             return;
         }
@@ -482,7 +484,7 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn retry_or_exhaust(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, why: AttemptEnd, after_ms: Option<u64>) {
+    fn retry_or_exhaust(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, why: AttemptEnd, after_ms: Option<u64>) {
         let Some(step) = self.run().steps.get(&seq) else {
             return;
         };
@@ -507,12 +509,11 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn again(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, why: AttemptEnd, next_at: Option<Timestamp>) {
+    fn again(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, why: AttemptEnd, next_at: Option<Timestamp>) {
         self.record(Entry::AttemptEnded { seq, attempt, lease, why, next_at });
     }
 
-    fn resolve_step(&mut self, seq: Seq, attempt: Attempt, lease: LeaseId, result: Result<Payload, StepFailure>) {
-        let lease = Some(lease);
+    fn resolve_step(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, result: Result<Payload, StepFailure>) {
         let with = match result {
             Ok(output) => Resolution::StepDone { attempt, lease, output },
             Err(failure) => Resolution::StepFailed { attempt, lease, failure },
@@ -876,9 +877,24 @@ impl<'a> Folding<'a> {
         }
     }
 
+    /// A step that was handed over may have been dropped by a later command of this very transition.
+    fn take_back_what_was_let_go(&mut self, replies: &mut [Result<Reply, Rejection>]) {
+        let Some((seq, lease, _)) = self.granted else { return };
+        if self.run().steps.get(&seq).is_some_and(|step| step.grant == Some(lease)) {
+            return;
+        }
+        self.granted = None;
+        for reply in replies {
+            if let Ok(Reply::Finished { handed_over }) = reply {
+                *handed_over = None;
+            }
+        }
+    }
+
     // ---- the transition --------------------------------------------------------------------------------------
 
-    fn finish(self, replies: Vec<Result<Reply, Rejection>>) -> Decision {
+    fn finish(mut self, mut replies: Vec<Result<Reply, Rejection>>) -> Decision {
+        self.take_back_what_was_let_go(&mut replies);
         let Folding {
             machine, registry, now, revision, entries, fences, outbox, consumed, created, gate, granted, ..
         } = self;
@@ -888,6 +904,7 @@ impl<'a> Folding<'a> {
             return Decision { transition: None, replies };
         }
         run.revision = revision;
+        run.last_at = now;
         run.build = run.build.max(registry.build());
         let (steps, timers, tasks) = row_changes(run, &touched, granted, now);
         let transition = Transition {
@@ -918,10 +935,10 @@ fn run_row(run: &Run) -> RunRow {
     RunRow {
         status: run.status(),
         paused: run.paused_by.is_some(),
-        reason: run.reason(),
-        status_line: run.status_line.clone(),
+        reason: run.reason().map(Reason::into_column),
+        status_line: run.status_line.as_deref().map(|text| column_text(text, STATUS_LINE_BYTES_MAX)),
         build: run.build,
-        error_code,
+        error_code: error_code.map(|code| column_text(&code, NAME_BYTES_MAX)),
     }
 }
 

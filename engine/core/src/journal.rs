@@ -47,8 +47,9 @@ pub enum Entry {
     AttemptEnded {
         seq: Seq,
         attempt: Attempt,
-        /// Lets a repeated finish find its first answer.
-        lease: LeaseId,
+        /// The lease whose finish said so; absent when a sweep ended it, whose late finish is refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseId>,
         why: AttemptEnd,
         /// When the next attempt may start; `None`: the step waits for an operator.
         next_at: Option<Timestamp>,
@@ -57,7 +58,8 @@ pub enum Entry {
     StepStopped {
         seq: Seq,
         attempt: Attempt,
-        /// Absent: nobody was granted it.
+        /// The lease whose finish said so; absent when nobody was granted it, or a sweep ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseId>,
     },
     /// A message came in for a channel of this run.

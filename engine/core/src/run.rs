@@ -1,15 +1,17 @@
 //! The state of a run: the fold of its journal. The same [`Run::apply`] serves a live transition and a replay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::bounds::STATUS_LINE_BYTES_MAX;
 use crate::command::{GrantedStep, Parent};
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{AttemptEnd, Entry, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, StuckReason};
 use crate::payload::Payload;
 use crate::step::{Failure, OnExhausted};
+use crate::transition::column_text;
 
 /// What never changes about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +80,6 @@ pub struct LiveStep {
     /// The grant as far as this process knows: from a hand-over or from the last load. Claims do not touch the run.
     pub grant: Option<LeaseId>,
     pub hand_overs: u32,
-    /// How the attempt before ended: a repeated finish of it finds its first answer.
-    pub last_end: Option<(Attempt, LeaseId)>,
     /// Revision whose chunk holds the step's input.
     pub revision: u32,
 }
@@ -112,13 +112,6 @@ pub struct Channel {
     pub keys: VecDeque<String>,
 }
 
-/// How a step ended: lets a repeated finish find its first answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndedStep {
-    pub attempt: Attempt,
-    pub lease: Option<LeaseId>,
-}
-
 /// What changed since the last transition, as the state before it. Turned into row changes by [`crate::transition`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Touched {
@@ -145,9 +138,12 @@ pub struct Run {
     pub channels: BTreeMap<String, Channel>,
     pub finalizers: BTreeMap<Seq, RegisteredFinalizer>,
     pub held: VecDeque<(Seq, Resolution)>,
-    pub ended_steps: BTreeMap<Seq, EndedStep>,
+    /// Leases whose finish was accepted: a repeated finish finds its first answer. What a sweep ended is not among them.
+    pub accepted_leases: BTreeSet<LeaseId>,
     pub ended_tasks: BTreeMap<Seq, HumanOutcome>,
     pub entries: usize,
+    /// Instant of the last transition: a run's time never goes back, whichever engine's clock it is.
+    pub last_at: Timestamp,
     pub status_line: Option<String>,
     pub(crate) touched: Touched,
 }
@@ -168,6 +164,28 @@ pub enum Reason {
     Stuck { text: String },
 }
 
+impl Reason {
+    /// The reason as a column and a page take it: bounded texts that every reader can parse.
+    #[must_use]
+    pub fn into_column(mut self) -> Self {
+        match &mut self {
+            Self::Step { name, .. } | Self::BackingOff { name, .. } | Self::Stopping { name, .. } => tidy(name),
+            Self::Parked { name, code, .. } => {
+                tidy(name);
+                tidy(code);
+            }
+            Self::Person { reason: text, .. } | Self::Paused { by: text } => tidy(text),
+            Self::Signal { name: text } | Self::Child { workflow: text } | Self::Stuck { text } => tidy(text),
+            Self::Timer { .. } => {}
+        }
+        self
+    }
+}
+
+fn tidy(text: &mut String) {
+    *text = column_text(text, STATUS_LINE_BYTES_MAX);
+}
+
 impl Run {
     pub fn new(identity: Identity, build: i64) -> Self {
         Self {
@@ -185,9 +203,10 @@ impl Run {
             channels: BTreeMap::new(),
             finalizers: BTreeMap::new(),
             held: VecDeque::new(),
-            ended_steps: BTreeMap::new(),
+            accepted_leases: BTreeSet::new(),
             ended_tasks: BTreeMap::new(),
             entries: 0,
+            last_at: Timestamp::MIN_UTC,
             status_line: None,
             touched: Touched::default(),
         }
@@ -300,10 +319,11 @@ impl Run {
                 self.held.pop_front();
             }
             Entry::AttemptEnded { seq, attempt, lease, why, next_at } => {
-                self.attempt_ended(*seq, (*attempt, *lease), why, *next_at);
+                self.accepted_leases.extend(*lease);
+                self.attempt_ended(*seq, *attempt, why, *next_at);
             }
-            Entry::StepStopped { seq, attempt, lease } => {
-                self.ended_steps.insert(*seq, EndedStep { attempt: *attempt, lease: *lease });
+            Entry::StepStopped { seq, lease, .. } => {
+                self.accepted_leases.extend(*lease);
                 self.remove_step(*seq);
             }
             Entry::SignalKept { name, key, payload } => self.keep(name, key, payload),
@@ -381,15 +401,15 @@ impl Run {
 
     fn resolve(&mut self, seq: Seq, with: &Resolution) {
         match with {
-            Resolution::StepDone { attempt, lease, .. } => {
+            Resolution::StepDone { lease, .. } => {
                 let of = self.early.get(&seq).copied().unwrap_or(seq);
                 if let Some(finalizer) = self.finalizers.get_mut(&of) {
                     finalizer.done = true;
                 }
-                self.ended_steps.insert(seq, EndedStep { attempt: *attempt, lease: *lease });
+                self.accepted_leases.extend(*lease);
             }
-            Resolution::StepFailed { attempt, lease, .. } => {
-                self.ended_steps.insert(seq, EndedStep { attempt: *attempt, lease: *lease });
+            Resolution::StepFailed { lease, .. } => {
+                self.accepted_leases.extend(*lease);
             }
             Resolution::SignalTaken => {
                 if let Some(channel) = self.waits.get(&seq).and_then(|name| self.channels.get_mut(name)) {
@@ -404,13 +424,12 @@ impl Run {
         self.close(seq);
     }
 
-    fn attempt_ended(&mut self, seq: Seq, end: (Attempt, LeaseId), why: &AttemptEnd, next_at: Option<Timestamp>) {
+    fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, why: &AttemptEnd, next_at: Option<Timestamp>) {
         self.touch_step(seq);
         let Some(step) = self.steps.get_mut(&seq) else {
             return;
         };
-        step.attempt = end.0.next();
-        step.last_end = Some(end);
+        step.attempt = attempt.next();
         step.grant = None;
         step.hand_overs = 0;
         let failure = match why {
@@ -466,7 +485,6 @@ impl Run {
             phase: StepPhase::Queued,
             grant: None,
             hand_overs: 0,
-            last_end: None,
             revision,
         };
         self.steps.insert(seq, step);

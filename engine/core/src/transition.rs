@@ -169,6 +169,16 @@ pub struct OutboxRow {
     pub message: InboxMessage,
 }
 
+/// Text of workflow code or a worker as a column takes it: bounded, and without NUL, which Postgres refuses. A refused
+/// value would refuse the result that brought it, for ever.
+pub(crate) fn column_text(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].replace('\0', "\u{fffd}")
+}
+
 /// Row changes from what was touched: what was there before against what is there now.
 pub(crate) fn row_changes(
     run: &Run,
@@ -232,7 +242,8 @@ fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at:
         attempt: step.attempt,
         state,
         revision: step.revision,
-        gated: run.paused_by.is_some() && matches!(run.phase, crate::run::Phase::Active),
+        gated: run.paused_by.is_some()
+            && matches!(run.phase, crate::run::Phase::Active | crate::run::Phase::Stuck(_)),
         grant,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use valet_engine::bounds::CACHE_BYTES_MAX;
+
 use crate::dice::Dice;
 
 /// Probabilities and schedules of one seed.
@@ -26,6 +28,8 @@ pub(crate) struct Knobs {
     pub flushes: Vec<Duration>,
     /// The queue cannot be reached: from, to.
     pub queue_away: Vec<(Duration, Duration)>,
+    /// Weight of cached runs of one executor: small ones evict all the time.
+    pub cache_bytes: usize,
     /// Cancels, pauses.
     pub operators: bool,
 }
@@ -124,6 +128,7 @@ impl Knobs {
             outages: spans(dice, 100, 9_000),
             flushes: instants(dice, 2),
             queue_away: spans(dice, 100, 4_000),
+            cache_bytes: dice.pick(&[0, 4_000, CACHE_BYTES_MAX]),
             operators: dice.chance(0.6),
             calm_at: Duration::from_millis(calm_ms),
         }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use valet_core::Registry;
 use valet_core::workflow::Door;
 use valet_engine::blobs::{BlobError, Blobs};
-use valet_engine::bounds::WRITERS;
+use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router};
@@ -93,6 +93,7 @@ pub async fn start(
         registry,
         clock: machine.clone(),
         entropy: machine,
+        cache_bytes: CACHE_BYTES_MAX,
     };
     let engine = Engine::start(parts, Threading::Threads).await?;
     let config = AppConfig {

@@ -62,6 +62,7 @@ impl Fleet {
                     skew_ms: self.world.knobs.skew_ms[place % 2],
                 }),
                 entropy: Arc::new(SeededEntropy(Arc::clone(&self.world))),
+                cache_bytes: self.world.knobs.cache_bytes,
             };
             match Engine::start(parts, Threading::Inline).await {
                 Ok(engine) => {

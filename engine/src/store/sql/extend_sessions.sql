@@ -1,7 +1,8 @@
 -- After an outage no worker could reach an engine: silence is nobody's fault, and leases begin anew before any sweep.
--- The outage began when an engine was last seen; sessions that had ended before stay ended.
+-- The outage began when an engine was last seen that lived long enough for workers to reach it: one that dies again and
+-- again at its start ends no outage. Sessions that had ended before stay ended.
 WITH outage AS (
-    SELECT coalesce(max(seen_at), '-infinity') AS began FROM sessions WHERE kind = 'engine'
+    SELECT coalesce(max(seen_at), '-infinity') AS began FROM sessions WHERE kind = 'engine' AND seen_at > opened_at + interval '3 seconds'
 )
 UPDATE sessions SET expires_at = greatest(expires_at, now() + $1 * interval '1 millisecond')
 FROM outage
