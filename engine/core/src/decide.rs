@@ -18,7 +18,7 @@ use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
 use crate::replay::{Code, Expectation, Polled};
-use crate::run::{Identity, Phase, Reason, Run, StepPhase};
+use crate::run::{Identity, Phase, Run, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
 use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
@@ -935,7 +935,7 @@ fn run_row(run: &Run) -> RunRow {
     RunRow {
         status: run.status(),
         paused: run.paused_by.is_some(),
-        reason: run.reason().map(Reason::into_column),
+        reason: run.reason(),
         status_line: run.status_line.as_deref().map(|text| column_text(text, STATUS_LINE_BYTES_MAX)),
         build: run.build,
         error_code: error_code.map(|code| column_text(&code, NAME_BYTES_MAX)),

@@ -165,9 +165,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as a column and a page take it: bounded texts that every reader can parse.
-    #[must_use]
-    pub fn into_column(mut self) -> Self {
+    /// As a column and a page take it: bounded texts that every reader can parse.
+    fn tidied(mut self) -> Self {
         match &mut self {
             Self::Step { name, .. } | Self::BackingOff { name, .. } | Self::Stopping { name, .. } => tidy(name),
             Self::Parked { name, code, .. } => {
@@ -236,6 +235,10 @@ impl Run {
 
     /// The one stored reason of a run that is not moving; `None` once it ended.
     pub fn reason(&self) -> Option<Reason> {
+        self.untidy_reason().map(Reason::tidied)
+    }
+
+    fn untidy_reason(&self) -> Option<Reason> {
         match &self.phase {
             Phase::Ended(_) => return None,
             Phase::Stuck(why) => {
