@@ -8,6 +8,7 @@ pub mod program;
 pub mod roles;
 pub mod secrets;
 pub mod settings;
+pub mod simulate;
 pub mod telemetry;
 
 pub use program::main;
