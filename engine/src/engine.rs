@@ -115,7 +115,7 @@ impl<S: Store + ?Sized> Engine<S> {
         for (index, inbox) in executors_in.into_iter().enumerate() {
             let (commits, commits_in) = mpsc::unbounded_channel();
             let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
-                        let executor = Executor::new(registry.clone(), Arc::clone(&clock), out, cache_bytes);
+            let executor = Executor::new(registry.clone(), Arc::clone(&clock), out, cache_bytes);
             match threading {
                 // The thread ends when its channel closes with the engine.
                 Threading::Threads => drop(threads::spawn(index, executor, inbox).map_err(EngineError::Thread)?),

@@ -484,7 +484,14 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn retry_or_exhaust(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, why: AttemptEnd, after_ms: Option<u64>) {
+    fn retry_or_exhaust(
+        &mut self,
+        seq: Seq,
+        attempt: Attempt,
+        lease: Option<LeaseId>,
+        why: AttemptEnd,
+        after_ms: Option<u64>,
+    ) {
         let Some(step) = self.run().steps.get(&seq) else {
             return;
         };
@@ -509,11 +516,24 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn again(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, why: AttemptEnd, next_at: Option<Timestamp>) {
+    fn again(
+        &mut self,
+        seq: Seq,
+        attempt: Attempt,
+        lease: Option<LeaseId>,
+        why: AttemptEnd,
+        next_at: Option<Timestamp>,
+    ) {
         self.record(Entry::AttemptEnded { seq, attempt, lease, why, next_at });
     }
 
-    fn resolve_step(&mut self, seq: Seq, attempt: Attempt, lease: Option<LeaseId>, result: Result<Payload, StepFailure>) {
+    fn resolve_step(
+        &mut self,
+        seq: Seq,
+        attempt: Attempt,
+        lease: Option<LeaseId>,
+        result: Result<Payload, StepFailure>,
+    ) {
         let with = match result {
             Ok(output) => Resolution::StepDone { attempt, lease, output },
             Err(failure) => Resolution::StepFailed { attempt, lease, failure },

@@ -242,8 +242,7 @@ fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at:
         attempt: step.attempt,
         state,
         revision: step.revision,
-        gated: run.paused_by.is_some()
-            && matches!(run.phase, crate::run::Phase::Active | crate::run::Phase::Stuck(_)),
+        gated: run.paused_by.is_some() && matches!(run.phase, crate::run::Phase::Active | crate::run::Phase::Stuck(_)),
         grant,
     })
 }
