@@ -18,6 +18,10 @@ pub const COMMANDS_IN_FLIGHT_MAX: usize = 50_000;
 pub const RUNS_PER_LOAD_MAX: usize = 256;
 /// Weight of cached runs of one executor.
 pub const CACHE_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Workflow code that holds its thread for longer is given up with its thread.
+pub const POLL_MAX: Duration = Duration::from_secs(1);
+/// Times that the code of one workflow may block a thread before this engine polls it no more.
+pub const BLOCKAGES_MAX: u32 = 2;
 /// Times a refused transition is decided anew before the caller is told to try again.
 pub const REDECIDE_MAX: u32 = 8;
 /// Claims granted by one statement.

@@ -16,12 +16,12 @@ use valet_queue::TicketPush;
 use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
 use crate::claimer::{self, ClaimRequest};
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Channels, CommandError, Executor};
+use crate::executor::{Blockages, Channels, CommandError, Executor};
 use crate::loader;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
 use crate::store::{ClaimVerdict, SessionClaim, Store, StoreError};
-use crate::threads;
+use crate::threads::{self, Seat};
 use crate::tick::Ticker;
 use crate::writer::Writer;
 
@@ -111,20 +111,23 @@ impl<S: Store + ?Sized> Engine<S> {
         store.tidy(clock.now()).await.map_err(EngineError::Session)?;
         ticker.open().await.map_err(EngineError::Session)?;
 
-        let mut loops = Vec::new();
+        let (mut loops, mut seats) = (Vec::new(), Vec::new());
+        let blockages = Arc::new(Blockages::default());
         for (index, inbox) in executors_in.into_iter().enumerate() {
             let (commits, commits_in) = mpsc::unbounded_channel();
             let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
-            let executor = Executor::new(registry.clone(), Arc::clone(&clock), out, cache_bytes);
+            let executor =
+                Executor::new(registry.clone(), Arc::clone(&clock), Arc::clone(&blockages), out, cache_bytes);
             match threading {
                 // The thread ends when its channel closes with the engine.
-                Threading::Threads => drop(threads::spawn(index, executor, inbox).map_err(EngineError::Thread)?),
+                Threading::Threads => seats.push(Seat::take(index, executor, inbox).map_err(EngineError::Thread)?),
                 Threading::Inline => loops.push(tokio::spawn(threads::run_inline(executor, inbox))),
             }
             let writer =
                 Writer { index, store: Arc::clone(&store), entropy: Arc::clone(&entropy), routes: Arc::clone(&routes) };
             loops.push(tokio::spawn(writer.run(commits_in)));
         }
+        threads::watch(&seats).map_err(EngineError::Thread)?;
         loops.push(tokio::spawn(loader::run(Arc::clone(&store), Arc::clone(&routes), loads_in)));
         loops.push(tokio::spawn(loader::run_discards(Arc::clone(&store), discards_in)));
         loops.push(tokio::spawn(claimer::run(Arc::clone(&store), claims_in)));

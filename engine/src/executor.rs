@@ -4,20 +4,23 @@
 //! bounded mailbox and are then folded into one transition. A refused or unknown commit drops the cached state, and what
 //! was asked is decided again from what is stored.
 //!
-//! [`Executor`] is synchronous and owns no thread, so that a simulation drives it as it likes; [`crate::threads`] gives it one.
+//! [`Executor`] is synchronous and owns no thread, so that a simulation drives it as it likes; [`crate::threads`] gives it
+//! one. It never polls workflow code itself: it hands out [`Job`]s that do, so that code which blocks holds up one thread
+//! and its own run, and nothing else.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use valet_core::Registry;
 use valet_core::bounds::COMMANDS_FOLDED_MAX;
 use valet_core::command::{Command, InboxMessage, Parent, Rejection, Reply, StartRun};
-use valet_core::decide::Machine;
+use valet_core::decide::{CodeUse, Decision, Machine, StoredRun};
 use valet_core::id::RunId;
+use valet_core::journal::StuckReason;
 use valet_core::transition::Transition;
+use valet_core::{Registry, Timestamp};
 
-use crate::bounds::{MAILBOX_MAX, REDECIDE_MAX};
+use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
 use crate::ports::Clock;
 use crate::store::Loaded;
 
@@ -123,16 +126,82 @@ impl Outward for Channels {
 #[derive(Default)]
 struct Slot {
     machine: Option<Box<Machine>>,
-    /// Waiting for a load or a commit.
+    /// Waiting for a load, a job or a commit.
     busy: bool,
     mailbox: VecDeque<Work>,
+    /// What the job at hand decides.
+    deciding: Vec<Work>,
+    /// The run's code blocks a thread; it is left alone until the run is parked.
+    withheld: bool,
     stamp: u64,
     weight_bytes: usize,
+}
+
+/// A piece of work that polls the code of one run.
+pub struct Job {
+    pub run: RunId,
+    task: Task,
+    now: Timestamp,
+}
+
+enum Task {
+    Rebuild(Box<StoredRun>, CodeUse),
+    Decide(Box<Machine>, Vec<Command>),
+}
+
+/// What a job brought.
+pub struct Done {
+    run: RunId,
+    machine: Box<Machine>,
+    decision: Option<Decision>,
+}
+
+impl Job {
+    pub fn workflow(&self) -> &str {
+        match &self.task {
+            Task::Rebuild(stored, _) => &stored.identity.workflow,
+            Task::Decide(machine, _) => machine.workflow(),
+        }
+    }
+
+    pub fn carry_out(self, registry: &Registry) -> Done {
+        match self.task {
+            Task::Rebuild(stored, code) => {
+                let machine = Box::new(Machine::rebuild(*stored, registry, code));
+                Done { run: self.run, machine, decision: None }
+            }
+            Task::Decide(mut machine, commands) => {
+                let decision = Some(machine.decide(commands, self.now, registry));
+                Done { run: self.run, machine, decision }
+            }
+        }
+    }
+}
+
+/// How often the code of each workflow blocked a thread, in one engine.
+#[derive(Default)]
+pub struct Blockages(Mutex<HashMap<String, u32>>);
+
+impl Blockages {
+    fn count(&self, workflow: &str) -> u32 {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(workflow.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Code that blocked again and again is not polled any more by this engine.
+    fn is_quarantined(&self, workflow: &str) -> bool {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(workflow).is_some_and(|count| *count >= BLOCKAGES_MAX)
+    }
 }
 
 /// Holds the runs of one partition.
 pub struct Executor<O> {
     registry: Registry,
+    blockages: Arc<Blockages>,
+    jobs: VecDeque<Job>,
     clock: Arc<dyn Clock>,
     out: O,
     slots: HashMap<RunId, Slot>,
@@ -144,9 +213,17 @@ pub struct Executor<O> {
 }
 
 impl<O: Outward> Executor<O> {
-    pub fn new(registry: Registry, clock: Arc<dyn Clock>, out: O, cache_bytes_max: usize) -> Self {
+    pub fn new(
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+        blockages: Arc<Blockages>,
+        out: O,
+        cache_bytes_max: usize,
+    ) -> Self {
         Self {
             registry,
+            blockages,
+            jobs: VecDeque::new(),
             clock,
             out,
             slots: HashMap::new(),
@@ -157,6 +234,12 @@ impl<O: Outward> Executor<O> {
         }
     }
 
+    /// The registry that jobs are carried out with.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Takes a message in. What it gives to do is asked for with [`Executor::next_job`].
     pub fn handle(&mut self, message: Message) {
         match message {
             Message::Command { run, work } => self.command(run, work),
@@ -166,6 +249,48 @@ impl<O: Outward> Executor<O> {
             Message::Forget(runs) => runs.into_iter().for_each(|run| self.forget(run)),
         }
         self.evict();
+    }
+
+    /// The next piece of work that polls code.
+    pub fn next_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    /// Takes in what a job brought.
+    pub fn done(&mut self, done: Done) {
+        let Done { run, machine, decision } = done;
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.busy = false;
+        slot.machine = Some(machine);
+        match decision {
+            Some(decision) => self.decided(run, decision),
+            None => self.advance(run),
+        }
+        self.evict();
+    }
+
+    /// The job of this run does not come back in time. Its thread is given up; the run is parked without its code.
+    pub fn blocked(&mut self, run: RunId, workflow: &str) {
+        if self.blockages.count(workflow) >= BLOCKAGES_MAX {
+            tracing::error!(workflow, "the workflow's code blocks its thread; this engine polls it no more");
+        }
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.withheld = true;
+        slot.machine = None;
+        slot.busy = false;
+        for mut work in std::mem::take(&mut slot.deciding).into_iter().rev() {
+            if matches!(work.command, Command::Retry { .. }) {
+                work.answer(Err(CommandError::Rejected(Rejection::NothingToRetry { status: "stuck" })));
+            } else {
+                work.loaded = false;
+                slot.mailbox.push_front(work);
+            }
+        }
+        let starts = slot.mailbox.front().is_some_and(|work| work.tries == 0 && new_run(&work.command).is_some());
+        if !starts {
+            slot.mailbox.push_front(Work::new(Command::Park { why: StuckReason::Blocking }, None));
+        }
+        self.advance(run);
     }
 
     fn command(&mut self, run: RunId, work: Work) {
@@ -185,6 +310,11 @@ impl<O: Outward> Executor<O> {
             self.settle(run);
             return;
         }
+        let retried = slot.mailbox.iter().any(|work| !work.loaded && matches!(work.command, Command::Retry { .. }));
+        if retried && slot.machine.as_ref().is_some_and(|machine| machine.waits_for_its_code()) {
+            self.load(run);
+            return;
+        }
         if slot.machine.is_none() {
             // A first command is known by itself; a repeated one finds what is stored.
             let start = slot.mailbox.front().filter(|work| work.tries == 0).and_then(|work| new_run(&work.command));
@@ -192,8 +322,9 @@ impl<O: Outward> Executor<O> {
                 self.load(run);
                 return;
             };
-            let machine = Machine::create(run, &start, self.clock.now(), &self.registry);
-            slot.machine = Some(Box::new(machine));
+            let withheld = slot.withheld || self.blockages.is_quarantined(&start.workflow);
+            let code = if withheld { CodeUse::Withheld } else { CodeUse::Recorded };
+            slot.machine = Some(Box::new(Machine::create(run, &start, self.clock.now(), &self.registry, code)));
         }
         self.decide(run);
     }
@@ -210,15 +341,21 @@ impl<O: Outward> Executor<O> {
 
     fn decide(&mut self, run: RunId) {
         let Some(slot) = self.slots.get_mut(&run) else { return };
-        let Some(machine) = slot.machine.as_mut() else { return };
+        let Some(machine) = slot.machine.take() else { return };
         // What was refused before is tried alone, so that one stale command refuses only itself.
         let alone = slot.mailbox.front().is_some_and(|work| work.tries > 0);
         let most = if alone { 1 } else { COMMANDS_FOLDED_MAX };
-        let work: Vec<Work> = slot.mailbox.drain(..slot.mailbox.len().min(most)).collect();
-        let commands = work.iter().map(|work| work.command.clone()).collect();
-        let decision = machine.decide(commands, self.clock.now(), &self.registry);
+        slot.deciding = slot.mailbox.drain(..slot.mailbox.len().min(most)).collect();
+        let commands = slot.deciding.iter().map(|work| work.command.clone()).collect();
+        slot.busy = true;
+        self.jobs.push_back(Job { run, task: Task::Decide(machine, commands), now: self.clock.now() });
+    }
+
+    fn decided(&mut self, run: RunId, decision: Decision) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        let work = std::mem::take(&mut slot.deciding);
         let Some(transition) = decision.transition else {
-            let ended = machine.run().status().is_terminal();
+            let ended = slot.machine.as_ref().is_some_and(|machine| machine.run().status().is_terminal());
             if !ended && work.iter().any(|work| !work.loaded) {
                 // Another engine may have moved the run on: nothing is refused on the word of a cache.
                 for work in work.into_iter().rev() {
@@ -248,8 +385,17 @@ impl<O: Outward> Executor<O> {
         match loaded {
             Ok(Some(loaded)) => {
                 let (Loaded::Live(stored) | Loaded::Ended(stored)) = *loaded;
-                slot.machine = Some(Box::new(Machine::rebuild(stored, &self.registry)));
-                self.advance(run);
+                let retried = slot.mailbox.iter().any(|work| matches!(work.command, Command::Retry { .. }));
+                let code = if slot.withheld || self.blockages.is_quarantined(&stored.identity.workflow) {
+                    CodeUse::Withheld
+                } else if retried {
+                    CodeUse::Retried
+                } else {
+                    CodeUse::Recorded
+                };
+                slot.busy = true;
+                let task = Task::Rebuild(Box::new(stored), code);
+                self.jobs.push_back(Job { run, task, now: self.clock.now() });
             }
             Ok(None) => self.not_found(run),
             Err(error) => {
@@ -284,6 +430,8 @@ impl<O: Outward> Executor<O> {
     fn committed(&mut self, run: RunId) {
         if let Some(slot) = self.slots.get_mut(&run) {
             slot.busy = false;
+            // Parked by now.
+            slot.withheld = false;
         }
         self.advance(run);
     }
@@ -295,6 +443,10 @@ impl<O: Outward> Executor<O> {
         slot.machine = None;
         for mut work in pending.work.into_iter().rev() {
             work.tries += 1;
+            if let Command::Finish(finish) = &mut work.command {
+                // Perhaps its session has ended and earns nothing any more.
+                finish.hand_over = None;
+            }
             if matches!(work.command, Command::Start(_)) {
                 work.answer(Err(CommandError::NotStarted));
             } else if matches!(work.command, Command::Inbox { .. }) && work.tries > 1 {

@@ -61,9 +61,38 @@ pub struct StoredStep {
     pub granted: Option<LeaseId>,
 }
 
+/// Whether a machine polls its run's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeUse {
+    /// As the journal says: code that was found to block its thread waits for somebody to retry the run.
+    Recorded,
+    /// Somebody retries the run, so that even code that blocked is polled again.
+    Retried,
+    /// The code blocks a thread right now: it is not polled, and the next transition parks the run.
+    Withheld,
+}
+
+impl CodeUse {
+    fn withholds(self, chunks: &[Chunk]) -> bool {
+        match self {
+            Self::Withheld => true,
+            Self::Retried => false,
+            Self::Recorded => {
+                let last = chunks.iter().rev().flat_map(|chunk| chunk.entries.iter().rev());
+                let mut ends = last.filter(|entry| matches!(entry, Entry::Stuck { .. } | Entry::Mended { .. }));
+                matches!(ends.next(), Some(Entry::Stuck { why: StuckReason::Blocking }))
+            }
+        }
+    }
+}
+
 impl Machine {
     pub fn run(&self) -> &Run {
         &self.run
+    }
+
+    pub fn workflow(&self) -> &str {
+        &self.run.identity.workflow
     }
 
     /// Rough memory of the cached run, for the cache's bound.
@@ -73,7 +102,7 @@ impl Machine {
     }
 
     /// A machine for a run that does not exist yet; its first command must be `Start`.
-    pub fn create(id: RunId, start: &StartRun, now: Timestamp, registry: &Registry) -> Self {
+    pub fn create(id: RunId, start: &StartRun, now: Timestamp, registry: &Registry, code: CodeUse) -> Self {
         let identity = Identity {
             id,
             tenant: start.tenant.clone(),
@@ -87,13 +116,13 @@ impl Machine {
             definition: registry.get(&start.workflow).cloned(),
             run: Run::new(identity, registry.build()),
             code: None,
-            ahead: None,
+            ahead: (code == CodeUse::Withheld).then(|| Polled::stuck(StuckReason::Blocking)),
             input: start.input.clone(),
         }
     }
 
     /// Rebuilds a run from its journal: the normal path run again.
-    pub fn rebuild(stored: StoredRun, registry: &Registry) -> Self {
+    pub fn rebuild(stored: StoredRun, registry: &Registry, code: CodeUse) -> Self {
         let definition = registry.get(&stored.identity.workflow).cloned();
         let mut replay = Replay {
             machine: Self {
@@ -105,6 +134,7 @@ impl Machine {
             },
             expectation: Expectation::default(),
             mismatch: None,
+            withheld: code.withholds(&stored.chunks),
         };
         for chunk in &stored.chunks {
             replay.chunk(chunk);
@@ -128,6 +158,11 @@ impl Machine {
         }
     }
 
+    /// The run waits for somebody to retry it, and its code was left alone since it blocked a thread.
+    pub fn waits_for_its_code(&self) -> bool {
+        self.code.is_none() && matches!(self.run.phase, Phase::Stuck(StuckReason::Blocking))
+    }
+
     /// Folds `commands` into at most one transition.
     pub fn decide(&mut self, commands: Vec<Command>, now: Timestamp, registry: &Registry) -> Decision {
         let mut folding = Folding::new(self, now, registry);
@@ -141,6 +176,8 @@ struct Replay {
     machine: Machine,
     expectation: Expectation,
     mismatch: Option<StuckReason>,
+    /// The state is folded, the code is left alone.
+    withheld: bool,
 }
 
 impl Replay {
@@ -152,7 +189,10 @@ impl Replay {
     }
 
     fn entry(&mut self, entry: &Entry, chunk: &Chunk) {
-        let follows_code = self.mismatch.is_none();
+        if let Entry::Started { input } = entry {
+            self.machine.input = input.clone();
+        }
+        let follows_code = self.mismatch.is_none() && !self.withheld;
         if follows_code && let Err(why) = self.before(entry, chunk.at) {
             self.give_up(why);
         }
@@ -167,7 +207,6 @@ impl Replay {
     fn before(&mut self, entry: &Entry, at: Timestamp) -> Result<(), StuckReason> {
         match entry {
             Entry::Started { input } => {
-                self.machine.input = input.clone();
                 let Some(definition) = self.machine.definition.clone() else {
                     let name = self.machine.run.identity.workflow.clone();
                     return Err(StuckReason::UnknownWorkflow { name });
@@ -242,7 +281,8 @@ impl Replay {
                 });
             }
         }
-        if let Some(why) = self.mismatch.take()
+        let why = self.mismatch.take().or_else(|| self.withheld.then_some(StuckReason::Blocking));
+        if let Some(why) = why
             && matches!(self.machine.run.phase, Phase::Active)
         {
             // Not recorded yet: the next transition records it, fenced by the revision that was replayed.
@@ -295,6 +335,7 @@ impl<'a> Folding<'a> {
     /// A rebuild that did not fit its journal parks the run with the first transition after it.
     fn note_failed_rebuild(&mut self) {
         if matches!(self.run().phase, Phase::Active)
+            && self.run().revision > 0
             && let Some(why) = self.machine.ahead.as_mut().and_then(|polled| polled.stuck.take())
         {
             self.machine.ahead = None;
@@ -370,6 +411,10 @@ impl<'a> Folding<'a> {
         }
         self.created = Some(Created { attributes: start.attributes, idempotency: start.idempotency });
         self.record(Entry::Started { input: start.input.clone() });
+        if let Some(why) = self.machine.ahead.take().and_then(|polled| polled.stuck) {
+            self.stick(why);
+            return Ok(Reply::Done);
+        }
         let Some(definition) = self.machine.definition.clone() else {
             self.stick(StuckReason::UnknownWorkflow { name: start.workflow });
             return Ok(Reply::Done);
@@ -397,6 +442,10 @@ impl<'a> Folding<'a> {
         let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
         self.attempt_ended(seq, attempt, Some(lease), outcome);
         let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
+        if handed_over.is_some() {
+            self.fences.retain(|fence| *fence != Fence::Granted { seq, attempt, lease });
+            self.fences.push(Fence::HandsOver { seq, attempt, lease });
+        }
         Ok(Reply::Finished { handed_over })
     }
 

@@ -173,8 +173,11 @@ impl Reason {
                 tidy(name);
                 tidy(code);
             }
-            Self::Person { reason: text, .. } | Self::Paused { by: text } => tidy(text),
-            Self::Signal { name: text } | Self::Child { workflow: text } | Self::Stuck { text } => tidy(text),
+            Self::Person { reason: text, .. }
+            | Self::Paused { by: text }
+            | Self::Signal { name: text }
+            | Self::Child { workflow: text }
+            | Self::Stuck { text } => tidy(text),
             Self::Timer { .. } => {}
         }
         self

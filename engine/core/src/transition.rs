@@ -72,6 +72,8 @@ pub struct Created {
 pub enum Fence {
     /// The attempt is granted under this lease.
     Granted { seq: Seq, attempt: Attempt, lease: LeaseId },
+    /// The same, and the session that holds it lives: what it finishes earns it the next step.
+    HandsOver { seq: Seq, attempt: Attempt, lease: LeaseId },
     /// The same, and the session that holds it has ended or the attempt is long over its time. `effect_begun` is what the
     /// decision read: an effect that began since then makes it void.
     Lost { seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool },
@@ -85,6 +87,7 @@ impl Fence {
     pub fn seq(&self) -> Seq {
         match self {
             Self::Granted { seq, .. }
+            | Self::HandsOver { seq, .. }
             | Self::Lost { seq, .. }
             | Self::Forgotten { seq, .. }
             | Self::NotGranted { seq } => *seq,

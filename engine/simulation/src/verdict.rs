@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use valet_core::decide::{Machine, StoredRun};
+use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{RunId, Seq};
 use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome};
 use valet_core::run::Status;
@@ -244,7 +244,7 @@ fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk]) -> Result<(), 
         chunks: chunks.to_vec(),
         rows: Vec::new(),
     };
-    let mut machine = Machine::rebuild(stored, &registry);
+    let mut machine = Machine::rebuild(stored, &registry, CodeUse::Recorded);
     let run = machine.run();
     let closing = last.row.status == Status::Closing;
     let same = run.status() == last.row.status

@@ -95,6 +95,10 @@ impl Tables {
             Fence::Granted { attempt, lease, .. } => {
                 record.lease.is_some_and(|held| held.id == *lease) && record.attempt == *attempt
             }
+            Fence::HandsOver { attempt, lease, .. } => {
+                let held = record.lease.filter(|held| held.id == *lease && self.session_lives(held.session, now));
+                held.is_some() && record.attempt == *attempt
+            }
             Fence::Lost { attempt, lease, effect_begun, .. } => {
                 let lost = record.lease.is_some_and(|held| held.id == *lease && self.is_lost(&held, now));
                 lost && record.attempt == *attempt && record.effect_begun == *effect_begun

@@ -205,6 +205,7 @@ impl Columns {
         for fence in &transition.fences {
             let (kind, attempt, lease, begun) = match fence {
                 Fence::Granted { attempt, lease, .. } => ("granted", Some(attempt), Some(lease), None),
+                Fence::HandsOver { attempt, lease, .. } => ("hands_over", Some(attempt), Some(lease), None),
                 Fence::Lost { attempt, lease, effect_begun, .. } => {
                     ("lost", Some(attempt), Some(lease), Some(*effect_begun))
                 }

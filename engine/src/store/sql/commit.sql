@@ -26,7 +26,7 @@ WITH input AS MATERIALIZED (
         AS t(run_id, seq, kind, attempt, lease_id, begun)
 ), held AS MATERIALIZED (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
-           s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
+           x.expires_at > now() AS lives, s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
                OR s.deadline < now() - interval '10 seconds') AS lost
     FROM steps s JOIN fences f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
     LEFT JOIN sessions x ON x.id = s.session_id
@@ -38,6 +38,7 @@ WITH input AS MATERIALIZED (
                WHEN 'lost' THEN h.lost AND h.begun = f.begun AND h.lease_id = f.lease_id AND h.attempt = f.attempt
                WHEN 'forgotten' THEN h.missed >= 2 AND h.begun = f.begun AND h.lease_id = f.lease_id
                    AND h.attempt = f.attempt
+               WHEN 'hands_over' THEN h.lives AND h.lease_id = f.lease_id AND h.attempt = f.attempt
                ELSE h.lease_id = f.lease_id AND h.attempt = f.attempt
            END) IS NOT TRUE
     UNION ALL
