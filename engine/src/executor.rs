@@ -339,7 +339,24 @@ impl<O: Outward> Executor<O> {
         self.out.load(run);
     }
 
+    /// A finish that was refused, of a step that nobody holds: its lease was never granted, or ended long ago.
+    fn is_baseless(slot: &Slot) -> bool {
+        let (Some(work), Some(machine)) = (slot.mailbox.front(), slot.machine.as_ref()) else { return false };
+        let Command::Finish(finish) = &work.command else { return false };
+        // The run was loaded since the refusal, and with it who holds what.
+        let step = machine.run().steps.get(&finish.seq);
+        work.tries > 0 && work.loaded && step.is_some_and(|step| step.attempt == finish.attempt && step.grant.is_none())
+    }
+
     fn decide(&mut self, run: RunId) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        if Self::is_baseless(slot) {
+            if let Some(work) = slot.mailbox.pop_front() {
+                work.answer(Err(CommandError::Rejected(Rejection::Stale)));
+            }
+            self.advance(run);
+            return;
+        }
         let Some(slot) = self.slots.get_mut(&run) else { return };
         let Some(machine) = slot.machine.take() else { return };
         // What was refused before is tried alone, so that one stale command refuses only itself.

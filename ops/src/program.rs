@@ -9,7 +9,7 @@ use valet_core::Registry;
 use crate::bench::BenchCommand;
 use crate::cli;
 use crate::roles::{asked_to_stop, engine, up, worker};
-use crate::settings::{Settings, reference};
+use crate::settings::{Settings, Source, reference};
 use crate::{bench, simulate, telemetry};
 
 /// Durable workflows for work that needs a browser and sometimes a person.
@@ -101,6 +101,13 @@ async fn carry_out(program: Program, mut settings: Settings, registry: Registry)
     if let Verb::Simulate(command) = &program.verb {
         // Without logs: the engines of a simulation meet faults all the time.
         return simulate::run(command, program.global.json);
+    }
+    if matches!(program.verb, Verb::Up(_) | Verb::Bench(_)) {
+        settings.forget_running();
+    }
+    if matches!(program.verb, Verb::Up(_)) && settings.source("log.filter") == Some(&Source::Default) {
+        // People want to see the application, not the servers.
+        settings.set("log.filter", "warn".to_owned());
     }
     if let Err(error) = telemetry::init(&settings) {
         return fail(&error);

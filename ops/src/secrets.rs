@@ -1,4 +1,4 @@
-//! Secrets that `valet up` makes on first use: the master key and the two tokens, readable by their owner only.
+//! Files that only their owner reads: the master key and the two tokens, which `valet up` makes on first use.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -26,6 +26,16 @@ pub fn ensure(path: &Path, prefix: &str) -> std::io::Result<()> {
     text.push('\n');
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// Writes the file anew, readable by its owner only; whoever reads it sees the old text or the new one.
+pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One setting, as `valet config reference` prints it.
@@ -27,6 +28,9 @@ const fn setting(
 const fn secret(key: &'static str, variable: &'static str, meaning: &'static str) -> Setting {
     Setting { key, variable, default: None, secret: true, meaning }
 }
+
+/// Folders above the working directory in which the place of `valet up` is looked for.
+pub const FOLDERS_ABOVE_MAX: usize = 32;
 
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[
@@ -98,6 +102,8 @@ pub enum SettingsError {
     NotToml { path: PathBuf, message: String },
     #[error("the configuration file {path} has the unknown setting `{key}`; `valet config reference` lists them")]
     Unknown { path: PathBuf, key: String },
+    #[error("{path} cannot be written: {source}")]
+    Unwritable { path: PathBuf, source: std::io::Error },
     #[error("{variable} (`{key}` in the file) is not set: {meaning}")]
     Missing { variable: &'static str, key: &'static str, meaning: &'static str },
     #[error("{variable} (`{key}` in the file) is wrong: {problem}")]
@@ -110,7 +116,13 @@ pub enum SettingsError {
 #[derive(Clone, Debug)]
 pub struct Settings {
     values: BTreeMap<&'static str, (String, Source)>,
+    /// What a running `valet up` left word of; in place of defaults.
+    running: BTreeMap<&'static str, (String, Source)>,
 }
+
+/// In the data folder: where the parts of a running `valet up` are, so that workers, engines and commands started beside
+/// it find them by themselves.
+const RUNNING_FILE: &str = "running.toml";
 
 impl Settings {
     /// Reads the file (`VALET_CONFIG`, else `valet.toml` if it is there) and then the variables.
@@ -125,7 +137,30 @@ impl Settings {
             }
             None => None,
         };
-        Self::from_parts(file, |name| std::env::var(name).ok())
+        let mut settings = Self::from_parts(file, |name| std::env::var(name).ok())?;
+        let running = settings.path("data.dir")?.join(RUNNING_FILE);
+        if let Ok(text) = std::fs::read_to_string(&running) {
+            read_file(&running, &text, &mut settings.running)?;
+        }
+        Ok(settings)
+    }
+
+    /// For what starts servers of its own.
+    pub fn forget_running(&mut self) {
+        self.running.clear();
+    }
+
+    /// Leaves word of what runs, readable by its owner only; removed when the answer is dropped.
+    pub fn announce(&self, keys: &[&'static str]) -> Result<Announcement, SettingsError> {
+        let path = self.path("data.dir")?.join(RUNNING_FILE);
+        let mut text = "# Written by `valet up`; gone when it ends.\n".to_owned();
+        for key in keys {
+            let value = toml::Value::String(self.text(key)?.to_owned());
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        crate::secrets::replace(&path, &text)
+            .map_err(|source| SettingsError::Unwritable { path: path.clone(), source })?;
+        Ok(Announcement { path })
     }
 
     /// The same from given parts; an empty variable counts as not set.
@@ -147,7 +182,7 @@ impl Settings {
                 values.insert(setting.key, (value, Source::Variable(setting.variable)));
             }
         }
-        Ok(Self { values })
+        Ok(Self { values, running: BTreeMap::new() })
     }
 
     /// Overrides a value, as a command-line flag does.
@@ -156,12 +191,18 @@ impl Settings {
     }
 
     pub fn source(&self, key: &str) -> Option<&Source> {
-        self.values.get(key).map(|(_, source)| source)
+        self.value(key).map(|(_, source)| source)
     }
 
     /// The value of a setting without a default, if it is set.
     pub fn find(&self, key: &str) -> Option<&str> {
-        self.values.get(key).map(|(value, _)| value.as_str())
+        self.value(key).map(|(value, _)| value.as_str())
+    }
+
+    fn value(&self, key: &str) -> Option<&(String, Source)> {
+        let given = self.values.get(key);
+        let default = given.is_none_or(|(_, source)| *source == Source::Default);
+        self.running.get(key).filter(|_| default).or(given)
     }
 
     pub fn text(&self, key: &'static str) -> Result<&str, SettingsError> {
@@ -208,7 +249,7 @@ impl Settings {
     pub fn show(&self) -> String {
         let mut lines = String::new();
         for setting in SETTINGS {
-            let line = match self.values.get(setting.key) {
+            let line = match self.value(setting.key) {
                 Some((_, source)) if setting.secret => format!("{} = •••  # {source}\n", setting.key),
                 Some((value, source)) => format!("{} = {value:?}  # {source}\n", setting.key),
                 None => format!("{} is not set\n", setting.key),
@@ -217,6 +258,30 @@ impl Settings {
         }
         lines
     }
+}
+
+/// The word that [`Settings::announce`] left.
+#[derive(Debug)]
+pub struct Announcement {
+    path: PathBuf,
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // One that stays names servers that are gone; the next `valet up` replaces it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The engines of a `valet up` that runs in this folder or above.
+pub fn running_engines(here: &Path) -> Option<String> {
+    let default = lookup("data.dir").default?;
+    let text = here
+        .ancestors()
+        .take(FOLDERS_ABOVE_MAX)
+        .find_map(|folder| std::fs::read_to_string(folder.join(default).join(RUNNING_FILE)).ok())?;
+    let table: toml::Table = text.parse().ok()?;
+    table.get("client")?.get("url")?.as_str().map(ToOwned::to_owned)
 }
 
 pub fn wrong(key: &'static str, problem: String) -> SettingsError {
@@ -281,6 +346,8 @@ fn scalar(value: toml::Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn read(file: Option<&str>, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -297,6 +364,29 @@ mod tests {
         assert_eq!(settings.number("worker.slots", 1, 100).unwrap(), 16);
         assert_eq!(settings.list("worker.queues").unwrap(), ["a", "b"]);
         assert_eq!(settings.text("engine.listen").unwrap(), "127.0.0.1:7300");
+    }
+
+    #[test]
+    fn what_runs_here_stands_in_for_defaults_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().display().to_string();
+        let mut up = read(None, &[("VALET_DATA_DIR", &dir)]).unwrap();
+        up.set("redis.url", "redis://:pass\"word@127.0.0.1:1".to_owned());
+        up.set("client.url", "http://127.0.0.1:2".to_owned());
+        let word = up.announce(&["redis.url", "client.url"]).unwrap();
+        let path = folder.path().join(RUNNING_FILE);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let mut beside = read(None, &[("VALET_URL", "http://elsewhere")]).unwrap();
+        read_file(&path, &std::fs::read_to_string(&path).unwrap(), &mut beside.running).unwrap();
+        assert_eq!(beside.text("redis.url").unwrap(), "redis://:pass\"word@127.0.0.1:1");
+        assert_eq!(beside.source("redis.url"), Some(&Source::File(path.clone())));
+        assert_eq!(beside.text("client.url").unwrap(), "http://elsewhere", "what is given goes before");
+        beside.forget_running();
+        assert_eq!(beside.find("redis.url"), None);
+
+        drop(word);
+        assert!(!path.exists());
     }
 
     #[test]

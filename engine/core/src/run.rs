@@ -231,7 +231,7 @@ impl Run {
             Phase::Ended(RunOutcome::Failed { .. }) => Status::Failed,
             Phase::Ended(RunOutcome::Cancelled { .. }) => Status::Cancelled,
             Phase::Ended(RunOutcome::TimedOut) => Status::TimedOut,
-            Phase::Active if self.steps.values().any(|s| s.phase == StepPhase::Queued) => Status::Running,
+            Phase::Active if self.steps.values().any(|step| step.is_queued(self.last_at)) => Status::Running,
             Phase::Active => Status::Waiting,
         }
     }
@@ -255,7 +255,7 @@ impl Run {
         self.steps
             .iter()
             .next()
-            .map(|(seq, step)| step_reason(*seq, step))
+            .map(|(seq, step)| step_reason(*seq, step, self.last_at))
             .or_else(|| {
                 let (seq, task) = self.tasks.iter().next()?;
                 Some(Reason::Person {
@@ -519,9 +519,21 @@ impl Run {
     }
 }
 
-fn step_reason(seq: Seq, step: &LiveStep) -> Reason {
+impl LiveStep {
+    /// Ready, or ready again: its time to wait is over.
+    fn is_queued(&self, now: Timestamp) -> bool {
+        match self.phase {
+            StepPhase::Queued => true,
+            StepPhase::BackingOff { until } => until <= now,
+            StepPhase::Parked { .. } | StepPhase::Stopping => false,
+        }
+    }
+}
+
+fn step_reason(seq: Seq, step: &LiveStep, now: Timestamp) -> Reason {
     let name = step.op.name.clone();
     match &step.phase {
+        _ if step.is_queued(now) => Reason::Step { name, seq },
         StepPhase::Queued => Reason::Step { name, seq },
         StepPhase::BackingOff { until } => Reason::BackingOff { name, seq, until: *until },
         StepPhase::Parked { failure } => Reason::Parked { name, seq, code: failure.code.clone() },

@@ -10,24 +10,19 @@ use reqwest::Url;
 use super::bounds::TOKEN_BYTES_MAX;
 use super::client::{Client, ClientConfig, is_loopback};
 use super::error::{CliError, at_file};
+use crate::settings::{FOLDERS_ABOVE_MAX, running_engines};
 
 /// Where `valet up` leaves the token, below the folder it was started in.
 const TOKEN_PLACE: &str = ".valet/token";
-/// Folders above the working directory in which that place is looked for.
-const PARENTS_MAX: usize = 32;
+/// The engine's own default.
+const DEFAULT_URL: &str = "http://127.0.0.1:7300";
 
 #[derive(Args, Clone, Default)]
 pub struct Global {
-    /// Engine to talk to; several, separated by commas: the first that answers
-    #[arg(
-        long,
-        global = true,
-        env = "VALET_URL",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7300",
-        help_heading = "Connection"
-    )]
-    pub url: String,
+    /// Engine to talk to; several, separated by commas: the first that answers [default: the one of `valet up` here or
+    /// above, else http://127.0.0.1:7300]
+    #[arg(long, global = true, env = "VALET_URL", value_name = "URL", help_heading = "Connection")]
+    pub url: Option<String>,
 
     /// Token of the API [env: VALET_TOKEN]; a file keeps it out of the list of processes
     // The environment is read in `token`: a flag goes before a variable, whichever of the two it names.
@@ -45,7 +40,10 @@ pub struct Global {
 
 impl Global {
     pub fn urls(&self) -> Result<Vec<Url>, CliError> {
-        ClientConfig::parse_urls(&self.url).map_err(|message| CliError::usage(format!("--url: {message}")))
+        let running = || std::env::current_dir().ok().and_then(|here| running_engines(&here));
+        let given = self.url.clone().filter(|url| !url.trim().is_empty());
+        let url = given.or_else(running).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        ClientConfig::parse_urls(&url).map_err(|message| CliError::usage(format!("--url: {message}")))
     }
 
     /// The client of `--url`, with the token that is found.
@@ -79,7 +77,7 @@ fn default_token(here: &Path, urls: &[Url]) -> Option<PathBuf> {
     if !urls.iter().all(is_loopback) {
         return None;
     }
-    here.ancestors().take(PARENTS_MAX).map(|folder| folder.join(TOKEN_PLACE)).find(|file| file.is_file())
+    here.ancestors().take(FOLDERS_ABOVE_MAX).map(|folder| folder.join(TOKEN_PLACE)).find(|file| file.is_file())
 }
 
 fn read_token(file: &Path) -> Result<String, CliError> {

@@ -24,7 +24,7 @@ use crate::cli::client::Client;
 use crate::cli::progress::{FollowEnd, follow, show_result};
 use crate::cli::{CliError, ClientConfig, Exit, Output};
 use crate::secrets;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Announcement, Settings, SettingsError};
 
 /// The sample application, and its résumé.
 const SAMPLE: &str = include_str!("../../../workflows/examples/job-application.json");
@@ -89,7 +89,6 @@ async fn up(
     output: &Output,
 ) -> Result<Exit, UpError> {
     let started = Instant::now();
-    // People want to see the application, not the servers: their logs are one variable away.
     let parts = Parts::start(settings, registry, output).await?;
     output.note(&format!("everything runs after {:.1} s", started.elapsed().as_secs_f64()));
     let filed = if command.no_application {
@@ -117,6 +116,7 @@ struct Parts {
     client: Client,
     stop_worker: watch::Sender<bool>,
     worker: JoinHandle<Result<Drained, WorkerRoleError>>,
+    announcement: Announcement,
 }
 
 impl Parts {
@@ -135,11 +135,7 @@ impl Parts {
         make_secrets(settings)?;
         engine::migrate_database(settings).await?;
 
-        let board = Board::start(BoardConfig {
-            state_file: Some(folder.join("board.jsonl")),
-            ..BoardConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
-        })
-        .await?;
+        let board = start_board(&folder).await?;
         let mut places = settings.list("door.allow_hosts")?;
         places.push(board.address().to_string());
         settings.set("door.allow_hosts", places.join(","));
@@ -154,10 +150,11 @@ impl Parts {
             };
             Ok(worker.run(stop).await?)
         });
+        let announcement = settings.announce(&["client.url", "database.url", "redis.url", "door.allow_hosts"])?;
         let urls = ClientConfig::parse_urls(&engine.url()).map_err(CliError::usage)?;
         let token = Some(settings.secret_file("tokens.api_file")?);
         let client = Client::new(ClientConfig { urls, token }).map_err(CliError::from)?;
-        Ok(Self { stack, board, engine, client, stop_worker, worker })
+        Ok(Self { stack, board, engine, client, stop_worker, worker, announcement })
     }
 
     /// Files the sample application on the board and shows it on its way.
@@ -191,13 +188,15 @@ impl Parts {
         let token = settings.text("tokens.api_file")?;
         let text = format!(
             "\n  API        {url}/api/v1\n  document   {url}/api/v1/openapi.json\n  token      {token}\n  job board  {}\n\n  \
-             export VALET_URL={url}\n  valet runs      valet human      valet doctor\n\nCtrl-C ends everything; all data stay.",
+             valet runs      valet human      valet worker      valet doctor\n\n\
+             Ctrl-C ends all servers. All data stay, and so do the browsers of runs that wait for a person.",
             self.board.base_url()
         );
         Ok(output.print(&text)?)
     }
 
     async fn stop(self) -> Result<(), UpError> {
+        drop(self.announcement);
         self.stop_worker.send_replace(true);
         match tokio::time::timeout(WORKER_STOP_MAX, self.worker).await {
             Ok(Ok(Ok(_))) => {}
@@ -221,6 +220,22 @@ fn make_secrets(settings: &Settings) -> Result<(), UpError> {
         secrets::ensure(Path::new(&path), prefix).map_err(|source| UpError::Secret { path, source })?;
     }
     Ok(())
+}
+
+/// At the address it had before, where that is free: a run that waits over a restart finds its site again.
+async fn start_board(folder: &Path) -> Result<Board, UpError> {
+    let kept = folder.join("board.address");
+    let before = std::fs::read_to_string(&kept).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = |bind| BoardConfig { state_file: Some(folder.join("board.jsonl")), ..BoardConfig::new(bind) };
+    let board = match Board::start(config(before.filter(|at| at.ip().is_loopback()).unwrap_or(anywhere))).await {
+        Err(BoardError::Bind { .. }) => Board::start(config(anywhere)).await?,
+        started => started?,
+    };
+    if let Err(error) = secrets::replace(&kept, &board.address().to_string()) {
+        tracing::warn!(%error, "the job board's address is not kept");
+    }
+    Ok(board)
 }
 
 /// On the configured address; where another program has it, on a free one.

@@ -29,8 +29,21 @@ impl DueStore for PgStore {
             sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql")).bind(engine.0).bind(millis(lease) as f64);
         let records = bounded(query.fetch_all(&self.pool)).await?;
         let mut due = Due::default();
+        let mut again = (Vec::new(), Vec::new());
         for record in records {
-            add(&mut due, record);
+            if let ("again", Some(run)) = (record.kind.as_str(), record.run_id) {
+                again.0.push(run);
+                again.1.push(record.seq);
+            } else {
+                add(&mut due, record);
+            }
+        }
+        if !again.0.is_empty() {
+            let shown = sqlx::query(include_str!("../sql/show_again.sql")).bind(again.0).bind(again.1);
+            if let Err(error) = bounded(shown.execute(&self.pool)).await {
+                // Only what people are shown is late; the step is ready all the same.
+                tracing::warn!(%error, "runs whose step is tried again still show that they wait");
+            }
         }
         Ok(due)
     }

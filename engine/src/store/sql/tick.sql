@@ -21,7 +21,7 @@ WITH me AS MATERIALIZED (
         SELECT b.run_id, b.seq FROM steps b
         WHERE b.state = 'backing_off' AND b.shard IN (SELECT shard FROM mine) AND b.available_at <= now()
         ORDER BY b.run_id, b.seq LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    RETURNING s.queue
+    RETURNING s.queue, s.run_id, s.seq
 ), lost AS (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
            x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds' AS unknown
@@ -42,6 +42,8 @@ UNION ALL
  WHERE b.shard IN (SELECT shard FROM mine) AND b.sent_at < now() - interval '1 second' ORDER BY b.sent_at, b.number LIMIT 1000)
 UNION ALL
 SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
+UNION ALL
+SELECT 'again', run_id, seq, 0, NULL, false, NULL, 0 FROM ready
 UNION ALL
 SELECT 'queue', NULL, count(*)::int, coalesce(sum(x.slots), 0)::int, NULL, false, q.queue, coalesce(sum(x.free_slots), 0)
 FROM sessions x, unnest(x.queues) AS q(queue)

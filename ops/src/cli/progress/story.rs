@@ -283,13 +283,13 @@ impl Story {
         let ongoing = self.open.get_mut(&seq)?;
         let Open::Step { name, attempt, now, told_untaken, .. } = &mut ongoing.open else { return None };
         (*attempt, *told_untaken) = (ended + 1, false);
-        let (handed_back, cause) = match why {
-            AttemptEnd::Failed(failure) => (false, message(&failure.to_string())),
-            AttemptEnd::Lost => (false, "its worker vanished".to_owned()),
-            AttemptEnd::HandedBack => (true, "its worker gave it back".to_owned()),
+        let (failed, cause) = match why {
+            AttemptEnd::Failed(failure) => (true, message(&failure.to_string())),
+            AttemptEnd::Lost => (false, format!("the worker of attempt {ended} vanished; it begins again")),
+            AttemptEnd::HandedBack => (false, "its worker gave it back".to_owned()),
         };
         let happening = match next_at {
-            Some(_) if handed_back => {
+            Some(until) if !failed && until <= at => {
                 *now = StepNow::Going;
                 tell(at, Mark::Retry, format!("{name}: {cause}"))
             }
