@@ -289,7 +289,7 @@ impl Story {
             AttemptEnd::HandedBack => (false, "its worker gave it back".to_owned()),
         };
         let happening = match next_at {
-            Some(until) if !failed && until <= at => {
+            Some(_) if !failed => {
                 *now = StepNow::Going;
                 tell(at, Mark::Retry, format!("{name}: {cause}"))
             }
