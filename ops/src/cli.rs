@@ -7,8 +7,6 @@
 //! Exit codes ([`EXIT_CODES`], from [`exit::Exit`]): 0 done or succeeded, 1 failed or refused, 2 the command line or its
 //! input cannot be used, 3 cancelled or timed out, 4 no engine can serve, 5 the token, 130 following was stopped.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 
 pub mod client;
@@ -65,9 +63,9 @@ pub enum Verb {
 }
 
 /// Does what was asked, and tells what went wrong.
-pub async fn run(verb: Verb, global: Global) -> ExitCode {
+pub async fn run(verb: Verb, global: Global) -> u8 {
     let output = Output::detect(global.json);
-    perform(verb, &global, &output).await.into()
+    perform(verb, &global, &output).await.code()
 }
 
 async fn perform(verb: Verb, global: &Global, output: &Output) -> Exit {

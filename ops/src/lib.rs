@@ -1,10 +1,18 @@
 //! The `valet` program: its roles (engine, worker, up) and the operator's verbs.
 //!
-//! A program with workflows of its own calls [`main`] with its registry and gets every verb.
+//! A program with workflows of its own calls [`main`] with its registry and gets every verb:
+//!
+//! ```no_run
+//! # fn registry() -> valet::Registry { valet::Registry::new(1) }
+//! fn main() {
+//!     valet::main(registry())
+//! }
+//! ```
 
 pub mod bench;
 pub mod cli;
 pub mod program;
+mod registry;
 pub mod roles;
 pub mod secrets;
 pub mod settings;
@@ -12,3 +20,7 @@ pub mod simulate;
 pub mod telemetry;
 
 pub use program::main;
+pub use registry::Registry;
+pub use valet_core::journal::{HumanOutcome, HumanSpec};
+pub use valet_core::{Backoff, Context, Failure, Step, StepFailure, StepPolicy, Stop, Workflow};
+pub use valet_workers::runtime::{StepContext, StepError};

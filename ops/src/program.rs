@@ -1,13 +1,12 @@
 //! The command line as a whole: which verb, with which settings, ends with which exit code.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use valet_core::Registry;
 
 use crate::bench::BenchCommand;
 use crate::cli;
+use crate::registry::Registry;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, Source, reference};
 use crate::{bench, simulate, telemetry};
@@ -79,22 +78,19 @@ enum ConfigCommand {
     Reference,
 }
 
-/// Runs the program: parses the arguments, sets logs up, carries the verb out.
-pub fn main(registry: Registry) -> ExitCode {
+/// Runs the program: parses the arguments, sets logs up, carries the verb out, ends the process with its exit code.
+pub fn main(registry: Registry) -> ! {
     let program = Program::parse();
     cli::install_tls();
-    let settings = match Settings::read() {
-        Ok(settings) => settings,
-        Err(error) => return fail(&error),
+    let code = match (Settings::read(), tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
+        (Ok(settings), Ok(runtime)) => runtime.block_on(carry_out(program, settings, registry)),
+        (Err(error), _) => fail(&error),
+        (_, Err(error)) => fail(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    runtime.block_on(carry_out(program, settings, registry))
+    std::process::exit(i32::from(code))
 }
 
-async fn carry_out(program: Program, mut settings: Settings, registry: Registry) -> ExitCode {
+async fn carry_out(program: Program, mut settings: Settings, registry: Registry) -> u8 {
     if let Verb::Operate(verb) = program.verb {
         return cli::run(verb, program.global).await;
     }
@@ -127,17 +123,17 @@ async fn carry_out(program: Program, mut settings: Settings, registry: Registry)
                     settings.set(key, value);
                 }
             }
-            ended(worker::run(&settings, asked_to_stop()).await.map(drop))
+            ended(worker::run(&settings, registry.handlers, asked_to_stop()).await.map(drop))
         }
         Verb::Migrate => ended(engine::migrate_database(&settings).await),
         Verb::Bench(command) => bench::run(command, &settings, program.global.json).await,
         Verb::Config(command) => configure(&command, &settings),
         Verb::Openapi => {
             println!("{}", serde_json::to_string_pretty(&valet_engine::http::openapi()).unwrap_or_default());
-            ExitCode::SUCCESS
+            0
         }
         Verb::Gate { config } => ended(worker::run_gate(&config).await),
-        Verb::Operate(_) | Verb::Simulate(_) => ExitCode::SUCCESS,
+        Verb::Operate(_) | Verb::Simulate(_) => 0,
     }
 }
 
@@ -145,13 +141,13 @@ async fn run_engine(settings: &Settings, registry: Registry, migrate: bool) -> R
     if migrate {
         engine::migrate_database(settings).await?;
     }
-    let running = engine::start(settings, registry, settings.address("engine.listen")?).await?;
+    let running = engine::start(settings, registry.workflows, settings.address("engine.listen")?).await?;
     asked_to_stop().await;
     running.stop().await;
     Ok(())
 }
 
-fn configure(command: &ConfigCommand, settings: &Settings) -> ExitCode {
+fn configure(command: &ConfigCommand, settings: &Settings) -> u8 {
     match command {
         ConfigCommand::Show => print!("{}", settings.show()),
         ConfigCommand::Reference => print!("{}", reference()),
@@ -168,22 +164,22 @@ fn configure(command: &ConfigCommand, settings: &Settings) -> ExitCode {
             let problems: Vec<String> = checks.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
             if !problems.is_empty() {
                 eprintln!("error: {}", problems.join("\nerror: "));
-                return ExitCode::from(2);
+                return 2;
             }
             println!("the configuration is complete");
         }
     }
-    ExitCode::SUCCESS
+    0
 }
 
-fn ended<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+fn ended<E: std::fmt::Display>(result: Result<(), E>) -> u8 {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => fail(&error),
     }
 }
 
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display) -> u8 {
     eprintln!("error: {error}");
-    ExitCode::from(2)
+    2
 }

@@ -128,6 +128,13 @@ impl Registry {
         self
     }
 
+    /// The same workflows as another build.
+    #[must_use]
+    pub fn with_build(mut self, build: i64) -> Self {
+        self.build = build;
+        self
+    }
+
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
         self.definitions.get(name)
     }

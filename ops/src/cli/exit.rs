@@ -1,7 +1,5 @@
 //! The exit codes of the verbs, in one place.
 
-use std::process::ExitCode;
-
 /// The table as `--help` shows it.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -45,12 +43,6 @@ impl Exit {
             Self::Auth => 5,
             Self::Stopped => 130,
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,7 +11,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use valet_board::{Board, BoardConfig, BoardError};
-use valet_core::Registry;
 use valet_protocol::api::StartRunRequest;
 use valet_stack::{Provide, Stack, StackConfig, StackError};
 use valet_workers::runtime::Drained;
@@ -23,6 +21,7 @@ use super::worker::{self, WorkerRoleError};
 use crate::cli::client::Client;
 use crate::cli::progress::{FollowEnd, follow, show_result};
 use crate::cli::{CliError, ClientConfig, Exit, Output};
+use crate::registry::Registry;
 use crate::secrets;
 use crate::settings::{Announcement, Settings, SettingsError};
 
@@ -71,13 +70,13 @@ enum UpError {
 }
 
 /// Runs until Ctrl-C, or with `--once` until the application ended.
-pub async fn run(command: UpCommand, mut settings: Settings, registry: Registry) -> ExitCode {
+pub async fn run(command: UpCommand, mut settings: Settings, registry: Registry) -> u8 {
     let output = Output::detect(false);
     match up(&command, &mut settings, registry, &output).await {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit.code(),
         Err(error) => {
             output.note(&format!("error: {error}"));
-            ExitCode::from(2)
+            2
         }
     }
 }
@@ -140,10 +139,10 @@ impl Parts {
         places.push(board.address().to_string());
         settings.set("door.allow_hosts", places.join(","));
 
-        let engine = start_engine(settings, registry).await?;
+        let engine = start_engine(settings, registry.workflows).await?;
         settings.set("client.url", engine.url());
         let (stop_worker, mut stopping) = watch::channel(false);
-        let worker = worker::build(settings, &engine.url(), worker::handlers(settings)?)?;
+        let worker = worker::build(settings, &engine.url(), worker::handlers(settings, registry.handlers)?)?;
         let worker = tokio::spawn(async move {
             let stop = async move {
                 let _ = stopping.wait_for(|stop| *stop).await;
@@ -239,7 +238,7 @@ async fn start_board(folder: &Path) -> Result<Board, UpError> {
 }
 
 /// On the configured address; where another program has it, on a free one.
-async fn start_engine(settings: &Settings, registry: Registry) -> Result<RunningEngine, UpError> {
+async fn start_engine(settings: &Settings, registry: valet_core::Registry) -> Result<RunningEngine, UpError> {
     let wanted = settings.address("engine.listen")?;
     match engine::start(settings, registry.clone(), wanted).await {
         Err(EngineRoleError::Listen { address, source }) if source.kind() == std::io::ErrorKind::AddrInUse => {

@@ -30,8 +30,8 @@ pub enum WorkerRoleError {
     OwnPath(#[source] std::io::Error),
 }
 
-/// The handlers of all steps that Valet ships.
-pub fn handlers(settings: &Settings) -> Result<Handlers, WorkerRoleError> {
+/// The handlers of all steps that Valet ships, beside those of the program itself.
+pub fn handlers(settings: &Settings, own_handlers: Handlers) -> Result<Handlers, WorkerRoleError> {
     let own = std::env::current_exe().map_err(WorkerRoleError::OwnPath)?;
     let gate_command = vec![own.display().to_string(), "gate".to_owned()];
     let mut local = LocalConfig::new(absolute(&settings.path("worker.sandbox_dir")?), gate_command);
@@ -46,7 +46,7 @@ pub fn handlers(settings: &Settings) -> Result<Handlers, WorkerRoleError> {
         allow_private,
         limits: AgentLimits::default(),
     });
-    Ok(register(Handlers::new(), &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
+    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
 }
 
 /// A worker as configured, ready to run.
@@ -63,8 +63,12 @@ pub fn build(settings: &Settings, urls: &str, handlers: Handlers) -> Result<Work
 }
 
 /// Runs until `shutdown`, then drains.
-pub async fn run(settings: &Settings, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerRoleError> {
-    let worker = build(settings, settings.text("client.url")?, handlers(settings)?)?;
+pub async fn run(
+    settings: &Settings,
+    own_handlers: Handlers,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Drained, WorkerRoleError> {
+    let worker = build(settings, settings.text("client.url")?, handlers(settings, own_handlers)?)?;
     Ok(worker.run(shutdown).await?)
 }
 

@@ -175,5 +175,11 @@ fn every_end_is_told_and_entries_of_a_newer_engine_are_passed_over() {
     let told = begun().at(0, step(1, "a")).at(5, json!({ "step_stopped": { "seq": 1, "attempt": 1 } }));
     assert_eq!(told.last(), "       5 ms  · a was stopped");
     let lost = json!({ "attempt_ended": { "seq": 1, "attempt": 1, "lease": LEASE, "why": "lost", "next_at": at(10) } });
-    assert!(begun().at(0, step(1, "a")).at(9, lost).last().ends_with("a: the worker of attempt 1 vanished; it begins again"));
+    assert!(
+        begun()
+            .at(0, step(1, "a"))
+            .at(9, lost)
+            .last()
+            .ends_with("a: the worker of attempt 1 vanished; it begins again")
+    );
 }
