@@ -21,7 +21,7 @@ use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::id::{RunId, Seq};
 use crate::journal::{HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
-use crate::step::{Failure, Step, StepFailure};
+use crate::step::{Failure, Step, StepFailure, queue_of_host};
 use crate::transition::column_text;
 
 /// What the code did during polls and the journal does not hold yet.
@@ -147,7 +147,8 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step(Provision { .. })`")]
     /// Asks a worker for `step` and waits for its result.
     pub fn step<S: Step>(&self, step: S) -> Operation<Result<S::Output, StepFailure>> {
-        let op = step_op(&step);
+        let mut op = step_op(&step);
+        op.start_by = op.policy.schedule_timeout_ms.map(|ms| after(self.now(), Duration::from_millis(ms)));
         self.operation(Op::Step(op), read_step::<S::Output>)
     }
 
@@ -316,6 +317,9 @@ impl<T> Drop for Operation<T> {
 
 fn step_op<S: Step>(step: &S) -> StepOp {
     let mut policy = S::policy();
+    if let Some(host) = step.host() {
+        policy.queue = queue_of_host(&policy.queue, host);
+    }
     policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
     StepOp {
         name: column_text(S::NAME, NAME_BYTES_MAX),
@@ -323,6 +327,7 @@ fn step_op<S: Step>(step: &S) -> StepOp {
         // worker's refusal of `null` says so with the step's name.
         input: Payload::of(step).unwrap_or_default(),
         policy,
+        start_by: None,
     }
 }
 
@@ -348,7 +353,7 @@ fn read_child<T: DeserializeOwned>(delivery: Delivery) -> Result<T, Failure> {
     }
 }
 
-fn after(now: Timestamp, duration: Duration) -> Timestamp {
+pub(crate) fn after(now: Timestamp, duration: Duration) -> Timestamp {
     chrono::TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| now.checked_add_signed(delta))

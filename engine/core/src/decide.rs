@@ -29,6 +29,9 @@ pub const RUN_DEADLINE: Seq = Seq(0);
 /// The code of a failure that says: the effect may or may not have happened.
 pub const IN_DOUBT: &str = "in_doubt";
 
+/// The code of a failure that says: no worker took the step in time.
+pub const SCHEDULE_TIMEOUT: &str = "schedule_timeout";
+
 /// A run with its code.
 pub struct Machine {
     run: Run,
@@ -711,6 +714,23 @@ impl<'a> Folding<'a> {
         self.record(Entry::Stuck { why });
     }
 
+    /// An attempt's schedule timeout is over: it fails unless a worker has it. The fence tells if one took it meanwhile.
+    fn not_started_by_now(&mut self, seq: Seq) {
+        let Some(step) = self.run().steps.get(&seq) else { return };
+        let waits = matches!(step.phase, StepPhase::Queued | StepPhase::BackingOff { .. });
+        if step.grant.is_some() || !waits {
+            self.record(Entry::StartedInTime { seq });
+            return;
+        }
+        let waited_ms = step.op.policy.schedule_timeout_ms.unwrap_or_default();
+        let queue = &step.op.policy.queue;
+        let message = format!("no worker of the queue `{queue}` took the step within {} s", waited_ms as f64 / 1000.0);
+        let failure = Failure::new(SCHEDULE_TIMEOUT, message);
+        let attempt = step.attempt;
+        self.fences.push(Fence::NotGranted { seq });
+        self.resolve_step(seq, attempt, None, Err(StepFailure::NotStarted(failure)));
+    }
+
     // ---- timers, signals, people -----------------------------------------------------------------------------
 
     fn timer_due(&mut self, seq: Seq) {
@@ -720,6 +740,8 @@ impl<'a> Folding<'a> {
         }
         if seq == RUN_DEADLINE {
             self.close_with(RunOutcome::TimedOut);
+        } else if self.run().steps.contains_key(&seq) {
+            self.not_started_by_now(seq);
         } else if self.run().waits.contains_key(&seq) {
             self.resolve(seq, Resolution::WaitTimedOut);
         } else if self.run().tasks.contains_key(&seq) {

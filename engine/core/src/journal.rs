@@ -62,6 +62,10 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseId>,
     },
+    /// The schedule timeout of an attempt that a worker had taken, or that waits for an operator, is over with.
+    StartedInTime {
+        seq: Seq,
+    },
     /// A message came in for a channel of this run.
     SignalKept {
         name: String,
@@ -181,6 +185,9 @@ pub struct StepOp {
     pub input: Payload,
     #[serde(default, skip_serializing_if = "is_default_policy")]
     pub policy: StepPolicy,
+    /// By when a worker must have taken the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Timestamp>,
 }
 
 fn is_default_policy(policy: &StepPolicy) -> bool {

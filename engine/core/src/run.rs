@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::bounds::STATUS_LINE_BYTES_MAX;
 use crate::command::{GrantedStep, Parent};
+use crate::context::after;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{AttemptEnd, Entry, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, StuckReason};
 use crate::payload::Payload;
@@ -328,6 +329,7 @@ impl Run {
                 self.accepted_leases.extend(*lease);
                 self.attempt_ended(*seq, *attempt, why, *next_at);
             }
+            Entry::StartedInTime { seq } => self.clear_timer(*seq),
             Entry::StepStopped { seq, lease, .. } => {
                 self.accepted_leases.extend(*lease);
                 self.remove_step(*seq);
@@ -360,7 +362,12 @@ impl Run {
 
     fn open(&mut self, seq: Seq, op: &Op, revision: u32) {
         match op {
-            Op::Step(step) => self.insert_step(seq, step.clone(), revision),
+            Op::Step(step) => {
+                self.insert_step(seq, step.clone(), revision);
+                if let Some(start_by) = step.start_by {
+                    self.set_timer(seq, start_by);
+                }
+            }
             Op::Sleep { until } => self.set_timer(seq, *until),
             Op::Wait { name, deadline } => {
                 self.waits.insert(seq, name.clone());
@@ -380,6 +387,7 @@ impl Run {
                 let mut op = step.clone();
                 // A clean-up that cannot succeed waits for an operator; it is never given up silently.
                 op.policy.on_exhausted = OnExhausted::Park;
+                op.policy.schedule_timeout_ms = None;
                 self.finalizers.insert(seq, RegisteredFinalizer { op, done: false });
             }
             Op::FinallyNow { of } => {
@@ -446,6 +454,7 @@ impl Run {
         if failure.is_some() {
             step.used += 1;
         }
+        let wait_ms = step.op.policy.schedule_timeout_ms;
         step.phase = match (next_at, failure) {
             (Some(until), Some(_)) => StepPhase::BackingOff { until },
             (Some(_), None) => StepPhase::Queued,
@@ -453,6 +462,10 @@ impl Run {
                 failure: failure.unwrap_or_else(|| Failure::new("parked", "waits for an operator")),
             },
         };
+        match (next_at, wait_ms) {
+            (Some(from), Some(ms)) => self.set_timer(seq, after(from, std::time::Duration::from_millis(ms))),
+            _ => self.clear_timer(seq),
+        }
     }
 
     fn keep(&mut self, name: &str, key: &str, payload: &Payload) {

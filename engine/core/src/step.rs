@@ -16,6 +16,17 @@ pub trait Step: Serialize + DeserializeOwned + Send + 'static {
     fn policy() -> StepPolicy {
         StepPolicy::default()
     }
+
+    /// The machine that the step is bound to, because what it works on lives there: only workers of that host pull it.
+    /// Give such a step a schedule timeout, so that a host that is gone does not hold the run for ever.
+    fn host(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The queue of steps that are bound to a host. A worker pulls it beside the queue itself.
+pub fn queue_of_host(queue: &str, host: &str) -> String {
+    format!("{queue}@{host}")
 }
 
 /// How a step is queued, bounded, retried.
@@ -33,6 +44,9 @@ pub struct StepPolicy {
     /// Longest time of one attempt; the worker ends it, the engine takes it back some seconds later.
     #[serde(skip_serializing_if = "is_default_timeout")]
     pub execution_timeout_ms: u64,
+    /// Longest time that each attempt waits for a worker; `None`: for ever. Pausing the run does not stop it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule_timeout_ms: Option<u64>,
     /// The step has an outward effect that must not happen twice (ENGINE §4).
     #[serde(skip_serializing_if = "is_default")]
     pub effect_once: bool,
@@ -56,6 +70,7 @@ impl Default for StepPolicy {
             max_attempts: DEFAULT_ATTEMPTS,
             backoff: Backoff::default(),
             execution_timeout_ms: DEFAULT_TIMEOUT_MS,
+            schedule_timeout_ms: None,
             effect_once: false,
             on_exhausted: OnExhausted::default(),
             priority: 0,
@@ -75,6 +90,11 @@ impl StepPolicy {
 
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.execution_timeout_ms = timeout.as_millis() as u64;
+        self
+    }
+
+    pub fn schedule_timeout(mut self, timeout: Duration) -> Self {
+        self.schedule_timeout_ms = Some(timeout.as_millis() as u64);
         self
     }
 
@@ -210,6 +230,9 @@ pub enum StepFailure {
     /// The worker vanished after it began the step's effect: whether it happened is not known.
     #[error("the effect may or may not have happened: {0}")]
     InDoubt(Failure),
+    /// No worker took the step within its schedule timeout. Nothing of this attempt was done.
+    #[error("no worker took the step in time: {0}")]
+    NotStarted(Failure),
     #[error("the step's output does not have the expected shape: {0}")]
     BadOutput(Failure),
 }
@@ -217,7 +240,12 @@ pub enum StepFailure {
 impl StepFailure {
     pub fn failure(&self) -> &Failure {
         match self {
-            Self::Failed(f) | Self::Exhausted(f) | Self::Blocked(f) | Self::InDoubt(f) | Self::BadOutput(f) => f,
+            Self::Failed(f)
+            | Self::Exhausted(f)
+            | Self::Blocked(f)
+            | Self::InDoubt(f)
+            | Self::NotStarted(f)
+            | Self::BadOutput(f) => f,
         }
     }
 }

@@ -4,7 +4,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 38] = [
+pub const ENTRY_KINDS: [&str; 40] = [
     "started",
     "op_step",
     "op_sleep",
@@ -21,6 +21,7 @@ pub const ENTRY_KINDS: [&str; 38] = [
     "step_exhausted",
     "step_blocked",
     "step_in_doubt",
+    "step_not_started",
     "timer_fired",
     "signal_taken",
     "wait_timed_out",
@@ -34,6 +35,7 @@ pub const ENTRY_KINDS: [&str; 38] = [
     "attempt_lost",
     "attempt_handed_back",
     "step_stopped",
+    "started_in_time",
     "signal_kept",
     "paused",
     "unpaused",
@@ -58,6 +60,7 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::AttemptEnded { why: AttemptEnd::Lost, .. } => "attempt_lost",
         Entry::AttemptEnded { why: AttemptEnd::HandedBack, .. } => "attempt_handed_back",
         Entry::StepStopped { .. } => "step_stopped",
+        Entry::StartedInTime { .. } => "started_in_time",
         Entry::SignalKept { .. } => "signal_kept",
         Entry::Paused { .. } => "paused",
         Entry::Unpaused { .. } => "unpaused",
@@ -96,6 +99,7 @@ fn resolution(with: &Resolution) -> &'static str {
             StepFailure::Exhausted(_) => "step_exhausted",
             StepFailure::Blocked(_) => "step_blocked",
             StepFailure::InDoubt(_) => "step_in_doubt",
+            StepFailure::NotStarted(_) => "step_not_started",
             StepFailure::BadOutput(_) => "step_bad_output",
         },
         Resolution::TimerFired => "timer_fired",

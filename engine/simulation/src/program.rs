@@ -79,6 +79,7 @@ pub(crate) enum StepEnd {
     Exhausted,
     Blocked,
     InDoubt,
+    NotStarted,
     BadOutput,
 }
 

@@ -39,6 +39,8 @@ impl Facts<'_> {
         let may = match result {
             Err(StepEnd::Exhausted) => self.grants(at) >= policy.max_attempts && self.ledger.effects(at) == 0,
             Err(StepEnd::InDoubt) => policy.effect_once && self.ledger.was_begun(at),
+            // An effect that was begun is known to the worker that holds the step, and then nobody lacks a worker.
+            Err(StepEnd::NotStarted) => policy.schedule_timeout_ms.is_some(),
             Err(StepEnd::BadOutput) => false,
             _ => said.iter().any(|one| one.end == wanted),
         };

@@ -54,6 +54,7 @@ pub(super) fn end(failure: &StepFailure) -> StepEnd {
         StepFailure::Exhausted(_) => StepEnd::Exhausted,
         StepFailure::Blocked(_) => StepEnd::Blocked,
         StepFailure::InDoubt(_) => StepEnd::InDoubt,
+        StepFailure::NotStarted(_) => StepEnd::NotStarted,
         StepFailure::BadOutput(_) => StepEnd::BadOutput,
     }
 }

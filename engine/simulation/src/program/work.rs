@@ -45,10 +45,21 @@ pub(crate) enum Kind {
     Parking,
     Submit,
     Timed,
+    Hurried,
+    Unserved,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::Quick, Self::Patient, Self::Once, Self::Parking, Self::Submit, Self::Timed];
+    pub const ALL: [Self; 8] = [
+        Self::Quick,
+        Self::Patient,
+        Self::Once,
+        Self::Parking,
+        Self::Submit,
+        Self::Timed,
+        Self::Hurried,
+        Self::Unserved,
+    ];
 
     pub fn policy(self) -> StepPolicy {
         match self {
@@ -58,6 +69,8 @@ impl Kind {
             Self::Parking => Parking::policy(),
             Self::Submit => Submit::policy(),
             Self::Timed => Timed::policy(),
+            Self::Hurried => Hurried::policy(),
+            Self::Unserved => Unserved::policy(),
         }
     }
 
@@ -69,6 +82,8 @@ impl Kind {
             Self::Parking => ctx.step(Parking { at, fate }),
             Self::Submit => ctx.step(Submit { at, fate }),
             Self::Timed => ctx.step(Timed { at, fate }),
+            Self::Hurried => ctx.step(Hurried { at, fate }),
+            Self::Unserved => ctx.step(Unserved { at, fate }),
         }
     }
 }
@@ -117,6 +132,16 @@ contract!(
     /// Its attempts must end within a second.
     Timed, "timed", u64,
     StepPolicy::queue("slow").attempts(4).backoff(BACKOFF).timeout(std::time::Duration::from_secs(1))
+);
+contract!(
+    /// Each attempt must be taken soon.
+    Hurried, "hurried", u64,
+    StepPolicy::queue("slow").attempts(4).backoff(BACKOFF).schedule_timeout(std::time::Duration::from_millis(400))
+);
+contract!(
+    /// No worker pulls its queue.
+    Unserved, "unserved", u64,
+    StepPolicy::queue("nobody").attempts(2).schedule_timeout(std::time::Duration::from_secs(1))
 );
 contract!(
     /// A clean-up.

@@ -180,7 +180,7 @@ impl Story {
                 Some(tell(at, Mark::Operator, format!("mended by {}", text::line(&by))))
             }
             Entry::Closing { outcome } => self.closing(&outcome, at),
-            Entry::Released | Entry::Ended => None,
+            Entry::StartedInTime { .. } | Entry::Released | Entry::Ended => None,
         }
     }
 
