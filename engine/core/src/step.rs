@@ -26,7 +26,7 @@ pub trait Step: Serialize + DeserializeOwned + Send + 'static {
 
 /// The queue of steps that are bound to a host. A worker pulls it beside the queue itself.
 pub fn queue_of_host(queue: &str, host: &str) -> String {
-    format!("{queue}@{host}")
+    format!("{queue}.on.{host}")
 }
 
 /// How a step is queued, bounded, retried.

@@ -19,6 +19,7 @@ mod name;
 mod port;
 mod redis_queue;
 mod ticket;
+mod triggers;
 
 pub use bounds::{MAX_BATCH, MAX_HELD};
 pub use error::QueueError;
@@ -27,3 +28,4 @@ pub use name::{QueueName, QueueNameError};
 pub use port::{AckHandle, AckSink, Delivered, Epoch, QueueDepth, Settled, TicketPull, TicketPush, TicketSource};
 pub use redis_queue::{ApalisRedis, ApalisRedisConfig};
 pub use ticket::Ticket;
+pub use triggers::{RedisTriggers, TRIGGERS_MAX, TriggerSource};

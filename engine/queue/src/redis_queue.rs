@@ -26,11 +26,8 @@ use async_trait::async_trait;
 use backon::ExponentialBuilder;
 use redis::{Client, IntoConnectionInfo, Script, io::tcp::TcpSettings};
 
-use self::{
-    keys::QueueKeys,
-    link::{Link, Request},
-    watch::Watch,
-};
+pub(crate) use self::link::{Link, Request};
+use self::{keys::QueueKeys, watch::Watch};
 use crate::{Epoch, QueueDepth, QueueError, QueueName, Ticket, TicketPull, TicketPush, TicketSource, bounds};
 
 /// How to reach Redis, and the few things that differ between a deployment and a test.
@@ -99,7 +96,7 @@ impl ApalisRedis {
     }
 }
 
-fn open_client(url: &str) -> Result<Client, redis::RedisError> {
+pub(crate) fn open_client(url: &str) -> Result<Client, redis::RedisError> {
     let settings = TcpSettings::default()
         // Without it a command that follows another waits for the delayed ACK of the first, 40 ms.
         .set_nodelay(true);

@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::{QueueError, bounds::CONNECT_LIMIT};
 
-pub(super) struct Link {
+pub(crate) struct Link {
     client: Client,
     config: AsyncConnectionConfig,
     limit: Duration,
@@ -27,7 +27,7 @@ struct Current {
 }
 
 /// A connection and the number by which it is discarded.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pub connection: MultiplexedConnection,
     pub generation: u64,
 }
@@ -96,7 +96,7 @@ impl Link {
 }
 
 /// What can be sent over a link. Every request must be harmless when it is executed twice.
-pub(super) enum Request<'a> {
+pub(crate) enum Request<'a> {
     Command(&'a Cmd),
     Pipeline(&'a Pipeline),
     Script(&'a ScriptInvocation<'a>),

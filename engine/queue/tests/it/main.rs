@@ -8,3 +8,4 @@ mod footprint;
 mod proxy;
 mod server;
 mod speed;
+mod triggers;
