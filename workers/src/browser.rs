@@ -95,6 +95,10 @@ pub trait BrowserAgent: Send + Sync {
     /// Carries out one action and verifies it. Free text is not understood yet.
     async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError>;
 
+    /// [`Self::act`] in the document that was loaded at this time ([`Snapshot::loaded_at`]) and in no other: where another one has taken its
+    /// place, nothing is touched and the answer is [`BrowserError::NotFound`].
+    async fn act_on(&self, loaded_at: f64, instruction: &Instruction) -> Result<Acted, BrowserError>;
+
     /// Facts the page states about itself: structured data and labelled values.
     async fn extract(&self) -> Result<Extracted, BrowserError> {
         Ok(extract::extract(&self.snapshot().await?))

@@ -5,6 +5,7 @@ mod it {
     mod forms;
     mod gate;
     mod layouts;
+    mod refusals;
     mod rig;
     mod sandbox;
     mod site;

@@ -52,12 +52,9 @@ impl Session<'_> {
                 Ok(done)
             }
             (ActionKind::Click, _) => self.click(&action.target).await.map(|()| done),
-            (ActionKind::Scroll, _) => {
-                let found = self.find(&action.target).await?;
-                self.dom("scroll", &[&found.reference]).await.map(|_| done)
-            }
+            (ActionKind::Scroll, _) => self.find(&action.target).await.map(|_| done),
             (ActionKind::Press, Some(ActionValue::Key(key))) => {
-                let found = self.find(&action.target).await?;
+                let (found, _) = self.find(&action.target).await?;
                 self.keys(&found, key.code().to_owned()).await.map(|()| done)
             }
             (ActionKind::Fill, Some(ActionValue::Text(text))) => self.fill(&action.target, text).await,
@@ -78,24 +75,34 @@ impl Session<'_> {
         self.command("type", bound, |_| async move { element.send_keys(&text).await }).await
     }
 
+    /// The element with its state, scrolled to.
+    async fn take(&mut self, target: &Selectors) -> Result<(Found, State), BrowserError> {
+        let (found, now) = self.find(target).await?;
+        Ok((found, state(now)?))
+    }
+
     async fn press(&mut self, found: &Found) -> Result<(), BrowserError> {
         self.dom("scroll", &[&found.reference]).await?;
+        self.press_here(found).await
+    }
+
+    /// [`Self::press`] for an element that was scrolled to by finding it.
+    async fn press_here(&mut self, found: &Found) -> Result<(), BrowserError> {
         let (element, bound) = (found.element.clone(), self.limits().command);
         self.command("click", bound, |_| async move { element.click().await }).await
     }
 
     /// Never through a script: what covers a button is there for a reason a person would see.
     async fn click(&mut self, target: &Selectors) -> Result<(), BrowserError> {
-        let found = self.find(target).await?;
-        if !self.state(&found).await?.enabled {
+        let (found, before) = self.take(target).await?;
+        if !before.enabled {
             return Err(BrowserError::NotInteractable { target: target.to_string(), reason: "it is disabled".into() });
         }
-        self.press(&found).await.map_err(|error| named(error, target))
+        self.press_here(&found).await.map_err(|error| named(error, target))
     }
 
     async fn fill(&mut self, target: &Selectors, text: &str) -> Result<Acted, BrowserError> {
-        let found = self.find(target).await?;
-        let before = self.state(&found).await?;
+        let (found, before) = self.take(target).await?;
         if !before.enabled || before.read_only {
             return Err(BrowserError::NotInteractable {
                 target: target.to_string(),
@@ -118,9 +125,8 @@ impl Session<'_> {
             return Ok(Acted { verified: true, complaint: state.complaint });
         }
         // The page may have replaced the element while it was typed into.
-        let found = self.find(target).await?;
-        self.dom("write", &[&found.reference, &json!(text)]).await?;
-        let after = self.state(&found).await?;
+        let (found, _) = self.find(target).await?;
+        let after = state(self.dom("write", &[&found.reference, &json!(text)]).await?)?;
         if same_text(&after, &text) {
             Ok(Acted { verified: true, complaint: after.complaint })
         } else {
@@ -129,7 +135,6 @@ impl Session<'_> {
     }
 
     async fn type_over(&mut self, found: &Found, before: &State, text: &str) -> Result<State, BrowserError> {
-        self.dom("scroll", &[&found.reference]).await?;
         // Control+A, then the text takes the place of what was there; NULL lets go of Control.
         let keys = if before.value.is_empty() { text.to_owned() } else { format!("\u{e009}a\u{e000}\u{e017}{text}") };
         self.keys(found, keys).await?;
@@ -141,8 +146,7 @@ impl Session<'_> {
         if choices.is_empty() {
             return Err(BrowserError::BadInput { what: "choice" });
         }
-        let found = self.find(target).await?;
-        let before = self.state(&found).await?;
+        let (found, before) = self.take(target).await?;
         if before.tag != "select" {
             return self.select_in_widget(target, &found, &before, &choices[0]).await;
         }
@@ -210,7 +214,7 @@ impl Session<'_> {
         };
         let option = option.ok_or_else(|| BrowserError::Protocol("an option without an element".into()))?;
         self.press(&option).await.map_err(|error| named(error, target))?;
-        let found = self.find(target).await?;
+        let (found, _) = self.find(target).await?;
         let around = self.dom("around", &[&found.reference]).await?;
         let around = normal(around.as_str().unwrap_or(""));
         if around.contains(&wanted) {
@@ -221,8 +225,7 @@ impl Session<'_> {
     }
 
     async fn check(&mut self, target: &Selectors, checked: bool) -> Result<Acted, BrowserError> {
-        let found = self.find(target).await?;
-        let before = self.state(&found).await?;
+        let (found, before) = self.take(target).await?;
         if before.checked == checked {
             return Ok(Acted { verified: true, complaint: String::new() });
         }
@@ -230,8 +233,13 @@ impl Session<'_> {
             return Err(BrowserError::NotInteractable { target: target.to_string(), reason: "it is disabled".into() });
         }
         // The box itself, then the label that stands for a box drawn by other means, then the box's own click.
-        let label = self.dom("label", &[&found.reference]).await?;
-        for handle in [Some(found.clone()).filter(|_| before.rendered), self.found(label).await?] {
+        for by_label in [false, true] {
+            let handle = if by_label {
+                let label = self.dom("label", &[&found.reference]).await?;
+                self.found(label).await?
+            } else {
+                Some(found.clone()).filter(|_| before.rendered)
+            };
             let Some(handle) = handle else { continue };
             match self.press(&handle).await {
                 Err(error) if !error.leaves_the_browser_usable() => return Err(error),
@@ -260,8 +268,7 @@ impl Session<'_> {
             .filter(|path| !path.contains('\n'))
             .ok_or(BrowserError::BadInput { what: "file path" })?
             .to_owned();
-        let found = self.find(target).await?;
-        let before = self.state(&found).await?;
+        let (found, before) = self.take(target).await?;
         if before.type_ != "file" {
             return Err(BrowserError::NotInteractable {
                 target: target.to_string(),

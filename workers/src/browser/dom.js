@@ -34,6 +34,11 @@ function write(el, value) {
   leave(el);
 }
 
+const scroll = (el) => el.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+
+// Whether this is the document that was loaded at that time, and not one that came after it.
+const isDocument = (loadedAt) => Math.abs(performance.timeOrigin - loadedAt) < 0.001;
+
 function leave(el) {
   if (el.matches(':focus')) el.blur();
   else el.dispatchEvent(new (viewOf(el)).FocusEvent('blur', { bubbles: false, composed: true }));
@@ -79,11 +84,16 @@ function optionsOf(el) {
 }
 
 switch (operation) {
+  case 'is document': return isDocument(first);
   case 'find': {
+    if (second != null && !isDocument(second)) return null;
     for (const selector of first) {
       try {
         const found = deepAll(selector);
-        if (found.length === 1) return found[0];
+        if (found.length === 1) {
+          scroll(found[0]);
+          return { element: found[0], state: stateOf(found[0]) };
+        }
       } catch (error) { /* a selector this browser does not know finds nothing */ }
     }
     return null;
@@ -92,7 +102,7 @@ switch (operation) {
   case 'write': write(first, second); return stateOf(first);
   case 'leave': leave(first); return stateOf(first);
   case 'choose': return choose(first, second);
-  case 'scroll': first.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' }); return rendered(first);
+  case 'scroll': scroll(first); return rendered(first);
   case 'click': first.click(); return stateOf(first);
   case 'label': return Array.from(first.labels || []).find(rendered) || null;
   case 'options': return optionsOf(first);

@@ -81,7 +81,7 @@ impl WebDriverAgent {
     }
 
     pub(super) async fn session(&self) -> Session<'_> {
-        Session { agent: self, link: self.link.lock().await }
+        Session { agent: self, link: self.link.lock().await, document: None }
     }
 }
 
@@ -89,6 +89,8 @@ impl WebDriverAgent {
 pub(super) struct Session<'a> {
     agent: &'a WebDriverAgent,
     link: MutexGuard<'a, Link>,
+    /// When the only document was loaded in which elements are to be found.
+    document: Option<f64>,
 }
 
 impl Session<'_> {
@@ -169,11 +171,23 @@ impl Session<'_> {
         self.script(operation, DOM_JS, arguments).await
     }
 
-    /// The one element the selectors find, with its frame entered.
-    pub(super) async fn find(&mut self, target: &Selectors) -> Result<Found, BrowserError> {
+    /// The one element the selectors find, with its frame entered and itself scrolled to, and how it is.
+    pub(super) async fn find(&mut self, target: &Selectors) -> Result<(Found, Value), BrowserError> {
+        let missing = || BrowserError::NotFound { target: target.to_string() };
+        let document = json!(self.document);
+        if !target.frame.is_empty() && self.document.is_some() {
+            // A frame has a time of its own.
+            self.enter(&[]).await?;
+            if self.dom("is document", &[&document]).await? != json!(true) {
+                return Err(missing());
+            }
+        }
         self.enter(&target.frame).await?;
-        let reference = self.dom("find", &[&json!(target.candidates)]).await?;
-        self.found(reference).await?.ok_or_else(|| BrowserError::NotFound { target: target.to_string() })
+        let document = if target.frame.is_empty() { document } else { Value::Null };
+        // One command finds the element and looks at the document, so that no other can come between: its elements die with it.
+        let answer = self.dom("find", &[&json!(target.candidates), &document]).await?;
+        let found = self.found(answer["element"].clone()).await?.ok_or_else(missing)?;
+        Ok((found, answer["state"].clone()))
     }
 
     pub(super) async fn found(&mut self, reference: Value) -> Result<Option<Found>, BrowserError> {
@@ -196,9 +210,9 @@ impl Session<'_> {
         };
         self.command("switch frame", bound, switch).await?;
         for selector in frame {
-            let reference = self.dom("find", &[&json!([selector])]).await?;
+            let answer = self.dom("find", &[&json!([selector])]).await?;
             let missing = || BrowserError::NotFound { target: format!("frame {selector}") };
-            let found = self.found(reference).await?.ok_or_else(missing)?;
+            let found = self.found(answer["element"].clone()).await?.ok_or_else(missing)?;
             self.command("switch frame", bound, move |_| async move { found.element.enter_frame().await }).await?;
         }
         self.link.frame = Some(frame.to_vec());
@@ -323,10 +337,15 @@ impl BrowserAgent for WebDriverAgent {
     }
 
     async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError> {
-        match instruction {
-            Instruction::Action(action) => self.session().await.act(action).await,
-            Instruction::Text(_) => Err(BrowserError::Unsupported("an instruction in words".into())),
-        }
+        let action = action_of(instruction)?;
+        self.session().await.act(action).await
+    }
+
+    async fn act_on(&self, loaded_at: f64, instruction: &Instruction) -> Result<Acted, BrowserError> {
+        let action = action_of(instruction)?;
+        let mut session = self.session().await;
+        session.document = Some(loaded_at);
+        session.act(action).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, BrowserError> {
@@ -335,6 +354,13 @@ impl BrowserAgent for WebDriverAgent {
 
     async fn settle(&self) -> Result<(), BrowserError> {
         self.session().await.settle().await
+    }
+}
+
+fn action_of(instruction: &Instruction) -> Result<&Action, BrowserError> {
+    match instruction {
+        Instruction::Action(action) => Ok(action),
+        Instruction::Text(_) => Err(BrowserError::Unsupported("an instruction in words".into())),
     }
 }
 

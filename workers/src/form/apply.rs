@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::applicant::Applicant;
 use super::buttons::NextButton;
-use super::field::read_fields;
+use super::classify_field::label_words;
+use super::field::{Field, read_fields};
 use super::field_kind::FieldKind;
 use super::main_form::MainForm;
 use super::page_kind::{PageKind, PageReport, classify};
 use super::plan::{FieldPlan, Plan, plan};
 use super::snapshot::Snapshot;
+use super::text::words;
 use crate::browser::{Action, BrowserAgent, BrowserError};
 
 /// What is written may show further questions, which may show further ones; then it is a machine that plays with us.
@@ -23,6 +25,8 @@ const MOVED_WITHIN: Duration = Duration::from_secs(30);
 const MOVED_POLL: Duration = Duration::from_millis(250);
 /// Without any sign of work, this long is enough to see that a click did nothing.
 const STUCK_AFTER: Duration = Duration::from_secs(6);
+/// The message of a field that the page marks as wrong without a word.
+const MARKED: &str = "the page marks this as wrong";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldFailure {
@@ -179,10 +183,11 @@ pub struct Advance {
 
 /// Presses the button once and waits for what becomes of it. `before` is the page as it was when it was decided to go on.
 ///
-/// An error [`BrowserError::NotFound`] or [`BrowserError::NotInteractable`] means that the button was not pressed. After any other the press
-/// may have arrived: read the page before anything is repeated.
+/// An error [`BrowserError::NotFound`] or [`BrowserError::NotInteractable`] means that the button was not pressed, because it is not there, or
+/// because the page is another one by now, whose button of that place may mean something else. After any other the press may have arrived:
+/// read the page before anything is repeated.
 pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextButton) -> Result<Advance, BrowserError> {
-    let dialog = match agent.act(&next.action.clone().into()).await {
+    let dialog = match agent.act_on(before.loaded_at, &next.action.clone().into()).await {
         Ok(_) => None,
         // The page asked back in a dialog, which was dismissed: what it said is its complaint.
         Err(BrowserError::Dialog { text }) => Some(text),
@@ -221,6 +226,8 @@ pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextBut
         };
         let moved = new.moved_from(&old, &said, over, &snapshot);
         if over || moved != Moved::Nowhere {
+            let nameless = moved == Moved::Refused && complaints.is_empty();
+            let complaints = if nameless { named_by(&snapshot, &fresh_alerts) } else { complaints };
             return Ok(Advance { moved, page: classify(&snapshot), snapshot, complaints, alerts: fresh_alerts });
         }
         tokio::time::sleep(MOVED_POLL).await;
@@ -284,19 +291,39 @@ impl Outline {
     }
 }
 
+/// What the page says beside its fields; where it says nothing anywhere, the fields it marks.
 fn complaints(page: &Snapshot) -> Vec<Complaint> {
+    let said = complaints_by(page, |field| {
+        let message = if field.error.is_empty() { &field.first(page).native_error } else { &field.error };
+        Some(message.clone()).filter(|message| !message.is_empty())
+    });
+    if !said.is_empty() {
+        return said;
+    }
+    let marked = |field: &Field| field.members.iter().any(|&member| page.controls[member].invalid);
+    complaints_by(page, |field| marked(field).then(|| MARKED.to_owned()))
+}
+
+/// Fields that a message of the whole page names, for pages that refuse a form and say so nowhere else.
+fn named_by(page: &Snapshot, alerts: &[String]) -> Vec<Complaint> {
+    complaints_by(page, |field| {
+        let label = label_words(&field.label);
+        let names = |alert: &&String| !label.is_empty() && words(alert).windows(label.len()).any(|said| said == label);
+        alerts.iter().find(names).cloned()
+    })
+}
+
+fn complaints_by(page: &Snapshot, message: impl Fn(&Field) -> Option<String>) -> Vec<Complaint> {
     let fields = read_fields(page);
     let main = MainForm::of(page, &fields);
     let own = main.into_iter().flat_map(|main| main.fields).map(|index| &fields[index]);
     own.filter_map(|field| {
-        let message = if field.error.is_empty() { &field.first(page).native_error } else { &field.error };
-        let complaint = || Complaint {
+        Some(Complaint {
             key: field.key.clone(),
             label: field.label.clone(),
-            message: message.clone(),
+            message: message(field)?,
             was_filled: !field.is_empty(page),
-        };
-        (!message.is_empty()).then(complaint)
+        })
     })
     .collect()
 }

@@ -188,6 +188,13 @@ fn merge_related(sums: &mut BTreeMap<FieldKind, f32>) {
             *sums.entry(exact).or_default() += vote;
         }
     }
+    // A city and a place name the same thing more or less fully: the louder one has its way, and the other agrees.
+    if let (Some(&city), Some(&place)) = (sums.get(&FieldKind::City), sums.get(&FieldKind::Location)) {
+        let (loud, quiet) =
+            if city >= place { (FieldKind::City, FieldKind::Location) } else { (FieldKind::Location, FieldKind::City) };
+        sums.remove(&quiet);
+        sums.insert(loud, city + place);
+    }
 }
 
 /// Fields about an emergency contact, a referee or a former employer ask for somebody else's data.

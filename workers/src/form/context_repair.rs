@@ -7,7 +7,8 @@ use super::field::{Field, InputKind};
 use super::field_kind::FieldKind;
 use super::places;
 use super::snapshot::Snapshot;
-use super::text::{name_words, words};
+use super::text::{self, name_words, words};
+use super::wording::Wording;
 
 /// Most of a list's options must be countries or states for the list to be one of them.
 const MOST: f32 = 0.6;
@@ -77,7 +78,7 @@ fn lone_names(page: &Snapshot, fields: &mut [Field]) {
     }
 }
 
-/// "Where do you live?" beside a street, a postal code or a country asks for the city.
+/// "Where do you live?" beside a street, a postal code or a country asks for the city; so does "Where are you based? (city)" anywhere.
 fn lone_locations(page: &Snapshot, fields: &mut [Field]) {
     let forms: Vec<(Option<usize>, FieldKind)> =
         fields.iter().map(|field| (field.first(page).form, field.kind)).collect();
@@ -85,7 +86,11 @@ fn lone_locations(page: &Snapshot, fields: &mut [Field]) {
         let form = field.first(page).form;
         let has = |kind| forms.contains(&(form, kind));
         let parts = [FieldKind::Street, FieldKind::PostalCode, FieldKind::State, FieldKind::Country];
-        if !has(FieldKind::City) && parts.into_iter().any(has) {
+        let wording = Wording::get();
+        let said = words(&field.label);
+        if text::any(&wording.city, &said) && !text::any(&wording.wider_place, &said) {
+            set(field, FieldKind::City, 0.8, "of a place it names the city alone");
+        } else if !has(FieldKind::City) && parts.into_iter().any(has) {
             set(field, FieldKind::City, 0.7, "the rest of an address is beside it");
         }
     }

@@ -316,6 +316,20 @@ pub fn says_required(label: &str) -> bool {
         || (lower.ends_with(" required") && !lower.contains('?') && words(label).len() <= 6)
 }
 
+/// A label as people are asked: without the mark that says that it is required.
+pub fn without_mark(label: &str) -> &str {
+    let asterisk = |c: char| c.is_whitespace() || matches!(c, '*' | '\u{2217}' | '\u{ff0a}' | '\u{2731}');
+    let bare = label.trim_matches(asterisk);
+    let marked = |mark: &&&str| {
+        bare.len() > mark.len()
+            && bare.is_char_boundary(bare.len() - mark.len())
+            && bare[bare.len() - mark.len()..].eq_ignore_ascii_case(mark)
+    };
+    let marks = ["(required)", "[required]", "(mandatory)", "(*)"];
+    let bare = marks.iter().find(marked).map_or(bare, |mark| bare[..bare.len() - mark.len()].trim_matches(asterisk));
+    if bare.is_empty() { label } else { bare }
+}
+
 fn says_optional(label: &str) -> bool {
     text::any(&Wording::get().optional, &words(label))
 }
@@ -360,7 +374,15 @@ fn make_keys(page: &Snapshot, fields: &mut [Field]) {
 
 #[cfg(test)]
 mod tests {
-    use super::says_required;
+    use super::{says_required, without_mark};
+
+    #[test]
+    fn people_are_asked_without_the_mark() {
+        for label in ["Why us?", "Why us? *", "* Why us?", "Why us? (required)", "Why us? (Required) *"] {
+            assert_eq!(without_mark(label), "Why us?", "{label}");
+        }
+        assert_eq!(without_mark("*"), "*");
+    }
 
     #[test]
     fn a_mark_is_told_from_a_word() {

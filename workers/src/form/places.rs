@@ -42,8 +42,17 @@ fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect())
 }
 
-/// The country of a name or a code; a code counts in capitals only, "in" and "me" are words.
+/// The country of a name or a code, or of one that explains itself in brackets: "Germany (Deutschland)". A code counts in capitals only, "in"
+/// and "me" are words.
 pub fn country(text: &str) -> Option<&'static Country> {
+    plain_country(text).or_else(|| {
+        let (name, explained) = text.trim().strip_suffix(')')?.rsplit_once('(')?;
+        // Both must say the same: what is in brackets may as well tell two countries apart ("Guinea (Conakry)").
+        plain_country(name).filter(|country| plain_country(explained) == Some(*country))
+    })
+}
+
+fn plain_country(text: &str) -> Option<&'static Country> {
     let bare = text.trim();
     if matches!(bare.len(), 2 | 3) && bare.chars().all(|c| c.is_ascii_uppercase()) {
         let by_code = COUNTRIES.iter().find(|country| country.code == bare || country.code3 == bare);
@@ -129,6 +138,9 @@ mod tests {
         check("GB", Some("GB"));
         check("U.K.", Some("GB"));
         check("Deutschland", Some("DE"));
+        check("Germany (Deutschland)", Some("DE"));
+        check("United States of America (USA)", Some("US"));
+        check("Guinea (Equatorial)", None);
         check("in", None);
         check("Select…", None);
         assert!(COUNTRIES.len() > 200);

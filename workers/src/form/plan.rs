@@ -251,7 +251,10 @@ impl Planner<'_> {
     fn location(&self) -> Option<Say> {
         let address = &self.applicant.address;
         let join = |parts: &[&String]| {
-            parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+            let mut said: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+            // A city that is its own state is named once.
+            said.dedup();
+            said.join(", ")
         };
         let ways = vec![
             join(&[&address.city, &address.state, &address.country]),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, InputKind};
+use super::field::{Field, InputKind, without_mark};
 use super::field_kind::FieldKind;
 use super::snapshot::Snapshot;
 
@@ -72,7 +72,7 @@ impl Question {
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
             .join(" ");
-        let label = if field.label.is_empty() { field.key.clone() } else { field.label.clone() };
+        let label = if field.label.is_empty() { field.key.clone() } else { without_mark(&field.label).to_owned() };
         Self { key: field.key.clone(), label, kind, options, required: true, help, reason, field: field.kind }
     }
 

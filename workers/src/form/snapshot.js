@@ -22,7 +22,7 @@ const isShadow = (root) => root.nodeType === 11 && !!root.host; // not by class:
 const parentElementOf = getter(Node.prototype, 'parentElement');
 
 const squeeze = (text) => (text || '').replace(/[\s\u00a0\u200b]+/g, ' ').trim();
-const cut = (text, max) => (text.length > max ? text.slice(0, max) : text);
+const cut = (text, max) => (text.length > max ? text.slice(0, max).replace(/[\ud800-\udbff]$/, '') : text); // no half of a character
 const styleOf = (el) => (el.ownerDocument.defaultView || window).getComputedStyle(el);
 const parentOf = (el) => el.assignedSlot || parentElementOf(el) || (isShadow(el.getRootNode()) ? el.getRootNode().host : null);
 const hasControl = (el) => el.matches(CONTROL) || !!el.querySelector(CONTROL);
@@ -210,6 +210,16 @@ function errorOf(el, members) {
     }
   }
   return '';
+}
+
+// A list of mistakes above the form, each a link to its field: the messages by the id they lead to.
+function toldAbove(doc) {
+  const told = new Map();
+  for (const link of Array.from(doc.querySelectorAll(`:is(${ERROR}) a[href^="#"],[class*=summary i] a[href^="#"]`)).slice(0, 100)) {
+    const id = decodeURIComponent(link.hash.slice(1)), text = textOf(link.closest('li,p,dd,td') || link);
+    if (id && text && !told.has(id) && !hiddenReason(link)) told.set(id, text);
+  }
+  return told;
 }
 
 // Everything said in the largest element around the control that holds no other.
@@ -428,8 +438,12 @@ function foldSets(from) {
     const error = errorOf(first.element, elements), said = ownText(first.element, elements);
     const aria = first.element.closest('[role=radiogroup],[role=group],fieldset');
     const required = !!(aria && (attr(aria, 'aria-required') === 'true' || aria.hasAttribute('data-required')));
+    const ids = [aria && whole ? attr(aria, 'id') : '', ...members.map((member) => member.id)];
+    const invalid = !!(aria && whole && attr(aria, 'aria-invalid') === 'true');
     for (const member of members) {
       member.set = set;
+      member.set_ids = ids;
+      member.invalid = member.invalid || invalid;
       member.set_question = cut(question || first.group, MAX_LABEL);
       member.error = error;
       member.own_text = said;
@@ -443,8 +457,10 @@ function readDocument(doc, ctx) {
   const from = out.controls.length;
   readNode(doc.body, ctx);
   foldSets(from);
+  const told = toldAbove(doc);
   for (const control of out.controls.slice(from)) {
     if (!control.set && !control.error) control.error = errorOf(control.element);
+    if (!control.error) control.error = (control.set_ids || [control.id]).map((id) => (id && told.get(id)) || '').find(Boolean) || '';
     if (!control.set && !control.own_text) control.own_text = ownText(control.element);
   }
   const text = (doc.body.innerText || '').replace(/[ \t\u00a0]+/g, ' ').replace(/\n\s*\n+/g, '\n').trim();
@@ -484,6 +500,6 @@ function readPairs(doc) {
 const entry = performance.getEntriesByType('navigation')[0];
 if (entry && entry.responseStatus) out.status = entry.responseStatus;
 readDocument(document, { frame: [], prefix: '', state: { heading: '' } });
-for (const control of out.controls) { delete control.element; delete control.group_element; }
+for (const control of out.controls) { delete control.element; delete control.group_element; delete control.set_ids; }
 for (const form of out.forms) delete form.element;
 return out;

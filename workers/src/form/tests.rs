@@ -118,7 +118,7 @@ fn nothing_is_agreed_to_or_disclosed_without_an_answer() {
     ]);
     let mut plan = planned(&controls);
     assert_eq!(fills(&plan), [("First name", "Ada")]);
-    assert_eq!(asked(&plan), [("I agree to the privacy policy *", Reason::NoAnswer), ("Gender *", Reason::NoAnswer)]);
+    assert_eq!(asked(&plan), [("I agree to the privacy policy", Reason::NoAnswer), ("Gender", Reason::NoAnswer)]);
     assert_eq!(plan.unknown[1].kind, QuestionKind::Choice);
     assert_eq!(plan.unknown[1].options, ["Female", "Male"]);
 
@@ -145,7 +145,7 @@ fn a_file_that_is_not_taken_is_asked_for() {
         {"type": "text", "label": "First name"},
         {"type": "file", "label": "Resume *", "accept": ".docx"},
     ]));
-    assert_eq!(asked(&plan), [("Resume *", Reason::NoOption)]);
+    assert_eq!(asked(&plan), [("Resume", Reason::NoOption)]);
     let plan = planned(
         &json!([{"type": "file", "label": "Choose file", "nearby": "Resume/CV", "hidden": "size", "label_visible": true}]),
     );
@@ -225,6 +225,39 @@ fn keys_are_unique_and_the_schema_asks_for_each() {
     let schema = schema_of(&plan.unknown);
     assert_eq!(schema["required"].as_array().map(Vec::len), Some(4));
     assert_eq!(schema["properties"]["years with roses"]["type"], "number");
+}
+
+#[test]
+fn a_place_is_told_as_fully_as_it_is_asked_for() {
+    let check = |label: &str, name: &str, expect: &str| {
+        let address = super::Address {
+            city: "Berlin".into(),
+            state: "Berlin".into(),
+            country: "Germany".into(),
+            ..super::Address::default()
+        };
+        let controls = json!([{"type": "text", "label": label, "name": name}, {"type": "email", "label": "Email"}]);
+        let plan = plan(&page(&controls, &submit()), &Applicant { address, ..ada() });
+        assert_eq!(fills(&plan)[0], (label, expect), "{name}");
+    };
+    check("Where are you based? (city)", "x", "Berlin");
+    check("Current location (city)", "location", "Berlin");
+    check("City of residence", "location", "Berlin");
+    check("Town or city", "x", "Berlin");
+    check("Location", "x", "Berlin, Germany");
+    check("Location", "city", "Berlin, Germany");
+    check("Location (city, state)", "x", "Berlin, Germany");
+}
+
+#[test]
+fn a_country_is_chosen_where_its_option_explains_itself() {
+    let options = ["", "Austria", "Germany (Deutschland)", "Great Britain"];
+    let options = options.map(|label| json!({"label": label, "value": label}));
+    let address = super::Address { country: "Germany".into(), ..super::Address::default() };
+    let controls =
+        json!([{"type": "text", "label": "First name"}, {"type": "select", "label": "Country *", "options": options}]);
+    let plan = plan(&page(&controls, &submit()), &Applicant { address, ..ada() });
+    assert_eq!(fills(&plan)[1], ("Country *", "Germany (Deutschland)"));
 }
 
 #[test]

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use super::field::{Field, FieldOption, InputKind};
 use super::places;
-use super::snapshot::Snapshot;
+use super::snapshot::{Control, Snapshot};
 use super::text::{self, normal, words};
 use super::wording::Wording;
 use crate::browser::{Action, ActionKind, ActionValue, OptionChoice, Selectors};
+
+/// A snapshot holds no more of a value than this, in UTF-16 units (`snapshot.js`); where that would halve a character, it is one less.
+const VALUE_READ_MAX: usize = 1999;
+const EDITABLE_READ_MAX: usize = 399;
 
 /// What is to be said in a field, before it is known how the field takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +66,11 @@ fn action(page: &Snapshot, member: usize, field: &Field, kind: ActionKind, value
 fn write(page: &Snapshot, field: &Field, ways: Vec<String>) -> Option<Saying> {
     let control = field.first(page);
     let limit = control.max_length.map_or(usize::MAX, |limit| limit as usize);
-    let mut ways: Vec<String> =
-        ways.into_iter().filter(|way| !way.is_empty() && way.chars().count() <= limit).collect();
+    let mut ways: Vec<String> = ways
+        .into_iter()
+        .map(|way| as_typed(&way, field.input == InputKind::LongText))
+        .filter(|way| !way.is_empty() && way.chars().count() <= limit)
+        .collect();
     if field.input == InputKind::Number {
         ways.retain(|way| way.parse::<f64>().is_ok());
     }
@@ -74,9 +81,8 @@ fn write(page: &Snapshot, field: &Field, ways: Vec<String>) -> Option<Saying> {
         return None;
     }
     let shown = ways.remove(0);
-    let same = |way: &String| {
-        control.value == *way || (field.input == InputKind::Tel && digits(&control.value) == digits(way))
-    };
+    let same =
+        |way: &String| holds(control, way) || (field.input == InputKind::Tel && digits(&control.value) == digits(way));
     let satisfied = same(&shown) || (ways.iter().any(same) && field.error.is_empty());
     let value = ActionValue::Text(shown.clone());
     Some(Saying {
@@ -85,6 +91,30 @@ fn write(page: &Snapshot, field: &Field, ways: Vec<String>) -> Option<Saying> {
         other_ways: ways,
         satisfied,
     })
+}
+
+/// Whether the control shows the text, as far as a snapshot tells it.
+fn holds(control: &Control, text: &str) -> bool {
+    let editable = control.type_ == "contenteditable";
+    let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = if editable { squeezed.as_str() } else { text };
+    let read_max = if editable { EDITABLE_READ_MAX } else { VALUE_READ_MAX };
+    control.value == text
+        || (control.value.encode_utf16().count() >= read_max && text.starts_with(control.value.as_str()))
+}
+
+/// The text as a field can hold it: line breaks only where it has several lines, and nothing that no key types.
+fn as_typed(text: &str, several_lines: bool) -> String {
+    let clean = |line: &str| {
+        let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+        plain.filter(|c| !('\u{e000}'..='\u{f8ff}').contains(c)).collect::<String>()
+    };
+    if several_lines {
+        text.replace("\r\n", "\n").split('\n').map(clean).collect::<Vec<_>>().join("\n").trim().to_owned()
+    } else {
+        let lines = text.lines().map(clean);
+        lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn file(page: &Snapshot, field: &Field, path: &std::path::Path, filename: &str) -> Option<Saying> {
@@ -358,7 +388,7 @@ pub fn is_iso_date(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{accepts, polarity, yes_or_no};
+    use super::{accepts, as_typed, polarity, yes_or_no};
 
     #[test]
     fn an_option_says_yes_or_no_in_many_ways() {
@@ -375,6 +405,12 @@ mod tests {
         check("Other", None);
         assert_eq!(yes_or_no("Norway"), None);
         assert_eq!(yes_or_no("true"), Some(true));
+    }
+
+    #[test]
+    fn a_line_break_is_kept_only_where_the_field_has_lines() {
+        assert_eq!(as_typed("one\r\ntwo\t!\n", true), "one\ntwo !");
+        assert_eq!(as_typed("one\r\n\n two\n", false), "one two");
     }
 
     #[test]

@@ -47,6 +47,10 @@ struct File {
     #[serde(default)]
     filler: Vec<String>,
     #[serde(default)]
+    city: Vec<String>,
+    #[serde(default)]
+    wider_place: Vec<String>,
+    #[serde(default)]
     kinds: BTreeMap<String, KindFile>,
     #[serde(default)]
     buttons: BTreeMap<String, Vec<String>>,
@@ -88,6 +92,8 @@ pub struct Wording {
     pub placeholder_option: Vec<Phrase>,
     pub decline_option: Vec<Phrase>,
     pub filler: Vec<Phrase>,
+    pub city: Vec<Phrase>,
+    pub wider_place: Vec<Phrase>,
     pub kinds: BTreeMap<FieldKind, KindWords>,
     buttons: BTreeMap<String, Vec<Phrase>>,
     pages: BTreeMap<String, Vec<Phrase>>,
@@ -119,6 +125,8 @@ impl Wording {
                 (&mut wording.placeholder_option, file.placeholder_option),
                 (&mut wording.decline_option, file.decline_option),
                 (&mut wording.filler, file.filler),
+                (&mut wording.city, file.city),
+                (&mut wording.wider_place, file.wider_place),
             ];
             for (list, phrases) in lists {
                 list.extend(parse(&phrases));

@@ -118,7 +118,7 @@ impl Browsers {
             }
             let questions = open_questions(&filled);
             if !questions.is_empty() {
-                return self.needs_person(&ctx, &agent, questions).await;
+                return Ok(needs_person(&ctx, &agent, questions).await);
             }
             let Some(next) = filled.plan.next.clone() else {
                 return Err(self.cannot_go_on(&ctx, &agent, &filled.plan.page).await);
@@ -134,9 +134,12 @@ impl Browsers {
                 Moved::Nowhere => return Err(StepError::retry("page_stands_still", "the button changed nothing")),
                 Moved::Refused => {
                     corrections += 1;
-                    let refused = refused_questions(&moved);
-                    if corrections > CORRECTIONS_MAX || (corrections > 1 && !refused.is_empty()) {
-                        return self.needs_person(&ctx, &agent, refused).await;
+                    let questions = refused_questions(&moved);
+                    if corrections > 1 && !questions.is_empty() {
+                        return Ok(needs_person(&ctx, &agent, questions).await);
+                    }
+                    if corrections > CORRECTIONS_MAX {
+                        return Err(refused_silently(&ctx, &agent, &moved).await);
                     }
                 }
             }
@@ -226,22 +229,6 @@ impl Browsers {
         }
     }
 
-    async fn needs_person(
-        &self,
-        ctx: &StepContext,
-        agent: &WebDriverAgent,
-        questions: Vec<Question>,
-    ) -> Result<Filled, StepError> {
-        if questions.is_empty() {
-            return Err(StepError::fail(
-                "form_refused",
-                "the page refuses what was filled in and does not say which field",
-            ));
-        }
-        let url = agent.current_url().await.unwrap_or_default();
-        Ok(Filled::NeedsPerson { questions, screenshot: screenshot(ctx, agent, "question").await, url })
-    }
-
     /// Closed, blocked, a login: an outcome with its evidence.
     async fn cannot_go_on(&self, ctx: &StepContext, agent: &WebDriverAgent, report: &PageReport) -> StepError {
         let evidence = serde_json::json!({
@@ -259,6 +246,22 @@ impl Browsers {
         };
         error.with_details(&evidence)
     }
+}
+
+async fn needs_person(ctx: &StepContext, agent: &WebDriverAgent, questions: Vec<Question>) -> Filled {
+    let url = agent.current_url().await.unwrap_or_default();
+    Filled::NeedsPerson { questions, screenshot: screenshot(ctx, agent, "question").await, url }
+}
+
+/// Nobody can be asked about a field when no field is named: what the page says goes with the failure.
+async fn refused_silently(ctx: &StepContext, agent: &WebDriverAgent, moved: &Advance) -> StepError {
+    let details = serde_json::json!({
+        "screenshot": screenshot(ctx, agent, "refused").await,
+        "alerts": moved.alerts,
+        "url": agent.current_url().await.unwrap_or_default(),
+    });
+    StepError::fail("form_refused", "the page refuses what was filled in and does not say which field")
+        .with_details(&details)
 }
 
 /// Presses the button that sends the application, and says what became of it.

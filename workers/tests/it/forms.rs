@@ -64,7 +64,7 @@ async fn one_page_is_filled_from_its_words_alone_and_handed_in_once() {
     let page = fill_page(&agent, &ada).await.expect("filled");
     assert_eq!(page.plan.page.kind, PageKind::Form, "{:?}", page.plan.page);
     let asked: Vec<&str> = page.plan.unknown.iter().map(|question| question.label.as_str()).collect();
-    assert_eq!(asked, ["How many years of experience do you have with roses? *", "I agree to the privacy policy *"]);
+    assert_eq!(asked, ["How many years of experience do you have with roses?", "I agree to the privacy policy"]);
     assert!(page.applied.failed.is_empty(), "{:?}", page.applied.failed);
     assert!(!page.is_ready() && site.forms("/one").is_empty());
 

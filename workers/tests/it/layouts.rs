@@ -6,16 +6,18 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
-use valet_workers::browser::BrowserAgent;
+use valet_workers::browser::{AgentLimits, BrowserAgent};
 use valet_workers::form::{
     Address, Applicant, Document, DocumentKind, Links, PageKind, WorkAuthorization, advance, fill_page,
 };
-use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::{SandboxId, SandboxProvider};
 
 use super::rig::Rig;
 use super::site::{Page, Received, Site};
 
 const SEEDS: u64 = 24;
+/// Browsers at work at once.
+const LANES: u64 = 2;
 
 struct Field {
     labels: &'static [&'static str],
@@ -223,7 +225,7 @@ fn page(seed: u64) -> (String, Vec<(String, &'static str)>) {
     let submit = ["Submit application", "Apply", "Send application", "Submit"].choose(&mut rng).expect("a text");
     let html = format!(
         "<title>Job</title><header><form action=/search><input name=q placeholder='Search jobs'><button>Search</button></form><select name=lang aria-label=Language><option>English<option>Deutsch</select></header>
-         <main><h1>Gardener</h1><form method=post action=/sent enctype=multipart/form-data>{}<button type=button>Cancel</button><button name=draft value=1>Save draft</button><button>{submit}</button></form></main>
+         <main><h1>Gardener</h1><form method=post action=/sent/{seed} enctype=multipart/form-data>{}<button type=button>Cancel</button><button name=draft value=1>Save draft</button><button>{submit}</button></form></main>
          <footer><form action=/news method=post><input type=email name=email placeholder='Email address'><button>Sign up</button></form></footer>",
         parts.join("\n")
     );
@@ -238,10 +240,51 @@ fn value<'a>(form: &'a Received, name: &str) -> &'a str {
 async fn every_layout_is_filled_right_and_sent_once() {
     let rig = Rig::new();
     let site = Site::start().await;
-    site.put("/sent", Page::Thanks("<title>Done</title><h1>Application received</h1>".into()));
-    let (sandbox, agent) = rig.browser(&[&site]).await;
-    let resume = rig.provider.stage_file(&sandbox.id, "ada-cv.pdf", b"%PDF-1.4").await.expect("staged");
-    let ada = Applicant {
+    // Each lane has a browser of its own, so that one can work while the other waits for its page.
+    futures::future::join_all((0..LANES).map(|lane| filled_and_sent(&rig, &site, lane))).await;
+}
+
+/// Every `LANES`th seed, in one browser.
+async fn filled_and_sent(rig: &Rig, site: &Site, lane: u64) {
+    let sandbox = rig.sandbox(&[site]).await;
+    // These pages rest as soon as they are loaded.
+    let limits = AgentLimits { quiet: Duration::from_millis(50), ..AgentLimits::default() };
+    let agent = rig.agent_with(sandbox.id, 1, limits).await;
+    let ada = applicant(rig, sandbox.id).await;
+    for seed in (lane..SEEDS).step_by(LANES as usize) {
+        rig.provider.renew(&sandbox.id, Duration::from_mins(2)).await.expect("renewed");
+        let (html, wanted) = page(seed);
+        let sent = format!("/sent/{seed}");
+        site.put(&sent, Page::Thanks("<title>Done</title><h1>Application received</h1>".into()));
+        agent.navigate(&site.page(&format!("/{seed}"), html.clone())).await.expect("opened");
+        let filled = fill_page(&agent, &ada).await.expect("filled");
+        assert!(
+            filled.is_ready(),
+            "seed {seed}: {:?} {:?} {:?}\n{html}",
+            filled.plan.unknown,
+            filled.applied.failed,
+            filled.plan.page
+        );
+        let done = advance(&agent, &filled.snapshot, filled.plan.next.as_ref().expect("a button")).await.expect("sent");
+        assert_eq!(done.page.kind, PageKind::Confirmation, "seed {seed}\n{html}");
+        let forms = site.forms(&sent);
+        assert_eq!(forms.len(), 1, "seed {seed}: handed in once");
+        for (name, wanted) in wanted {
+            assert_eq!(value(&forms[0], &name), wanted, "seed {seed} {name}\n{html}");
+        }
+        let written: Vec<&String> = forms[0]
+            .iter()
+            .filter(|(name, value)| (name.starts_with('d') || name == "lang") && !value.is_empty())
+            .map(|(name, _)| name)
+            .collect();
+        assert!(written.is_empty(), "seed {seed}: {written:?}\n{html}");
+    }
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
+    let resume = rig.provider.stage_file(&sandbox, "ada-cv.pdf", b"%PDF-1.4").await.expect("staged");
+    Applicant {
         first_name: "Ada".into(),
         last_name: "Lovelace".into(),
         email: "ada@example.test".into(),
@@ -264,33 +307,5 @@ async fn every_layout_is_filled_right_and_sent_once() {
         salary: Some("85000".into()),
         documents: vec![Document { kind: DocumentKind::Resume, path: resume, filename: "ada-cv.pdf".into() }],
         ..Applicant::default()
-    };
-    for seed in 0..SEEDS {
-        rig.provider.renew(&sandbox.id, Duration::from_mins(2)).await.expect("renewed");
-        let (html, wanted) = page(seed);
-        agent.navigate(&site.page(&format!("/{seed}"), html.clone())).await.expect("opened");
-        let filled = fill_page(&agent, &ada).await.expect("filled");
-        assert!(
-            filled.is_ready(),
-            "seed {seed}: {:?} {:?} {:?}\n{html}",
-            filled.plan.unknown,
-            filled.applied.failed,
-            filled.plan.page
-        );
-        let done = advance(&agent, &filled.snapshot, filled.plan.next.as_ref().expect("a button")).await.expect("sent");
-        assert_eq!(done.page.kind, PageKind::Confirmation, "seed {seed}\n{html}");
-        let forms = site.forms("/sent");
-        assert_eq!(forms.len() as u64, seed + 1, "seed {seed}: handed in once");
-        let form = forms.last().expect("a form");
-        for (name, wanted) in wanted {
-            assert_eq!(value(form, &name), wanted, "seed {seed} {name}\n{html}");
-        }
-        let written: Vec<&String> = form
-            .iter()
-            .filter(|(name, value)| (name.starts_with('d') || name == "lang") && !value.is_empty())
-            .map(|(name, _)| name)
-            .collect();
-        assert!(written.is_empty(), "seed {seed}: {written:?}\n{html}");
     }
-    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }

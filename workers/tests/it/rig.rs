@@ -42,8 +42,12 @@ impl Rig {
     }
 
     pub async fn agent(&self, id: SandboxId, fence: u64) -> WebDriverAgent {
+        self.agent_with(id, fence, AgentLimits::default()).await
+    }
+
+    pub async fn agent_with(&self, id: SandboxId, fence: u64, limits: AgentLimits) -> WebDriverAgent {
         let attachment = self.provider.attach(&id, FenceNumber(fence)).await.expect("an attachment");
-        WebDriverAgent::attach(attachment, AgentLimits::default()).await.expect("an agent")
+        WebDriverAgent::attach(attachment, limits).await.expect("an agent")
     }
 
     /// A fresh sandbox with an agent in it.
