@@ -78,3 +78,12 @@ pub const EVENT_STREAMS_MAX: usize = 1_000;
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often an event stream looks for what another engine committed.
 pub const EVENT_POLL: Duration = Duration::from_millis(250);
+
+/// Notices taken by one look.
+pub const NOTICES_PER_LOOK_MAX: u32 = 64;
+/// Notices delivered at once.
+pub const NOTICES_AT_ONCE_MAX: usize = 8;
+/// One delivery; a listener that is slower is tried again.
+pub const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Attempts of one notice: with pauses from 10 s to an hour this is over half a day.
+pub const NOTICE_ATTEMPTS_MAX: u32 = 20;

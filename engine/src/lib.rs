@@ -9,6 +9,7 @@ pub mod engine;
 pub mod executor;
 pub mod http;
 pub mod loader;
+pub mod notify;
 pub mod ports;
 pub mod routes;
 pub mod store;

@@ -11,6 +11,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod hooks;
 pub mod program;
 mod registry;
 pub mod roles;

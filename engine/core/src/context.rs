@@ -204,6 +204,12 @@ impl Context {
         self.call(Op::Log { message: message.into() });
     }
 
+    /// Tells listeners outside: `kind` as `noun.verb`. Delivered at least once, after the commit.
+    pub fn emit(&self, kind: &str, data: &impl Serialize) {
+        let data = Payload::of(data).unwrap_or_default();
+        self.call(Op::Emit { kind: column_text(kind, NAME_BYTES_MAX), data });
+    }
+
     /// One line that tells people where the run is.
     pub fn set_status(&self, text: impl Into<String>) {
         self.call(Op::Status { text: text.into() });

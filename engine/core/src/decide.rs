@@ -20,7 +20,7 @@ use crate::payload::Payload;
 use crate::replay::{Code, Expectation, Polled};
 use crate::run::{Identity, Phase, Run, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
-use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, row_changes};
+use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, notices, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
 
 /// Run timeouts use the timer at this place, which no operation takes.
@@ -998,6 +998,7 @@ impl<'a> Folding<'a> {
         run.last_at = now;
         run.build = run.build.max(registry.build());
         let (steps, timers, tasks) = row_changes(run, &touched, granted, now);
+        let notices = notices(run, created.is_some(), &entries, &tasks);
         let transition = Transition {
             identity: run.identity.clone(),
             expect: revision - 1,
@@ -1011,6 +1012,7 @@ impl<'a> Folding<'a> {
             tasks,
             outbox,
             consumed,
+            notices,
         };
         Decision { transition: Some(transition), replies }
     }

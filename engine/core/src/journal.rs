@@ -139,6 +139,11 @@ pub enum Op {
     Status {
         text: String,
     },
+    /// Told to listeners outside.
+    Emit {
+        kind: String,
+        data: Payload,
+    },
 }
 
 impl Op {
@@ -154,6 +159,7 @@ impl Op {
             Self::FinallyNow { .. } => "finally_now",
             Self::Log { .. } => "log",
             Self::Status { .. } => "status",
+            Self::Emit { .. } => "emit",
         }
     }
 
@@ -164,17 +170,13 @@ impl Op {
             Self::Wait { name, .. } => name,
             Self::Child { workflow, .. } => workflow,
             Self::Human { task } => &task.reason,
+            Self::Emit { kind, .. } => kind,
             Self::Sleep { .. } | Self::FinallyNow { .. } | Self::Log { .. } | Self::Status { .. } => "",
         }
     }
 
     pub fn matches(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.name() == other.name()
-    }
-
-    /// True for operations that answer at once and never resolve later.
-    pub fn is_immediate(&self) -> bool {
-        matches!(self, Self::Finally(_) | Self::Log { .. } | Self::Status { .. })
     }
 }
 

@@ -396,7 +396,7 @@ impl Run {
                     self.insert_step(seq, op, revision);
                 }
             }
-            Op::Log { .. } => {}
+            Op::Log { .. } | Op::Emit { .. } => {}
             Op::Status { text } => self.status_line = Some(text.clone()),
         }
     }

@@ -2,8 +2,9 @@
 
 use crate::Timestamp;
 use crate::command::{IdempotencyKey, InboxMessage, OpenTask};
-use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
-use crate::journal::{Chunk, Entry};
+use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
+use crate::journal::{Chunk, Entry, Op, task_id};
+use crate::payload::Payload;
 use crate::run::{Identity, Reason, Run, Status, StepPhase, Touched};
 use crate::step::StepPolicy;
 
@@ -26,6 +27,53 @@ pub struct Transition {
     pub outbox: Vec<OutboxRow>,
     /// Inbox rows that this transition consumed: (sender, number).
     pub consumed: Vec<(RunId, i64)>,
+    /// What the outside is told, where somebody listens.
+    pub notices: Vec<Notice>,
+}
+
+/// Something that happened to a run, for listeners outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// `run.started`, `run.stuck`, `run.succeeded` and the other ends, `human_task.opened`, `human_task.closed`, or what
+    /// workflow code named.
+    pub kind: String,
+    pub task: Option<TaskId>,
+    /// May hold personal data.
+    pub data: Option<Payload>,
+}
+
+impl Notice {
+    fn of_run(what: &str) -> Self {
+        Self { kind: format!("run.{what}"), task: None, data: None }
+    }
+}
+
+/// What a transition tells, in order.
+pub(crate) fn notices(run: &Run, created: bool, entries: &[Entry], tasks: &[TaskChange]) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    if created {
+        notices.push(Notice::of_run("started"));
+    }
+    for entry in entries {
+        match entry {
+            Entry::Op { op: Op::Emit { kind, data }, .. } => {
+                notices.push(Notice { kind: kind.clone(), task: None, data: Some(data.clone()) });
+            }
+            Entry::Stuck { .. } => notices.push(Notice::of_run("stuck")),
+            _ => {}
+        }
+    }
+    for change in tasks {
+        let (kind, task) = match change {
+            TaskChange::Open(task) => ("human_task.opened", task_id(run.id(), task.seq)),
+            TaskChange::Close { seq, .. } => ("human_task.closed", task_id(run.id(), *seq)),
+        };
+        notices.push(Notice { kind: kind.to_owned(), task: Some(task), data: None });
+    }
+    if entries.iter().any(|entry| matches!(entry, Entry::Ended)) {
+        notices.push(Notice::of_run(run.status().as_str()));
+    }
+    notices
 }
 
 impl Transition {

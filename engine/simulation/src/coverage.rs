@@ -4,7 +4,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 40] = [
+pub const ENTRY_KINDS: [&str; 41] = [
     "started",
     "op_step",
     "op_sleep",
@@ -14,6 +14,7 @@ pub const ENTRY_KINDS: [&str; 40] = [
     "op_finally",
     "op_finally_now",
     "op_log",
+    "op_emit",
     "op_status",
     "dropped",
     "step_done",
@@ -87,6 +88,7 @@ fn operation(op: &Op) -> &'static str {
         Op::Finally(_) => "op_finally",
         Op::FinallyNow { .. } => "op_finally_now",
         Op::Log { .. } => "op_log",
+        Op::Emit { .. } => "op_emit",
         Op::Status { .. } => "op_status",
     }
 }

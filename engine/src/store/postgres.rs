@@ -16,6 +16,7 @@ mod due;
 mod keys;
 mod leases;
 mod migrate;
+pub mod notices;
 pub mod queries;
 mod runs;
 mod weeks;
@@ -33,11 +34,23 @@ pub struct PgStore {
     claimer: Mutex<Option<PgConnection>>,
     pub(crate) keys: KeyRing,
     weeks: weeks::Weeks,
+    /// Names of those outside who are told what happens; see [`crate::notify`].
+    listeners: Vec<String>,
 }
 
 impl PgStore {
     /// Connects; `writers` connections commit, one claims, a small pool reads.
     pub async fn connect(url: &str, master: MasterKey, writers: usize) -> Result<Arc<Self>, StoreError> {
+        Self::connect_with_listeners(url, master, writers, Vec::new()).await
+    }
+
+    /// The same; every commit leaves a notice for each of `listeners`.
+    pub async fn connect_with_listeners(
+        url: &str,
+        master: MasterKey,
+        writers: usize,
+        listeners: Vec<String>,
+    ) -> Result<Arc<Self>, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(StoreError::Database)?;
         let options = options.application_name("valet-engine");
         let pool = PgPoolOptions::new()
@@ -53,6 +66,7 @@ impl PgStore {
             writers: (0..writers).map(|_| Mutex::new(None)).collect(),
             claimer: Mutex::new(None),
             weeks: weeks::Weeks::default(),
+            listeners,
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -15,11 +16,13 @@ use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router};
+use valet_engine::notify;
 use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError};
 
+use crate::hooks;
 use crate::settings::{Settings, SettingsError, wrong};
 
 /// Why an engine could not start.
@@ -49,6 +52,7 @@ pub struct RunningEngine {
     engine: Arc<Engine<PgStore>>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
+    notifying: JoinHandle<()>,
 }
 
 impl RunningEngine {
@@ -63,6 +67,8 @@ impl RunningEngine {
         if tokio::time::timeout(STOP_GRACE, self.serving).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
+        // What is on its way is delivered again by another engine, or at the next start.
+        self.notifying.abort();
         self.engine.stop().await;
     }
 }
@@ -81,7 +87,9 @@ pub async fn start(
     let key = settings.secret_file("secrets.key_file")?;
     let master = MasterKey::parse(&key)
         .ok_or_else(|| wrong("secrets.key_file", "the file must hold 64 hexadecimal digits".to_owned()))?;
-    let store = PgStore::connect(settings.text("database.url")?, master, WRITERS).await?;
+    let listeners = hooks::listeners(settings)?;
+    let names = listeners.iter().map(|listener| listener.name().to_owned()).collect();
+    let store = PgStore::connect_with_listeners(settings.text("database.url")?, master, WRITERS, names).await?;
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
     let queue = ApalisRedis::new(redis)?;
@@ -96,6 +104,8 @@ pub async fn start(
         cache_bytes: CACHE_BYTES_MAX,
     };
     let engine = Engine::start(parts, Threading::Threads).await?;
+    let due_soon = Duration::from_secs(settings.number("hooks.due_soon_s", 0, 30 * 24 * 3600)?.into());
+    let notifying = tokio::spawn(notify::run(Arc::clone(&engine.store), listeners, due_soon));
     let config = AppConfig {
         tokens: tokens(settings)?,
         door: Door { allow_hosts: settings.list("door.allow_hosts")? },
@@ -119,7 +129,7 @@ pub async fn start(
         axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
     });
     tracing::info!(%address, "the engine serves");
-    Ok(RunningEngine { address, engine, stop, serving })
+    Ok(RunningEngine { address, engine, stop, serving, notifying })
 }
 
 fn tokens(settings: &Settings) -> Result<Vec<Token>, SettingsError> {

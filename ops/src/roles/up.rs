@@ -214,7 +214,12 @@ fn provide(settings: &Settings, key: &str) -> Provide {
 }
 
 fn make_secrets(settings: &Settings) -> Result<(), UpError> {
-    for (key, prefix) in [("secrets.key_file", ""), ("tokens.api_file", "vt_"), ("tokens.worker_file", "vw_")] {
+    for (key, prefix) in [
+        ("secrets.key_file", ""),
+        ("tokens.api_file", "vt_"),
+        ("tokens.worker_file", "vw_"),
+        ("hooks.webhook_secret_file", "wh_"),
+    ] {
         let path = settings.path(key)?;
         secrets::ensure(Path::new(&path), prefix).map_err(|source| UpError::Secret { path, source })?;
     }

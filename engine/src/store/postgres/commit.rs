@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use valet_core::Timestamp;
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 
 use super::{PgStore, StoreError, bounded};
@@ -32,6 +32,7 @@ struct Columns {
     opened: TaskColumns,
     closed: ClosedColumns,
     sent: SentColumns,
+    noticed: NoticeColumns,
 }
 
 #[derive(Default)]
@@ -142,13 +143,27 @@ struct SentColumns {
     body: Vec<Vec<u8>>,
 }
 
+#[derive(Default)]
+struct NoticeColumns {
+    id: Vec<Uuid>,
+    target: Vec<String>,
+    kind: Vec<String>,
+    tenant: Vec<String>,
+    subject: Vec<String>,
+    workflow: Vec<String>,
+    run: Vec<Uuid>,
+    task: Vec<Option<Uuid>>,
+    body: Vec<Option<Vec<u8>>>,
+    at: Vec<Timestamp>,
+}
+
 /// Whether a step row gets its ticket with the commit.
 pub(crate) fn is_ticketed(row: &StepRow, backlogged: &HashSet<String>) -> bool {
     row.state == StepState::Ready && !row.gated && !backlogged.contains(&row.policy.queue)
 }
 
 impl Columns {
-    fn fill(batch: &CommitBatch, keys: &Keys<'_>) -> Result<Self, StoreError> {
+    fn fill(batch: &CommitBatch, keys: &Keys<'_>, listeners: &[String]) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for transition in &batch.transitions {
             let identity = &transition.identity;
@@ -162,6 +177,7 @@ impl Columns {
             columns.timers(transition);
             columns.tasks(transition, key)?;
             columns.messages(transition, key)?;
+            columns.notices(transition, key, listeners)?;
         }
         Ok(columns)
     }
@@ -337,10 +353,33 @@ impl Columns {
         Ok(())
     }
 
+    fn notices(&mut self, transition: &Transition, key: &DataKey, listeners: &[String]) -> Result<(), StoreError> {
+        let (identity, chunk) = (&transition.identity, &transition.chunk);
+        for (number, notice) in transition.notices.iter().enumerate() {
+            for target in listeners {
+                let noticed = &mut self.noticed;
+                // The same for a transition that is sent again.
+                noticed.id.push(identity.id.derive(Seq(chunk.revision), &format!("notice {number} {target}")));
+                noticed.target.push(target.clone());
+                noticed.kind.push(notice.kind.clone());
+                noticed.tenant.push(identity.tenant.clone());
+                noticed.subject.push(identity.subject.clone());
+                noticed.workflow.push(identity.workflow.clone());
+                noticed.run.push(identity.id.0);
+                noticed.task.push(notice.task.map(|task| task.0));
+                let data = notice.data.as_ref().map(serde_json::to_vec).transpose()?;
+                noticed.body.push(data.map(|plain| key.seal(&plain)).transpose()?);
+                noticed.at.push(chunk.at);
+            }
+        }
+        Ok(())
+    }
+
     /// Binds in the order of the statement's parameters.
     async fn execute(&self, id: Uuid, connection: &mut PgConnection) -> Result<Vec<(Uuid,)>, StoreError> {
         let (runs, creates, inserted, updated) = (&self.runs, &self.creates, &self.inserted, &self.updated);
         let (opened, closed, sent, fences) = (&self.opened, &self.closed, &self.sent, &self.fences);
+        let noticed = &self.noticed;
         let query = sqlx::query_as::<_, (Uuid,)>(include_str!("../sql/commit.sql"))
             .bind(id)
             .bind(&runs.id)
@@ -433,7 +472,17 @@ impl Columns {
             .bind(&sent.tenant)
             .bind(&sent.subject)
             .bind(&sent.body)
-            .bind(&fences.begun);
+            .bind(&fences.begun)
+            .bind(&noticed.id)
+            .bind(&noticed.target)
+            .bind(&noticed.kind)
+            .bind(&noticed.tenant)
+            .bind(&noticed.subject)
+            .bind(&noticed.workflow)
+            .bind(&noticed.run)
+            .bind(&noticed.task)
+            .bind(&noticed.body)
+            .bind(&noticed.at);
         bounded(query.fetch_all(connection)).await
     }
 }
@@ -459,7 +508,7 @@ impl PgStore {
             last_week = last_week.max(identity.id.week());
         }
         self.weeks.ensure(&self.pool, first_week, last_week).await?;
-        let columns = Columns::fill(batch, &keys)?;
+        let columns = Columns::fill(batch, &keys, &self.listeners)?;
         let slot = &self.writers[writer % self.writers.len()];
         let mut connection = self.dedicated(slot).await?;
         let done = columns.execute(batch.id, &mut connection).await;

@@ -151,6 +151,14 @@ WITH input AS MATERIALIZED (
 ), received AS (
     DELETE FROM inbox b USING taken t, ok
     WHERE b.to_run = t.to_run AND b.from_run = t.from_run AND b.number = t.number AND ok.id = t.to_run
+), told AS (
+    INSERT INTO notices (id, target, kind, tenant, subject, workflow, run_id, task_id, body, at, next_at)
+    SELECT n.id, n.target, n.kind, n.tenant, n.subject, n.workflow, n.run_id, n.task_id, n.body, n.at, now()
+    FROM unnest($93::uuid[], $94::text[], $95::text[], $96::text[], $97::text[], $98::text[], $99::uuid[], $100::uuid[],
+                $101::bytea[], $102::timestamptz[])
+             AS n(id, target, kind, tenant, subject, workflow, run_id, task_id, body, at)
+    JOIN ok ON ok.id = n.run_id
+    ON CONFLICT (id) DO NOTHING
 ), noted AS (
     INSERT INTO batches (id, committed) SELECT $1::uuid, coalesce(array_agg(id), '{}') FROM ok
 )

@@ -6,5 +6,8 @@ WITH old_batches AS (
         SELECT tenant, workflow, key FROM idempotency WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)
 ), old_sessions AS (
     DELETE FROM sessions WHERE expires_at < now() - interval '1 day'
+), old_notices AS (
+    DELETE FROM notices WHERE id IN (
+        SELECT id FROM notices WHERE next_at IS NULL AND at < now() - interval '30 days' LIMIT 5000)
 )
 SELECT 1 AS done

@@ -217,6 +217,7 @@ impl Story {
                 self.begin(seq, Open::Child { workflow }, at);
                 Some(happening)
             }
+            Op::Emit { .. } => None,
             Op::Log { message: said } => Some(tell(at, Mark::Log, message(&said))),
             Op::Status { text: said } => {
                 let status = message(&said);
