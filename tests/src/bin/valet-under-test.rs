@@ -1,0 +1,5 @@
+//! `valet` with the harness's workflow: what the tests start as engines and workers.
+
+fn main() {
+    valet_tests::program::main()
+}

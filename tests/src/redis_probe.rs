@@ -1,0 +1,47 @@
+//! What tests do to Redis and ask it: empty it, count what it was sent.
+
+use std::collections::BTreeMap;
+
+use redis::aio::MultiplexedConnection;
+
+/// One Redis.
+#[derive(Clone)]
+pub struct RedisProbe {
+    client: redis::Client,
+}
+
+impl RedisProbe {
+    pub fn new(url: &str) -> Self {
+        Self { client: redis::Client::open(url).expect("the URL of Redis") }
+    }
+
+    async fn connection(&self) -> MultiplexedConnection {
+        self.client.get_multiplexed_async_connection().await.expect("Redis answers")
+    }
+
+    /// FLUSHALL: everything in it is gone.
+    pub async fn flush_all(&self) {
+        let () = redis::cmd("FLUSHALL").query_async(&mut self.connection().await).await.expect("FLUSHALL");
+    }
+
+    pub async fn keys(&self) -> u64 {
+        redis::cmd("DBSIZE").query_async(&mut self.connection().await).await.expect("DBSIZE")
+    }
+
+    /// Calls by command since the start of Redis, without those of this probe.
+    pub async fn calls(&self) -> BTreeMap<String, u64> {
+        let mut connection = self.connection().await;
+        let text: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.expect("INFO");
+        text.lines().filter_map(read_call).filter(|(command, _)| !OWN.contains(&command.as_str())).collect()
+    }
+}
+
+/// What the probe itself sends, also while it connects.
+const OWN: [&str; 3] = ["info", "dbsize", "flushall"];
+
+/// `cmdstat_get:calls=1,usec=…`
+fn read_call(line: &str) -> Option<(String, u64)> {
+    let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+    let calls = rest.strip_prefix("calls=")?.split(',').next()?.parse().ok()?;
+    Some((command.to_lowercase(), calls))
+}

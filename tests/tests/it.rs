@@ -1,0 +1,17 @@
+//! What crosses a crate, on real parts: private Postgres and Redis, engines and workers as processes that get killed.
+
+mod it {
+    pub mod crash;
+    pub mod crash_windows;
+    pub mod database_away;
+    pub mod drain;
+    pub mod imports;
+    pub mod job_application;
+    pub mod pause;
+    pub mod redis;
+    pub mod sizes;
+    pub mod two_engines;
+
+    /// What engines and workers run: `valet` with one more workflow.
+    pub const PROGRAM: &str = env!("CARGO_BIN_EXE_valet-under-test");
+}

@@ -1,0 +1,233 @@
+//! A whole Valet with a job board: Postgres, Redis, one engine and one worker as processes, the board in the test's own.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use valet::cli::{Client, ClientConfig, install_tls};
+use valet_board::{Application, Board, BoardConfig, Expectation, Filter, FormKind};
+use valet_protocol::api::{RunDetail, StartRunRequest, TaskView};
+use valet_stack::Stack;
+use valet_tests::Process;
+use valet_tests::bounds::{LOG_LINES_SHOWN, PORT_DRAWS, PORTS, START_MAX};
+use valet_tests::process::Launch;
+use valet_tests::wait::until;
+use valet_workers::sandbox::process::end_sandbox;
+
+use super::applicant;
+use crate::it::PROGRAM;
+
+/// One application, crashes and the waits for lost leases included.
+const APPLICATION_MAX: Duration = Duration::from_secs(120);
+/// How long a run is left alone between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// Browsers that a failed test left.
+const BROWSERS_END_MAX: Duration = Duration::from_secs(5);
+
+pub struct House {
+    pub board: Board,
+    pub client: Arc<Client>,
+    pub engine: Process,
+    pub worker: Process,
+    resume: String,
+    folder: TempDir,
+    _stack: Stack,
+}
+
+/// An application as it came to its end.
+pub struct Filed {
+    pub run: RunDetail,
+    /// What people were asked, in order.
+    pub asked: Vec<TaskView>,
+    pub took: Duration,
+    /// What the board took from this form and seed.
+    pub received: Vec<Application>,
+}
+
+impl House {
+    pub async fn start(slots: u32) -> Self {
+        install_tls();
+        let stack = Stack::temporary(false).await.expect("the private servers start");
+        let board = Board::start(BoardConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await.expect("a board");
+        let folder = tempfile::Builder::new().prefix("valet-test-").tempdir().expect("a temporary folder");
+        for (name, prefix) in [("secret.key", ""), ("token", "vt_"), ("worker-token", "vw_")] {
+            valet::secrets::ensure(&folder.path().join(name), prefix).expect("a secret is written");
+        }
+        let listen = format!("127.0.0.1:{}", free_port());
+        let environment = environment(&stack, folder.path(), &listen, &board, slots);
+        let launch = |name: &str, arguments: &[&str]| {
+            Process::new(Launch {
+                name: name.to_owned(),
+                program: PathBuf::from(PROGRAM),
+                arguments: arguments.iter().map(ToString::to_string).collect(),
+                environment: environment.clone(),
+                folder: folder.path().to_owned(),
+            })
+        };
+        let mut engine = launch("engine", &["engine", "--migrate", "--listen", &listen]);
+        let mut worker = launch("worker", &["worker"]);
+        let token = std::fs::read_to_string(folder.path().join("token")).expect("the token is there").trim().to_owned();
+        let urls = ClientConfig::parse_urls(&format!("http://{listen}")).expect("an address");
+        let client = Arc::new(Client::new(ClientConfig { urls, token: Some(token) }).expect("a client"));
+        engine.start();
+        ready(&client).await;
+        worker.start();
+        let file = client.upload(applicant::RESUME_NAME, applicant::RESUME.to_vec(), None).await.expect("a file");
+        Self { board, client, engine, worker, resume: file.id, folder, _stack: stack }
+    }
+
+    /// kill -9, and the same again.
+    pub async fn restart_worker(&mut self) {
+        self.worker.kill().await;
+        self.worker.start();
+    }
+
+    pub async fn restart_engine(&mut self) {
+        self.engine.kill().await;
+        self.engine.start();
+        ready(&self.client).await;
+    }
+
+    pub fn applicant(&self) -> Applicant {
+        Applicant { client: Arc::clone(&self.client), base: self.board.base_url(), resume: self.resume.clone() }
+    }
+
+    pub fn received(&self, form: FormKind, seed: u32) -> Vec<Application> {
+        self.board.received().list(&Filter::of(form, seed))
+    }
+
+    /// Follows a run to its end. People are asked on the way: they know the answer to the board's own question, and look at the board's
+    /// record to tell whether an application arrived.
+    pub async fn follow(&self, form: FormKind, seed: u32, run: &str) -> Filed {
+        let begun = Instant::now();
+        let mut asked: Vec<TaskView> = Vec::new();
+        loop {
+            // An engine that was killed is on its way back.
+            let detail = self.client.run(run).await.ok();
+            for task in detail.iter().flat_map(|detail| &detail.tasks).filter(|task| task.state == "open") {
+                if asked.iter().any(|earlier| earlier.id == task.id) {
+                    continue;
+                }
+                let answer = self.answer(form, seed, task);
+                if self.client.answer(&task.id, answer, &task.id).await.is_ok() {
+                    asked.push(task.clone());
+                }
+            }
+            if let Some(run) = detail.filter(|detail| detail.run.ended_at.is_some()) {
+                return Filed { run, asked, took: begun.elapsed(), received: self.received(form, seed) };
+            }
+            assert!(begun.elapsed() < APPLICATION_MAX, "{form:?}/{seed}: {run} goes on and on");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What the applicant would say: where the form asks for something that the profile spoke of badly, they put it right.
+    fn answer(&self, form: FormKind, seed: u32, task: &TaskView) -> Value {
+        if task.reason == "in_doubt" {
+            return json!({ "submitted": !self.received(form, seed).is_empty() });
+        }
+        let expected = Expectation::of(form, seed);
+        let properties = task.form["properties"].as_object().expect("a form with properties");
+        let answers = properties.iter().map(|(name, property)| {
+            let field = expected.fields.iter().find(|field| property["title"] == field.label);
+            let answer = field.and_then(applicant::wanted).unwrap_or("the board has no such field");
+            (name.clone(), json!(answer))
+        });
+        Value::Object(answers.collect())
+    }
+}
+
+/// What it takes to apply.
+#[derive(Clone)]
+pub struct Applicant {
+    client: Arc<Client>,
+    base: String,
+    resume: String,
+}
+
+impl Applicant {
+    /// The id of the run that applies there.
+    pub async fn start(&self, form: FormKind, seed: u32) -> String {
+        self.start_with(form, seed, |_| {}).await
+    }
+
+    /// With a profile that was changed before.
+    pub async fn start_with(&self, form: FormKind, seed: u32, change: impl FnOnce(&mut Value)) -> String {
+        let job_url = format!("{}/jobs/{}/{seed}", self.base, form.as_str());
+        let mut input = applicant::input(&job_url, &self.resume);
+        change(&mut input["profile"]);
+        let request = StartRunRequest { input, ..StartRunRequest::default() };
+        self.client.start("job-application", &request, &job_url).await.expect("the run starts").id
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for process in [&self.engine, &self.worker] {
+                eprintln!("---- the end of the log of {}:\n{}", process.name(), process.log_tail(LOG_LINES_SHOWN));
+            }
+        }
+        let sandboxes = std::fs::read_dir(self.folder.path().join("sandboxes")).into_iter().flatten().flatten();
+        let left: Vec<PathBuf> = sandboxes.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        // A worker that lives would start what is ended here anew.
+        drop(std::mem::replace(&mut self.worker, unstarted()));
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            for sandbox in left {
+                runtime.block_on(end_sandbox(&sandbox, None, BROWSERS_END_MAX));
+            }
+        });
+        let _ = ended.join();
+    }
+}
+
+fn unstarted() -> Process {
+    let program = PathBuf::from(PROGRAM);
+    Process::new(Launch {
+        name: "ended".into(),
+        program,
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        folder: ".".into(),
+    })
+}
+
+async fn ready(client: &Client) {
+    until("the engine to be ready", START_MAX, async || match client.readiness(0).await {
+        Ok(ready) if ready.parts.ready => Ok(()),
+        Ok(ready) => Err(format!("{:?}", ready.parts)),
+        Err(error) => Err(error.to_string()),
+    })
+    .await;
+}
+
+fn environment(stack: &Stack, folder: &Path, listen: &str, board: &Board, slots: u32) -> Vec<(&'static str, String)> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        ("VALET_DATABASE_URL", stack.database_url().to_owned()),
+        ("VALET_REDIS_URL", stack.redis_url().to_owned()),
+        ("VALET_SECRET_KEY_FILE", file("secret.key")),
+        ("VALET_TOKEN_FILE", file("token")),
+        ("VALET_WORKER_TOKEN_FILE", file("worker-token")),
+        ("VALET_FILES_DIR", file("files")),
+        ("VALET_SANDBOX_DIR", file("sandboxes")),
+        ("VALET_URL", format!("http://{listen}")),
+        ("VALET_ALLOW_HOSTS", board.address().to_string()),
+        ("VALET_QUEUES", "browser,default".to_owned()),
+        ("VALET_SLOTS", slots.to_string()),
+        ("VALET_LOG", "info".to_owned()),
+    ]
+}
+
+/// Free now; whoever takes it first fails to listen and says so.
+fn free_port() -> u16 {
+    (0..PORT_DRAWS)
+        .map(|_| rand::random_range(PORTS))
+        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        .expect("a free port on loopback")
+}
