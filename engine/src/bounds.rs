@@ -17,7 +17,7 @@ pub const COMMANDS_IN_FLIGHT_MAX: usize = 50_000;
 /// Runs loaded by one statement.
 pub const RUNS_PER_LOAD_MAX: usize = 256;
 /// Weight of cached runs of one executor.
-pub const CACHE_BYTES_MAX: usize = 24 * 1024 * 1024;
+pub const CACHE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Workflow code that holds its thread for longer is given up with its thread.
 pub const POLL_MAX: Duration = Duration::from_secs(1);
 /// Times that the code of one workflow may block a thread before this engine polls it no more.

@@ -206,8 +206,13 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "tickets could not be pushed; the tick pushes them again");
-                self.state.lock().await.in_doubt = true;
+                let known = std::mem::replace(&mut self.state.lock().await.in_doubt, true);
+                // Said once for each tick, not for each push.
+                if known {
+                    tracing::debug!(%error, "tickets could not be pushed");
+                } else {
+                    tracing::warn!(%error, "tickets could not be pushed; the tick pushes them again");
+                }
             }
         }
     }
