@@ -27,7 +27,9 @@ mod values;
 mod wording;
 
 pub use applicant::{Address, Answer, Applicant, Document, DocumentKind, Links, WorkAuthorization};
-pub use apply::{Advance, Applied, Complaint, FieldFailure, FilledPage, Moved, advance, apply_plan, fill_page};
+pub use apply::{
+    Advance, Applied, Complaint, FieldFailure, FilledPage, Moved, advance, apply_plan, complaints, fill_page,
+};
 pub use buttons::{NextButton, NextKind};
 pub use field::{Field, InputKind, read_fields};
 pub use field_kind::FieldKind;

@@ -24,6 +24,9 @@ const PAGES_MAX: u32 = 20;
 /// Times that a person is asked about one application.
 const TASKS_MAX: u32 = 10;
 
+/// Times that a form may refuse what is sent before it is given up; an answer of a person begins the count anew.
+const REFUSALS_MAX: u32 = 3;
+
 /// See the module.
 pub struct JobApplicationWorkflow;
 
@@ -42,7 +45,7 @@ impl Workflow for JobApplicationWorkflow {
         ctx.step(Provision::new(sandbox, &tier, &application)).await?;
         let posting = ctx.step(OpenPosting { sandbox, job_url: application.job_url.clone() }).await?;
 
-        let mut drive = Drive { ctx: &ctx, application, sandbox, tier, posting, tasks: 0 };
+        let mut drive = Drive { ctx: &ctx, application, sandbox, tier, posting, tasks: 0, refusals: 0 };
         let submission = drive.drive_through().await?;
         let receipt = drive.receipt(submission, started_at);
         ctx.set_status("cleaning up");
@@ -64,6 +67,8 @@ struct Drive<'a> {
     tier: TierChoice,
     posting: Posting,
     tasks: u32,
+    /// Sendings that the form refused since a person last answered.
+    refusals: u32,
 }
 
 /// What a look at the form came to.
@@ -93,7 +98,7 @@ impl Drive<'_> {
 
     async fn page(&mut self, page: u32) -> Result<Page, Stop> {
         self.ctx.set_status(format!("filling page {page}"));
-        let fill = FillPage::new(self.sandbox, page, &self.application);
+        let fill = FillPage::new(self.sandbox, page, &self.application, self.refusals > 0);
         match self.ctx.step(fill).await? {
             Filled::Next { .. } => Ok(Page::Next),
             Filled::NeedsPerson { questions, screenshot, url } => {
@@ -120,9 +125,19 @@ impl Drive<'_> {
         };
         match outcome {
             steps::Sent::Confirmed(submission) => Ok(Page::Submitted(submission)),
-            steps::Sent::Refused { .. } => Ok(Page::Again),
+            steps::Sent::Refused { errors } => self.refused(&errors),
             steps::Sent::Unclear { screenshot, url } => self.in_doubt(screenshot, url).await,
         }
+    }
+
+    /// What the page says is looked at when it is filled anew; a form that refuses again and again has no use for more.
+    fn refused(&mut self, errors: &[String]) -> Result<Page, Stop> {
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(Page::Again);
+        }
+        let said = if errors.is_empty() { "it does not say why".to_owned() } else { errors.join("; ") };
+        Err(Stop::failed("form_refused", format!("the form was refused {REFUSALS_MAX} times: {said}")))
     }
 
     async fn ask(
@@ -135,6 +150,7 @@ impl Drive<'_> {
             serde_json::json!({ "questions": questions, "screenshot": questions::file(screenshot), "url": url });
         let title = format!("{} asks what the profile does not answer", self.posting.title());
         let answer = self.person("unknown_question", title, &questions::form(questions), context).await?;
+        self.refusals = 0;
         Ok(questions::answers(questions, &answer))
     }
 

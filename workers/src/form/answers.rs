@@ -92,6 +92,8 @@ mod tests {
         );
         check("How many years of Rust experience do you have?", "Years of experience with Rust", true);
         check("Please describe your largest project", "describe largest projects", true);
+        check("Why us? (optional)", "Why us?", true);
+        check("Why us? *", "Why us", true);
     }
 
     #[test]

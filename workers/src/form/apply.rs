@@ -292,7 +292,7 @@ impl Outline {
 }
 
 /// What the page says beside its fields; where it says nothing anywhere, the fields it marks.
-fn complaints(page: &Snapshot) -> Vec<Complaint> {
+pub fn complaints(page: &Snapshot) -> Vec<Complaint> {
     let said = complaints_by(page, |field| {
         let message = if field.error.is_empty() { &field.first(page).native_error } else { &field.error };
         Some(message.clone()).filter(|message| !message.is_empty())

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::decoy;
-use super::field::{Field, InputKind, NamedBy};
+use super::field::{Field, InputKind, NamedBy, without_mark};
 use super::field_kind::FieldKind;
 use super::snapshot::{Control, Snapshot};
 use super::text::{self, Phrase, name_words, words};
@@ -438,6 +438,7 @@ fn is_question(field: &Field, label: &[String]) -> bool {
 /// The label's words without its mark, its lead-in and "optional".
 pub fn label_words(label: &str) -> Vec<String> {
     let wording = Wording::get();
+    let label = without_mark(label);
     let mut all = words(label);
     for phrase in &wording.optional {
         if phrase.is_in(&all) && all.len() > phrase.length && !label.contains('?') {
@@ -472,5 +473,6 @@ mod tests {
         check("Middle name (optional)", "middle name");
         check("Phone - required", "phone");
         check("Your", "your");
+        check("How did you hear about us? (optional)", "how did you hear about us");
     }
 }

@@ -316,17 +316,21 @@ pub fn says_required(label: &str) -> bool {
         || (lower.ends_with(" required") && !lower.contains('?') && words(label).len() <= 6)
 }
 
-/// A label as people are asked: without the mark that says that it is required.
+/// A label without its mark: the asterisk, or "(required)", "(optional)" and the like behind it.
 pub fn without_mark(label: &str) -> &str {
     let asterisk = |c: char| c.is_whitespace() || matches!(c, '*' | '\u{2217}' | '\u{ff0a}' | '\u{2731}');
-    let bare = label.trim_matches(asterisk);
-    let marked = |mark: &&&str| {
-        bare.len() > mark.len()
-            && bare.is_char_boundary(bare.len() - mark.len())
-            && bare[bare.len() - mark.len()..].eq_ignore_ascii_case(mark)
-    };
-    let marks = ["(required)", "[required]", "(mandatory)", "(*)"];
-    let bare = marks.iter().find(marked).map_or(bare, |mark| bare[..bare.len() - mark.len()].trim_matches(asterisk));
+    let mut bare = label.trim_matches(asterisk);
+    let opening = if bare.ends_with(')') { '(' } else { '[' };
+    if bare.ends_with([')', ']'])
+        && let Some((text, mark)) = bare.rsplit_once(opening)
+    {
+        let mark = words(mark);
+        let optional = Wording::get().optional.iter().any(|phrase| phrase.is_whole(&mark));
+        if mark.is_empty() || optional || matches!(mark.as_slice(), [word] if word == "required" || word == "mandatory")
+        {
+            bare = text.trim_matches(asterisk);
+        }
+    }
     if bare.is_empty() { label } else { bare }
 }
 
@@ -378,9 +382,12 @@ mod tests {
 
     #[test]
     fn people_are_asked_without_the_mark() {
-        for label in ["Why us?", "Why us? *", "* Why us?", "Why us? (required)", "Why us? (Required) *"] {
+        for label in
+            ["Why us?", "Why us? *", "* Why us?", "Why us? (required)", "Why us? (Required) *", "Why us? [optional]"]
+        {
             assert_eq!(without_mark(label), "Why us?", "{label}");
         }
+        assert_eq!(without_mark("Location (city)"), "Location (city)");
         assert_eq!(without_mark("*"), "*");
     }
 

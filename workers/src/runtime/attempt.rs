@@ -46,7 +46,13 @@ pub(super) async fn run(core: &Core, grant: Grant, hold: &Arc<Hold>) -> Option<O
         let outcome = judge(ended, hold)?;
         let word = meter::outcome_word(&outcome);
         meter::step_ended(&name, word, began.elapsed());
-        tracing::debug!(outcome = word, ms = began.elapsed().as_millis() as u64, "attempt ended");
+        let ms = began.elapsed().as_millis() as u64;
+        tracing::debug!(outcome = word, ms, "attempt ended");
+        if let Outcome::Retry { error, .. } | Outcome::Fail { error } = &outcome {
+            // The message may hold what a page says; the code is ours.
+            tracing::info!(outcome = word, code = error.code, ms, "attempt failed");
+            tracing::debug!(message = error.message, "why the attempt failed");
+        }
         Some(outcome)
     }
     .instrument(span)

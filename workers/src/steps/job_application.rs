@@ -116,7 +116,10 @@ impl Browsers {
             if let Some(done) = self.not_a_form(&ctx, &agent, &filled).await? {
                 return Ok(done);
             }
-            let questions = open_questions(&filled);
+            let mut questions = open_questions(&filled);
+            if step.refused {
+                questions.extend(standing_complaints(&filled));
+            }
             if !questions.is_empty() {
                 return Ok(needs_person(&ctx, &agent, questions).await);
             }
@@ -388,11 +391,20 @@ fn open_questions(filled: &FilledPage) -> Vec<Question> {
 }
 
 fn refused_questions(moved: &Advance) -> Vec<Question> {
-    let about = |complaint: &Complaint| {
-        let about = form::question_about(&moved.snapshot, &complaint.key, Reason::Refused)?;
-        Some(question(&about, Some(complaint.message.clone())))
-    };
-    moved.complaints.iter().filter_map(about).collect()
+    moved.complaints.iter().filter_map(|complaint| refused_question(&moved.snapshot, complaint)).collect()
+}
+
+/// What the page still says about values that were not changed since it said so.
+fn standing_complaints(filled: &FilledPage) -> Vec<Question> {
+    let standing = form::complaints(&filled.snapshot)
+        .into_iter()
+        .filter(|complaint| complaint.was_filled && !filled.applied.filled.contains(&complaint.key));
+    standing.filter_map(|complaint| refused_question(&filled.snapshot, &complaint)).collect()
+}
+
+fn refused_question(page: &Snapshot, complaint: &Complaint) -> Option<Question> {
+    let about = form::question_about(page, &complaint.key, Reason::Refused)?;
+    Some(question(&about, Some(complaint.message.clone())))
 }
 
 fn question(q: &form::Question, error: Option<String>) -> Question {

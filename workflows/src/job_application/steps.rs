@@ -126,10 +126,13 @@ pub struct FillPage {
     pub documents: Vec<Document>,
     pub answers: Vec<Answer>,
     pub lease_s: u64,
+    /// The page came back when it was sent: what it says about its fields is asked of a person, not sent once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl FillPage {
-    pub fn new(sandbox: Uuid, page: u32, application: &Application) -> Self {
+    pub fn new(sandbox: Uuid, page: u32, application: &Application, refused: bool) -> Self {
         Self {
             sandbox,
             page,
@@ -137,6 +140,7 @@ impl FillPage {
             documents: application.documents.clone(),
             answers: application.answers.clone(),
             lease_s: lease_s(application),
+            refused,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::house::{Filed, House};
 /// Both forms, several at once: whatever is killed has all of them in hand.
 const APPLICATIONS: [(FormKind, u32); 3] = [(FormKind::Simple, 101), (FormKind::Steps, 102), (FormKind::Steps, 103)];
 /// Until a step is seen at work, other builds on this machine included.
-const AT_WORK_MAX: Duration = Duration::from_secs(60);
+const AT_WORK_MAX: Duration = Duration::from_mins(1);
 /// From the first sight of a sending to the kill: around the mark that it begins, around the click, around its answer.
 const THEN: [Duration; 3] = [Duration::ZERO, Duration::from_millis(60), Duration::from_millis(200)];
 

@@ -22,7 +22,7 @@ use super::applicant;
 use crate::it::PROGRAM;
 
 /// One application, crashes and the waits for lost leases included.
-const APPLICATION_MAX: Duration = Duration::from_secs(120);
+const APPLICATION_MAX: Duration = Duration::from_mins(2);
 /// How long a run is left alone between two looks at it.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// Browsers that a failed test left.
@@ -220,7 +220,7 @@ fn environment(stack: &Stack, folder: &Path, listen: &str, board: &Board, slots:
         ("VALET_ALLOW_HOSTS", board.address().to_string()),
         ("VALET_QUEUES", "browser,default".to_owned()),
         ("VALET_SLOTS", slots.to_string()),
-        ("VALET_LOG", "info".to_owned()),
+        ("VALET_LOG", "info,valet_workers=debug".to_owned()),
     ]
 }
 
