@@ -140,8 +140,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     /// Tickets that Redis may hold for a queue. Free slots alone would starve short steps at saturation, where reports
     /// are a second old and say zero: a round of all slots is allowed besides (see engine/README.md).
     fn window(workers: Option<&QueueWorkers>) -> u32 {
-        let room = workers.map_or(0, |w| (2 * w.free_slots).max(w.slots));
-        (room + WINDOW_BASE).min(WINDOW_MAX)
+        let room = workers.map_or(0, |w| w.free_slots.saturating_mul(2).max(w.slots));
+        room.saturating_add(WINDOW_BASE).min(WINDOW_MAX)
     }
 
     async fn top_up(&self, queue: &str) {

@@ -3,6 +3,7 @@
 //! Handlers extract, call a command or a query, and answer: no rules and no SQL here.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,9 +12,12 @@ use axum::http::header::HeaderName;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
@@ -31,7 +35,9 @@ mod fault;
 mod files;
 mod health;
 mod human_tasks;
+mod key;
 mod operations;
+mod query;
 mod run_view;
 mod runs;
 mod schema;
@@ -140,7 +146,38 @@ fn people() -> OpenApiRouter<Arc<App>> {
 
 /// The document that describes the API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    people().split_for_parts().1
+    let mut document = people().split_for_parts().1;
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        operations.into_iter().flatten().for_each(describe_errors);
+    }
+    document
+}
+
+/// Errors are problem+json, and some may come from any route that needs a token.
+fn describe_errors(operation: &mut Operation) {
+    let is_open = operation.security.is_some();
+    let responses = &mut operation.responses.responses;
+    if !is_open {
+        for (status, description) in [
+            ("401", "No token, or one that is not known"),
+            ("403", "A token of another scope"),
+            ("503", "A part is away; come back after `Retry-After`"),
+        ] {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let response = ResponseBuilder::new().description(description).content("application/json", problem).build();
+            responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+        }
+    }
+    for (status, response) in responses.iter_mut() {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && !is_open
+            && let Some(content) = response.content.swap_remove("application/json")
+        {
+            response.content.insert("application/problem+json".to_owned(), content);
+        }
+    }
 }
 
 /// All routes of one engine.
@@ -172,7 +209,9 @@ async fn observe(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", id = %id, %method, path = %path);
     let started = tokio::time::Instant::now();
-    let mut response = next.run(request).instrument(span).await;
+    // A handler that panics ends its own request, and says so in the form of every other error.
+    let running = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span);
+    let mut response = running.await.unwrap_or_else(|_| Fault::internal().into_response());
     let labels =
         [("method", method.as_str().to_owned()), ("path", path), ("status", response.status().as_u16().to_string())];
     metrics::histogram!("valet_http_seconds", &labels).record(started.elapsed().as_secs_f64());
@@ -189,4 +228,29 @@ pub struct RequestId(pub String);
 /// `204 No Content`.
 fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::Service as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_500_with_the_requests_id() {
+        let broken = || async {
+            let nothing: Option<()> = None;
+            nothing.expect("a secret");
+        };
+        let mut router: Router = Router::new().route("/", get(broken)).layer(middleware::from_fn(observe));
+        let request = Request::builder().header("x-request-id", "r-1").body(Body::empty()).unwrap();
+        let response = router.call(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let problem = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: valet_protocol::problem::Problem = serde_json::from_slice(&problem).unwrap();
+        assert_eq!((problem.code.as_str(), problem.request_id.as_deref()), ("internal", Some("r-1")));
+        assert!(!problem.detail.contains("secret"));
+    }
 }

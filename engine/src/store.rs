@@ -24,7 +24,7 @@ pub enum StoreError {
     /// The connection broke or the server is away. Whether a commit happened is not known.
     #[error("the database cannot be reached: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// A value of this batch is refused (SQLSTATE 22, 23): only its transition is at fault.
+    /// A value of this batch is refused (SQLSTATE 22, 23, 54): only its transition is at fault.
     #[error("the database refuses a value: {0}")]
     BadData(#[source] sqlx::Error),
     #[error("database: {0}")]
@@ -42,6 +42,11 @@ impl StoreError {
     /// Trying again may help; until then nobody knows what became of it.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Injected(_))
+    }
+
+    /// One transition of the batch is at fault: a value of it, or a key that cannot be used. The others can go on.
+    pub fn is_of_one(&self) -> bool {
+        matches!(self, Self::BadData(_) | Self::Sealed(_) | Self::Json(_))
     }
 }
 

@@ -48,13 +48,13 @@ impl<S: Store + ?Sized> Writer<S> {
         while let Some(mut batch) = stack.pop() {
             match self.commit_once(&batch).await {
                 Ok(committed) => self.settle(batch, &committed),
-                Err(StoreError::BadData(error)) if batch.len() > 1 => {
+                Err(error) if error.is_of_one() && batch.len() > 1 => {
                     tracing::warn!(%error, transitions = batch.len(), "bad data in a commit: halving it");
                     let rest = batch.split_off(batch.len() / 2);
                     stack.push(rest);
                     stack.push(batch);
                 }
-                Err(StoreError::BadData(error)) => {
+                Err(error) if error.is_of_one() => {
                     tracing::error!(%error, "a transition is refused by the database");
                     self.give_up(batch, &CommandError::BadData);
                 }

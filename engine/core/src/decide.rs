@@ -401,6 +401,11 @@ impl<'a> Folding<'a> {
     fn after_the_end(&mut self, command: Command, status: &'static str) -> Result<Reply, Rejection> {
         match command {
             Command::Finish(finish) => self.repeated_finish(&finish),
+            // A repeat is told what its first was told, also by a run that has ended meanwhile.
+            Command::AnswerTask { seq, key, .. } if self.run().ended_tasks.contains_key(&seq) => {
+                self.repeated_answer(seq, &key)
+            }
+            Command::Signal { name, key, .. } if self.run().has_signal(&name, &key) => Ok(Reply::Done),
             Command::Start(_) => Err(Rejection::Exists),
             _ => Err(Rejection::RunEnded { status }),
         }
@@ -752,17 +757,15 @@ impl<'a> Folding<'a> {
     }
 
     fn signal(&mut self, name: String, key: String, payload: Payload) -> Result<Reply, Rejection> {
+        if self.run().has_signal(&name, &key) {
+            return Ok(Reply::Done);
+        }
         if let Phase::Closing(outcome) = &self.run().phase {
             return Err(Rejection::RunClosing { status: outcome.status() });
         }
-        if let Some(channel) = self.run().channels.get(&name) {
-            if channel.keys.contains(&key) {
-                return Ok(Reply::Done);
-            }
-            if channel.kept.len() >= SIGNALS_KEPT_PER_NAME {
-                let kept = channel.kept.len();
-                return Err(Rejection::ChannelFull { name, kept });
-            }
+        let kept = self.run().channels.get(&name).map_or(0, |channel| channel.kept.len());
+        if kept >= SIGNALS_KEPT_PER_NAME {
+            return Err(Rejection::ChannelFull { name, kept });
         }
         self.record(Entry::SignalKept { name, key, payload });
         self.settle();
@@ -770,17 +773,8 @@ impl<'a> Folding<'a> {
     }
 
     fn answer(&mut self, seq: Seq, by: String, key: String, answer: TaskAnswer) -> Result<Reply, Rejection> {
-        if let Some(ended) = self.run().ended_tasks.get(&seq) {
-            return match ended {
-                HumanOutcome::Answered { key: first, .. } | HumanOutcome::Rejected { key: first, .. }
-                    if *first == key =>
-                {
-                    Ok(Reply::Done)
-                }
-                HumanOutcome::Answered { by, .. } => Err(task_ended("answered", Some(by))),
-                HumanOutcome::Rejected { by, .. } => Err(task_ended("rejected", Some(by))),
-                HumanOutcome::TimedOut => Err(task_ended("timed_out", None)),
-            };
+        if self.run().ended_tasks.contains_key(&seq) {
+            return self.repeated_answer(seq, &key);
         }
         if let Phase::Closing(outcome) = &self.run().phase {
             return Err(Rejection::RunClosing { status: outcome.status() });
@@ -794,6 +788,21 @@ impl<'a> Folding<'a> {
         };
         self.resolve(seq, Resolution::Human(outcome));
         Ok(Reply::Done)
+    }
+
+    /// The same key gets its first answer, any other is told who was first.
+    fn repeated_answer(&self, seq: Seq, key: &str) -> Result<Reply, Rejection> {
+        match self.run().ended_tasks.get(&seq) {
+            Some(HumanOutcome::Answered { key: first, .. } | HumanOutcome::Rejected { key: first, .. })
+                if first == key =>
+            {
+                Ok(Reply::Done)
+            }
+            Some(HumanOutcome::Answered { by, .. }) => Err(task_ended("answered", Some(by))),
+            Some(HumanOutcome::Rejected { by, .. }) => Err(task_ended("rejected", Some(by))),
+            Some(HumanOutcome::TimedOut) => Err(task_ended("timed_out", None)),
+            None => Err(Rejection::NoSuchTask),
+        }
     }
 
     // ---- operators -------------------------------------------------------------------------------------------

@@ -279,6 +279,11 @@ impl Run {
             && self.held.is_empty())
     }
 
+    /// A message of this key came in before.
+    pub(crate) fn has_signal(&self, name: &str, key: &str) -> bool {
+        self.channels.get(name).is_some_and(|channel| channel.keys.iter().any(|known| known == key))
+    }
+
     /// The wait at the head whose channel has a message.
     pub(crate) fn satisfied_wait(&self) -> Option<Seq> {
         self.waits

@@ -47,19 +47,30 @@ fn too_large() -> Fault {
     Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
+/// Reads checked JSON.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     check_text(bytes)?;
     let reader = &mut serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
         let field = pointer(error.path());
         let inner = error.into_inner();
         if inner.is_syntax() || inner.is_eof() {
-            let detail = format!("the body is not JSON: line {}, column {}", inner.line(), inner.column());
-            return Fault::bad_request("invalid_json", detail);
+            return not_json(&inner);
         }
         // serde's sentence may quote a value; only what it expected is repeated.
-        Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", without_values(&inner.to_string())).at(field)
-    })
+        let message = without_values(&inner.to_string());
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let field = missing.map_or(field.clone(), |name| format!("{field}/{}", segment(name)));
+        let fault = Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", message);
+        if field.is_empty() { fault } else { fault.at(field) }
+    })?;
+    reader.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+fn not_json(error: &serde_json::Error) -> Fault {
+    let detail = format!("the body is not JSON: line {}, column {}", error.line(), error.column());
+    Fault::bad_request("invalid_json", detail)
 }
 
 /// Depth and NUL, over the text: a parser would have to build the tree first.
@@ -91,20 +102,26 @@ fn check_text(bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn nul() -> Fault {
+pub(super) fn nul() -> Fault {
     Fault::bad_request("nul_in_text", "the text holds a NUL character (\\u0000), which cannot be stored; remove it")
+}
+
+/// A key as a segment of a JSON pointer (RFC 6901).
+pub(super) fn segment(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter().fold(String::new(), |pointer, segment| match segment {
         Segment::Seq { index } => format!("{pointer}/{index}"),
-        Segment::Map { key } | Segment::Enum { variant: key } => format!("{pointer}/{key}"),
+        Segment::Map { key } | Segment::Enum { variant: key } => format!("{pointer}/{}", self::segment(key)),
         Segment::Unknown => pointer,
     })
 }
 
-fn without_values(message: &str) -> String {
+/// What serde says, without the value that it quotes.
+pub(super) fn without_values(message: &str) -> String {
     let message = message.split(" at line ").next().unwrap_or(message);
     match message.split_once(": ") {
         Some((kind, rest)) if kind.starts_with("invalid type") || kind.starts_with("invalid value") => {
@@ -134,6 +151,8 @@ mod tests {
         assert_eq!(code("{\"a\": \"x\\\\u0000\"}"), None, "an escaped backslash is no NUL");
         assert_eq!(code("{\"a\": \"[[[[\"").as_deref(), Some("invalid_json"));
         assert_eq!(code("not json").as_deref(), Some("invalid_json"));
+        assert_eq!(code("{} {}").as_deref(), Some("invalid_json"), "nothing may follow");
+        assert_eq!(code("{} \n"), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::bounds::EVENT_POLL;
 const CHUNKS_MAX: u32 = 100;
 
 /// Events of a run until it ends. Each has the id `revision.index`.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "runs",
+#[utoipa::path(get, operation_id = "stream_events", path = "/api/v1/runs/{id}/events", tag = "runs",
     params(("id" = String, Path), ("Last-Event-ID" = Option<String>, Header, description = "Resume after this event")),
     responses((status = 200, body = RunEvent, content_type = "text/event-stream"), (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn stream(
@@ -33,6 +33,9 @@ pub(super) async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Fault> {
     let record = runs::find(&app, &caller, &id).await?;
     let after = headers.get("last-event-id").map(|v| read_id(v.to_str().unwrap_or_default())).transpose()?;
+    if after.is_some_and(|(revision, _)| revision > record.revision as u32) {
+        return Err(bad_id("this run has no such event yet"));
+    }
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
         Fault::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "this engine serves no more event streams now")
     })?;
@@ -76,6 +79,9 @@ async fn next(mut tail: Tail) -> Option<(Result<Event, Infallible>, Tail)> {
                 if !events.is_empty() {
                     tail.waiting = events.into_iter();
                     continue;
+                }
+                if tail.ended {
+                    return None;
                 }
             }
             // The stream outlives an outage: the client sees a pause.
@@ -125,6 +131,9 @@ fn read_id(text: &str) -> Result<(u32, u32), Fault> {
         let (revision, index) = text.split_once('.')?;
         Some((revision.parse().ok()?, index.parse().ok()?))
     };
-    read()
-        .ok_or_else(|| Fault::bad_request("invalid_event_id", "an event's id is `revision.index`").at("Last-Event-ID"))
+    read().ok_or_else(|| bad_id("an event's id is `revision.index`"))
+}
+
+fn bad_id(detail: &str) -> Fault {
+    Fault::bad_request("invalid_event_id", detail).at("Last-Event-ID")
 }

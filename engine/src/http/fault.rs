@@ -57,7 +57,7 @@ impl Fault {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }
 
-    fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the engine failed; its log has the request id")
     }
 }

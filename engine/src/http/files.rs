@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -34,7 +34,7 @@ pub(super) struct Upload {
 }
 
 /// Stores a file that inputs can name.
-#[utoipa::path(post, path = "/api/v1/files", tag = "files", request_body(content = Upload, content_type = "multipart/form-data"),
+#[utoipa::path(post, operation_id = "upload_file", path = "/api/v1/files", tag = "files", request_body(content = Upload, content_type = "multipart/form-data"),
     responses((status = 201, body = FileStored), (status = 400, body = Problem), (status = 413, body = Problem)))]
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
@@ -53,7 +53,7 @@ pub(super) async fn upload(
 }
 
 /// The bytes of a file or artifact.
-#[utoipa::path(get, path = "/api/v1/files/{id}", tag = "files", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "download_file", path = "/api/v1/files/{id}", tag = "files", params(("id" = String, Path)),
     responses((status = 200, body = [u8], content_type = "application/octet-stream"), (status = 404, body = Problem)))]
 pub(super) async fn download(
     State(app): State<Arc<App>>,
@@ -72,22 +72,24 @@ struct Form {
 impl Form {
     async fn read(mut multipart: Multipart) -> Result<Self, Fault> {
         let mut form = Self { file: None, subject: "default".to_owned() };
-        while let Some(field) = multipart.next_field().await.map_err(|_| not_a_form())? {
+        while let Some(field) = multipart.next_field().await.map_err(|e| unreadable(&e))? {
             match field.name() {
                 Some("file") => {
                     let filename = clean_name(field.file_name().unwrap_or("file"));
                     form.file = Some((filename, read_bounded(field).await?));
                 }
                 Some("subject") => {
-                    let subject = field.text().await.map_err(|_| not_a_form())?;
-                    if subject.is_empty() || subject.len() > NAME_BYTES_MAX {
-                        return Err(Fault::bad_request("invalid_subject", "1 to 128 bytes").at("subject"));
+                    let subject = field.text().await.map_err(|e| unreadable(&e))?;
+                    if subject.is_empty() || subject.len() > NAME_BYTES_MAX || subject.contains('\0') {
+                        let detail = "1 to 128 bytes without NUL";
+                        return Err(Fault::bad_request("invalid_subject", detail).at("subject"));
                     }
                     form.subject = subject;
                 }
                 other => {
-                    let detail = format!("no field `{}`; there are: file, subject", other.unwrap_or_default());
-                    return Err(Fault::bad_request("unknown_field", detail));
+                    let name: String = other.unwrap_or_default().chars().take(NAME_BYTES_MAX).collect();
+                    let detail = "the form has no such field; there are: file, subject";
+                    return Err(Fault::bad_request("unknown_field", detail).at(name));
                 }
             }
         }
@@ -97,7 +99,7 @@ impl Form {
 
 async fn read_bounded(mut field: axum::extract::multipart::Field<'_>) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|_| too_large())? {
+    while let Some(chunk) = field.chunk().await.map_err(|e| unreadable(&e))? {
         if bytes.len() + chunk.len() > FILE_BYTES_MAX {
             return Err(too_large());
         }
@@ -109,6 +111,11 @@ async fn read_bounded(mut field: axum::extract::multipart::Field<'_>) -> Result<
 fn too_large() -> Fault {
     let detail = format!("a file has at most {FILE_BYTES_MAX} bytes");
     Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail).at("file")
+}
+
+/// A form that ends too early is no form; one that does not end in time is too large.
+fn unreadable(error: &MultipartError) -> Fault {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { not_a_form() }
 }
 
 fn not_a_form() -> Fault {

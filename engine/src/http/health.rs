@@ -16,13 +16,13 @@ use super::App;
 const PART_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The process runs.
-#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, operation_id = "healthz", path = "/healthz", tag = "health", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
 /// Postgres and Redis answer; if not, which does not.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+#[utoipa::path(get, operation_id = "readyz", path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let postgres = tokio::time::timeout(PART_WAIT_MAX, app.engine.store.ping());

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
-use valet_core::command::{Command, TaskAnswer};
+use valet_core::command::{Command, Rejection, TaskAnswer};
 use valet_core::id::{Seq, parse_prefixed};
 use valet_core::payload::Payload;
 use valet_core::workflow::InputProblem;
@@ -16,8 +16,10 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, OptionalBody};
+use super::query::Parameters;
 use super::schema::InputSchema;
-use super::{App, Fault, run_view, runs};
+use super::{App, Fault, key, run_view, runs};
+use crate::executor::CommandError;
 use crate::store::postgres::queries::TaskRecord;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,17 +34,17 @@ pub(super) struct ListQuery {
 }
 
 /// Open tasks, by deadline.
-#[utoipa::path(get, path = "/api/v1/human-tasks", tag = "human tasks", params(ListQuery),
+#[utoipa::path(get, operation_id = "list_tasks", path = "/api/v1/human-tasks", tag = "human tasks", params(ListQuery),
     responses((status = 200, body = TaskPage), (status = 400, body = Problem)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<ListQuery>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<TaskPage>, Fault> {
     let limit = runs::page_rows(query.limit)?;
     let after = query.cursor.as_deref().map(runs::read_cursor).transpose()?;
     let run = match &query.run {
-        Some(id) => Some(valet_core::id::RunId(runs::find(&app, &caller, id).await?.id)),
+        Some(id) => Some(valet_core::id::RunId(runs::find_at(&app, &caller, id, "run").await?.id)),
         None => None,
     };
     let mut tasks = app.engine.store.list_tasks(&caller.tenant, run, after, limit + 1).await?;
@@ -53,7 +55,7 @@ pub(super) async fn list(
 }
 
 /// One task with its form.
-#[utoipa::path(get, path = "/api/v1/human-tasks/{id}", tag = "human tasks", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "show_task", path = "/api/v1/human-tasks/{id}", tag = "human tasks", params(("id" = String, Path)),
     responses((status = 200, body = TaskView), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -64,7 +66,7 @@ pub(super) async fn show(
 }
 
 /// Takes a task; the second person gets 409 with who was first.
-#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/claim", tag = "human tasks", params(("id" = String, Path)),
+#[utoipa::path(post, operation_id = "claim_task", path = "/api/v1/human-tasks/{id}/claim", tag = "human tasks", params(("id" = String, Path)),
     responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn claim(
     State(app): State<Arc<App>>,
@@ -74,15 +76,18 @@ pub(super) async fn claim(
     let task = find(&app, &caller, &id).await?;
     let claimed = app.engine.store.claim_task(&caller.tenant, task.id, &caller.name).await?;
     let task = find(&app, &caller, &id).await?;
+    if has_ended(&task) {
+        return Err(ended(&task));
+    }
     if !claimed {
-        let by = task.ended_by.as_deref().or(task.claimed_by.as_deref()).unwrap_or("the engine");
-        return Err(Fault::conflict("task_taken", format!("the task is {} by {by}", task.state)));
+        let by = task.claimed_by.as_deref().unwrap_or("somebody");
+        return Err(Fault::conflict("task_taken", format!("the task is claimed by {by}")));
     }
     Ok(Json(run_view::task(task)))
 }
 
 /// Answers a task. The answer must fit the task's form; the run goes on at once.
-#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/answer", tag = "human tasks", request_body = AnswerRequest,
+#[utoipa::path(post, operation_id = "answer_task", path = "/api/v1/human-tasks/{id}/answer", tag = "human tasks", request_body = AnswerRequest,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn answer(
@@ -93,7 +98,8 @@ pub(super) async fn answer(
     Body(request): Body<AnswerRequest>,
 ) -> Result<Json<TaskView>, Fault> {
     let task = find(&app, &caller, &id).await?;
-    let problems = fits(&task, &request.answer);
+    // A task that has ended says so, whatever its form asked for; a repeated answer finds the first one.
+    let problems = if has_ended(&task) { Vec::new() } else { problems(&task, &request.answer) };
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
@@ -102,7 +108,7 @@ pub(super) async fn answer(
 }
 
 /// Declines a task; the workflow decides what that means.
-#[utoipa::path(post, path = "/api/v1/human-tasks/{id}/reject", tag = "human tasks", request_body = ReasonRequest,
+#[utoipa::path(post, operation_id = "reject_task", path = "/api/v1/human-tasks/{id}/reject", tag = "human tasks", request_body = ReasonRequest,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn reject(
@@ -124,14 +130,30 @@ async fn end(
     headers: &axum::http::HeaderMap,
     answer: TaskAnswer,
 ) -> Result<Json<TaskView>, Fault> {
-    let given = headers.get("idempotency-key").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
-    let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
+    let key = key::read(headers)?.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
     let command = Command::AnswerTask { seq: Seq(task.seq), by: caller.name.clone(), key, answer };
-    app.engine.command(task.run, command).await?;
-    Ok(Json(run_view::task(find(app, caller, id).await?)))
+    let told = app.engine.command(task.run, command).await;
+    let task = find(app, caller, id).await?;
+    match told {
+        Ok(_) => Ok(Json(run_view::task(task))),
+        // The run went on, or ended: to the person it is the task that is over.
+        Err(CommandError::Rejected(
+            Rejection::RunEnded { .. } | Rejection::RunClosing { .. } | Rejection::NoSuchTask,
+        )) if has_ended(&task) => Err(ended(&task)),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn fits(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> {
+fn has_ended(task: &TaskRecord) -> bool {
+    !matches!(task.state.as_str(), "open" | "claimed")
+}
+
+fn ended(task: &TaskRecord) -> Fault {
+    let by = task.ended_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+    Fault::conflict("task_ended", format!("the task has ended: {}{by}", task.state))
+}
+
+fn problems(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> {
     let form = run_view::value(&task.spec.form);
     match InputSchema::compile(&form) {
         Ok(schema) => schema

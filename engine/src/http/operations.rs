@@ -11,7 +11,7 @@ use super::auth::Caller;
 use super::{App, Fault};
 
 /// Queues with their backlog and the workers that pull them.
-#[utoipa::path(get, path = "/api/v1/queues", tag = "operations", responses((status = 200, body = QueueList)))]
+#[utoipa::path(get, operation_id = "list_queues", path = "/api/v1/queues", tag = "operations", responses((status = 200, body = QueueList)))]
 pub(super) async fn queues(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -32,7 +32,7 @@ pub(super) async fn queues(
 }
 
 /// Live workers.
-#[utoipa::path(get, path = "/api/v1/workers", tag = "operations", responses((status = 200, body = WorkerList)))]
+#[utoipa::path(get, operation_id = "list_workers", path = "/api/v1/workers", tag = "operations", responses((status = 200, body = WorkerList)))]
 pub(super) async fn workers(State(app): State<Arc<App>>) -> Result<Json<WorkerList>, Fault> {
     let records = app.engine.store.list_workers().await?;
     let workers = records

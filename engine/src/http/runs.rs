@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Extension, Json};
 use base64::Engine as _;
@@ -20,7 +20,8 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, OptionalBody};
-use super::{App, Fault, files, no_content, run_view};
+use super::query::Parameters;
+use super::{App, Fault, files, key, no_content, run_view};
 use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::store::postgres::queries::{RunFilter, RunRecord};
 
@@ -40,12 +41,12 @@ pub(super) struct ListQuery {
 }
 
 /// Runs, newest first.
-#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(ListQuery),
+#[utoipa::path(get, operation_id = "list_runs", path = "/api/v1/runs", tag = "runs", params(ListQuery),
     responses((status = 200, body = RunPage), (status = 400, body = Problem)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<ListQuery>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<RunPage>, Fault> {
     let limit = page_rows(query.limit)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
@@ -64,7 +65,7 @@ pub(super) async fn list(
 }
 
 /// One run with its input, output, steps and tasks.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "show_run", path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path)),
     responses((status = 200, body = RunDetail), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -76,7 +77,7 @@ pub(super) async fn show(
 }
 
 /// Stops grants and deliveries of a run. Results, signals and answers are still taken; deadlines go on.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/pause", tag = "runs", params(("id" = String, Path)),
+#[utoipa::path(post, operation_id = "pause_run", path = "/api/v1/runs/{id}/pause", tag = "runs", params(("id" = String, Path)),
     responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn pause(
     State(app): State<Arc<App>>,
@@ -88,7 +89,7 @@ pub(super) async fn pause(
 }
 
 /// Lets a paused run go on.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/resume", tag = "runs", params(("id" = String, Path)),
+#[utoipa::path(post, operation_id = "resume_run", path = "/api/v1/runs/{id}/resume", tag = "runs", params(("id" = String, Path)),
     responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
@@ -100,7 +101,7 @@ pub(super) async fn resume(
 }
 
 /// Ends a run: waits end at once, running steps are told to stop, then its clean-up runs.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", tag = "runs", params(("id" = String, Path)), request_body = ReasonRequest,
+#[utoipa::path(post, operation_id = "cancel_run", path = "/api/v1/runs/{id}/cancel", tag = "runs", params(("id" = String, Path)), request_body = ReasonRequest,
     responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
@@ -113,7 +114,7 @@ pub(super) async fn cancel(
 }
 
 /// Lets steps that ran out of attempts try again, and a stuck run be tried with the build at hand.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/retry", tag = "runs", params(("id" = String, Path)),
+#[utoipa::path(post, operation_id = "retry_run", path = "/api/v1/runs/{id}/retry", tag = "runs", params(("id" = String, Path)),
     responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
@@ -125,7 +126,7 @@ pub(super) async fn retry(
 }
 
 /// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/signals/{name}", tag = "runs", request_body = SignalRequest,
+#[utoipa::path(post, operation_id = "signal_run", path = "/api/v1/runs/{id}/signals/{name}", tag = "runs", request_body = SignalRequest,
     params(("id" = String, Path), ("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn signal(
@@ -138,8 +139,8 @@ pub(super) async fn signal(
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Fault::bad_request("invalid_name", "a channel's name has 1 to 128 bytes").at("name"));
     }
+    let given = key::read(&headers)?;
     let record = find(&app, &caller, &id).await?;
-    let given = headers.get("idempotency-key").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
     let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
     let payload = Payload::of(&request.payload).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     app.engine.command(RunId(record.id), Command::Signal { name, key, payload }).await?;
@@ -147,7 +148,7 @@ pub(super) async fn signal(
 }
 
 /// Files that the run left: screenshots and the like.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/artifacts", tag = "runs", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "list_artifacts", path = "/api/v1/runs/{id}/artifacts", tag = "runs", params(("id" = String, Path)),
     responses((status = 200, body = ArtifactList), (status = 404, body = Problem)))]
 pub(super) async fn artifacts(
     State(app): State<Arc<App>>,
@@ -169,10 +170,15 @@ async fn operate(app: &App, caller: &Caller, id: &str, command: Command) -> Resu
 }
 
 pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<RunRecord, Fault> {
+    find_at(app, caller, id, "id").await
+}
+
+/// The run that the parameter `field` names.
+pub(super) async fn find_at(app: &App, caller: &Caller, id: &str, field: &str) -> Result<RunRecord, Fault> {
     let run: RunId =
-        id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+        id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at(field))?;
     let found = app.engine.store.find_run(&caller.tenant, run).await?;
-    found.ok_or_else(|| Fault::not_found("run", format!("there is no run {run}")).at("id"))
+    found.ok_or_else(|| Fault::not_found("run", format!("there is no run {run}")).at(field))
 }
 
 pub(super) fn page_rows(limit: Option<u32>) -> Result<u32, Fault> {

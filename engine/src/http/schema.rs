@@ -1,8 +1,11 @@
 //! Inputs and answers against JSON Schemas. Messages name the place and never repeat a value.
 
 use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 use valet_core::workflow::InputProblem;
+
+use super::body::segment;
 
 /// Faults listed in one answer.
 const FAULTS_MAX: usize = 20;
@@ -21,9 +24,22 @@ impl InputSchema {
             .iter_errors(document)
             .take(FAULTS_MAX)
             .map(|error| InputProblem {
-                field: error.instance_path().to_string(),
+                field: format!("{}{}", error.instance_path(), within(error.kind())),
                 message: error.masked_with("the value").to_string(),
             })
             .collect()
+    }
+}
+
+/// A missing or an unknown property is the place, not the object that should or should not hold it.
+fn within(kind: &ValidationErrorKind) -> String {
+    match kind {
+        ValidationErrorKind::Required { property } => {
+            property.as_str().map(|name| format!("/{}", segment(name))).unwrap_or_default()
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.first().map(|name| format!("/{}", segment(name))).unwrap_or_default()
+        }
+        _ => String::new(),
     }
 }

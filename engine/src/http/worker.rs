@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -21,12 +21,17 @@ use valet_protocol::worker::{
 };
 
 use super::auth::Caller;
+use super::body::{nul, without_values};
+use super::query::Parameters;
 use super::{App, Fault, files, no_content};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
 use crate::executor::CommandError;
 use crate::store::{
     Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind,
 };
+
+/// Slots of one worker: more than any machine runs, few enough that sums of them fit everywhere.
+const SLOTS_MAX: u32 = 10_000;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -50,9 +55,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|_| Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a batch has at most 16 MiB"))?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|e| Fault::bad_request("invalid_body", format!("not a message of this protocol: {e}")))
+        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
+            let detail = format!("not a message of this protocol: {}", without_values(&e.to_string()));
+            Fault::bad_request("invalid_body", detail)
+        })
     }
 }
 
@@ -70,6 +76,15 @@ async fn open_session(
     if let Some(bad) = open.queues.iter().find(|q| valet_queue::QueueName::new(q).is_err()) {
         let bad: String = bad.chars().take(80).collect();
         return Err(Fault::bad_request("invalid_queue", format!("`{bad}` is not a queue's name")).at("queues"));
+    }
+    if !(1..=SLOTS_MAX).contains(&open.slots) {
+        return Err(Fault::bad_request("invalid_slots", format!("a worker has 1 to {SLOTS_MAX} slots")).at("slots"));
+    }
+    if open.name.contains('\0') {
+        return Err(nul().at("name"));
+    }
+    if open.labels.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        return Err(nul().at("labels"));
     }
     let session = SessionId(app.engine.entropy.uuid());
     let new = NewSession {
@@ -117,7 +132,7 @@ async fn heartbeat(State(app): State<Arc<App>>, Wire(beat): Wire<Heartbeat>) -> 
         .heartbeat(&Beat {
             session: beat.session,
             lease: SESSION_LEASE,
-            free_slots: beat.free_slots,
+            free_slots: beat.free_slots.min(SLOTS_MAX),
             draining: beat.draining,
             held: beat.held.iter().map(|held| held.lease).collect(),
             progress,
@@ -229,7 +244,7 @@ struct BlobQuery {
 async fn put_blob(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<BlobQuery>,
+    Parameters(query): Parameters<BlobQuery>,
     bytes: Bytes,
 ) -> Result<Response, Fault> {
     let found = app.engine.store.identity(query.run).await?;

@@ -16,20 +16,20 @@ use valet_protocol::api::{RunStarted, StartRunRequest, WorkflowList, WorkflowVie
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
-use super::body::Body;
-use super::{App, Fault};
+use super::body::{Body, segment, without_values};
+use super::{App, Fault, key};
 use crate::engine::Started;
 
-/// Longest `Idempotency-Key`.
-const KEY_BYTES_MAX: usize = 255;
 /// The subject and plan of runs that name none.
 const DEFAULT_SUBJECT: &str = "default";
 const DEFAULT_PLAN: &str = "free";
 /// Search attributes of one run.
 const ATTRIBUTES_MAX: usize = 32;
+/// One attribute's text: it is searched, not read.
+const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
 /// The workflows of this build.
-#[utoipa::path(get, path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
+#[utoipa::path(get, operation_id = "list_workflows", path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<WorkflowList> {
     let view = |d: &Arc<valet_core::workflow::Definition>| WorkflowView {
         name: d.name.to_owned(),
@@ -39,7 +39,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<WorkflowList> {
 }
 
 /// One workflow with the JSON Schema of its input.
-#[utoipa::path(get, path = "/api/v1/workflows/{name}", tag = "workflows", params(("name" = String, Path)),
+#[utoipa::path(get, operation_id = "show_workflow", path = "/api/v1/workflows/{name}", tag = "workflows", params(("name" = String, Path)),
     responses((status = 200, body = WorkflowView), (status = 404, body = Problem)))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<WorkflowView>, Fault> {
     let definition = app.engine.registry.get(&name).ok_or_else(|| unknown(&app, &name))?;
@@ -47,7 +47,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) 
 }
 
 /// Starts a run. The same `Idempotency-Key` and body answer the first run with 200; another body 409.
-#[utoipa::path(post, path = "/api/v1/workflows/{name}/runs", tag = "runs", request_body = StartRunRequest,
+#[utoipa::path(post, operation_id = "start_run", path = "/api/v1/workflows/{name}/runs", tag = "runs", request_body = StartRunRequest,
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Unique per tenant and workflow; up to 255 characters; kept for 7 days")),
     responses((status = 201, body = RunStarted), (status = 200, body = RunStarted), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
@@ -84,15 +84,21 @@ fn checked(
     let input = Payload::of(&request.input).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     if problems.is_empty() {
         problems = definition.check(&input, &app.door);
+        for problem in &mut problems {
+            problem.message = without_values(&problem.message);
+        }
     }
     let mut problems: Vec<InputProblem> =
         problems.into_iter().map(|p| InputProblem { field: format!("/input{}", p.field), ..p }).collect();
+    let of_input = request.input.get("subject").and_then(Value::as_str).map(ToOwned::to_owned);
+    if request.subject.is_none() && problems.is_empty() {
+        problems.extend(name_problem("/input/subject", of_input.as_deref()));
+    }
     problems.extend(attribute_problems(&request));
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
     let idempotency = idempotency_key(headers, &request)?;
-    let of_input = request.input.get("subject").and_then(Value::as_str).map(ToOwned::to_owned);
     Ok(StartRun {
         tenant: caller.tenant,
         subject: request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned()),
@@ -107,32 +113,42 @@ fn checked(
 
 fn attribute_problems(request: &StartRunRequest) -> Vec<InputProblem> {
     let problem = |field: String, message: &str| InputProblem { field, message: message.to_owned() };
-    let mut problems = Vec::new();
-    for (field, text) in [("/subject", &request.subject), ("/plan", &request.plan)] {
-        if text.as_ref().is_some_and(|t| t.is_empty() || t.len() > NAME_BYTES_MAX) {
-            problems.push(problem(field.to_owned(), "must be 1 to 128 bytes long"));
-        }
-    }
+    let mut problems: Vec<InputProblem> = name_problem("/subject", request.subject.as_deref())
+        .into_iter()
+        .chain(name_problem("/plan", request.plan.as_deref()))
+        .collect();
     if request.attributes.len() > ATTRIBUTES_MAX {
         problems.push(problem("/attributes".to_owned(), "at most 32 attributes"));
     }
     for (name, value) in &request.attributes {
-        if name.len() > NAME_BYTES_MAX || !(value.is_string() || value.is_number() || value.is_boolean()) {
-            let message = "must be a string, a number or a boolean, with a name of at most 128 bytes";
-            problems.push(problem(format!("/attributes/{name}"), message));
+        let fits = match value {
+            Value::String(text) => text.len() <= ATTRIBUTE_BYTES_MAX,
+            Value::Number(_) | Value::Bool(_) => true,
+            _ => false,
+        };
+        if name.len() > NAME_BYTES_MAX || !fits {
+            let message =
+                "must be a string of at most 1024 bytes, a number or a boolean, with a name of at most 128 bytes";
+            let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
+            problems.push(problem(format!("/attributes/{}", segment(&shown)), message));
         }
     }
     problems
 }
 
+/// Subjects and plans are keys of tables and indexes, not documents.
+fn name_problem(field: &str, text: Option<&str>) -> Option<InputProblem> {
+    let text = text?;
+    let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX;
+    let message = || "must be 1 to 128 bytes long".to_owned();
+    (!fits).then(|| InputProblem { field: field.to_owned(), message: message() })
+}
+
 fn idempotency_key(headers: &HeaderMap, request: &StartRunRequest) -> Result<Option<IdempotencyKey>, Fault> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX).ok_or_else(|| {
-        Fault::bad_request("invalid_idempotency_key", "use 1 to 255 visible ASCII characters").at("Idempotency-Key")
-    })?;
+    let Some(key) = key::read(headers)? else { return Ok(None) };
     // Objects are kept sorted, so that the order of fields in the text does not matter.
     let canonical = serde_json::to_vec(request).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    Ok(Some(IdempotencyKey { key: key.to_owned(), request_hash: Sha256::digest(canonical).into() }))
+    Ok(Some(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() }))
 }
 
 fn unknown(app: &App, name: &str) -> Fault {

@@ -107,7 +107,8 @@ async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Resul
 pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
     match (code.as_deref(), &error) {
-        (Some(code), _) if code.starts_with("22") || code.starts_with("23") => StoreError::BadData(error),
+        // 54: a value that is too large for an index, or too deep.
+        (Some(code), _) if ["22", "23", "54"].contains(&&code[..2]) => StoreError::BadData(error),
         (Some(code), _) if code == "40P01" || code == "40001" => {
             metrics::counter!("valet_store_serialization_failures_total", "code" => code.to_owned()).increment(1);
             StoreError::Unavailable(error)

@@ -516,7 +516,7 @@ impl PgStore {
         match done {
             Ok(rows) => Ok(rows.into_iter().map(|(id,)| RunId(id)).collect()),
             Err(error) => {
-                if !matches!(error, StoreError::BadData(_)) {
+                if !error.is_of_one() {
                     // The connection's state is not known; the next commit opens another.
                     *slot.lock().await = None;
                 }

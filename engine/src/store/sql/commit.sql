@@ -24,11 +24,18 @@ WITH input AS MATERIALIZED (
 ), fences AS MATERIALIZED (
     SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[], $92::bool[])
         AS t(run_id, seq, kind, attempt, lease_id, begun)
+), touched AS MATERIALIZED (
+    -- Every step row that is written below, so that all are locked in one order: claims and heartbeats lock them too.
+    SELECT run_id, seq FROM fences
+    UNION SELECT * FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
+    UNION SELECT * FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
+    UNION SELECT * FROM unnest($36::uuid[], $37::int[]) AS u(run_id, seq)
+    UNION SELECT s.run_id, s.seq FROM steps s JOIN unnest($62::uuid[]) AS g(run_id) USING (run_id)
 ), held AS MATERIALIZED (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
            x.expires_at > now() AS lives, s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
                OR s.deadline < now() - interval '10 seconds') AS lost
-    FROM steps s JOIN fences f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
+    FROM steps s JOIN touched f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
     LEFT JOIN sessions x ON x.id = s.session_id
     ORDER BY s.run_id, s.seq FOR UPDATE OF s
 ), broken AS MATERIALIZED (
@@ -43,6 +50,9 @@ WITH input AS MATERIALIZED (
            END) IS NOT TRUE
     UNION ALL
     SELECT c.to_run FROM consumed c LEFT JOIN taken t USING (to_run, from_run, number) WHERE t.to_run IS NULL
+    UNION ALL
+    -- Never a row. A join whose one side is empty does not read the other: this locks `held` when nothing is fenced.
+    SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
 ), startable AS MATERIALIZED (
     SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended
     FROM creates c JOIN input i USING (id)

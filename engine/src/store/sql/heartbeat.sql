@@ -4,15 +4,20 @@ WITH renewed AS MATERIALIZED (
     UPDATE sessions SET seen_at = now(), expires_at = now() + $2 * interval '1 millisecond', free_slots = $3,
                         draining = $4
     WHERE id = $1 AND expires_at > now() RETURNING id
+), locked AS MATERIALIZED (
+    -- In the order in which commits and claims lock.
+    SELECT s.run_id, s.seq, s.lease_id FROM steps s
+    WHERE s.session_id = $1 AND s.lease_id IS NOT NULL
+      AND (s.lease_id = ANY($6::uuid[]) OR CASE WHEN s.lease_id = ANY($5::uuid[]) THEN s.missed > 0
+               ELSE s.missed < 3 AND s.granted_at < now() - interval '2 seconds' END)
+    ORDER BY s.run_id, s.seq FOR UPDATE
 ), missed AS (
     UPDATE steps s SET missed = CASE WHEN s.lease_id = ANY($5::uuid[]) THEN 0 ELSE s.missed + 1 END
-    WHERE s.session_id = $1 AND s.lease_id IS NOT NULL AND s.lease_id <> ALL($6::uuid[])
-      AND CASE WHEN s.lease_id = ANY($5::uuid[]) THEN s.missed > 0
-               ELSE s.missed < 3 AND s.granted_at < now() - interval '2 seconds' END
+    FROM locked l WHERE s.run_id = l.run_id AND s.seq = l.seq AND l.lease_id <> ALL($6::uuid[])
 ), progressed AS (
     UPDATE steps s SET progress = p.body
-    FROM unnest($6::uuid[], $7::bytea[]) AS p(lease_id, body)
-    WHERE s.session_id = $1 AND s.lease_id = p.lease_id
+    FROM locked l JOIN unnest($6::uuid[], $7::bytea[]) AS p(lease_id, body) USING (lease_id)
+    WHERE s.run_id = l.run_id AND s.seq = l.seq
 )
 SELECT EXISTS (SELECT 1 FROM renewed) AS alive,
        coalesce((SELECT array_agg(s.lease_id) FROM steps s

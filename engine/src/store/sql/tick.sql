@@ -14,7 +14,9 @@ WITH me AS MATERIALIZED (
     UPDATE shards s SET owner = $1, expires_at = now() + $2 * interval '1 millisecond'
     FROM mine WHERE s.shard = mine.shard AND EXISTS (SELECT 1 FROM me)
 ), let_go AS (
-    UPDATE shards s SET expires_at = now() WHERE s.owner = $1 AND s.shard NOT IN (SELECT shard FROM mine)
+    UPDATE shards s SET expires_at = now()
+    WHERE s.shard IN (SELECT shard FROM shards WHERE owner = $1 AND shard NOT IN (SELECT shard FROM mine)
+                      FOR UPDATE SKIP LOCKED)
 ), ready AS (
     UPDATE steps s SET state = 'ready', ticketed_at = NULL
     WHERE (s.run_id, s.seq) IN (

@@ -1,0 +1,16 @@
+//! What a run does with every command in every state, and the rules that hold beyond single commands.
+
+mod it {
+    mod bounds;
+    mod code;
+    mod endings;
+    mod entries;
+    mod folding;
+    mod people;
+    mod program;
+    mod replay;
+    mod retries;
+    mod steps;
+    mod subject;
+    mod table;
+}

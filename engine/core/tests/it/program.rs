@@ -1,0 +1,178 @@
+//! A workflow whose code is its input: a list of operations, carried out one after another.
+
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use valet_core::journal::{HumanOutcome, HumanSpec};
+use valet_core::{Backoff, Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+
+/// One operation. What it came to is one line of the run's output.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Do {
+    /// Three attempts, back-off 100 ms doubling to 300 ms, then the code gets the failure.
+    Work,
+    /// One attempt, then it waits for an operator.
+    Parking,
+    /// An outward effect.
+    Once,
+    /// Registers a clean-up.
+    Guard,
+    /// Runs the last registered clean-up.
+    CleanNow,
+    Sleep {
+        ms: u64,
+    },
+    Wait {
+        name: String,
+        ms: Option<u64>,
+    },
+    Ask {
+        ms: u64,
+    },
+    Child,
+    Race(Vec<Do>),
+    All(Vec<Do>),
+    Status {
+        text: String,
+    },
+    Fail {
+        code: String,
+    },
+    Panic,
+    /// Awaits something that is no operation.
+    Stray,
+    /// Asks without end, and wakes itself after each.
+    Storm,
+    Now,
+}
+
+macro_rules! step {
+    ($name:ident, $text:literal, $output:ty, $policy:expr) => {
+        #[derive(Serialize, Deserialize)]
+        pub struct $name {}
+
+        impl Step for $name {
+            const NAME: &'static str = $text;
+            type Output = $output;
+
+            fn policy() -> StepPolicy {
+                $policy
+            }
+        }
+    };
+}
+
+const BACKOFF: Backoff = Backoff { initial_ms: 100, factor: 2.0, max_ms: 300 };
+
+step!(Work, "work", Value, StepPolicy::default().backoff(BACKOFF));
+step!(Parking, "parking", Value, StepPolicy::default().attempts(1).park_when_exhausted());
+step!(Once, "once", Value, StepPolicy::default().effect_once());
+step!(Clean, "clean", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
+
+pub struct Script;
+
+impl Workflow for Script {
+    const NAME: &'static str = "script";
+    type Input = Vec<Do>;
+    type Output = Vec<String>;
+
+    async fn run(ctx: Context, script: Vec<Do>) -> Result<Vec<String>, Stop> {
+        let mut guards = Vec::new();
+        let mut lines = Vec::new();
+        for operation in script {
+            match operation {
+                Do::Guard => guards.push(ctx.finally(Clean {})),
+                Do::CleanNow => {
+                    if let Some(guard) = guards.pop() {
+                        lines.push(told("clean", guard.now().await));
+                    }
+                }
+                Do::Fail { code } => return Err(Stop::failed(code, "as the script says")),
+                other => lines.push(carry_out(&ctx, other).await),
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn told<T: Serialize>(what: &str, result: Result<T, StepFailure>) -> String {
+    match result {
+        Ok(output) => format!("{what}: {}", serde_json::to_value(output).unwrap_or_default()),
+        Err(failure) => format!("{what} failed: {failure}"),
+    }
+}
+
+fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output = String> + Send + 'a>> {
+    Box::pin(async move {
+        match operation {
+            Do::Work => told("work", ctx.step(Work {}).await),
+            Do::Parking => told("parking", ctx.step(Parking {}).await),
+            Do::Once => told("once", ctx.step(Once {}).await),
+            Do::Sleep { ms } => {
+                ctx.sleep(Duration::from_millis(ms)).await;
+                "slept".to_owned()
+            }
+            Do::Wait { name, ms } => match ctx.wait_for::<Value>(&name, ms.map(Duration::from_millis)).await {
+                Some(Ok(message)) => format!("heard {message}"),
+                Some(Err(failure)) => format!("misheard: {failure}"),
+                None => "heard nothing".to_owned(),
+            },
+            Do::Ask { ms } => {
+                let task = HumanSpec {
+                    reason: "age".to_owned(),
+                    title: "How old?".to_owned(),
+                    form: Payload::null(),
+                    context: Payload::null(),
+                    deadline: ctx.now() + Duration::from_millis(ms),
+                };
+                match ctx.human(task).await {
+                    HumanOutcome::Answered { by, answer, .. } => format!("{by} answered {}", answer.as_str()),
+                    HumanOutcome::Rejected { by, reason, .. } => format!("{by} rejected: {reason}"),
+                    HumanOutcome::TimedOut => "nobody answered".to_owned(),
+                }
+            }
+            Do::Child => match ctx.child::<_, Value>("script", &Vec::<Do>::new()).await {
+                Ok(output) => format!("child: {output}"),
+                Err(failure) => format!("child failed: {failure}"),
+            },
+            Do::Race(all) => {
+                let racing = all.into_iter().map(|one| carry_out(ctx, one)).collect();
+                let (index, line) = ctx.race(racing).await;
+                format!("{index} won: {line}")
+            }
+            Do::All(all) => {
+                let waiting = all.into_iter().map(|one| carry_out(ctx, one)).collect();
+                format!("all: {}", ctx.all(waiting).await.join(", "))
+            }
+            Do::Status { text } => {
+                ctx.set_status(text);
+                "status".to_owned()
+            }
+            Do::Panic => panic!("as the script says"),
+            Do::Stray => std::future::pending().await,
+            Do::Storm => loop {
+                ctx.log("again");
+                let mut woken = false;
+                std::future::poll_fn(|cx| {
+                    if std::mem::replace(&mut woken, true) {
+                        return Poll::Ready(());
+                    }
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+            },
+            Do::Now => ctx.now().timestamp_millis().to_string(),
+            Do::Guard | Do::CleanNow | Do::Fail { .. } => "only at the top".to_owned(),
+        }
+    })
+}
+
+pub fn registry() -> Registry {
+    Registry::new(1).with::<Script>()
+}

@@ -1,0 +1,156 @@
+//! Every message of the worker protocol and of the API.
+
+use std::collections::BTreeSet;
+
+use valet_protocol::{api, problem, worker};
+
+use super::golden::{Golden, Unknown, folder};
+
+use Unknown::{Refused, Tolerated};
+
+/// Between engines and workers of neighbouring versions: both may say more than the other knows.
+fn of_the_worker_protocol() -> Vec<Golden> {
+    vec![
+        Golden::of::<worker::OpenSession>("worker/open_session", &[""], Tolerated),
+        Golden::of::<worker::SessionOpened>("worker/session_opened", &[""], Tolerated),
+        Golden::of::<worker::Heartbeat>("worker/heartbeat", &["", "/held/0"], Tolerated),
+        Golden::of::<worker::HeartbeatAnswer>("worker/heartbeat_answer", &[""], Tolerated),
+        Golden::of::<worker::HeartbeatAnswer>("worker/heartbeat_answer_ended", &[""], Tolerated),
+        Golden::of::<worker::ClaimBatch>("worker/claim_batch", &["", "/claims/0"], Tolerated),
+        Golden::of::<worker::ClaimAnswers>(
+            "worker/claim_answers",
+            &["", "/answers/0/granted", "/answers/1/refused"],
+            Tolerated,
+        ),
+        Golden::of::<worker::FinishBatch>(
+            "worker/finish_batch",
+            &[
+                "",
+                "/finishes/0",
+                "/finishes/0/outcome/done",
+                "/finishes/0/hand_over",
+                "/finishes/1/outcome/retry",
+                "/finishes/1/outcome/retry/error",
+                "/finishes/2/outcome/fail",
+                "/finishes/3/outcome/blocked",
+            ],
+            Tolerated,
+        ),
+        Golden::of::<worker::FinishAnswers>(
+            "worker/finish_answers",
+            &[
+                "",
+                "/answers/0/accepted",
+                "/answers/0/accepted/next",
+                "/answers/1/accepted",
+                "/answers/2/refused",
+                "/answers/3/again",
+            ],
+            Tolerated,
+        ),
+        Golden::of::<worker::EffectBegin>("worker/effect_begin", &[""], Tolerated),
+        Golden::of::<worker::EffectAnswer>("worker/effect_answer_go", &[], Tolerated),
+        Golden::of::<worker::EffectAnswer>("worker/effect_answer_no", &[], Tolerated),
+        Golden::of::<worker::BlobStored>("worker/blob_stored", &[""], Tolerated),
+    ]
+}
+
+/// Inputs refuse what they do not know; answers may grow.
+fn of_the_api() -> Vec<Golden> {
+    vec![
+        Golden::of::<api::StartRunRequest>("api/start_run_request", &[""], Refused),
+        Golden::of::<api::RunStarted>("api/run_started", &[""], Tolerated),
+        Golden::of::<api::RunSummary>("api/run_summary", &[""], Tolerated),
+        Golden::of::<api::RunPage>("api/run_page", &["", "/runs/0"], Tolerated),
+        Golden::of::<api::RunDetail>("api/run_detail", &["", "/steps/0", "/tasks/0", "/error"], Tolerated),
+        Golden::of::<api::RunError>("api/run_error", &[""], Tolerated),
+        Golden::of::<api::StepView>("api/step_view", &["", "/error"], Tolerated),
+        Golden::of::<api::TaskView>("api/task_view", &[""], Tolerated),
+        Golden::of::<api::TaskPage>("api/task_page", &["", "/tasks/0"], Tolerated),
+        Golden::of::<api::AnswerRequest>("api/answer_request", &[""], Refused),
+        Golden::of::<api::ReasonRequest>("api/reason_request", &[""], Refused),
+        Golden::of::<api::SignalRequest>("api/signal_request", &[""], Refused),
+        Golden::of::<api::RunEvent>("api/run_event", &[""], Tolerated),
+        Golden::of::<api::WorkflowList>("api/workflow_list", &["", "/workflows/0"], Tolerated),
+        Golden::of::<api::WorkflowView>("api/workflow_view", &[""], Tolerated),
+        Golden::of::<api::FileStored>("api/file_stored", &[""], Tolerated),
+        Golden::of::<api::QueueList>("api/queue_list", &["", "/queues/0"], Tolerated),
+        Golden::of::<api::WorkerList>("api/worker_list", &["", "/workers/0"], Tolerated),
+        Golden::of::<api::Readiness>("api/readiness", &[""], Tolerated),
+        Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),
+        Golden::of::<problem::Problem>("api/problem", &["", "/errors/0"], Tolerated),
+    ]
+}
+
+#[test]
+fn worker_messages_are_as_their_golden_files_say() {
+    of_the_worker_protocol().iter().for_each(Golden::check);
+}
+
+#[test]
+fn api_messages_are_as_their_golden_files_say() {
+    of_the_api().iter().for_each(Golden::check);
+}
+
+/// A golden file that no test reads would hold nothing.
+#[test]
+fn every_golden_file_belongs_to_a_message() {
+    let all = of_the_worker_protocol().into_iter().chain(of_the_api());
+    let known: BTreeSet<&str> = all.map(|golden| golden.file).collect();
+    for name in ["worker", "api"] {
+        for entry in std::fs::read_dir(folder(name)).expect("a folder") {
+            let file = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+            let stem = file.trim_end_matches(".json").trim_end_matches(".least");
+            assert!(known.contains(format!("{name}/{stem}").as_str()), "{name}/{file} belongs to nothing");
+        }
+    }
+}
+
+/// A message that is added without a golden file is noticed. Parts of others are held by the file of the whole.
+#[test]
+fn every_message_has_a_golden_file() {
+    const PARTS: [&str; 14] = [
+        "Held",
+        "Standing",
+        "Claim",
+        "ClaimAnswer",
+        "ClaimRefusal",
+        "Grant",
+        "Finish",
+        "HandOver",
+        "FinishAnswer",
+        "EffectAnswer",
+        "QueueView",
+        "WorkerView",
+        "ArtifactView",
+        "FieldProblem",
+    ];
+    let all = of_the_worker_protocol().into_iter().chain(of_the_api());
+    let held: BTreeSet<String> =
+        all.map(|golden| golden.file.split('/').next_back().unwrap_or_default().to_owned()).collect();
+    let sources =
+        [include_str!("../../src/worker.rs"), include_str!("../../src/api.rs"), include_str!("../../src/problem.rs")];
+    let mut found = 0;
+    for line in sources.iter().flat_map(|source| source.lines()) {
+        let Some(rest) = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum ")) else { continue };
+        let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        found += 1;
+        assert!(PARTS.contains(&name) || held.contains(&snake(name)), "{name} has no golden file");
+    }
+    assert!(found > 30, "{found} types: were the sources read?");
+}
+
+fn snake(name: &str) -> String {
+    name.chars().fold(String::new(), |mut snake, c| {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+        snake
+    })
+}
+
+#[test]
+fn versions_are_what_the_golden_files_were_written_for() {
+    assert_eq!((worker::OLDEST_VERSION, worker::VERSION), (1, 1), "a new version needs golden files of its own");
+}

@@ -1,0 +1,26 @@
+//! The engine on a real Postgres: its statements, its commits and claims, and its HTTP API.
+
+mod it {
+    mod app;
+    mod calls;
+    mod claims;
+    mod commits;
+    mod database;
+    mod door;
+    mod events;
+    mod files;
+    mod health;
+    mod human_tasks;
+    mod idempotency;
+    mod job_urls;
+    mod migrations;
+    mod openapi;
+    mod operators;
+    mod proxy;
+    mod sealed;
+    mod statements;
+    mod states;
+    mod worker;
+    mod worker_door;
+    mod workflows;
+}

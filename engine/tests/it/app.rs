@@ -1,0 +1,117 @@
+//! A whole engine with its router, on a database of its own and a queue in memory.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tower::Service as _;
+use valet_core::workflow::Door;
+use valet_engine::blobs::Blobs;
+use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
+use valet_engine::codec::MasterKey;
+use valet_engine::engine::{Engine, Parts, Threading};
+use valet_engine::http::{App, AppConfig, Scope, Token, router};
+use valet_engine::ports::Machine;
+use valet_engine::store::postgres::PgStore;
+use valet_queue::MemoryQueue;
+
+use super::calls::{Answer, Call, OTHER_TENANT, PEOPLE, SECOND_PERSON, WORKER};
+use super::{database, workflows};
+
+pub const SECRET: [u8; 32] = [7; 32];
+/// The only private place that runs may go to.
+pub const OPENED: &str = "127.0.0.1:4444";
+
+pub struct TestApp {
+    pub engine: Arc<Engine<PgStore>>,
+    pub store: Arc<PgStore>,
+    pub queue: MemoryQueue,
+    pub url: String,
+    router: Router,
+    _files: TempDir,
+}
+
+impl TestApp {
+    /// On a new database.
+    pub async fn start() -> Self {
+        Self::on(&database::migrated().await).await
+    }
+
+    /// On a database that has its schema.
+    pub async fn on(url: &str) -> Self {
+        let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
+        let queue = MemoryQueue::new();
+        let parts = Parts {
+            name: "engine-under-test".to_owned(),
+            store: Arc::clone(&store),
+            queue: Arc::new(queue.clone()),
+            registry: workflows::registry(),
+            clock: Arc::new(Machine),
+            entropy: Arc::new(Machine),
+            cache_bytes: CACHE_BYTES_MAX,
+        };
+        let engine = Engine::start(parts, Threading::Threads).await.expect("an engine");
+        let files = tempfile::tempdir().expect("a directory");
+        let config = AppConfig {
+            tokens: vec![
+                Token::new(PEOPLE, Scope::People, "acme", "ada"),
+                Token::new(SECOND_PERSON, Scope::People, "acme", "grace"),
+                Token::new(OTHER_TENANT, Scope::People, "umbrella", "eve"),
+                Token::new(WORKER, Scope::Work, "acme", "worker"),
+            ],
+            door: Door { allow_hosts: vec![OPENED.to_owned()] },
+            blobs: Blobs::folder(files.path()).expect("a folder"),
+            metrics: None,
+        };
+        let app = App::new(Arc::clone(&engine), config).expect("schemas");
+        Self { router: router(app), engine, store, queue, url: url.to_owned(), _files: files }
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        self.store.pool()
+    }
+
+    /// The router itself, as it prints.
+    pub fn routes(&self) -> String {
+        format!("{:?}", self.router)
+    }
+
+    /// The answer with its body still to come.
+    pub async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().call(request).await.expect("a router never fails")
+    }
+
+    pub async fn send(&self, call: Call) -> Answer {
+        let (parts, body) = self.open(call.into_request()).await.into_parts();
+        let bytes = to_bytes(body, 64 << 20).await.expect("a whole body").to_vec();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// Starts a run and answers its id.
+    pub async fn start_run(&self, workflow: &str, input: &Value) -> String {
+        let call = Call::post(format!("/api/v1/workflows/{workflow}/runs")).json(&json!({ "input": input }));
+        let answer = self.send(call).await.expect(201);
+        answer.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn run(&self, id: &str) -> Value {
+        self.send(Call::get(format!("/api/v1/runs/{id}"))).await.expect(200).json()
+    }
+
+    pub async fn until_status(&self, id: &str, status: &str) -> Value {
+        database::until(&format!("{id} is {status}"), async || {
+            Some(self.run(id).await).filter(|run| run["status"] == status)
+        })
+        .await
+    }
+
+    /// Runs in the database, live or ended, of whatever tenant.
+    pub async fn runs_stored(&self) -> i64 {
+        let count = "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM finished_runs)";
+        sqlx::query_scalar(count).fetch_one(self.pool()).await.expect("a count")
+    }
+}

@@ -1,0 +1,87 @@
+//! A worker that speaks the protocol and does what the test says.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::app::TestApp;
+use super::calls::{Answer, Call, WORKER};
+use super::database;
+
+pub struct Worker<'a> {
+    app: &'a TestApp,
+    pub session: String,
+}
+
+/// Which attempt of which step, under which lease.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    pub run: String,
+    pub seq: u32,
+    pub attempt: u32,
+    pub lease: String,
+}
+
+/// `run_…` as the worker protocol writes it: the bare UUID.
+pub fn bare(id: &str) -> String {
+    let hex = id.split_once('_').map_or(id, |(_, hex)| hex);
+    Uuid::parse_str(hex).expect("an id").to_string()
+}
+
+impl<'a> Worker<'a> {
+    pub async fn open(app: &'a TestApp) -> Self {
+        let open = json!({ "protocol": 1, "name": "w", "queues": ["default", "browser"], "slots": 4 });
+        let answer = app.send(Call::post("/worker/v1/sessions").token(WORKER).json(&open)).await.expect(200);
+        Self { app, session: answer.json()["session"].as_str().expect("a session").to_owned() }
+    }
+
+    /// As messages of the protocol name it.
+    pub fn session_uuid(&self) -> String {
+        bare(&self.session)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.app.send(Call::post(format!("/worker/v1/{path}")).token(WORKER).json(body)).await
+    }
+
+    /// The answer to one claim.
+    pub async fn claim(&self, hold: &Hold) -> Value {
+        let claim = json!({ "run": hold.run, "seq": hold.seq, "attempt": hold.attempt, "lease": hold.lease });
+        let body = json!({ "session": self.session_uuid(), "claims": [claim] });
+        self.post("claims", &body).await.expect(200).json()["answers"][0].clone()
+    }
+
+    /// Claims a step once it can be had.
+    pub async fn take(&self, run: &str, seq: u32, attempt: u32) -> Hold {
+        let hold = Hold { run: bare(run), seq, attempt, lease: Uuid::now_v7().to_string() };
+        database::until(&format!("step {seq} of {run} is granted"), async || {
+            self.claim(&hold).await.get("granted").map(drop)
+        })
+        .await;
+        hold
+    }
+
+    /// The answer to one finish.
+    pub async fn finish(&self, hold: &Hold, outcome: &Value) -> Value {
+        let finish = json!({
+            "run": hold.run, "seq": hold.seq, "attempt": hold.attempt, "lease": hold.lease, "outcome": outcome,
+        });
+        let body = json!({ "session": self.session_uuid(), "finishes": [finish] });
+        self.post("finishes", &body).await.expect(200).json()["answers"][0].clone()
+    }
+
+    /// Takes a step and ends it well.
+    pub async fn carry_out(&self, run: &str, seq: u32, output: Value) {
+        let hold = self.take(run, seq, 1).await;
+        let answer = self.finish(&hold, &json!({ "done": { "output": output } })).await;
+        assert!(answer.get("accepted").is_some(), "{answer}");
+    }
+
+    pub async fn beat(&self, held: &[&Hold]) -> Value {
+        let held: Vec<Value> = held
+            .iter()
+            .map(|h| json!({ "run": h.run, "seq": h.seq, "attempt": h.attempt, "lease": h.lease }))
+            .collect();
+        let beat = json!({ "session": self.session_uuid(), "free_slots": 1, "held": held });
+        self.post("heartbeats", &beat).await.expect(200).json()
+    }
+}

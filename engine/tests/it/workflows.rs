@@ -1,0 +1,149 @@
+//! Small workflows that each need one thing of the engine.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use valet_core::journal::{HumanOutcome, HumanSpec};
+use valet_core::{Context, Payload, Registry, Step, StepPolicy, Stop, Workflow};
+
+/// What ships, and what the tests need besides.
+pub fn registry() -> Registry {
+    valet_workflows::registry().with::<Anything>().with::<Echo>().with::<Ask>().with::<Guarded>().with::<Listen>()
+}
+
+/// Any JSON at all.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Any(#[expect(dead_code, reason = "taken, and never looked at")] Value);
+
+/// Takes anything and ends at once.
+pub struct Anything;
+
+impl Workflow for Anything {
+    const NAME: &'static str = "anything";
+    type Input = Any;
+    type Output = ();
+
+    async fn run(_ctx: Context, _input: Any) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// One step.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Say {
+    pub text: String,
+}
+
+impl Step for Say {
+    const NAME: &'static str = "say";
+    type Output = String;
+
+    fn policy() -> StepPolicy {
+        StepPolicy::default().park_when_exhausted().attempts(1)
+    }
+}
+
+pub struct Echo;
+
+impl Workflow for Echo {
+    const NAME: &'static str = "echo";
+    type Input = Say;
+    type Output = String;
+
+    async fn run(ctx: Context, say: Say) -> Result<String, Stop> {
+        Ok(ctx.step(say).await?)
+    }
+}
+
+/// A task for a person.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    #[serde(default = "one_hour_ms")]
+    pub deadline_ms: u64,
+}
+
+const fn one_hour_ms() -> u64 {
+    3_600_000
+}
+
+pub struct Ask;
+
+impl Workflow for Ask {
+    const NAME: &'static str = "ask";
+    type Input = Question;
+    type Output = Value;
+
+    async fn run(ctx: Context, question: Question) -> Result<Value, Stop> {
+        let form = json!({
+            "type": "object",
+            "required": ["age"],
+            "additionalProperties": false,
+            "properties": { "age": { "type": "integer" } },
+        });
+        let task = HumanSpec {
+            reason: "age".to_owned(),
+            title: "How old?".to_owned(),
+            form: Payload::of(&form).unwrap_or_default(),
+            context: Payload::null(),
+            deadline: ctx.now() + Duration::from_millis(question.deadline_ms),
+        };
+        Ok(match ctx.human(task).await {
+            HumanOutcome::Answered { answer, .. } => answer.read().unwrap_or_default(),
+            HumanOutcome::Rejected { reason, .. } => json!({ "rejected": reason }),
+            HumanOutcome::TimedOut => json!("timed out"),
+        })
+    }
+}
+
+/// Cleans up after a step.
+#[derive(Serialize, Deserialize)]
+pub struct Sweep {}
+
+impl Step for Sweep {
+    const NAME: &'static str = "sweep";
+    type Output = ();
+}
+
+pub struct Guarded;
+
+impl Workflow for Guarded {
+    const NAME: &'static str = "guarded";
+    type Input = Say;
+    type Output = String;
+
+    async fn run(ctx: Context, say: Say) -> Result<String, Stop> {
+        let _cleanup = ctx.finally(Sweep {});
+        Ok(ctx.step(say).await?)
+    }
+}
+
+/// How many messages to wait for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    pub count: u32,
+}
+
+/// Collects the messages of the channel `go`.
+pub struct Listen;
+
+impl Workflow for Listen {
+    const NAME: &'static str = "listen";
+    type Input = Messages;
+    type Output = Vec<Value>;
+
+    async fn run(ctx: Context, messages: Messages) -> Result<Vec<Value>, Stop> {
+        let mut heard = Vec::new();
+        for _ in 0..messages.count {
+            if let Some(Ok(message)) = ctx.wait_for::<Value>("go", None).await {
+                heard.push(message);
+            }
+        }
+        Ok(heard)
+    }
+}
