@@ -53,7 +53,7 @@ async fn claimers_at_once_never_get_the_same_step() {
     let mut claimers = Vec::new();
     for n in 0..4 {
         let store = PgStore::connect(&app.url, MasterKey::new(&SECRET), 1).await.expect("a store");
-        let session = session(&store, Duration::from_secs(60)).await;
+        let session = session(&store, Duration::from_mins(1)).await;
         let mut claims: Vec<SessionClaim> = runs.iter().map(|run| claim(session, *run)).collect();
         if n % 2 == 1 {
             claims.reverse();
@@ -86,8 +86,7 @@ async fn claimers_at_once_never_get_the_same_step() {
 async fn two_claims_of_one_step_in_one_batch_give_one_grant() {
     let app = TestApp::start().await;
     let run = echoes(&app, 1).await[0];
-    let (a, b) =
-        (session(&app.store, Duration::from_secs(60)).await, session(&app.store, Duration::from_secs(60)).await);
+    let (a, b) = (session(&app.store, Duration::from_mins(1)).await, session(&app.store, Duration::from_mins(1)).await);
     let claims = [claim(a, run), claim(b, run), claim(a, run)];
     let verdicts = app.store.claim(&claims).await.expect("an answer");
     assert_eq!(verdicts.iter().filter(|v| is_granted(v)).count(), 1, "{verdicts:?}");

@@ -273,7 +273,7 @@ async fn live_steps(store: &PgStore) -> Vec<(RunId, Seq, Attempt, Option<Uuid>)>
 async fn open(store: &PgStore, kind: SessionKind) -> SessionId {
     let id = SessionId(Uuid::now_v7());
     let (name, queues) = ("stress".to_owned(), vec!["default".to_owned()]);
-    let session = NewSession { id, kind, name, queues, slots: 9, labels: json!({}), lease: Duration::from_secs(60) };
+    let session = NewSession { id, kind, name, queues, slots: 9, labels: json!({}), lease: Duration::from_mins(1) };
     fine(store.open_session(&session).await);
     id
 }
@@ -353,8 +353,8 @@ async fn writers_and_claimers_over_the_same_runs_never_deadlock() {
         writers.push(tokio::spawn(write(store, n / 2, seed.wrapping_add(n as u64), runs.clone(), registry.clone())));
     }
     let mut leasers = Vec::new();
-    for n in 0..2 {
-        leasers.push(tokio::spawn(lease(Arc::clone(&stores[n]), seed.wrapping_add(100 + n as u64), runs.clone())));
+    for (n, store) in stores.iter().enumerate() {
+        leasers.push(tokio::spawn(lease(Arc::clone(store), seed.wrapping_add(100 + n as u64), runs.clone())));
     }
     let (mut committed, mut granted) = (0, 0);
     for writer in writers {

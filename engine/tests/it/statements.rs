@@ -17,7 +17,7 @@ async fn every_statement_can_be_prepared_against_the_migrated_schema() {
         let parameters = highest_parameter(&text);
         let statement = connection.prepare(sqlx::AssertSqlSafe(text).into_sql_str()).await;
         let statement = statement.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let told = statement.parameters().map(|found| found.either(|types| types.len(), |count| count));
+        let told = statement.parameters().map(|found| found.either(<[_]>::len, |count| count));
         assert_eq!(told, Some(parameters), "{}: parameters without a gap", path.display());
         prepared += 1;
     }
