@@ -25,19 +25,23 @@ WITH input AS MATERIALIZED (
     SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[], $92::bool[])
         AS t(run_id, seq, kind, attempt, lease_id, begun)
 ), touched AS MATERIALIZED (
-    -- Every step row that is written below, so that all are locked in one order: claims and heartbeats lock them too.
-    SELECT run_id, seq FROM fences
-    UNION SELECT * FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
-    UNION SELECT * FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
-    UNION SELECT * FROM unnest($36::uuid[], $37::int[]) AS u(run_id, seq)
-    UNION SELECT s.run_id, s.seq FROM steps s JOIN unnest($62::uuid[]) AS g(run_id) USING (run_id)
+    -- Every step row that is written below. OFFSET 0 keeps the planner from reading all steps for the few of a gated run.
+    SELECT DISTINCT run_id, seq FROM (
+        SELECT run_id, seq FROM fences
+        UNION ALL SELECT * FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
+        UNION ALL SELECT * FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
+        UNION ALL SELECT * FROM unnest($36::uuid[], $37::int[]) AS u(run_id, seq)
+        UNION ALL SELECT g.run_id, a.seq FROM unnest($62::uuid[]) AS g(run_id)
+                  CROSS JOIN LATERAL (SELECT s.seq FROM steps s WHERE s.run_id = g.run_id OFFSET 0) AS a
+    ) AS written WHERE run_id IN (SELECT id FROM locked) ORDER BY run_id, seq
 ), held AS MATERIALIZED (
-    SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
-           x.expires_at > now() AS lives, s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
-               OR s.deadline < now() - interval '10 seconds') AS lost
-    FROM steps s JOIN touched f USING (run_id, seq) JOIN locked l ON l.id = s.run_id
-    LEFT JOIN sessions x ON x.id = s.session_id
-    ORDER BY s.run_id, s.seq FOR UPDATE OF s
+    -- One look-up a row, locked in the order in which claims and heartbeats lock too.
+    SELECT h.* FROM touched t CROSS JOIN LATERAL (
+        SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
+               x.expires_at > now() AS lives, s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
+                   OR s.deadline < now() - interval '10 seconds') AS lost
+        FROM steps s LEFT JOIN sessions x ON x.id = s.session_id
+        WHERE s.run_id = t.run_id AND s.seq = t.seq FOR UPDATE OF s) AS h
 ), broken AS MATERIALIZED (
     SELECT f.run_id AS id FROM fences f LEFT JOIN held h USING (run_id, seq)
     WHERE (CASE f.kind
