@@ -2,5 +2,6 @@
 //! ([`problem`]). Types only; both sides build on them, so that neither can drift.
 
 pub mod api;
+pub mod filename;
 pub mod problem;
 pub mod worker;

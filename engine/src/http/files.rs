@@ -13,6 +13,7 @@ use uuid::Uuid;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::id::{RunId, parse_prefixed};
 use valet_protocol::api::{ArtifactView, FileStored};
+use valet_protocol::filename::{FILENAME_HEADER, encode_filename};
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
@@ -188,9 +189,8 @@ pub(super) async fn send(app: &App, tenant: &str, id: Uuid) -> Result<Response, 
     // People's files are never run by a browser in the console's origin.
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    let ascii: String = filename.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
-    if let Ok(value) = HeaderValue::from_str(&ascii) {
-        headers.insert("x-valet-filename", value);
+    if let Ok(value) = HeaderValue::from_str(&encode_filename(&filename)) {
+        headers.insert(FILENAME_HEADER, value);
     }
     Ok(response)
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use valet_core::id::SessionId;
+use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
@@ -22,9 +23,6 @@ use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HE
 use super::config::ConfigError;
 use super::step_error::Chain;
 use super::transport::{Blob, NewBlob, Transport, TransportError};
-
-/// Carries a blob's file name, percent-encoded where it is not plain ASCII.
-pub const FILENAME_HEADER: &str = "x-valet-filename";
 
 /// An idle engine is asked every two seconds; what is idle for longer was needed for a burst.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
@@ -203,7 +201,7 @@ impl Transport for HttpTransport {
         let response = self.send(self.request(Method::GET, &format!("worker/v1/blobs/{id}"), BLOB_LIMIT)).await?;
         let text = |name: &str| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let (filename, content_type) = (text(FILENAME_HEADER), text(CONTENT_TYPE.as_str()));
-        let (filename, content_type) = (filename.map(|name| percent_decoded(&name)), content_type.map(Into::into));
+        let (filename, content_type) = (filename.map(|name| decode_filename(&name)), content_type.map(Into::into));
         let bytes = self.body(response, BLOB_BYTES_MAX).await?;
         Ok(Blob { bytes, filename, content_type })
     }
@@ -219,17 +217,4 @@ impl Transport for HttpTransport {
         let response = self.send(request.header(CONTENT_TYPE, content_type).body(blob.bytes.clone())).await?;
         self.read(response).await
     }
-}
-
-/// A header carries only ASCII; other names come percent-encoded.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let decoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| byte == b'%');
-        rest = if decoded.is_some() { &after[2..] } else { after };
-        bytes.push(decoded.unwrap_or(byte));
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

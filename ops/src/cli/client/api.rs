@@ -9,6 +9,7 @@ use valet_protocol::api::{
     AnswerRequest, ArtifactList, FileStored, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted,
     RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, WorkerList, WorkflowList, WorkflowView,
 };
+use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
 use super::{Body, Call, Client, ClientError, body, failure};
 use crate::cli::bounds::{DOWNLOAD_BYTES_MAX, TRANSFER_WAIT_MAX};
@@ -139,7 +140,8 @@ impl Client {
         let call = Call { wait_max: Some(TRANSFER_WAIT_MAX), ..Call::get(path(["files", id])) };
         let response = self.send(&call).await?;
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let (filename, content_type) = (header("x-valet-filename"), header("content-type"));
+        let filename = header(FILENAME_HEADER).map(|text| decode_filename(&text));
+        let content_type = header("content-type");
         Ok(Download { filename, content_type, bytes: body::bytes(response, DOWNLOAD_BYTES_MAX).await? })
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use valet_board::{Application, Expectation, ExpectedField, Meaning};
 
 pub const RESUME: &[u8] = include_bytes!("../../../../ops/sample/resume.pdf");
-pub const RESUME_NAME: &str = "resume (1).pdf";
+pub const RESUME_NAME: &str = "resume (été).pdf";
 /// What a person says to a question that the profile does not answer.
 pub const ANSWER: &str = "Curiosity: it makes \"the rest\" easier.\nAnd <kindness>.";
 /// The one question that has a stored answer; worded in another way it is another question.

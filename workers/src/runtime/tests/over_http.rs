@@ -24,8 +24,8 @@ use valet_protocol::worker::{
 use super::engine::Engine;
 use super::rig::{Work, config, done, work};
 use crate::runtime::{
-    ConfigError, FILENAME_HEADER, Handlers, HttpTransport, NewBlob, OrStepError, StepContext, Transport,
-    TransportError, Worker, WorkerError, WorkerToken, connect,
+    ConfigError, Handlers, HttpTransport, NewBlob, OrStepError, StepContext, Transport, TransportError, Worker,
+    WorkerError, WorkerToken, connect,
 };
 
 const TOKEN: &str = "wt_secret";
@@ -130,7 +130,7 @@ async fn get_blob(State(app): State<App>, Path(id): Path<Uuid>) -> Response {
         .map(|b| if b.is_ascii_alphanumeric() { (b as char).into() } else { format!("%{b:02X}") })
         .collect();
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static(FILENAME_HEADER), encoded.parse().unwrap());
+    headers.insert(HeaderName::from_static(valet_protocol::filename::FILENAME_HEADER), encoded.parse().unwrap());
     headers.insert("content-type", "application/pdf".parse().unwrap());
     (headers, bytes).into_response()
 }
