@@ -41,11 +41,13 @@ mod query;
 mod run_view;
 mod runs;
 mod schema;
+mod triggers;
 mod worker;
 mod workflows;
 
 pub use auth::{Scope, Token};
 pub use fault::Fault;
+pub use triggers::run as run_triggers;
 
 /// What handlers share.
 pub struct App {

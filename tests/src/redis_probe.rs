@@ -24,6 +24,21 @@ impl RedisProbe {
         let () = redis::cmd("FLUSHALL").query_async(&mut self.connection().await).await.expect("FLUSHALL");
     }
 
+    /// What a producer does.
+    pub async fn push(&self, list: &str, text: &str) {
+        let mut connection = self.connection().await;
+        let _: u64 = redis::cmd("LPUSH").arg(list).arg(text).query_async(&mut connection).await.expect("LPUSH");
+    }
+
+    pub async fn get(&self, key: &str) -> Option<String> {
+        redis::cmd("GET").arg(key).query_async(&mut self.connection().await).await.expect("GET")
+    }
+
+    pub async fn list(&self, key: &str) -> Vec<String> {
+        let mut connection = self.connection().await;
+        redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(&mut connection).await.expect("LRANGE")
+    }
+
     pub async fn keys(&self) -> u64 {
         redis::cmd("DBSIZE").query_async(&mut self.connection().await).await.expect("DBSIZE")
     }
@@ -37,7 +52,7 @@ impl RedisProbe {
 }
 
 /// What the probe itself sends, also while it connects.
-const OWN: [&str; 3] = ["info", "dbsize", "flushall"];
+const OWN: [&str; 6] = ["info", "dbsize", "flushall", "lpush", "get", "lrange"];
 
 /// `cmdstat_get:calls=1,usec=…`
 fn read_call(line: &str) -> Option<(String, u64)> {

@@ -10,6 +10,7 @@ mod it {
     pub mod pause;
     pub mod redis;
     pub mod sizes;
+    pub mod triggers;
     pub mod two_engines;
 
     /// What engines and workers run: `valet` with one more workflow.

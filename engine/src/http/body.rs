@@ -42,13 +42,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     }
 }
 
-fn too_large() -> Fault {
+pub(super) fn too_large() -> Fault {
     let detail = format!("the body is larger than {REQUEST_BYTES_MAX} bytes; send files to /api/v1/files");
     Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
 /// Reads checked JSON.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     check_text(bytes)?;
     let reader = &mut serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {

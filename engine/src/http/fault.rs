@@ -53,6 +53,15 @@ impl Fault {
         fault
     }
 
+    pub(super) fn problem(&self) -> &Problem {
+        &self.0
+    }
+
+    /// Nothing is wrong with the request: a part is away or busy, and the same request may go through later.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.0.status, 429 | 503)
+    }
+
     fn away(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }

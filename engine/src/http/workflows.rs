@@ -58,7 +58,7 @@ pub(super) async fn start(
     headers: HeaderMap,
     Body(request): Body<StartRunRequest>,
 ) -> Result<Response, Fault> {
-    let start = checked(&app, caller, &name, &headers, request)?;
+    let start = checked(&app, &caller.tenant, &name, key::read(&headers)?, request)?;
     let (run, created) = match app.engine.start_run(start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
@@ -72,11 +72,11 @@ pub(super) async fn start(
 }
 
 /// Everything that can be wrong with a start is found here, before anything is stored.
-fn checked(
+pub(super) fn checked(
     app: &App,
-    caller: Caller,
+    tenant: &str,
     name: &str,
-    headers: &HeaderMap,
+    key: Option<String>,
     request: StartRunRequest,
 ) -> Result<StartRun, Fault> {
     let definition = app.engine.registry.get(name).ok_or_else(|| unknown(app, name))?;
@@ -98,9 +98,9 @@ fn checked(
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
-    let idempotency = idempotency_key(headers, &request)?;
+    let idempotency = key.map(|key| idempotency_key(key, &request)).transpose()?;
     Ok(StartRun {
-        tenant: caller.tenant,
+        tenant: tenant.to_owned(),
         subject: request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned()),
         workflow: name.to_owned(),
         plan: request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned()),
@@ -144,11 +144,10 @@ fn name_problem(field: &str, text: Option<&str>) -> Option<InputProblem> {
     (!fits).then(|| InputProblem { field: field.to_owned(), message: message() })
 }
 
-fn idempotency_key(headers: &HeaderMap, request: &StartRunRequest) -> Result<Option<IdempotencyKey>, Fault> {
-    let Some(key) = key::read(headers)? else { return Ok(None) };
+fn idempotency_key(key: String, request: &StartRunRequest) -> Result<IdempotencyKey, Fault> {
     // Objects are kept sorted, so that the order of fields in the text does not matter.
     let canonical = serde_json::to_vec(request).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    Ok(Some(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() }))
+    Ok(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() })
 }
 
 fn unknown(app: &App, name: &str) -> Fault {

@@ -15,12 +15,12 @@ use valet_engine::blobs::{BlobError, Blobs};
 use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
-use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router};
+use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router, run_triggers};
 use valet_engine::notify;
 use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
-use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError};
+use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
 
 use crate::hooks;
 use crate::settings::{Settings, SettingsError, wrong};
@@ -53,6 +53,7 @@ pub struct RunningEngine {
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     notifying: JoinHandle<()>,
+    triggering: JoinHandle<()>,
 }
 
 impl RunningEngine {
@@ -69,6 +70,7 @@ impl RunningEngine {
         }
         // What is on its way is delivered again by another engine, or at the next start.
         self.notifying.abort();
+        self.triggering.abort();
         self.engine.stop().await;
     }
 }
@@ -92,6 +94,8 @@ pub async fn start(
     let store = PgStore::connect_with_listeners(settings.text("database.url")?, master, WRITERS, names).await?;
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
+    let taker = uuid::Uuid::now_v7().simple().to_string();
+    let triggers = RedisTriggers::new(&redis, &taker)?;
     let queue = ApalisRedis::new(redis)?;
     let machine = Arc::new(Machine);
     let parts = Parts {
@@ -113,6 +117,7 @@ pub async fn start(
         metrics: metrics_handle(),
     };
     let app = App::new(Arc::clone(&engine), config)?;
+    let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
     // Without this a small answer may wait 40 ms for the client's acknowledgement.
@@ -129,7 +134,7 @@ pub async fn start(
         axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
     });
     tracing::info!(%address, "the engine serves");
-    Ok(RunningEngine { address, engine, stop, serving, notifying })
+    Ok(RunningEngine { address, engine, stop, serving, notifying, triggering })
 }
 
 fn tokens(settings: &Settings) -> Result<Vec<Token>, SettingsError> {

@@ -135,7 +135,8 @@ fn direction(importer: &Manifest, dependency: &str, folder: &str, for_tests: boo
     if upwards && !(for_tests && FOR_TESTS.contains(&dependency)) {
         return Some("imports go one way: tests → ops → workers → workflows → engine");
     }
-    if dependency == "valet-tests" {
+    // A user's program is tested with the harness, as the tests themselves are.
+    if dependency == "valet-tests" && !(for_tests && importer.folder.starts_with("tests/")) {
         return Some("nothing imports tests");
     }
     if dependency == "valet-simulation" && rank(&importer.folder) < rank("ops") {
