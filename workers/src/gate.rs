@@ -30,6 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 pub use config::{GateConfig, GateLimits};
+pub use driver::browser_tmp;
 pub use egress::{EgressRule, HostPort};
 pub use fence::RekeyError;
 pub use state::{GatePhase, GateState};

@@ -1,6 +1,7 @@
 //! Starts chromedriver and opens the sandbox's one browser session.
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const ANSWER_MAX_BYTES: usize = 1 << 20;
 const START_LINES_MAX: usize = 50;
 /// Room left for what Chromium appends to its temporary folder in a Unix socket's path (108 bytes in all).
 const TMP_PATH_MAX_BYTES: usize = 60;
+/// Of a sandbox's id; 80 bits tell them apart.
+const SHORT_ID_CHARS: usize = 20;
 
 #[derive(Debug, Error)]
 pub enum DriverError {
@@ -138,12 +141,22 @@ fn command(config: &GateConfig) -> Result<Command, DriverError> {
     if let Some(display) = &config.display {
         command.env("DISPLAY", display);
     }
-    let tmp = config.sandbox_dir.join("tmp");
-    if tmp.as_os_str().len() <= TMP_PATH_MAX_BYTES {
-        std::fs::create_dir_all(&tmp).map_err(DriverError::Folder)?;
-        command.env("TMPDIR", tmp);
-    }
+    let tmp = browser_tmp(&config.sandbox_dir);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&tmp).map_err(DriverError::Folder)?;
+    command.env("TMPDIR", tmp);
     Ok(command)
+}
+
+/// Where a sandbox's browser keeps what it does not clean up when it is killed: in the sandbox, or where that path is too
+/// long for Chromium's sockets, in a short folder that is found by the sandbox's id and removed with it.
+pub fn browser_tmp(sandbox_dir: &Path) -> PathBuf {
+    let inside = sandbox_dir.join("tmp");
+    if inside.as_os_str().len() <= TMP_PATH_MAX_BYTES {
+        return inside;
+    }
+    let id = sandbox_dir.file_name().unwrap_or_default().to_string_lossy();
+    let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(SHORT_ID_CHARS).collect();
+    std::env::temp_dir().join(format!("valet-{short}"))
 }
 
 fn home_dir(config: &GateConfig) -> PathBuf {

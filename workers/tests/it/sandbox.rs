@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use uuid::Uuid;
 use valet_workers::browser::{BrowserAgent, Selectors};
+use valet_workers::gate::browser_tmp;
 use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxProvider, SandboxState};
 
 use super::rig::{Rig, eventually, request};
@@ -32,6 +33,19 @@ async fn a_second_provision_finds_the_first_and_destroy_leaves_nothing() {
         matches!(rig.provider.provision(&asked).await, Err(SandboxError::Destroyed(_))),
         "a late provision leaks no browser"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_in_a_deep_folder_leaves_nothing_outside_of_it_either() {
+    let folder = tempfile::TempDir::with_prefix("vlt").expect("a temporary folder");
+    let root = folder.path().join("a-folder-far-down-in-somebodys-home/sandboxes");
+    let provider = Rig::provider_at(&root);
+    let asked = request(Uuid::now_v7(), &[]);
+    let sandbox = provider.provision(&asked).await.expect("a sandbox");
+    let tmp = browser_tmp(&root.join(asked.sandbox_id.to_string()));
+    assert!(!tmp.starts_with(&root) && std::fs::read_dir(&tmp).expect("in use").next().is_some(), "{}", tmp.display());
+    provider.destroy(&sandbox.id).await.expect("destroyed");
+    assert!(!tmp.exists() && !root.join(asked.sandbox_id.to_string()).exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 
+use crate::gate::browser_tmp;
 use crate::gate::state::{unix_ms, write_private};
 use crate::sandbox::{SandboxError, SandboxId};
 
@@ -106,10 +107,13 @@ impl Folder {
     }
 
     pub fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for folder in [&browser_tmp(&self.dir), &self.dir] {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Removes the lock's file, by its holder.
