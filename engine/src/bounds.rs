@@ -53,7 +53,7 @@ pub const TICK_MIN: Duration = Duration::from_millis(5);
 /// Instants of near timers kept; the tick finds whatever is not among them.
 pub const NEAR_TIMERS_MAX: usize = 100_000;
 
-/// Tickets in Redis for one queue: a small multiple of what its workers can take soon (ENGINE §5).
+/// Tickets in Redis for one queue: a small multiple of what its workers can take soon (engine/README.md, tickets).
 pub const WINDOW_BASE: u32 = 16;
 pub const WINDOW_MAX: u32 = 2_000;
 /// A ticket older than this on a queue with idle workers was lost.

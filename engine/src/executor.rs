@@ -9,6 +9,7 @@
 //! and its own run, and nothing else.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -180,11 +181,16 @@ impl Job {
 
 /// How often the code of each workflow blocked a thread, in one engine.
 #[derive(Default)]
-pub struct Blockages(Mutex<HashMap<String, u32>>);
+pub struct Blockages {
+    counts: Mutex<HashMap<String, u32>>,
+    /// Asked before every decision, so without the lock.
+    any: AtomicBool,
+}
 
 impl Blockages {
     fn count(&self, workflow: &str) -> u32 {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.store(true, Ordering::Release);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(workflow.to_owned()).or_default();
         *count += 1;
         *count
@@ -192,7 +198,10 @@ impl Blockages {
 
     /// Code that blocked again and again is not polled any more by this engine.
     fn is_quarantined(&self, workflow: &str) -> bool {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.get(workflow).is_some_and(|count| *count >= BLOCKAGES_MAX)
     }
 }
@@ -308,6 +317,12 @@ impl<O: Outward> Executor<O> {
         let Some(slot) = self.slots.get_mut(&run) else { return };
         if slot.busy || slot.mailbox.is_empty() {
             self.settle(run);
+            return;
+        }
+        let blocks = |machine: &Machine| machine.holds_code() && self.blockages.is_quarantined(machine.workflow());
+        if slot.machine.as_deref().is_some_and(blocks) {
+            // Its code was cached before it was quarantined.
+            self.load(run);
             return;
         }
         let retried = slot.mailbox.iter().any(|work| !work.loaded && matches!(work.command, Command::Retry { .. }));

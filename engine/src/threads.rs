@@ -159,15 +159,19 @@ mod tests {
 
     static POLLS: AtomicU32 = AtomicU32::new(0);
 
-    /// Holds its thread for far longer than is allowed.
+    /// Holds its thread for far longer than is allowed, unless it waits for a signal first.
     struct Blocking;
 
     impl Workflow for Blocking {
         const NAME: &'static str = "blocking";
-        type Input = ();
+        type Input = bool;
         type Output = ();
 
-        async fn run(_ctx: Context, (): ()) -> Result<(), Stop> {
+        async fn run(ctx: Context, waits: bool) -> Result<(), Stop> {
+            if waits {
+                ctx.wait_for::<bool>("go", None).await;
+                return Ok(());
+            }
             POLLS.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_secs(4));
             Ok(())
@@ -178,10 +182,10 @@ mod tests {
 
     impl Workflow for Quick {
         const NAME: &'static str = "quick";
-        type Input = ();
+        type Input = bool;
         type Output = ();
 
-        async fn run(_ctx: Context, (): ()) -> Result<(), Stop> {
+        async fn run(_ctx: Context, _waits: bool) -> Result<(), Stop> {
             Ok(())
         }
     }
@@ -189,18 +193,23 @@ mod tests {
     struct Bench {
         inbox: mpsc::UnboundedSender<Message>,
         commits: mpsc::UnboundedReceiver<Pending>,
+        loads: mpsc::UnboundedReceiver<RunId>,
+    }
+
+    fn run(number: u8) -> RunId {
+        RunId::root(valet_core::Timestamp::UNIX_EPOCH, [number; 16])
     }
 
     impl Bench {
-        fn start(&self, number: u8, workflow: &str) {
-            let run = RunId::root(valet_core::Timestamp::UNIX_EPOCH, [number; 16]);
+        fn start(&self, number: u8, workflow: &str, waits: bool) {
+            let run = run(number);
             let start = StartRun {
                 tenant: "default".to_owned(),
                 subject: "somebody".to_owned(),
                 workflow: workflow.to_owned(),
                 plan: String::new(),
                 attributes: serde_json::Map::new(),
-                input: Payload::null(),
+                input: Payload::of(&waits).unwrap(),
                 parent: None,
                 idempotency: None,
             };
@@ -227,20 +236,23 @@ mod tests {
     fn bench() -> (Bench, Arc<Seat>) {
         let (inbox, inbox_out) = mpsc::unbounded_channel();
         let (commits_in, commits) = mpsc::unbounded_channel();
-        let out =
-            Channels { loads: mpsc::unbounded_channel().0, commits: commits_in, discards: mpsc::unbounded_channel().0 };
+        let (loads_in, loads) = mpsc::unbounded_channel();
+        let out = Channels { loads: loads_in, commits: commits_in, discards: mpsc::unbounded_channel().0 };
         let registry = Registry::new(1).with::<Blocking>().with::<Quick>();
         let executor = Executor::new(registry, Arc::new(Machine), Arc::new(Blockages::default()), out, 1_000_000);
         let seat = Seat::take(0, executor, inbox_out).unwrap();
         watch(&[Arc::clone(&seat)]).unwrap();
-        (Bench { inbox, commits }, seat)
+        (Bench { inbox, commits, loads }, seat)
     }
 
     #[test]
     fn code_that_blocks_its_thread_is_parked_and_holds_up_nobody_else() {
         let (mut bench, _seat) = bench();
-        bench.start(1, "blocking");
-        bench.start(2, "quick");
+        bench.start(9, "blocking", true);
+        assert!(matches!(bench.committed("blocking").as_slice(), [Entry::Started { .. }, ..]));
+        bench.inbox.send(Message::Committed(vec![run(9)])).unwrap();
+        bench.start(1, "blocking", false);
+        bench.start(2, "quick", false);
         let began = Instant::now();
         let quick = bench.committed("quick");
         assert!(quick.iter().any(|entry| matches!(entry, Entry::Ended)), "{quick:?}");
@@ -249,12 +261,18 @@ mod tests {
         // The parked run was committed meanwhile or is now; a second one blocks again, and a third is not polled at all.
         let mut parked = 0;
         for number in [3, 4] {
-            bench.start(number, "blocking");
+            bench.start(number, "blocking", false);
             let entries = bench.committed("blocking");
             let stuck = Entry::Stuck { why: StuckReason::Blocking };
             parked += usize::from(entries.contains(&stuck));
         }
         assert_eq!(parked, 2);
         assert_eq!(POLLS.load(Ordering::SeqCst), 2, "a quarantined workflow is polled no more");
+
+        // Nor is a run whose code was cached before: it is loaded anew, to be parked.
+        let command =
+            Command::Signal { name: "go".to_owned(), key: "1".to_owned(), payload: Payload::of(&true).unwrap() };
+        bench.inbox.send(Message::Command { run: run(9), work: Work::new(command, None) }).unwrap();
+        assert_eq!(bench.loads.blocking_recv(), Some(run(9)));
     }
 }

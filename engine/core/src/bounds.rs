@@ -1,10 +1,8 @@
 //! Every bound of the core, with its unit in the name and its reason.
 
-/// More operations than this in one poll is a loop without a wait; the run is parked as runaway (ENGINE §1).
+/// More operations than this in one poll is a loop without a wait; the run is parked as runaway.
 pub const OPERATIONS_PER_POLL_MAX: u32 = 10_000;
 
-/// A journal this long still replays, but slowly: authors are warned to use `continue_as`.
-pub const JOURNAL_ENTRIES_WARN: usize = 5_000;
 
 /// Beyond this replay costs more than a person would wait for; the run is parked (`journal_full`).
 pub const JOURNAL_ENTRIES_MAX: usize = 20_000;
@@ -15,7 +13,7 @@ pub const SIGNALS_KEPT_PER_NAME: usize = 1_000;
 /// Commands of one run folded into one transition, so that a transition's size and time stay bounded.
 pub const COMMANDS_FOLDED_MAX: usize = 1_000;
 
-/// Steps handed over in a row to the same worker while others wait for it (ENGINE §3).
+/// Steps handed over in a row to the same worker while others wait for it.
 pub const HAND_OVERS_IN_A_ROW_MAX: u32 = 8;
 
 /// What a workflow says of itself in lists.

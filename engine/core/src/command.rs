@@ -55,7 +55,7 @@ pub enum Command {
     Retry {
         by: String,
     },
-    /// The run's code cannot be trusted with a thread any more (ENGINE §1).
+    /// The run's code cannot be trusted with a thread any more.
     Park {
         why: StuckReason,
     },

@@ -166,6 +166,11 @@ impl Machine {
         self.code.is_none() && matches!(self.run.phase, Phase::Stuck(StuckReason::Blocking))
     }
 
+    /// The run's code is at hand and would be polled.
+    pub fn holds_code(&self) -> bool {
+        self.code.is_some()
+    }
+
     /// Folds `commands` into at most one transition.
     pub fn decide(&mut self, commands: Vec<Command>, now: Timestamp, registry: &Registry) -> Decision {
         let mut folding = Folding::new(self, now, registry);
@@ -598,7 +603,7 @@ impl<'a> Folding<'a> {
         self.resolve(seq, with);
     }
 
-    /// Grants the run's next step to the worker that just finished one, in the same commit (ENGINE §3).
+    /// Grants the run's next step to the worker that just finished one, in the same commit.
     fn hand_over(&mut self, offer: &HandOverOffer, in_a_row: u32) -> Option<Box<GrantedStep>> {
         if self.granted.is_some() || self.run().paused_by.is_some() || in_a_row >= HAND_OVERS_IN_A_ROW_MAX {
             return None;

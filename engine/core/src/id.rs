@@ -1,4 +1,4 @@
-//! Identifiers. A run's id says in which week its tree began, so that a tree lies in one partition (ENGINE §6).
+//! Identifiers. A run's id says in which week its tree began, so that a tree lies in one partition.
 
 use std::fmt;
 use std::str::FromStr;

@@ -308,7 +308,7 @@ impl StuckReason {
             Self::ForeignAwait => {
                 "the workflow code awaits something that is not an operation of its context".to_owned()
             }
-            Self::JournalFull => "the journal is full; use continue_as in long loops".to_owned(),
+            Self::JournalFull => "the journal is full; end long loops, or give parts of them to child runs".to_owned(),
             Self::Blocking => "the workflow code blocked its thread for over a second".to_owned(),
             Self::UnknownWorkflow { name } => format!("no engine here knows the workflow `{name}`"),
         };

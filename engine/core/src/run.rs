@@ -551,8 +551,8 @@ impl LiveStep {
 fn step_reason(seq: Seq, step: &LiveStep, now: Timestamp) -> Reason {
     let name = step.op.name.clone();
     match &step.phase {
-        _ if step.is_queued(now) => Reason::Step { name, seq },
         StepPhase::Queued => Reason::Step { name, seq },
+        StepPhase::BackingOff { until } if *until <= now => Reason::Step { name, seq },
         StepPhase::BackingOff { until } => Reason::BackingOff { name, seq, until: *until },
         StepPhase::Parked { failure } => Reason::Parked { name, seq, code: failure.code.clone() },
         StepPhase::Stopping => Reason::Stopping { name, seq },

@@ -47,7 +47,7 @@ pub struct StepPolicy {
     /// Longest time that each attempt waits for a worker; `None`: for ever. Pausing the run does not stop it.
     #[serde(skip_serializing_if = "is_default")]
     pub schedule_timeout_ms: Option<u64>,
-    /// The step has an outward effect that must not happen twice (ENGINE §4).
+    /// The step has an outward effect that must not happen twice.
     #[serde(skip_serializing_if = "is_default")]
     pub effect_once: bool,
     /// What happens when attempts run out.

@@ -18,5 +18,5 @@ pub(crate) const DYING_MS_MAX: u64 = 40;
 pub(crate) const TRACE_LINES_MAX: usize = 120;
 /// Violations kept of one seed: the first is what counts.
 pub(crate) const VIOLATIONS_KEPT_MAX: usize = 8;
-/// A second short of its lease a worker suspends (ENGINE §3).
+/// A second short of its lease a worker suspends (engine/README.md, session).
 pub(crate) const SUSPEND_BEFORE: Duration = Duration::from_secs(1);

@@ -21,6 +21,8 @@ use crate::engine::Started;
 const AT_ONCE_MAX: usize = 64;
 /// Pause before what could not be stored, or not be told, is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Times that a start is tried while a part is away or busy.
+const STARTS_MAX: u32 = 60;
 /// Times that a result is told anew before it is left to the producer's repeat.
 const TELL_MAX: u32 = 60;
 /// How often is looked for what dead engines took.
@@ -120,7 +122,9 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
     };
     let Trigger { workflow, input, subject, plan, attributes, .. } = trigger;
     let request = StartRunRequest { input, subject, plan, attributes };
+    let mut tries = 0;
     loop {
+        tries += 1;
         let asked = workflows::checked(app, TENANT, &workflow, Some(key.clone()), request.clone());
         let started = match asked {
             Ok(start) => app.engine.start_run(start).await.map_err(Fault::from),
@@ -129,8 +133,8 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
         match started {
             Ok(Started::Created(run)) => return (Some(key), Ok((run.to_string(), true))),
             Ok(Started::Existing(run)) => return (Some(key), Ok((run.to_string(), false))),
-            // Not the trigger's fault: it stays taken, and goes back if this engine ends.
-            Err(fault) if fault.is_passing() => tokio::time::sleep(PAUSE).await,
+            // Not the trigger's fault. A long outage is told to the producer, who repeats it.
+            Err(fault) if fault.is_passing() && tries < STARTS_MAX => tokio::time::sleep(PAUSE).await,
             Err(fault) => return (Some(key), Err(fault)),
         }
     }

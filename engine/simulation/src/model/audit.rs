@@ -1,4 +1,4 @@
-//! Invariants watched at every commit and claim (DESIGN §3), and what later checks need to know of the past.
+//! Invariants watched at every commit and claim (engine/README.md, invariants), and what later checks need to know of the past.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
