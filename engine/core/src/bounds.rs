@@ -3,7 +3,6 @@
 /// More operations than this in one poll is a loop without a wait; the run is parked as runaway.
 pub const OPERATIONS_PER_POLL_MAX: u32 = 10_000;
 
-
 /// Beyond this replay costs more than a person would wait for; the run is parked (`journal_full`).
 pub const JOURNAL_ENTRIES_MAX: usize = 20_000;
 
