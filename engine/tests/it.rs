@@ -2,6 +2,7 @@
 
 mod it {
     mod app;
+    mod builds;
     mod calls;
     mod claims;
     mod commits;

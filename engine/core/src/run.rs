@@ -153,16 +153,47 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    Step { name: String, seq: Seq },
-    BackingOff { name: String, seq: Seq, until: Timestamp },
-    Parked { name: String, seq: Seq, code: String },
-    Stopping { name: String, seq: Seq },
-    Person { reason: String, until: Timestamp },
-    Signal { name: String },
-    Timer { until: Timestamp },
-    Child { workflow: String },
-    Paused { by: String },
-    Stuck { text: String },
+    Step {
+        name: String,
+        seq: Seq,
+    },
+    BackingOff {
+        name: String,
+        seq: Seq,
+        until: Timestamp,
+    },
+    Parked {
+        name: String,
+        seq: Seq,
+        code: String,
+    },
+    Stopping {
+        name: String,
+        seq: Seq,
+    },
+    Person {
+        reason: String,
+        until: Timestamp,
+    },
+    Signal {
+        name: String,
+    },
+    Timer {
+        until: Timestamp,
+    },
+    Child {
+        workflow: String,
+    },
+    Paused {
+        by: String,
+    },
+    Stuck {
+        text: String,
+    },
+    /// Results came in that only an engine with this build, or a later one, delivers.
+    NewerBuild {
+        build: i64,
+    },
 }
 
 impl Reason {
@@ -179,7 +210,7 @@ impl Reason {
             | Self::Signal { name: text }
             | Self::Child { workflow: text }
             | Self::Stuck { text } => tidy(text),
-            Self::Timer { .. } => {}
+            Self::Timer { .. } | Self::NewerBuild { .. } => {}
         }
         self
     }
@@ -224,6 +255,21 @@ impl Run {
         self.paused_by.is_none() && self.phase == Phase::Active
     }
 
+    /// What came in and was not delivered, though nothing holds it: the engine that took it has an older build than the
+    /// run's.
+    pub fn undelivered(&self) -> bool {
+        self.delivers() && (!self.held.is_empty() || self.satisfied_wait().is_some())
+    }
+
+    /// The build, or any later one, that may go on with a run which none so far could.
+    pub fn waits_for_build(&self) -> Option<i64> {
+        match &self.phase {
+            Phase::Stuck(_) => Some(self.build + 1),
+            Phase::Active => self.undelivered().then_some(self.build),
+            Phase::Closing(_) | Phase::Ended(_) => None,
+        }
+    }
+
     pub fn status(&self) -> Status {
         match &self.phase {
             Phase::Stuck(_) => Status::Stuck,
@@ -252,6 +298,9 @@ impl Run {
         }
         if let (Some(by), Phase::Active) = (&self.paused_by, &self.phase) {
             return Some(Reason::Paused { by: by.clone() });
+        }
+        if self.undelivered() {
+            return Some(Reason::NewerBuild { build: self.build });
         }
         self.steps
             .iter()

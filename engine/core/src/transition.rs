@@ -106,6 +106,8 @@ pub struct RunRow {
     pub reason: Option<Reason>,
     pub status_line: Option<String>,
     pub build: i64,
+    /// An engine of this build, or of a later one, may go on where none so far could.
+    pub waits_for_build: Option<i64>,
     pub error_code: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 mod it {
     mod bounds;
+    mod builds;
     mod code;
     mod endings;
     mod entries;

@@ -4,7 +4,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 41] = [
+pub const ENTRY_KINDS: [&str; 42] = [
     "started",
     "op_step",
     "op_sleep",
@@ -43,6 +43,7 @@ pub const ENTRY_KINDS: [&str; 41] = [
     "cancel_requested",
     "retry_requested",
     "stuck",
+    "mended",
     "closing_succeeded",
     "closing_failed",
     "closing_cancelled",

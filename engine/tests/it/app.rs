@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tower::Service as _;
+use valet_core::Registry;
 use valet_core::workflow::Door;
 use valet_engine::blobs::Blobs;
 use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
@@ -43,13 +44,18 @@ impl TestApp {
 
     /// On a database that has its schema.
     pub async fn on(url: &str) -> Self {
+        Self::with(url, workflows::registry()).await
+    }
+
+    /// With this build of these workflows.
+    pub async fn with(url: &str, registry: Registry) -> Self {
         let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
         let queue = MemoryQueue::new();
         let parts = Parts {
             name: "engine-under-test".to_owned(),
             store: Arc::clone(&store),
             queue: Arc::new(queue.clone()),
-            registry: workflows::registry(),
+            registry,
             clock: Arc::new(Machine),
             entropy: Arc::new(Machine),
             cache_bytes: CACHE_BYTES_MAX,

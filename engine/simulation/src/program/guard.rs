@@ -27,10 +27,10 @@ impl GuardNode {
         Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate }
     }
 
-    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+    pub(super) fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         Box::pin(async move {
             let cleanup = ctx.finally(Clean { at: at.clone(), fate: self.fate });
-            let inner = walk(ctx.clone(), self.nodes, at).await;
+            let inner = walk(ctx.clone(), self.nodes, at, build).await;
             let halted = inner.halted.clone();
             let early = if self.early && halted.is_none() { Some(cleanup.now().await.is_ok()) } else { None };
             (Seen::Guard { inner, early }, halted)

@@ -44,6 +44,7 @@ struct RunColumns {
     reason: Vec<Option<String>>,
     status_line: Vec<Option<String>>,
     build: Vec<i64>,
+    waits_for_build: Vec<Option<i64>>,
     error_code: Vec<Option<String>>,
     at: Vec<Timestamp>,
     ended: Vec<bool>,
@@ -192,6 +193,7 @@ impl Columns {
         runs.reason.push(row.reason.as_ref().map(serde_json::to_string).transpose()?);
         runs.status_line.push(row.status_line.clone());
         runs.build.push(row.build);
+        runs.waits_for_build.push(row.waits_for_build);
         runs.error_code.push(row.error_code.clone());
         runs.at.push(transition.chunk.at);
         runs.ended.push(transition.ended());
@@ -482,7 +484,8 @@ impl Columns {
             .bind(&noticed.run)
             .bind(&noticed.task)
             .bind(&noticed.body)
-            .bind(&noticed.at);
+            .bind(&noticed.at)
+            .bind(&runs.waits_for_build);
         bounded(query.fetch_all(connection)).await
     }
 }

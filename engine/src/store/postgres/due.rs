@@ -24,9 +24,11 @@ struct TickRecord {
 
 #[async_trait]
 impl DueStore for PgStore {
-    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
-        let query =
-            sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql")).bind(engine.0).bind(millis(lease) as f64);
+    async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError> {
+        let query = sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql"))
+            .bind(engine.0)
+            .bind(millis(lease) as f64)
+            .bind(build);
         let records = bounded(query.fetch_all(&self.pool)).await?;
         let mut due = Due::default();
         let mut again = (Vec::new(), Vec::new());
@@ -96,6 +98,7 @@ fn add(due: &mut Due, record: TickRecord) {
             if kind == "lost" { due.lost.push(step) } else { due.unknown.push(step) }
         }
         ("inbox", Some(to), Some(from), _) => due.inbox.push((RunId(to), RunId(from), record.number)),
+        ("build", Some(run), ..) => due.revivable.push(RunId(run)),
         ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
         ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
             queue,

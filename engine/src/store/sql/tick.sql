@@ -43,6 +43,10 @@ UNION ALL
 (SELECT 'inbox', b.to_run, 0, 0, b.from_run, false, NULL, b.number FROM inbox b
  WHERE b.shard IN (SELECT shard FROM mine) AND b.sent_at < now() - interval '1 second' ORDER BY b.sent_at, b.number LIMIT 1000)
 UNION ALL
+-- A few at a time: each is loaded and replayed.
+(SELECT 'build', r.id, 0, 0, NULL, false, NULL, 0 FROM runs r
+ WHERE r.waits_for_build <= $3 ORDER BY r.waits_for_build, r.id LIMIT 20)
+UNION ALL
 SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
 UNION ALL
 SELECT 'again', run_id, seq, 0, NULL, false, NULL, 0 FROM ready
