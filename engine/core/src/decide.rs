@@ -13,7 +13,7 @@ use crate::bounds::{
 use crate::command::{
     Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
 };
-use crate::context::{Delivery, Emission};
+use crate::context::{Delivery, Emission, start_by};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
@@ -31,6 +31,9 @@ pub const IN_DOUBT: &str = "in_doubt";
 
 /// The code of a failure that says: no worker took the step in time.
 pub const SCHEDULE_TIMEOUT: &str = "schedule_timeout";
+
+/// The code of a failure that says: the machine that the step is bound to has no worker any more.
+pub const HOST_GONE: &str = "host_gone";
 
 /// A run with its code.
 pub struct Machine {
@@ -757,10 +760,15 @@ impl<'a> Folding<'a> {
             self.record(Entry::StartedInTime { seq });
             return;
         }
-        let waited_ms = step.op.policy.schedule_timeout_ms.unwrap_or_default();
-        let queue = &step.op.policy.queue;
-        let message = format!("no worker of the queue `{queue}` took the step within {} s", waited_ms as f64 / 1000.0);
-        let failure = Failure::new(SCHEDULE_TIMEOUT, message);
+        let seconds = step.op.policy.schedule_timeout_ms.unwrap_or_default() as f64 / 1000.0;
+        let failure = match &step.op.host {
+            Some(host) => Failure::new(HOST_GONE, format!("the host `{host}` has had no worker for {seconds} s")),
+            None => {
+                let queue = &step.op.policy.queue;
+                let message = format!("no worker of the queue `{queue}` took the step within {seconds} s");
+                Failure::new(SCHEDULE_TIMEOUT, message)
+            }
+        };
         let attempt = step.attempt;
         self.fences.push(Fence::NotGranted { seq });
         self.resolve_step(seq, attempt, None, Err(StepFailure::NotStarted(failure)));
@@ -964,7 +972,9 @@ impl<'a> Folding<'a> {
         }
         let next = self.run().finalizers.iter().rev().find(|(_, finalizer)| !finalizer.done).map(|(seq, _)| *seq);
         if let Some(seq) = next {
-            self.record(Entry::FinalizerStarted { seq });
+            let bound = self.run().finalizers.get(&seq).filter(|finalizer| finalizer.op.host.is_some());
+            let start_by = bound.and_then(|finalizer| start_by(&finalizer.op, self.now));
+            self.record(Entry::FinalizerStarted { seq, start_by });
             return;
         }
         self.record(Entry::Ended);

@@ -11,7 +11,7 @@ use crate::context::after;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{AttemptEnd, Entry, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, StuckReason};
 use crate::payload::Payload;
-use crate::step::{Failure, OnExhausted};
+use crate::step::{Failure, OnExhausted, StepFailure};
 use crate::transition::column_text;
 
 /// What never changes about a run.
@@ -401,9 +401,10 @@ impl Run {
             Entry::Stuck { why } => self.phase = Phase::Stuck(why.clone()),
             Entry::Mended { .. } => self.phase = Phase::Active,
             Entry::Closing { outcome } => self.begin_closing(outcome),
-            Entry::FinalizerStarted { seq } => {
+            Entry::FinalizerStarted { seq, start_by } => {
                 if let Some(op) = self.finalizers.get(seq).map(|f| f.op.clone()) {
                     self.insert_step(*seq, op, revision);
+                    self.set_timer_if(*seq, *start_by);
                 }
             }
             Entry::Ended => {
@@ -418,16 +419,12 @@ impl Run {
         match op {
             Op::Step(step) => {
                 self.insert_step(seq, step.clone(), revision);
-                if let Some(start_by) = step.start_by {
-                    self.set_timer(seq, start_by);
-                }
+                self.set_timer_if(seq, step.start_by);
             }
             Op::Sleep { until } => self.set_timer(seq, *until),
             Op::Wait { name, deadline } => {
                 self.waits.insert(seq, name.clone());
-                if let Some(deadline) = deadline {
-                    self.set_timer(seq, *deadline);
-                }
+                self.set_timer_if(seq, *deadline);
             }
             Op::Human { task } => {
                 self.touched.tasks.entry(seq).or_insert(false);
@@ -441,13 +438,17 @@ impl Run {
                 let mut op = step.clone();
                 // A clean-up that cannot succeed waits for an operator; it is never given up silently.
                 op.policy.on_exhausted = OnExhausted::Park;
-                op.policy.schedule_timeout_ms = None;
+                // Unless the machine that it would clean is gone.
+                if op.host.is_none() {
+                    op.policy.schedule_timeout_ms = None;
+                }
                 self.finalizers.insert(seq, RegisteredFinalizer { op, done: false });
             }
-            Op::FinallyNow { of } => {
+            Op::FinallyNow { of, start_by } => {
                 if let Some(op) = self.finalizers.get(of).map(|f| f.op.clone()) {
                     self.early.insert(seq, *of);
                     self.insert_step(seq, op, revision);
+                    self.set_timer_if(seq, *start_by);
                 }
             }
             Op::Log { .. } | Op::Emit { .. } => {}
@@ -470,13 +471,13 @@ impl Run {
     fn resolve(&mut self, seq: Seq, with: &Resolution) {
         match with {
             Resolution::StepDone { lease, .. } => {
-                let of = self.early.get(&seq).copied().unwrap_or(seq);
-                if let Some(finalizer) = self.finalizers.get_mut(&of) {
-                    finalizer.done = true;
-                }
+                self.finalizer_done(seq);
                 self.accepted_leases.extend(*lease);
             }
-            Resolution::StepFailed { lease, .. } => {
+            Resolution::StepFailed { lease, failure, .. } => {
+                if matches!(failure, StepFailure::NotStarted(_)) {
+                    self.finalizer_done(seq);
+                }
                 self.accepted_leases.extend(*lease);
             }
             Resolution::SignalTaken => {
@@ -490,6 +491,13 @@ impl Run {
             Resolution::TimerFired | Resolution::WaitTimedOut | Resolution::ChildEnded { .. } => {}
         }
         self.close(seq);
+    }
+
+    fn finalizer_done(&mut self, seq: Seq) {
+        let of = self.early.get(&seq).copied().unwrap_or(seq);
+        if let Some(finalizer) = self.finalizers.get_mut(&of) {
+            finalizer.done = true;
+        }
     }
 
     fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, why: &AttemptEnd, next_at: Option<Timestamp>) {
@@ -577,6 +585,12 @@ impl Run {
         let exists = self.timers.contains_key(&seq);
         self.touched.timers.entry(seq).or_insert(exists);
         self.timers.insert(seq, at);
+    }
+
+    fn set_timer_if(&mut self, seq: Seq, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.set_timer(seq, at);
+        }
     }
 
     fn clear_timer(&mut self, seq: Seq) {

@@ -7,6 +7,7 @@ mod it {
     mod endings;
     mod entries;
     mod folding;
+    mod hosts;
     mod people;
     mod program;
     mod replay;

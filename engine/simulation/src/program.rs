@@ -30,7 +30,7 @@ use crate::outside::facts::Facts;
 pub(crate) use breaks::PANIC;
 pub(crate) use grow::grow;
 pub(crate) use wait::CHANNELS;
-pub(crate) use work::{Fate, Job, Kind, QUEUES};
+pub(crate) use work::{Fate, Job, Kind, QUEUES, queue_of_home};
 
 /// What one run is asked to do. The name is unique in its seed and tells whose child it is: `p1`, `p1.0.2`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -106,8 +106,8 @@ impl Story {
             Entry::Op { seq, op: Op::Finally(op) } => {
                 self.finalizers.insert(*seq, op.clone());
             }
-            Entry::Op { seq, op: Op::FinallyNow { of } } => self.finalizing(*seq, *of, at),
-            Entry::FinalizerStarted { seq } => self.finalizing(*seq, *seq, at),
+            Entry::Op { seq, op: Op::FinallyNow { of, .. } } => self.finalizing(*seq, *of, at),
+            Entry::FinalizerStarted { seq, .. } => self.finalizing(*seq, *seq, at),
             Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.ended(*seq, "cancelled", at),
             Entry::AttemptEnded { seq, attempt, why, .. } => {
                 if let Some(step) = self.steps.get_mut(seq) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SHARDS, Seq, SessionId};
-use valet_core::transition::StepState;
+use valet_core::transition::{StepState, Unserved};
 use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
 
 use super::{RunRecord, ShardRecord, StepRecord, Tables};
@@ -35,8 +35,10 @@ impl Tables {
         let mut timers: Vec<_> = self
             .timers
             .iter()
-            .filter(|((run, _), at)| owned(run) && **at <= now)
-            .map(|(key, at)| (*at, *key))
+            .filter(|((run, _), (at, unserved))| {
+                owned(run) && *at <= now && unserved.as_ref().is_none_or(|unserved| self.is_unserved(unserved, now))
+            })
+            .map(|(key, (at, _))| (*at, *key))
             .collect();
         timers.sort_unstable();
         due.timers = timers.into_iter().map(|(_, key)| key).take(DUE_MAX).collect();
@@ -46,6 +48,15 @@ impl Tables {
         due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
         due.revivable = self.revivable(build);
         due
+    }
+
+    fn is_unserved(&self, unserved: &Unserved, now: Timestamp) -> bool {
+        let since = now - TimeDelta::milliseconds(unserved.ms as i64);
+        !self.sessions.values().any(|record| {
+            record.kind == SessionKind::Worker
+                && record.queues.contains(&unserved.queue)
+                && (record.expires_at > now || record.seen_at > since)
+        })
     }
 
     fn revivable(&self, build: i64) -> Vec<RunId> {

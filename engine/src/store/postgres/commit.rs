@@ -28,6 +28,7 @@ struct Columns {
     inserted: InsertColumns,
     gates: (Vec<Uuid>, Vec<bool>),
     timers_set: (Vec<Uuid>, Vec<i32>, Vec<i16>, Vec<Timestamp>),
+    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>),
     timers_cleared: (Vec<Uuid>, Vec<i32>),
     opened: TaskColumns,
     closed: ClosedColumns,
@@ -299,11 +300,13 @@ impl Columns {
         let run = transition.run();
         for change in &transition.timers {
             match change {
-                TimerChange::Set { seq, at } => {
+                TimerChange::Set { seq, at, unserved } => {
                     self.timers_set.0.push(run.0);
                     self.timers_set.1.push(seq.0 as i32);
                     self.timers_set.2.push(run.shard());
                     self.timers_set.3.push(*at);
+                    self.timers_unserved.0.push(unserved.as_ref().map(|unserved| unserved.queue.clone()));
+                    self.timers_unserved.1.push(unserved.as_ref().map(|unserved| unserved.ms as i64));
                 }
                 TimerChange::Clear { seq } => {
                     self.timers_cleared.0.push(run.0);
@@ -485,7 +488,9 @@ impl Columns {
             .bind(&noticed.task)
             .bind(&noticed.body)
             .bind(&noticed.at)
-            .bind(&runs.waits_for_build);
+            .bind(&runs.waits_for_build)
+            .bind(&self.timers_unserved.0)
+            .bind(&self.timers_unserved.1);
         bounded(query.fetch_all(connection)).await
     }
 }

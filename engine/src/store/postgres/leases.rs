@@ -171,7 +171,7 @@ impl PgStore {
         let chunks = self.chunks(&[claim.run.0]).await?.remove(&claim.run.0).unwrap_or_default();
         let entries: Vec<Entry> = chunks.into_iter().flat_map(|chunk| chunk.entries).collect();
         let early = entries.iter().find_map(|entry| match entry {
-            Entry::Op { seq, op: Op::FinallyNow { of } } if *seq == claim.seq => Some(*of),
+            Entry::Op { seq, op: Op::FinallyNow { of, .. } } if *seq == claim.seq => Some(*of),
             _ => None,
         });
         let of = early.unwrap_or(claim.seq);

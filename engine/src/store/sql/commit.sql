@@ -138,9 +138,10 @@ WITH input AS MATERIALIZED (
       AND NOT EXISTS (SELECT 1 FROM unnest($36::uuid[], $37::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
 ), timers_set AS (
-    INSERT INTO timers (run_id, seq, shard, fires_at)
-    SELECT t.run_id, t.seq, t.shard, t.fires_at
-    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[]) AS t(run_id, seq, shard, fires_at)
+    INSERT INTO timers (run_id, seq, shard, fires_at, queue, unserved_ms)
+    SELECT t.run_id, t.seq, t.shard, t.fires_at, t.queue, t.unserved_ms
+    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[])
+        AS t(run_id, seq, shard, fires_at, queue, unserved_ms)
     JOIN ok ON ok.id = t.run_id
     ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at
 ), timers_cleared AS (

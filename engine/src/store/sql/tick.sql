@@ -36,7 +36,11 @@ SELECT 'engine' AS kind, NULL::uuid AS run_id, 0 AS seq, 0 AS attempt, NULL::uui
        NULL::text AS text, (SELECT count(*) FROM mine) AS number WHERE EXISTS (SELECT 1 FROM me)
 UNION ALL
 (SELECT 'timer', t.run_id, t.seq, 0, NULL, false, NULL, 0 FROM timers t
- WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now() ORDER BY t.fires_at LIMIT 1000)
+ WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now()
+   AND (t.queue IS NULL OR NOT EXISTS (
+        SELECT 1 FROM sessions w WHERE w.kind = 'worker' AND t.queue = ANY (w.queues)
+           AND (w.expires_at > now() OR w.seen_at > now() - t.unserved_ms * interval '1 millisecond')))
+ ORDER BY t.fires_at LIMIT 1000)
 UNION ALL
 SELECT CASE WHEN unknown THEN 'unknown' ELSE 'lost' END, run_id, seq, attempt, lease_id, begun, NULL, 0 FROM lost
 UNION ALL

@@ -149,7 +149,7 @@ impl Story {
                 Some(tell(at, Mark::Begun, format!("{} began", self.run)))
             }
             Entry::Op { seq, op } => self.op(seq, op, at),
-            Entry::FinalizerStarted { seq } => self.finalize(seq, seq, at),
+            Entry::FinalizerStarted { seq, .. } => self.finalize(seq, seq, at),
             Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.dropped(seq, at),
             Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.resolved(seq, with, at),
             Entry::AttemptEnded { seq, attempt, why, next_at, .. } => {
@@ -191,7 +191,7 @@ impl Story {
                 self.finalizers.insert(seq, step);
                 None
             }
-            Op::FinallyNow { of } => self.finalize(seq, of, at),
+            Op::FinallyNow { of, .. } => self.finalize(seq, of, at),
             Op::Sleep { until } => {
                 self.begin(seq, Open::Timer { until }, at);
                 let wait = when::took(when::between(at, until));
