@@ -11,6 +11,7 @@ mod it {
     mod events;
     mod files;
     mod health;
+    mod hosts;
     mod human_tasks;
     mod idempotency;
     mod job_urls;

@@ -761,13 +761,12 @@ impl<'a> Folding<'a> {
             return;
         }
         let seconds = step.op.policy.schedule_timeout_ms.unwrap_or_default() as f64 / 1000.0;
-        let failure = match &step.op.host {
-            Some(host) => Failure::new(HOST_GONE, format!("the host `{host}` has had no worker for {seconds} s")),
-            None => {
-                let queue = &step.op.policy.queue;
-                let message = format!("no worker of the queue `{queue}` took the step within {seconds} s");
-                Failure::new(SCHEDULE_TIMEOUT, message)
-            }
+        let failure = if let Some(host) = &step.op.host {
+            Failure::new(HOST_GONE, format!("the host `{host}` has had no worker for {seconds} s"))
+        } else {
+            let queue = &step.op.policy.queue;
+            let message = format!("no worker of the queue `{queue}` took the step within {seconds} s");
+            Failure::new(SCHEDULE_TIMEOUT, message)
         };
         let attempt = step.attempt;
         self.fences.push(Fence::NotGranted { seq });

@@ -29,7 +29,11 @@ pub fn bare(id: &str) -> String {
 
 impl<'a> Worker<'a> {
     pub async fn open(app: &'a TestApp) -> Self {
-        let open = json!({ "protocol": 1, "name": "w", "queues": ["default", "browser"], "slots": 4 });
+        Self::pulling(app, &["default", "browser"]).await
+    }
+
+    pub async fn pulling(app: &'a TestApp, queues: &[&str]) -> Self {
+        let open = json!({ "protocol": 1, "name": "w", "queues": queues, "slots": 4 });
         let answer = app.send(Call::post("/worker/v1/sessions").token(WORKER).json(&open)).await.expect(200);
         Self { app, session: answer.json()["session"].as_str().expect("a session").to_owned() }
     }
@@ -74,6 +78,11 @@ impl<'a> Worker<'a> {
         let hold = self.take(run, seq, 1).await;
         let answer = self.finish(&hold, &json!({ "done": { "output": output } })).await;
         assert!(answer.get("accepted").is_some(), "{answer}");
+    }
+
+    pub async fn good_bye(self) {
+        let close = Call::new(axum::http::Method::DELETE, format!("/worker/v1/sessions/{}", self.session));
+        self.app.send(close.token(WORKER)).await.expect(204);
     }
 
     pub async fn beat(&self, held: &[&Hold]) -> Value {

@@ -6,11 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Context, Payload, Registry, Step, StepPolicy, Stop, Workflow};
+use valet_core::{Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
 
 /// What ships, and what the tests need besides.
 pub fn registry() -> Registry {
-    valet_workflows::registry().with::<Anything>().with::<Echo>().with::<Ask>().with::<Guarded>().with::<Listen>()
+    valet_workflows::registry()
+        .with::<Anything>()
+        .with::<Echo>()
+        .with::<Ask>()
+        .with::<Guarded>()
+        .with::<Listen>()
+        .with::<Bound>()
 }
 
 /// Any JSON at all.
@@ -145,5 +151,41 @@ impl Workflow for Listen {
             }
         }
         Ok(heard)
+    }
+}
+
+/// Works on a machine that may be gone for three seconds.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct OnHost {}
+
+impl Step for OnHost {
+    const NAME: &'static str = "on-host";
+    type Output = ();
+
+    fn policy() -> StepPolicy {
+        StepPolicy::default().schedule_timeout(Duration::from_secs(3))
+    }
+
+    fn host(&self) -> Option<&str> {
+        Some("h")
+    }
+}
+
+/// Says with which code its bound step failed.
+pub struct Bound;
+
+impl Workflow for Bound {
+    const NAME: &'static str = "bound";
+    type Input = OnHost;
+    type Output = String;
+
+    async fn run(ctx: Context, step: OnHost) -> Result<String, Stop> {
+        let cleanup = ctx.finally(OnHost {});
+        let result = ctx.step(step).await;
+        let cleaned = cleanup.now().await;
+        let code = |end: Result<(), StepFailure>| {
+            end.map_or_else(|failure| failure.failure().code.clone(), |()| "done".to_owned())
+        };
+        Ok(format!("{}, {}", code(result), code(cleaned)))
     }
 }
