@@ -6,6 +6,10 @@
 mod act;
 pub mod action;
 pub mod extract;
+mod faults;
+mod limits;
+mod reading;
+mod session;
 mod webdriver;
 
 use std::path::Path;
@@ -16,7 +20,8 @@ use thiserror::Error;
 
 pub use action::{Acted, Action, ActionKind, ActionValue, Instruction, Key, OptionChoice, Selectors};
 pub use extract::{Extracted, ExtractedField, Provenance};
-pub use webdriver::{AgentLimits, WebDriverAgent};
+pub use limits::AgentLimits;
+pub use webdriver::WebDriverAgent;
 
 use crate::form::Snapshot;
 
@@ -30,8 +35,12 @@ pub enum BrowserError {
     /// Another holder took the browser over; this one must stop.
     #[error("another holder took this browser over")]
     StaleFence,
+    /// It is not there, or no person could see it any more.
     #[error("{target} was not found on the page")]
     NotFound { target: String },
+    /// The frame that held what was looked for went away, with all that is in it: read the page again.
+    #[error("the frame {frame} is not on the page any more")]
+    FrameGone { frame: String },
     #[error("{target} cannot be used: {reason}")]
     NotInteractable { target: String, reason: String },
     /// What was written is not what the page shows afterwards. The texts may be personal.
@@ -95,8 +104,8 @@ pub trait BrowserAgent: Send + Sync {
     /// Carries out one action and verifies it. Free text is not understood yet.
     async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError>;
 
-    /// [`Self::act`] in the document that was loaded at this time ([`Snapshot::loaded_at`]) and in no other: where another one has taken its
-    /// place, nothing is touched and the answer is [`BrowserError::NotFound`].
+    /// [`Self::act`] in the document, of the page or of the target's frame, that was loaded at this time ([`Snapshot::loaded_at_of`]) and in no
+    /// other: where another one has taken its place, nothing is touched and the answer is [`BrowserError::NotFound`].
     async fn act_on(&self, loaded_at: f64, instruction: &Instruction) -> Result<Acted, BrowserError>;
 
     /// Facts the page states about itself: structured data and labelled values.
@@ -112,8 +121,18 @@ pub trait BrowserAgent: Send + Sync {
     /// Reads the page, with its frames and open shadow roots.
     async fn snapshot(&self) -> Result<Snapshot, BrowserError>;
 
-    /// Waits until the page has loaded and stopped changing, within a bound; a page that never rests is taken as it is.
+    /// Waits until the page and its frames have loaded and stopped changing, and until what the page says it is loading is there, within the
+    /// bounds of [`AgentLimits`]; a page that never rests is taken as it is.
     async fn settle(&self) -> Result<(), BrowserError>;
+
+    /// What dialogs of the page said since this was last asked; they were dismissed.
+    async fn take_dialogs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn limits(&self) -> AgentLimits {
+        AgentLimits::default()
+    }
 
     /// Visible text of the page, bounded.
     async fn text_excerpt(&self) -> Result<String, BrowserError> {

@@ -11,9 +11,13 @@ use tokio::task::JoinHandle;
 
 use crate::bounds;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
+use crate::guard::Blocks;
+use crate::inbox::Mail;
 use crate::journal::{Journal, JournalError};
+use crate::model::FormKind;
 use crate::oracle::Received;
-use crate::routes::{Site, router};
+use crate::routes::{OpenCheck, Site, router};
 
 #[derive(Clone, Debug)]
 pub struct BoardConfig {
@@ -52,7 +56,7 @@ pub enum BoardError {
 /// A board that answers until it is stopped or dropped.
 pub struct Board {
     address: SocketAddr,
-    received: Received,
+    site: Arc<Site>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -71,13 +75,15 @@ impl Board {
         let address = listener.local_addr().map_err(bind_error)?;
         let received = Received::new(earlier, journal, config.clock);
         let listed = config.listed_postings.min(bounds::MAX_LISTED_POSTINGS);
-        let site = Arc::new(Site::new(received.clone(), listed));
+        let site = Arc::new(Site::new(received, listed));
         let (stop, stopped) = oneshot::channel();
-        let server = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
+        let shared = Arc::clone(&site);
+        let server = axum::serve(listener, router(Arc::clone(&site))).with_graceful_shutdown(async move {
             // A dropped board stops as well.
             let _ = stopped.await;
+            shared.stopping.send_replace(true);
         });
-        Ok(Self { address, received, stop: Some(stop), server: tokio::spawn(server.into_future()) })
+        Ok(Self { address, site, stop: Some(stop), server: tokio::spawn(server.into_future()) })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -91,7 +97,32 @@ impl Board {
 
     /// What really arrived.
     pub fn received(&self) -> Received {
-        self.received.clone()
+        self.site.received.clone()
+    }
+
+    /// What this visit has to type at its human check, while it stands before it.
+    pub fn check_answer(&self, visit: &str) -> Option<String> {
+        self.site.check(visit).map(|check| check.answer)
+    }
+
+    /// The visits of a form that stand before its human check, the one used last at the end.
+    pub fn checks(&self, form: FormKind, seed: u32) -> Vec<OpenCheck> {
+        self.site.checks(form, seed)
+    }
+
+    /// The e-mails that forms say they sent to this address, the oldest first.
+    pub fn inbox(&self, email: &str) -> Vec<Mail> {
+        self.site.inbox.lock().to(Some(email))
+    }
+
+    /// Who may sign in at the form `login` with this seed.
+    pub fn credentials(&self, seed: u32) -> Credentials {
+        Credentials::of(seed)
+    }
+
+    /// Browsers that were turned away.
+    pub fn blocks(&self) -> Blocks {
+        self.site.blocks.lock().clone()
     }
 
     /// Ends the server; open connections have a few seconds to finish their answer.

@@ -60,6 +60,11 @@ pub fn limit() -> DefaultBodyLimit {
     DefaultBodyLimit::max(bounds::MAX_BODY_BYTES)
 }
 
+/// For routes of small forms without files.
+pub fn small_limit() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(bounds::MAX_SMALL_BODY_BYTES)
+}
+
 /// Reads a form within `timeout`.
 pub async fn read(request: Request, budget: &Budget, timeout: Duration) -> Result<SentForm, BodyError> {
     tokio::time::timeout(timeout, read_any(request, budget)).await.map_err(|_| BodyError::Timeout)?

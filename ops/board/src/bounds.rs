@@ -55,8 +55,36 @@ pub const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Postings on the list page when the configuration names no number, and the most it may name.
-pub const DEFAULT_LISTED_POSTINGS: u32 = 12;
+pub const DEFAULT_LISTED_POSTINGS: u32 = 22;
 pub const MAX_LISTED_POSTINGS: u32 = 200;
 
 /// One line of the state file: an application's text with room for JSON escapes.
 pub const MAX_JOURNAL_LINE_BYTES: usize = MIB;
+
+/// E-mails that the oracle shows; the oldest are dropped beyond it. Every visit has one at most at a time.
+pub const MAX_MAILS: usize = 1_000;
+
+/// Codes that one visit may have sent: more than anybody needs, fewer than a loop asks for.
+pub const MAX_CODES_PER_VISIT: u32 = 5;
+
+/// Characters of an e-mail address that are kept for the inbox (RFC 5321 allows 254).
+pub const MAX_ADDRESS_CHARS: usize = 254;
+
+/// Seeds whose turned-away browsers are counted one by one.
+pub const MAX_BLOCKED_SEEDS: usize = 1_000;
+
+/// Bad pages that are being sent at the same time; each holds a connection for long.
+pub const MAX_OPEN_BAD_PAGES: usize = 32;
+
+/// The page that never loads gives up by then, so that no connection stays for ever.
+pub const NEVER_LOADS_FOR: Duration = Duration::from_mins(10);
+
+/// The slow page and the time between two pieces of it.
+pub const SLOW_PAGE_FOR: Duration = Duration::from_secs(30);
+pub const SLOW_PIECE_EVERY: Duration = Duration::from_millis(500);
+
+/// The huge page: more than a browser likes to lay out, less than a machine has.
+pub const HUGE_PAGE_BYTES: usize = 24 * MIB;
+
+/// Alerts of the page that storms: more than anybody dismisses, and an end for a script that tries.
+pub const MAX_ALERTS: u32 = 10_000;

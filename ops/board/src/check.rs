@@ -22,7 +22,7 @@ pub fn page(
     files: &BTreeMap<Meaning, Upload>,
 ) -> Errors {
     let mut errors = Errors::new();
-    for field in page.fields() {
+    for field in page.fields().filter(|field| asks(model, field, values)) {
         let value = match field.control {
             Control::File { .. } => files.get(&field.meaning).map(|file| file.filename.as_str()),
             _ => values.get(&field.meaning).map(|value| value.trim()),
@@ -37,6 +37,18 @@ pub fn page(
         }
     }
     errors
+}
+
+/// Whether the form asks this of somebody who gave these answers.
+pub fn asks(model: &FormModel, field: &Field, values: &BTreeMap<Meaning, String>) -> bool {
+    let Some(condition) = &field.when else {
+        return true;
+    };
+    // Conditions name earlier questions only, so this ends.
+    model.field(condition.meaning).is_some_and(|asked| {
+        let answered = values.get(&condition.meaning).is_some_and(|value| canonical(asked, value) == condition.is);
+        answered && asks(model, asked, values)
+    })
 }
 
 /// What a value means, whatever this form calls it.

@@ -4,8 +4,9 @@
 use serde::Serialize;
 
 use crate::meaning::Meaning;
-use crate::model::field::{Choice, Labelling, Rule};
+use crate::model::field::{Choice, Condition, Labelling, Rule};
 use crate::model::look::{Behaviour, Decoys, Look};
+use crate::model::twist::Twist;
 use crate::model::{FormKind, FormModel};
 
 #[derive(Clone, Debug, Serialize)]
@@ -14,10 +15,10 @@ pub struct Expectation {
     pub seed: u32,
     pub title: String,
     pub company: &'static str,
-    /// Application pages, the review included.
+    /// Application pages, the review included. A closed posting has none.
     pub pages: usize,
     pub fields: Vec<ExpectedField>,
-    /// The text of the required question that no profile answers.
+    /// The text of the required question that no profile answers. Its field says whether it is always asked.
     pub free_question: Option<String>,
     pub apply_label: &'static str,
     pub next_label: &'static str,
@@ -27,6 +28,8 @@ pub struct Expectation {
     pub look: Look,
     pub behaviour: Behaviour,
     pub decoys: Decoys,
+    /// What sets the form apart from a plain one.
+    pub twist: Twist,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +45,8 @@ pub struct ExpectedField {
     pub options: Vec<Choice>,
     pub rule: Rule,
     pub labelling: Labelling,
+    /// The field is shown and asked only when this holds.
+    pub when: Option<Condition>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +77,7 @@ impl Expectation {
                     options: field.choices().to_vec(),
                     rule: field.rule,
                     labelling: field.labelling,
+                    when: field.when,
                 });
             }
         }
@@ -95,7 +101,17 @@ impl Expectation {
             look: model.look,
             behaviour: model.behaviour,
             decoys: model.decoys,
+            twist: model.twist,
         }
+    }
+
+    /// Whether the form asks for this of somebody who gives these canonical answers.
+    pub fn asks(&self, field: &ExpectedField, answer: &impl Fn(&ExpectedField) -> Option<String>) -> bool {
+        let Some(condition) = &field.when else {
+            return true;
+        };
+        self.field(condition.meaning)
+            .is_some_and(|asked| answer(asked).as_deref() == Some(condition.is) && self.asks(asked, answer))
     }
 
     pub fn field(&self, meaning: Meaning) -> Option<&ExpectedField> {

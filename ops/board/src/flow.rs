@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::body::SentForm;
 use crate::check::{self, Errors};
+use crate::gate::{self, Gate};
 use crate::model::field::Control;
 use crate::model::{FormModel, PageOf};
 use crate::oracle::{ReceivedFile, Submission};
@@ -21,6 +22,8 @@ pub enum Decision {
     Goto(usize),
     /// Back to the posting.
     Cancel,
+    /// The form is complete, but something stands before the end.
+    Gate(Gate),
     /// The application is complete.
     Send,
 }
@@ -47,10 +50,17 @@ pub fn advance(at: PageOf, visit: &mut Visit, sent: SentForm) -> Decision {
         _ => {}
     }
     let errors = check::page(model, page, &visit.values, &visit.files);
+    visit.errors.clone_from(&errors);
     if errors.is_empty() {
         visit.pages_done = visit.pages_done.max(number);
-        return if at.is_last() { Decision::Send } else { Decision::Goto(number + 1) };
+        if !at.is_last() {
+            return Decision::Goto(number + 1);
+        }
+        let gate = gate::before_end(model, visit);
+        visit.complete = gate.is_some();
+        return gate.map_or(Decision::Send, Decision::Gate);
     }
+    visit.complete = false;
     visit.pages_done = number - 1;
     visit.refusals += 1;
     let had_files = visit.files.len();
@@ -98,16 +108,24 @@ fn line_breaks(control: &Control, value: &str) -> String {
 pub fn submission(model: &FormModel, visit: &Visit, user_agent: String) -> Submission {
     let fields = model
         .fields()
+        .filter(|field| check::asks(model, field, &visit.values))
         .filter_map(|field| {
             let value = visit.values.get(&field.meaning)?;
             let canonical = check::canonical(field, value);
             (!canonical.is_empty()).then_some((field.meaning, canonical))
         })
         .collect();
+    let unasked = model
+        .fields()
+        .filter(|field| !check::asks(model, field, &visit.values))
+        .filter(|field| visit.values.get(&field.meaning).is_some_and(|value| !value.trim().is_empty()))
+        .map(|field| field.meaning)
+        .collect();
     Submission {
         form: model.form,
         seed: model.seed,
         fields,
+        unasked,
         raw: visit.raw.values().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
         files: visit.files.iter().map(|(meaning, upload)| ReceivedFile::new(*meaning, upload)).collect(),
         visit: visit.token.clone(),

@@ -2,54 +2,26 @@
 //! request, holds no HTML, and never knows what somebody typed.
 
 mod build;
+mod conditional;
 pub mod field;
+mod kind;
 pub mod look;
 pub mod naming;
 mod simple;
 mod steps;
+pub mod twist;
 
-use serde::{Deserialize, Serialize};
+pub use kind::FormKind;
 
 use crate::draw::Draw;
+use crate::gate::Gate;
 use crate::meaning::Meaning;
 use crate::posting::Posting;
 use crate::wording;
 use build::Builder;
 use field::Field;
-use look::{Behaviour, Decoys, Look};
-
-/// Which kind of application form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FormKind {
-    /// Everything on one page.
-    Simple,
-    /// Several pages with a review before the end, and one question that only a person can answer.
-    Steps,
-}
-
-impl FormKind {
-    pub const ALL: [Self; 2] = [Self::Simple, Self::Steps];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Simple => "simple",
-            Self::Steps => "steps",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|form| form.as_str() == text)
-    }
-
-    /// Keeps the draws of two forms of one seed apart.
-    fn stream(self) -> u32 {
-        match self {
-            Self::Simple => 1,
-            Self::Steps => 2,
-        }
-    }
-}
+use look::{Behaviour, Decoys, Layout, Look};
+use twist::Twist;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct FormModel {
@@ -63,6 +35,7 @@ pub struct FormModel {
     pub look: Look,
     pub behaviour: Behaviour,
     pub decoys: Decoys,
+    pub twist: Twist,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -113,15 +86,25 @@ impl FormModel {
         let title = draw.pick(wording::FORM_TITLES);
         let buttons = Buttons::draw(&mut draw);
         let confirmation = Confirmation::draw(&mut draw);
-        let look = Look::draw(&mut draw);
+        let mut look = Look::draw(&mut draw);
+        // Rows of a table cannot be shown and hidden as one.
+        if form == FormKind::Conditional && look.layout == Layout::Table {
+            look.layout = Layout::Stacked;
+        }
         let behaviour = Behaviour::draw(&mut draw, form);
-        let decoys = Decoys::draw(&mut draw);
+        let mut decoys = Decoys::draw(&mut draw);
+        // Where one has to sign in, that is no decoy.
+        decoys.login &= form != FormKind::Login;
         let mut builder = Builder::new(&mut draw, look.clone(), posting.country);
         let pages = match form {
-            FormKind::Simple => simple::pages(&mut builder),
+            FormKind::Closed => Vec::new(),
+            FormKind::Conditional => conditional::pages(&mut builder),
             FormKind::Steps => steps::pages(&mut builder),
+            _ => simple::pages(&mut builder),
         };
-        Self { form, seed, posting, title, pages, buttons, confirmation, look, behaviour, decoys }
+        // Drawn last, so that a plain form keeps what it was.
+        let twist = Twist::draw(&mut draw, form);
+        Self { form, seed, posting, title, pages, buttons, confirmation, look, behaviour, decoys, twist }
     }
 
     /// The address of the posting page.
@@ -132,6 +115,11 @@ impl FormModel {
     /// The address of an application page; pages are numbered from 1.
     pub fn page_path(&self, number: usize) -> String {
         format!("{}/apply/{number}", self.posting_path())
+    }
+
+    /// The address of the page that stands before the form or before its end.
+    pub fn gate_path(&self, gate: Gate) -> String {
+        format!("{}/{}", self.posting_path(), gate.as_str())
     }
 
     pub fn page(&self, number: usize) -> Option<PageOf<'_>> {

@@ -27,6 +27,9 @@ pub struct Application {
     pub received_at: DateTime<Utc>,
     /// Canonical values: `yes` and `no` and country names instead of what the form calls them.
     pub fields: BTreeMap<Meaning, String>,
+    /// Answers to questions that the form did not ask, as it hid them; they are not among the fields.
+    #[serde(default)]
+    pub unasked: Vec<Meaning>,
     /// As sent, by control name; a file's value is its name.
     pub raw: BTreeMap<String, String>,
     pub files: Vec<ReceivedFile>,
@@ -79,6 +82,7 @@ pub struct Submission {
     pub form: FormKind,
     pub seed: u32,
     pub fields: BTreeMap<Meaning, String>,
+    pub unasked: Vec<Meaning>,
     pub raw: BTreeMap<String, String>,
     pub files: Vec<ReceivedFile>,
     pub visit: String,
@@ -184,6 +188,10 @@ impl Received {
         self.shared.arrivals.subscribe()
     }
 
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
     pub fn decoy_uses(&self) -> DecoyUses {
         *self.shared.decoys.lock()
     }
@@ -230,6 +238,7 @@ impl Received {
             seed: submission.seed,
             received_at: self.shared.clock.now(),
             fields: submission.fields,
+            unasked: submission.unasked,
             raw: submission.raw,
             files: submission.files,
             visit: submission.visit,
@@ -299,6 +308,7 @@ mod tests {
             form: FormKind::Simple,
             seed: 1,
             fields: BTreeMap::new(),
+            unasked: Vec::new(),
             raw: BTreeMap::from([("a".to_owned(), "x".repeat(text_bytes))]),
             files: Vec::new(),
             visit: visit.to_owned(),

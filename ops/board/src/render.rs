@@ -3,12 +3,17 @@
 
 pub mod browse;
 mod field;
+mod follow;
 pub mod form;
+pub mod gate;
+pub mod guard;
+mod late;
 pub mod outcome;
 
 use std::fmt;
 
 use crate::model::FormModel;
+use crate::model::twist::Twist;
 
 const STYLE: &str = include_str!("render/style.css");
 
@@ -37,6 +42,29 @@ impl fmt::Display for Esc<'_> {
 pub fn plain(title: &str, body: &str) -> String {
     let header = r#"<header class="site"><a class="brand" href="/">Local job board</a></header>"#;
     document(title, "#2b4c5e", header, body, FOOTER_NOTE)
+}
+
+/// A page that belongs to nobody in particular.
+pub fn plain_bare(title: &str, body: &str) -> String {
+    document(title, "#2b4c5e", "", body, "")
+}
+
+/// A page of the application: the company's, or what its posting shows in a frame.
+pub fn application(model: &FormModel, title: &str, body: &str) -> String {
+    match model.twist {
+        Twist::Frame(_) => document(title, model.look.accent, "", body, ""),
+        _ => company(model, title, body),
+    }
+}
+
+/// What a frame of a company's page shows apart from the form.
+pub fn framed(model: &FormModel, body: &str) -> String {
+    document("", model.look.accent, "", body, "")
+}
+
+/// The form that asks for an address to write to.
+pub fn newsletter() -> String {
+    document("Newsletter", "#2b4c5e", "", NEWSLETTER, "")
 }
 
 /// A page of the company that a form belongs to, with its header, footer and decoys.

@@ -1,8 +1,14 @@
 //! The addresses of the board. Handlers read the request, ask the visit's flow or the oracle, and answer a page.
 
 mod apply;
+mod bad;
 mod browse;
+mod gates;
+mod guarded;
 mod oracle;
+mod session;
+
+pub use oracle::OpenCheck;
 
 use std::sync::Arc;
 
@@ -12,10 +18,13 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use crate::body;
 use crate::bounds;
+use crate::guard::Blocks;
+use crate::inbox::Inbox;
 use crate::model::{FormKind, FormModel};
 use crate::oracle::Received;
 use crate::render::outcome;
@@ -26,9 +35,16 @@ use crate::visit::Visits;
 pub struct Site {
     pub received: Received,
     pub listed_postings: u32,
-    visits: Mutex<Visits>,
+    /// Tells pages that are sent slowly that the board stops.
+    pub stopping: watch::Sender<bool>,
+    pub visits: Mutex<Visits>,
+    pub inbox: Mutex<Inbox>,
+    pub blocks: Mutex<Blocks>,
+    /// Known to this board only, as long as it runs.
+    secret: Uuid,
     budget: Budget,
     uploads: Semaphore,
+    bad_pages: Arc<Semaphore>,
 }
 
 impl Site {
@@ -36,9 +52,14 @@ impl Site {
         Self {
             received,
             listed_postings,
+            stopping: watch::Sender::new(false),
             visits: Mutex::new(Visits::new(bounds::MAX_VISITS)),
+            inbox: Mutex::new(Inbox::new(bounds::MAX_MAILS)),
+            blocks: Mutex::default(),
+            secret: Uuid::new_v4(),
             budget: Budget::new(bounds::MAX_RETAINED_FILE_BYTES),
             uploads: Semaphore::new(bounds::MAX_CONCURRENT_UPLOADS),
+            bad_pages: Arc::new(Semaphore::new(bounds::MAX_OPEN_BAD_PAGES)),
         }
     }
 }
@@ -49,17 +70,28 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/search", get(browse::search))
         .route("/language", get(browse::language))
         .route("/login", get(browse::login))
-        .route("/newsletter", post(browse::newsletter))
+        .route("/newsletter", get(browse::newsletter_form).post(browse::newsletter))
+        .route("/jobs/bad/{what}", get(bad::page))
         .route("/jobs/{form}/{seed}", get(browse::posting))
         .route("/jobs/{form}/{seed}/apply", get(apply::open))
         .route("/jobs/{form}/{seed}/apply/{page}", get(apply::show).post(apply::send).layer(body::limit()))
         .route("/jobs/{form}/{seed}/confirmation/{reference}", get(apply::confirmation))
+        .route("/jobs/{form}/{seed}/embed", get(browse::embedded))
+        .route("/jobs/{form}/{seed}/part", get(apply::part))
+        .route("/jobs/{form}/{seed}/picture", get(gates::picture))
+        .route("/jobs/{form}/{seed}/clearance", post(guarded::clear).layer(body::small_limit()))
+        .route("/jobs/{form}/{seed}/{gate}", get(gates::show).post(gates::answer).layer(body::small_limit()))
         .route("/_oracle/applications", get(oracle::applications))
         .route("/_oracle/applications/{id}", get(oracle::application))
         .route("/_oracle/applications/{id}/files/{meaning}", get(oracle::file))
         .route("/_oracle/visits", get(oracle::visits))
         .route("/_oracle/decoys", get(oracle::decoys))
         .route("/_oracle/expect/{form}/{seed}", get(oracle::expect))
+        .route("/_oracle/check/{visit}", get(oracle::check))
+        .route("/_oracle/check/{form}/{seed}", get(oracle::checks))
+        .route("/_oracle/inbox", get(oracle::inbox))
+        .route("/_oracle/login/{seed}", get(oracle::login))
+        .route("/_oracle/blocks", get(oracle::blocks))
         .route("/healthz", get(|| async { "ok" }))
         .fallback(|| async { not_found() })
         .with_state(site)
@@ -80,7 +112,7 @@ fn html(status: StatusCode, page: String) -> Response {
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
                 "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                 form-action 'self'; base-uri 'none'",
+                 img-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'",
             ),
         ),
     ];

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::check::Errors;
 use crate::meaning::Meaning;
 use crate::model::FormKind;
 use crate::upload::Upload;
@@ -25,7 +26,26 @@ pub struct Visit {
     pub pages_done: usize,
     /// Times that a page was answered with errors.
     pub refusals: u32,
+    /// What was wrong when a page was sent last.
+    pub errors: Errors,
+    pub signed_in: bool,
+    /// Has read the letters of the human check.
+    pub is_person: bool,
+    /// The last page was accepted, and something stands before the end.
+    pub complete: bool,
+    pub code: Option<IssuedCode>,
+    /// Wrong letters, codes and passwords.
+    pub wrong_answers: u32,
     last_used: u64,
+}
+
+/// The code that was sent by e-mail last.
+#[derive(Clone, Debug)]
+pub struct IssuedCode {
+    pub code: String,
+    pub attempts_left: u32,
+    /// Codes sent to this visit so far.
+    pub sent: u32,
 }
 
 /// What the oracle tells about a visit.
@@ -36,6 +56,9 @@ pub struct VisitState {
     pub seed: u32,
     pub pages_done: usize,
     pub refusals: u32,
+    pub signed_in: bool,
+    /// Wrong letters, codes and passwords.
+    pub wrong_answers: u32,
 }
 
 impl Visit {
@@ -46,6 +69,8 @@ impl Visit {
             seed: self.seed,
             pages_done: self.pages_done,
             refusals: self.refusals,
+            signed_in: self.signed_in,
+            wrong_answers: self.wrong_answers,
         }
     }
 }
@@ -86,6 +111,12 @@ impl Visits {
                 honeypot: false,
                 pages_done: 0,
                 refusals: 0,
+                errors: Errors::new(),
+                signed_in: false,
+                is_person: false,
+                complete: false,
+                code: None,
+                wrong_answers: 0,
                 last_used: self.uses,
             },
         );
@@ -97,6 +128,19 @@ impl Visits {
         let visit = self.by_token.get_mut(token).filter(|visit| visit.form == form && visit.seed == seed)?;
         visit.last_used = self.uses;
         Some(visit)
+    }
+
+    /// The visit of this token, whatever its form, without using it.
+    pub fn look_up(&self, token: &str) -> Option<&Visit> {
+        self.by_token.get(token)
+    }
+
+    /// The visits of this form and seed, the one used last at the end.
+    pub fn of(&self, form: FormKind, seed: u32) -> Vec<&Visit> {
+        let mut visits: Vec<&Visit> =
+            self.by_token.values().filter(|visit| visit.form == form && visit.seed == seed).collect();
+        visits.sort_by_key(|visit| visit.last_used);
+        visits
     }
 
     pub fn states(&self) -> Vec<VisitState> {

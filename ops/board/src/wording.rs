@@ -2,6 +2,7 @@
 //! `model`. Companies, people and places of work are invented.
 
 pub mod posting;
+pub mod twist;
 
 use crate::meaning::Meaning;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::webdriver::{Found, Session};
+use super::session::{Found, Session};
 use super::{Acted, Action, ActionKind, ActionValue, BrowserError, OptionChoice, Selectors};
 
 /// A list that opens on a click is there after this, or it asks a server that is too slow.
@@ -16,6 +16,9 @@ const LIST_POLL: Duration = Duration::from_millis(60);
 const UPLOAD_SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// A longer pause is a durable sleep, not an action.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// A button that moves is waited for, and so is what covers it, this long; then it is pressed where it is, or not at all.
+const STEADY_WITHIN: Duration = Duration::from_secs(2);
+const STEADY_POLL: Duration = Duration::from_millis(50);
 /// Typing more than this is left to the setter: the driver types a character at a time.
 const TYPED_MAX_CHARS: usize = 4000;
 
@@ -93,16 +96,52 @@ impl Session<'_> {
     }
 
     /// Never through a script: what covers a button is there for a reason a person would see.
+    ///
+    /// [`BrowserError::NotFound`] and [`BrowserError::NotInteractable`] mean that nothing was pressed; a frame that went away tells so only
+    /// where it did before the press.
     async fn click(&mut self, target: &Selectors) -> Result<(), BrowserError> {
-        let (found, before) = self.take(target).await?;
+        let unpressed = |error| match error {
+            BrowserError::FrameGone { .. } => BrowserError::NotFound { target: target.to_string() },
+            error => error,
+        };
+        let (found, before) = self.take(target).await.map_err(unpressed)?;
         if !before.enabled {
             return Err(BrowserError::NotInteractable { target: target.to_string(), reason: "it is disabled".into() });
         }
-        self.press_here(&found).await.map_err(|error| named(error, target))
+        let deadline = Instant::now() + STEADY_WITHIN;
+        self.steady(&found, deadline).await.map_err(unpressed)?;
+        loop {
+            // The driver looks at what is in the way before it presses: while it refuses, nothing has been pressed.
+            match self.press_here(&found).await {
+                Err(BrowserError::NotInteractable { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(STEADY_POLL).await;
+                    self.dom("scroll", &[&found.reference]).await?;
+                }
+                pressed => return pressed.map_err(|error| named(error, target)),
+            }
+        }
+    }
+
+    /// Waits until the element keeps its place.
+    async fn steady(&mut self, found: &Found, deadline: Instant) -> Result<(), BrowserError> {
+        let mut place = Value::Null;
+        while Instant::now() < deadline {
+            let now = self.dom("place", &[&found.reference]).await?;
+            if now == place {
+                break;
+            }
+            place = now;
+            tokio::time::sleep(STEADY_POLL).await;
+        }
+        Ok(())
     }
 
     async fn fill(&mut self, target: &Selectors, text: &str) -> Result<Acted, BrowserError> {
         let (found, before) = self.take(target).await?;
+        // What the page hid since it was read is not for a person to write.
+        if !before.rendered {
+            return Err(BrowserError::NotFound { target: target.to_string() });
+        }
         if !before.enabled || before.read_only {
             return Err(BrowserError::NotInteractable {
                 target: target.to_string(),
@@ -114,7 +153,7 @@ impl Session<'_> {
             return Ok(Acted { verified: true, complaint: before.complaint });
         }
         let mut after = None;
-        if !before.is_set_only() && before.rendered && text.chars().count() <= TYPED_MAX_CHARS {
+        if !before.is_set_only() && text.chars().count() <= TYPED_MAX_CHARS {
             match self.type_over(&found, &before, &text).await {
                 Ok(state) => after = Some(state),
                 Err(error) if !error.leaves_the_browser_usable() => return Err(error),
@@ -147,6 +186,9 @@ impl Session<'_> {
             return Err(BrowserError::BadInput { what: "choice" });
         }
         let (found, before) = self.take(target).await?;
+        if !before.rendered {
+            return Err(BrowserError::NotFound { target: target.to_string() });
+        }
         if before.tag != "select" {
             return self.select_in_widget(target, &found, &before, &choices[0]).await;
         }

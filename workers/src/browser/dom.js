@@ -1,5 +1,5 @@
-// What acting on a page needs from inside it. Body of a function: arguments are the operation's name and its operands.
-const [operation, first, second] = arguments;
+// What acting on a page needs from inside it. Body of a function behind loading.js: arguments are the operation's name and its operands.
+const [operation, first, second, third] = arguments;
 const squeeze = (text) => (text || '').replace(/[\s\u00a0]+/g, ' ').trim();
 const viewOf = (el) => el.ownerDocument.defaultView || window;
 
@@ -84,8 +84,13 @@ function optionsOf(el) {
 }
 
 switch (operation) {
-  case 'is document': return isDocument(first);
+  case 'document': {
+    const [entry] = performance.getEntriesByType('navigation');
+    return { loaded_at: performance.timeOrigin, parsed: !entry || entry.domContentLoadedEventEnd > 0 };
+  }
   case 'find': {
+    // A frame that went away leaves its driver in the document on top, without a word.
+    if (depthOf() !== third) return { lost: true };
     if (second != null && !isDocument(second)) return null;
     for (const selector of first) {
       try {
@@ -103,6 +108,7 @@ switch (operation) {
   case 'leave': leave(first); return stateOf(first);
   case 'choose': return choose(first, second);
   case 'scroll': scroll(first); return rendered(first);
+  case 'place': { const { x, y, width, height } = first.getBoundingClientRect(); return [x, y, width, height].map(Math.round); }
   case 'click': first.click(); return stateOf(first);
   case 'label': return Array.from(first.labels || []).find(rendered) || null;
   case 'options': return optionsOf(first);

@@ -138,6 +138,31 @@ pub fn apply_button(page: &Snapshot) -> Option<NextButton> {
     ranked.first().map(|(_, button)| to_next(button, NextKind::Apply, 0.9, vec!["its words".into()]))
 }
 
+/// The button that hands in what a login, a code or a puzzle asks for.
+pub fn unlock_button(page: &Snapshot, frame: &[String], form: Option<usize>) -> Option<NextButton> {
+    let wording = Wording::get();
+    let mut ranked: Vec<(i32, &Button)> = page
+        .buttons
+        .iter()
+        .filter(|button| button.frame == frame && button.hidden.is_empty() && button.type_ != "reset")
+        .filter(|button| {
+            button.form == form || (button.form.is_none() && !is_elsewhere(&button.landmark, &button.context))
+        })
+        .filter_map(|button| {
+            let said = words(&button.text);
+            let whole = wording.button("unlock").iter().any(|phrase: &Phrase| phrase.is_whole(&said));
+            let other = text::any(wording.button("unlock_never"), &said);
+            let known = text::any(wording.button("unlock"), &said);
+            let submits = button.type_ == "submit" && form.is_some() && button.form == form;
+            let score = i32::from(whole) * 4 + i32::from(known) * 2 + i32::from(submits) * 3
+                - i32::from(button.type_ == "link") * 3;
+            (score > 1 && (whole || !other) && said.len() <= WORDS_MAX).then_some((score, button))
+        })
+        .collect();
+    ranked.sort_by_key(|(score, button)| (std::cmp::Reverse(*score), button.order));
+    ranked.first().map(|(_, button)| to_next(button, NextKind::Next, 0.8, vec!["of what is in the way".into()]))
+}
+
 fn to_next(button: &Button, kind: NextKind, confidence: f32, evidence: Vec<String>) -> NextButton {
     NextButton {
         kind,

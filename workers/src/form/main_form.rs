@@ -67,8 +67,11 @@ impl MainForm {
 
     fn small_form_penalty(&self, page: &Snapshot, own: &[&Field]) -> i32 {
         let form = self.form.and_then(|index| page.forms.get(index));
-        let elsewhere = form.is_some_and(|form| form.role == "search" || is_elsewhere(&form.landmark, &form.context));
-        let login = own.iter().any(|field| field.kind.is_credential_or_payment());
+        let elsewhere = form.is_some_and(|form| form.role == "search" || is_elsewhere(&form.landmark, &form.context))
+            || page.frame(&self.frame).is_some_and(|frame| is_elsewhere(&frame.landmark, &frame.context));
+        // An application may make an account on the way, or ask for a code.
+        let login = own.iter().any(|field| field.kind.is_credential_or_payment())
+            && !own.iter().any(|field| field.kind.is_application());
         // "Get alerts", "Subscribe", "Search": a form that has buttons, none of which goes on with an application.
         let mut buttons = page
             .buttons

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::barrier::{Barrier, is_password};
 use super::buttons::{self, NextButton, NextKind};
+use super::captcha_widget;
 use super::classify_field::is_personal_label;
 use super::field::{Field, read_fields};
 use super::field_kind::FieldKind;
 use super::main_form::MainForm;
-use super::snapshot::{Frame, Snapshot};
+use super::snapshot::Snapshot;
 use super::text::{self, words};
 use super::wording::Wording;
 
@@ -31,6 +33,8 @@ pub enum PageKind {
     Blocked,
     /// A puzzle that is visible and in the way.
     Captcha,
+    /// A code that was sent to the applicant is asked for.
+    Code,
     Error,
     Unknown,
 }
@@ -47,23 +51,13 @@ pub struct PageReport {
 }
 
 /// A page with less text says little else than its message.
-const SHORT_TEXT_CHARS: usize = 1500;
+pub(super) const SHORT_TEXT_CHARS: usize = 1500;
+/// The browser's own page in the place of one that it could not open.
+const ERROR_PAGE: &str = "chrome-error:";
+/// A frame that held a form; what is sold beside it is smaller.
+const FORM_FRAME_MIN_AREA: i64 = 40_000;
 /// A posting may show one address to write to; a review shows who applies.
 const REVIEW_PAIRS_MIN: usize = 2;
-/// The puzzle itself; the badge or the box to tick is smaller and not in the way.
-const CHALLENGE_MIN_AREA: i64 = 40_000;
-/// Frames in which vendors show puzzles (vendors' documentation; reCAPTCHA's `bframe`, hCaptcha's `frame=challenge`).
-const CHALLENGE_FRAMES: [&str; 6] = [
-    "/recaptcha/api2/bframe",
-    "/recaptcha/enterprise/bframe",
-    "frame=challenge",
-    "captcha-delivery.com",
-    "arkoselabs.com",
-    "funcaptcha",
-];
-const WIDGET_FRAMES: [&str; 4] =
-    ["challenges.cloudflare.com", "hcaptcha.com", "/recaptcha/api2/anchor", "/recaptcha/enterprise/anchor"];
-
 pub fn classify(page: &Snapshot) -> PageReport {
     let fields = read_fields(page);
     let main = MainForm::of(page, &fields);
@@ -79,7 +73,9 @@ pub fn classify_read(
     next: Option<&NextButton>,
 ) -> PageReport {
     let step = step_of(page);
-    let (kind, confidence, evidence) = Reader { page, fields, main, next, wording: Wording::get(), step }.kind();
+    let barrier = Barrier::of(page, fields);
+    let (kind, confidence, evidence) =
+        Reader { page, fields, main, next, barrier, wording: Wording::get(), step }.kind();
     let reference = if kind == PageKind::Confirmation { reference(page) } else { None };
     PageReport { kind, confidence, evidence: vec![evidence], step, reference }
 }
@@ -89,6 +85,7 @@ struct Reader<'a> {
     fields: &'a [Field],
     main: Option<&'a MainForm>,
     next: Option<&'a NextButton>,
+    barrier: Option<Barrier>,
     wording: &'a Wording,
     step: Option<(u32, u32)>,
 }
@@ -97,8 +94,11 @@ type Verdict = (PageKind, f32, String);
 
 impl Reader<'_> {
     fn kind(&self) -> Verdict {
+        if self.page.url.starts_with(ERROR_PAGE) {
+            return (PageKind::Error, 0.9, "the browser's own page about an error".into());
+        }
         let form = self.form();
-        if let Some(frame) = self.page.frames.iter().find(|frame| is_challenge(frame)) {
+        if let Some(frame) = captcha_widget::challenge(self.page) {
             return (
                 PageKind::Captcha,
                 0.9,
@@ -106,6 +106,12 @@ impl Reader<'_> {
             );
         }
         let applies = form.is_some();
+        // What the page says aloud counts more than a form that asks for little: a way to stay in touch, a search.
+        if !self.applies()
+            && let Some(verdict) = self.refusal()
+        {
+            return verdict;
+        }
         if let Some(found) = self.announced("already_applied", applies) {
             return (PageKind::AlreadyApplied, 0.9, found);
         }
@@ -115,17 +121,42 @@ impl Reader<'_> {
         form.or_else(|| self.by_status()).unwrap_or_else(|| self.by_words())
     }
 
+    /// The form asks for what only applications ask.
+    fn applies(&self) -> bool {
+        self.main.is_some_and(|main| {
+            let own = main.fields.iter().map(|&index| &self.fields[index]);
+            own.filter(|field| {
+                field.kind.is_application()
+                    || (field.kind.is_identity()
+                        && !matches!(field.kind, FieldKind::Email | FieldKind::UsernameOrEmail))
+            })
+            .count()
+                > 0
+        })
+    }
+
+    /// The page says aloud that the job is closed or that the browser is refused.
+    fn refusal(&self) -> Option<Verdict> {
+        if buttons::apply_button(self.page).is_some() || self.said("captcha").is_some() {
+            return None;
+        }
+        if let Some(found) = self.announced("closed", true) {
+            return Some((PageKind::Closed, 0.85, found));
+        }
+        let short = self.page.text.chars().count() <= SHORT_TEXT_CHARS;
+        let found = self.announced("blocked", true).filter(|_| short)?;
+        Some((PageKind::Blocked, 0.8, found))
+    }
+
     /// The page asks something of an applicant.
     fn form(&self) -> Option<Verdict> {
         let main = self.main?;
         let own: Vec<&Field> = main.fields.iter().map(|&index| &self.fields[index]).collect();
-        let has = |test: &dyn Fn(&Field) -> bool| own.iter().any(|field| test(field));
-        let applies = has(&|field| {
-            field.kind.is_application()
-                || (field.kind.is_identity() && !matches!(field.kind, FieldKind::Email | FieldKind::UsernameOrEmail))
-        });
-        if has(&|field| matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent)) && !applies {
-            return Some((PageKind::Login, 0.8, "a password and nothing of an application".into()));
+        if let Some(barrier) = &self.barrier
+            && barrier.form == main.form
+            && barrier.frame == main.frame
+        {
+            return Some((barrier.kind, 0.8, barrier.why.into()));
         }
         let next = self.next?;
         let asked = own
@@ -162,8 +193,20 @@ impl Reader<'_> {
             // A form whose button is still there has not been handed in.
             let open = self.main.is_some() && self.next.is_some_and(|next| next.kind == NextKind::Submit);
             let line = self.page.text.lines().find(|line| text::any(wording, &words(line)));
-            line.filter(|_| short && !open).map(str::to_owned)
+            line.filter(|_| short && !open).map(str::to_owned).or_else(|| self.confirmed_in_frame())
         })
+    }
+
+    /// The form's frame says it in the form's place, while the page around it still describes the job at length.
+    fn confirmed_in_frame(&self) -> Option<String> {
+        let wording = self.wording.page("confirmation");
+        let frames = self.page.frames.iter().filter(|frame| {
+            frame.rect.area() >= FORM_FRAME_MIN_AREA
+                && frame.text.chars().count() <= SHORT_TEXT_CHARS
+                && !self.page.controls.iter().any(|control| control.frame == frame.path && control.hidden.is_empty())
+        });
+        let mut lines = frames.flat_map(|frame| frame.text.lines());
+        lines.find(|line| text::any(wording, &words(line))).map(str::to_owned)
     }
 
     fn by_status(&self) -> Option<Verdict> {
@@ -183,10 +226,13 @@ impl Reader<'_> {
         let apply = buttons::apply_button(self.page);
         let posting = self.page.json_ld.iter().any(|value| value.to_string().contains("\"JobPosting\""));
         let short = self.page.text.chars().count() <= SHORT_TEXT_CHARS;
+        if let Some(barrier) = self.barrier.as_ref().filter(|barrier| barrier.kind == PageKind::Code) {
+            return (PageKind::Code, 0.8, barrier.why.into());
+        }
         if let Some(found) = self.announced("captcha", false).filter(|_| short) {
             return (PageKind::Captcha, 0.8, found);
         }
-        if short && self.page.frames.iter().any(is_widget) {
+        if short && captcha_widget::shown(self.page).is_some() {
             return (PageKind::Captcha, 0.7, "a box to tick and nothing else".into());
         }
         if let Some(found) = self.announced("closed", apply.is_some()) {
@@ -201,11 +247,17 @@ impl Reader<'_> {
         if let Some(apply) = apply {
             return (PageKind::Posting, if posting { 0.95 } else { 0.8 }, format!("\"{}\"", apply.text));
         }
-        let password = self.fields.iter().any(|field| {
-            matches!(field.kind, FieldKind::Password | FieldKind::PasswordCurrent) && field.usable(self.page)
-        });
+        if let Some(barrier) = &self.barrier {
+            return (barrier.kind, 0.8, barrier.why.into());
+        }
+        let password = self.fields.iter().any(|field| is_password(field) && field.usable(self.page));
         if password {
             return (PageKind::Login, 0.8, "a password is asked for".into());
+        }
+        if self.main.is_none()
+            && let Some(found) = self.announced("login_wall", false).filter(|_| short)
+        {
+            return (PageKind::Login, 0.7, found);
         }
         if let Some(found) = self.announced("error", false).filter(|_| short) {
             return (PageKind::Error, 0.8, found);
@@ -266,16 +318,6 @@ impl Reader<'_> {
             .chain(self.page.headings.iter().map(|heading| heading.text.as_str()))
             .find(|line| text::any(phrases, &words(line)))
     }
-}
-
-fn is_challenge(frame: &Frame) -> bool {
-    frame.hidden.is_empty()
-        && frame.rect.area() >= CHALLENGE_MIN_AREA
-        && CHALLENGE_FRAMES.iter().any(|sign| frame.src.contains(sign))
-}
-
-fn is_widget(frame: &Frame) -> bool {
-    frame.hidden.is_empty() && frame.rect.area() > 1000 && WIDGET_FRAMES.iter().any(|sign| frame.src.contains(sign))
 }
 
 /// "Step 2 of 4", "Page 2 of 4", "2 of 4" or "2/4" on a line of its own.

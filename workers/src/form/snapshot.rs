@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::captcha_widget;
+
 /// The script that reads one document; runs as a function's body in the page.
-pub const SNAPSHOT_JS: &str = include_str!("snapshot.js");
+pub const SNAPSHOT_JS: &str =
+    concat!(include_str!("../browser/loading.js"), include_str!("elements.js"), include_str!("snapshot.js"));
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,6 +32,8 @@ pub struct Snapshot {
     pub pairs: Vec<Pair>,
     /// A bound was met; what is beyond it was not read.
     pub truncated: bool,
+    /// The document says that something of it is still on its way.
+    pub loading: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +110,8 @@ pub struct Control {
     /// Telling words in the ids and classes around it.
     pub context: Vec<String>,
     pub rect: Rect,
+    /// A picture or a sound stands beside it.
+    pub picture: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,7 +191,7 @@ pub struct FormInfo {
     pub visible: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Frame {
     pub path: Vec<String>,
@@ -194,6 +201,13 @@ pub struct Frame {
     pub rect: Rect,
     /// Read along with its parent; frames of other origins are read by entering them.
     pub readable: bool,
+    /// When its document began to load, as in [`Snapshot::loaded_at`]; 0 where it was not read.
+    pub loaded_at: f64,
+    /// What it says, its own frames left out; empty where it was not read.
+    pub text: String,
+    pub landmark: String,
+    /// Telling words in its own names and in those around it.
+    pub context: Vec<String>,
 }
 
 /// A label and its value as the page shows them.
@@ -212,8 +226,25 @@ impl Snapshot {
     /// Frames that were not read along and may hold a form.
     pub fn unread_frames(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter().filter(|frame| {
-            !frame.readable && frame.hidden.is_empty() && frame.rect.area() >= FRAME_MIN_AREA && !frame.path.is_empty()
+            !frame.readable
+                && frame.loaded_at == 0.0
+                && frame.hidden.is_empty()
+                && frame.rect.area() >= FRAME_MIN_AREA
+                && !frame.path.is_empty()
+                && captcha_widget::vendor(&frame.src).is_none()
         })
+    }
+
+    /// When the document of the page or of a frame, given by the way to it, began to load; `None` where it was not read.
+    pub fn loaded_at_of(&self, frame: &[String]) -> Option<f64> {
+        if frame.is_empty() {
+            return Some(self.loaded_at);
+        }
+        self.frame(frame).map(|frame| frame.loaded_at).filter(|at| *at > 0.0)
+    }
+
+    pub fn frame(&self, path: &[String]) -> Option<&Frame> {
+        self.frames.iter().find(|frame| frame.path == path)
     }
 
     /// Adds what was read inside a frame of another origin, entered by `path`.
@@ -226,6 +257,10 @@ impl Snapshot {
             .max()
             .map_or(0, |last| last + 1);
         let forms = self.forms.len();
+        if let Some(frame) = self.frames.iter_mut().find(|frame| frame.path == path) {
+            frame.loaded_at = inner.loaded_at;
+            frame.text.clone_from(&inner.text);
+        }
         let prefixed = |inner: &[String]| path.iter().chain(inner).cloned().collect::<Vec<_>>();
         let set = |name: String| if name.is_empty() { name } else { format!("{}|{name}", path.join("|")) };
         self.controls.extend(inner.controls.into_iter().map(|control| Control {
@@ -251,5 +286,6 @@ impl Snapshot {
             self.text = format!("{}\n{}", self.text, inner.text);
         }
         self.truncated |= inner.truncated;
+        self.loading |= inner.loading;
     }
 }

@@ -171,12 +171,24 @@ mod tests {
     fn every_wording_file_can_be_read() {
         let wording = Wording::read(&FILES).expect("valid wording");
         assert!(wording.kinds.len() > 40);
-        for name in ["submit", "next", "apply", "never", "save"] {
+        for name in ["submit", "next", "apply", "never", "save", "unlock", "unlock_never"] {
             assert!(!wording.button(name).is_empty(), "{name}");
         }
-        for name in
-            ["confirmation", "already_applied", "closed", "login", "blocked", "captcha", "error", "review", "reference"]
-        {
+        for name in [
+            "confirmation",
+            "already_applied",
+            "closed",
+            "login",
+            "login_wall",
+            "blocked",
+            "captcha",
+            "puzzle",
+            "code",
+            "wrong",
+            "error",
+            "review",
+            "reference",
+        ] {
             assert!(!wording.page(name).is_empty(), "{name}");
         }
         assert!(wording.kinds.values().flat_map(|kind| &kind.label).all(|phrase| phrase.length > 0));

@@ -248,7 +248,11 @@ async fn every_layout_is_filled_right_and_sent_once() {
 async fn filled_and_sent(rig: &Rig, site: &Site, lane: u64) {
     let sandbox = rig.sandbox(&[site]).await;
     // These pages rest as soon as they are loaded.
-    let limits = AgentLimits { quiet: Duration::from_millis(50), ..AgentLimits::default() };
+    let limits = AgentLimits {
+        quiet: Duration::from_millis(50),
+        revealed: Duration::from_millis(100),
+        ..AgentLimits::default()
+    };
     let agent = rig.agent_with(sandbox.id, 1, limits).await;
     let ada = applicant(rig, sandbox.id).await;
     for seed in (lane..SEEDS).step_by(LANES as usize) {

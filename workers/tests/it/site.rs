@@ -1,15 +1,18 @@
 //! A site on loopback: pages by path, and a record of every request and of every form received.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use futures::{StreamExt as _, stream};
 use tokio::net::TcpListener;
 
 /// A form as the server received it: names and values in order; for a file `name` and its file name.
@@ -32,6 +35,11 @@ pub enum Page {
     Demands(Vec<&'static str>, String, String),
     /// Never answers.
     Hangs,
+    /// Sends its headers and this much, and never the rest.
+    Breaks(String),
+    /// Answers this late.
+    Slow(Duration, String),
+    Redirect(String),
 }
 
 pub struct Site {
@@ -101,6 +109,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             if names.iter().all(has) { Html(then).into_response() } else { Html(again).into_response() }
         }
         Some(Page::Hangs) => std::future::pending().await,
+        Some(Page::Breaks(part)) => {
+            let chunk = stream::iter([Ok::<_, Infallible>(Bytes::from(part))]);
+            ([(CONTENT_TYPE, "text/html")], Body::from_stream(chunk.chain(stream::pending()))).into_response()
+        }
+        Some(Page::Slow(delay, html)) => {
+            tokio::time::sleep(delay).await;
+            Html(html).into_response()
+        }
+        Some(Page::Redirect(to)) => (StatusCode::FOUND, [(LOCATION, to)]).into_response(),
         None => (StatusCode::NOT_FOUND, Html("<title>Not found</title><h1>404 Not found</h1>")).into_response(),
     }
 }

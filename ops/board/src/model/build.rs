@@ -1,4 +1,5 @@
-//! Draws single fields in the look of their form. Which fields a form has is decided in `simple` and `steps`.
+//! Draws single fields in the look of their form. Which fields a form has is decided in `simple`,
+//! `steps` and `conditional`.
 
 use super::field::{Choice, Control, Field, FileLook, Labelling, LineKind, RadioLook, Rule};
 use super::look::{Layout, Look};
@@ -165,7 +166,7 @@ impl<'a> Builder<'a> {
         let labelling = self.labelling(&control);
         let typed = matches!(control, Control::Line { .. } | Control::Area);
         let placeholder = (self.look.placeholders && typed).then(|| wording::placeholder(meaning));
-        Field { meaning, name, id, label, hint, placeholder, required, control, labelling, rule }
+        Field { meaning, name, id, label, hint, placeholder, required, control, labelling, rule, when: None }
     }
 
     fn labelling(&mut self, control: &Control) -> Labelling {

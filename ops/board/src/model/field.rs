@@ -17,6 +17,15 @@ pub struct Field {
     pub control: Control,
     pub labelling: Labelling,
     pub rule: Rule,
+    /// Asked only when this holds.
+    pub when: Option<Condition>,
+}
+
+/// Another field that is asked, and its canonical answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    pub meaning: Meaning,
+    pub is: &'static str,
 }
 
 impl Field {

@@ -138,8 +138,13 @@ impl Behaviour {
         let cookie = draw.chance(50);
         let keeps_files = draw.chance(50);
         Self {
-            // The one-page form is a visit per opened page, so that a reload starts over.
-            cookie: form == FormKind::Steps && cookie,
+            cookie: match form {
+                FormKind::Steps | FormKind::Check | FormKind::Code => cookie,
+                // The site remembers who was there.
+                FormKind::Double | FormKind::Login => true,
+                // The one-page form is a visit per opened page, so that a reload starts over.
+                _ => false,
+            },
             visit_name: draw.pick(&["visit", "session_token", "authenticity_token", "_token"]),
             intent_name: draw.pick(&["intent", "_action", "commit"]),
             refused_with_422: draw.chance(50),

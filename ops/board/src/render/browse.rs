@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Esc, company, plain};
+use super::{Esc, company, framed, plain};
 use crate::model::look::FactStyle;
+use crate::model::twist::{ClosedPlace, Framing, Twist};
 use crate::model::{FormKind, FormModel};
+use crate::wording::twist as words;
 
 /// The list, or what a search found.
 pub fn list(models: &[FormModel], searched: Option<&str>) -> String {
@@ -18,13 +20,22 @@ pub fn list(models: &[FormModel], searched: Option<&str>) -> String {
     body.push_str("<ul class=\"jobs\">");
     for model in models {
         let posting = &model.posting;
-        let pages = match model.form {
+        let tag = match model.form {
             FormKind::Simple => "one page".to_owned(),
             FormKind::Steps => format!("{} steps", model.pages.len()),
+            FormKind::Frame => "in a frame".to_owned(),
+            FormKind::Check => "human check".to_owned(),
+            FormKind::Guarded => "guarded".to_owned(),
+            FormKind::Conditional => "conditional".to_owned(),
+            FormKind::Late => "loads late".to_owned(),
+            FormKind::Closed => "closed".to_owned(),
+            FormKind::Double => "answers slowly".to_owned(),
+            FormKind::Code => "e-mail code".to_owned(),
+            FormKind::Login => "sign-in".to_owned(),
         };
         let _ = write!(
             body,
-            "<li><span class=\"tag\">{pages}</span><a href=\"{}\">{}</a><br><span>{}, {}</span></li>",
+            "<li><span class=\"tag\">{tag}</span><a href=\"{}\">{}</a><br><span>{}, {}</span></li>",
             Esc(&model.posting_path()),
             Esc(&posting.title),
             Esc(posting.company),
@@ -57,7 +68,18 @@ pub fn posting(model: &FormModel) -> String {
         let _ = write!(body, "<li>{}</li>", Esc(wish));
     }
     body.push_str("</ul>");
-    body.push_str(&apply(model));
+    match &model.twist {
+        Twist::Frame(framing) => body.push_str(&framed_form(model, framing)),
+        Twist::Closed(closure) if closure.place == ClosedPlace::Posting => {
+            let _ = write!(
+                body,
+                "<div class=\"notice\" role=\"status\"><h2>{}</h2><p>{}</p></div>",
+                Esc(closure.heading),
+                Esc(closure.sentence)
+            );
+        }
+        _ => body.push_str(&apply(model)),
+    }
     body.push_str("</article>");
     company(model, &format!("{} at {}", posting.title, posting.company), &body)
 }
@@ -73,6 +95,29 @@ fn apply(model: &FormModel) -> String {
     } else {
         format!("<p class=\"actions\"><a class=\"button\" href=\"{}\">{label}</a></p>", Esc(&address))
     }
+}
+
+fn framed_form(model: &FormModel, framing: &Framing) -> String {
+    let mut html = format!("<h2>{}</h2>", words::FRAME_HEADING);
+    if framing.newsletter {
+        html.push_str("<iframe src=\"/newsletter\" title=\"Newsletter\" width=\"100%\" height=\"140\"></iframe>");
+    }
+    let within = if framing.depth > 1 { "embed" } else { "apply" };
+    html + &frame(model, framing, within)
+}
+
+/// The page between the posting and a form that is two frames deep.
+pub fn embedded(model: &FormModel, framing: &Framing) -> String {
+    framed(model, &frame(model, framing, "apply"))
+}
+
+fn frame(model: &FormModel, framing: &Framing, within: &str) -> String {
+    let title = framing.title.map_or(String::new(), |title| format!(" title=\"{}\"", Esc(title)));
+    // Tall enough for most forms; longer ones scroll.
+    format!(
+        "<iframe src=\"{}/{within}\"{title} width=\"100%\" height=\"1400\" style=\"border: 0\"></iframe>",
+        Esc(&model.posting_path())
+    )
 }
 
 fn facts(model: &FormModel) -> String {

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use super::field::{FieldView, field};
-use super::{Esc, company};
+use super::{Esc, application, follow, late};
 use crate::check::{self, Errors};
 use crate::model::field::{Control, Field, FileLook};
 use crate::model::look::{ErrorPlace, Honeypot, Layout};
+use crate::model::twist::{LatePart, Lateness, Twist};
 use crate::model::{FormModel, Page, PageOf, Section};
 use crate::visit::Visit;
 
@@ -16,13 +17,13 @@ pub const INTENT_DRAFT: &str = "draft";
 pub const INTENT_CANCEL: &str = "cancel";
 
 /// Names of uploads are shown by script, because an invisible control does not show its own.
-const FILE_SCRIPT: &str = "<script>document.querySelectorAll('[data-file]').forEach(function (box) {\
+pub const FILE_WIRING: &str = "function wireFiles(root) { root.querySelectorAll('[data-file]').forEach(function (box) {\
      var input = box.querySelector('input[type=file]');\
      var chosen = box.querySelector('[data-chosen]');\
      var opener = box.querySelector('[data-opens-file]');\
      input.addEventListener('change', function () {\
      chosen.textContent = input.files.length ? input.files[0].name : 'No file chosen'; });\
-     if (opener) { opener.addEventListener('click', function () { input.click(); }); } });</script>";
+     if (opener) { opener.addEventListener('click', function () { input.click(); }); } }); }";
 
 /// A page as this visitor sees it now.
 pub struct PageView<'a> {
@@ -63,21 +64,48 @@ pub fn page(view: &PageView) -> String {
             Esc(&view.visit.token)
         );
     }
-    if view.at.page.review {
-        body.push_str(&review(view));
+    if let Twist::Late(lateness) = &model.twist {
+        let later = late::box_for_later(model, lateness, view.visit);
+        body.push_str(&match lateness.part {
+            LatePart::Fields => later + &actions(view),
+            LatePart::Button => fields(view) + &later,
+        });
+    } else {
+        body.push_str(&fields(view));
+        body.push_str(&actions(view));
     }
-    for section in &view.at.page.sections {
-        body.push_str(&sectioned(view, section));
-    }
-    if let Some(honeypot) = model.decoys.honeypot.as_ref().filter(|_| view.at.is_last()) {
-        body.push_str(&trap(honeypot));
-    }
-    body.push_str(&actions(view));
     body.push_str("</form>");
     if has_scripted_files(view.at.page) {
-        body.push_str(FILE_SCRIPT);
+        let _ = write!(body, "<script>{FILE_WIRING} wireFiles(document);</script>");
     }
-    company(model, &format!("{}: {}", model.title, model.posting.title), &body)
+    match &model.twist {
+        Twist::Late(lateness) => body.push_str(&late::script(lateness)),
+        Twist::Conditional(_) => body.push_str(follow::SCRIPT),
+        _ => {}
+    }
+    application(model, &format!("{}: {}", model.title, model.posting.title), &body)
+}
+
+/// The part of the page that comes later, as it is put in.
+pub fn later(view: &PageView, lateness: &Lateness) -> String {
+    match lateness.part {
+        LatePart::Fields => fields(view),
+        LatePart::Button => actions(view),
+    }
+}
+
+fn fields(view: &PageView) -> String {
+    let mut html = String::new();
+    if view.at.page.review {
+        html.push_str(&review(view));
+    }
+    for section in &view.at.page.sections {
+        html.push_str(&sectioned(view, section));
+    }
+    if let Some(honeypot) = view.at.model.decoys.honeypot.as_ref().filter(|_| view.at.is_last()) {
+        html.push_str(&trap(honeypot));
+    }
+    html
 }
 
 fn has_scripted_files(page: &Page) -> bool {
@@ -109,7 +137,8 @@ fn sectioned(view: &PageView, section: &Section) -> String {
     };
     let mut fields = open.to_owned();
     for one in &section.fields {
-        fields.push_str(&field(look, &field_view(view, one)));
+        let html = field(look, &field_view(view, one));
+        fields.push_str(&follow::boxed(view.at.model, view.visit, one, html));
     }
     fields.push_str(close);
     let title = Esc(section.title);
@@ -168,8 +197,17 @@ fn shown(field: &Field, value: &str) -> String {
 
 /// The address of a page within this visit.
 pub fn link(model: &FormModel, number: usize, visit: &Visit) -> String {
-    let path = model.page_path(number);
-    if model.behaviour.cookie { path } else { format!("{path}?visit={}", visit.token) }
+    within(model, visit, &model.page_path(number))
+}
+
+/// An address that names its visit where no cookie does.
+pub fn within(model: &FormModel, visit: &Visit, path: &str) -> String {
+    if model.behaviour.cookie { path.to_owned() } else { format!("{path}?visit={}", visit.token) }
+}
+
+/// The same for an address with more behind the question mark.
+pub fn link_query(model: &FormModel, visit: &Visit) -> String {
+    if model.behaviour.cookie { String::new() } else { format!("visit={}&", visit.token) }
 }
 
 fn trap(honeypot: &Honeypot) -> String {

@@ -1,29 +1,30 @@
 //! The way through an application: opening a page, sending it, and the confirmation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{COOKIE, SET_COOKIE, USER_AGENT};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use serde::Deserialize;
 
 use super::browse::refused;
+use super::gates;
+use super::guarded::{Asked, turned_away};
+use super::session::{self, VisitQuery, sent_before, user_agent, with_visit};
 use super::{Site, html, model, not_found};
 use crate::body::{self, BodyError, SentForm};
 use crate::bounds;
 use crate::check::Errors;
 use crate::flow::{self, Decision};
+use crate::gate;
+use crate::model::twist::Twist;
 use crate::model::{FormModel, PageOf};
 use crate::oracle::{Application, Submission};
 use crate::render::form::{self, PageView, link};
+use crate::render::gate::Note;
 use crate::render::outcome;
 use crate::visit::Visit;
-
-#[derive(Deserialize)]
-pub struct VisitQuery {
-    visit: Option<String>,
-}
 
 pub async fn open(
     State(site): State<Arc<Site>>,
@@ -32,7 +33,7 @@ pub async fn open(
     headers: HeaderMap,
 ) -> Response {
     match model(&form, &seed) {
-        Some(model) => opened(&site, &model, 1, query.visit, &headers),
+        Some(model) => opened(&site, &model, 1, query, &headers),
         None => not_found(),
     }
 }
@@ -44,24 +45,27 @@ pub async fn show(
     headers: HeaderMap,
 ) -> Response {
     match (model(&form, &seed), page.parse()) {
-        (Some(model), Ok(number)) => opened(&site, &model, number, query.visit, &headers),
+        (Some(model), Ok(number)) => opened(&site, &model, number, query, &headers),
         _ => not_found(),
     }
 }
 
 /// A page of a visit that goes on, or of a new one when it is the first page.
-fn opened(site: &Site, model: &FormModel, number: usize, asked: Option<String>, headers: &HeaderMap) -> Response {
+fn opened(site: &Site, model: &FormModel, number: usize, query: VisitQuery, headers: &HeaderMap) -> Response {
+    if let Some(response) = turned_away(site, model, Asked::Form, headers).or_else(|| closed(model, number)) {
+        return response;
+    }
     let Some(at) = model.page(number) else {
         return not_found();
     };
-    let known = if model.behaviour.cookie { cookie(model, headers) } else { asked };
+    let known = session::asked(model, headers, query);
     if let Some(sent) = known.as_deref().and_then(|token| sent_before(site, model, token)) {
         return html(StatusCode::OK, outcome::already_applied(model, &sent.reference));
     }
-    let mut visits = site.visits.lock();
-    if let Some(visit) = known.and_then(|token| visits.get(&token, model.form, model.seed).cloned()) {
-        drop(visits);
-        return if number > visit.pages_done + 1 {
+    if let Some(visit) = known.and_then(|token| session::visit(site, model, &token)) {
+        return if gate::before_form(model, &visit).is_some() {
+            gates::shown(model, &visit, Note::Nothing)
+        } else if number > visit.pages_done + 1 {
             Redirect::to(&link(model, visit.pages_done + 1, &visit)).into_response()
         } else {
             shown(at, &visit, &Errors::new(), None)
@@ -70,13 +74,23 @@ fn opened(site: &Site, model: &FormModel, number: usize, asked: Option<String>, 
     if number > 1 {
         return html(StatusCode::GONE, outcome::expired(model));
     }
-    let token = visits.open(model.form, model.seed);
-    let visit = visits.get(&token, model.form, model.seed).cloned();
-    drop(visits);
-    match visit {
-        Some(visit) => with_cookie(model, &visit, shown(at, &visit, &Errors::new(), None)),
+    let token = site.visits.lock().open(model.form, model.seed);
+    match session::visit(site, model, &token) {
+        Some(visit) if gate::before_form(model, &visit).is_some() => {
+            with_visit(model, &visit, gates::shown(model, &visit, Note::Nothing))
+        }
+        Some(visit) => with_visit(model, &visit, shown(at, &visit, &Errors::new(), None)),
         None => html(StatusCode::GONE, outcome::expired(model)),
     }
+}
+
+/// The answer of a form that takes no applications, which has a first page only.
+fn closed(model: &FormModel, number: usize) -> Option<Response> {
+    let Twist::Closed(closure) = &model.twist else {
+        return None;
+    };
+    let status = if closure.gone { StatusCode::GONE } else { StatusCode::OK };
+    (number == 1).then(|| html(status, outcome::closed(model, closure)))
 }
 
 pub async fn send(
@@ -87,19 +101,18 @@ pub async fn send(
     let (Some(model), Ok(number)) = (model(&form, &seed), page.parse()) else {
         return not_found();
     };
+    let headers = request.headers().clone();
+    if let Some(response) = turned_away(&site, &model, Asked::Form, &headers).or_else(|| closed(&model, number)) {
+        return response;
+    }
     let Some(at) = model.page(number) else {
         return not_found();
     };
-    let headers = request.headers().clone();
     let sent = match read(&site, request).await {
         Ok(sent) => sent,
         Err(error) => return refused(&error),
     };
-    let token = if model.behaviour.cookie {
-        cookie(&model, &headers)
-    } else {
-        sent.value(model.behaviour.visit_name).map(str::to_owned)
-    };
+    let token = session::named(&model, &headers, &sent);
     let Some(token) = token else {
         return html(StatusCode::GONE, outcome::expired(&model));
     };
@@ -109,14 +122,19 @@ pub async fn send(
     let decided = {
         let mut visits = site.visits.lock();
         visits.get(&token, model.form, model.seed).map(|visit| {
-            let decision = flow::advance(at, visit, sent);
+            let admitted = gate::before_form(&model, visit).is_none();
+            let decision = admitted.then(|| flow::advance(at, visit, sent));
             (decision, visit.clone())
         })
     };
     let Some((decision, visit)) = decided else {
         return html(StatusCode::GONE, outcome::expired(&model));
     };
-    answered(&site, at, &visit, decision, &headers).await
+    match decision {
+        Some(decision) => answered(&site, at, &visit, decision, &headers).await,
+        // Nobody gets past the gate by sending the form.
+        None => gates::shown(&model, &visit, Note::Nothing),
+    }
 }
 
 async fn answered(site: &Site, at: PageOf<'_>, visit: &Visit, decision: Decision, headers: &HeaderMap) -> Response {
@@ -137,8 +155,12 @@ async fn answered(site: &Site, at: PageOf<'_>, visit: &Visit, decision: Decision
         Decision::Goto(number) => Redirect::to(&link(model, number, visit)).into_response(),
         Decision::Cancel => {
             site.received.count_decoy(|uses| &mut uses.cancel);
-            Redirect::to(&model.posting_path()).into_response()
+            // The posting would hold itself as its own frame.
+            let framed = matches!(model.twist, Twist::Frame(_));
+            let to = if framed { format!("{}/apply", model.posting_path()) } else { model.posting_path() };
+            Redirect::to(&to).into_response()
         }
+        Decision::Gate(gate) => gates::begin(site, model, visit, gate),
         Decision::Send => {
             let submission = flow::submission(model, visit, user_agent(headers));
             submitted(site, model, submission).await
@@ -170,7 +192,7 @@ async fn sent_again(site: &Site, at: PageOf<'_>, first: &Application, sent: Sent
 }
 
 /// Hands the application over and confirms it. One that fell into the trap is confirmed like any other.
-async fn submitted(site: &Site, model: &FormModel, submission: Submission) -> Response {
+pub async fn submitted(site: &Site, model: &FormModel, submission: Submission) -> Response {
     let application = match site.received.submit(submission).await {
         Ok(application) => application,
         Err(error) => {
@@ -179,7 +201,10 @@ async fn submitted(site: &Site, model: &FormModel, submission: Submission) -> Re
             return html(StatusCode::INTERNAL_SERVER_ERROR, page);
         }
     };
-    if application.duplicate {
+    if let Twist::Double(slow) = &model.twist {
+        // It was taken at once; only the answer is slow, and whoever sends again meanwhile has applied twice.
+        tokio::time::sleep(Duration::from_millis(slow.after_ms.into())).await;
+    } else if application.duplicate {
         let first = site.received.first_of(&application.visit).unwrap_or(application);
         return html(StatusCode::OK, outcome::already_applied(model, &first.reference));
     }
@@ -217,39 +242,27 @@ fn shown(at: PageOf, visit: &Visit, errors: &Errors, notice: Option<&str>) -> Re
     html(StatusCode::OK, page)
 }
 
-/// The first application of this visit, if it belongs to this form.
-fn sent_before(site: &Site, model: &FormModel, token: &str) -> Option<Application> {
-    site.received.first_of(token).filter(|application| application.form == model.form && application.seed == model.seed)
-}
-
-fn user_agent(headers: &HeaderMap) -> String {
-    let agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    agent.unwrap_or_default().chars().take(bounds::MAX_USER_AGENT_CHARS).collect()
-}
-
-fn cookie_name(model: &FormModel) -> String {
-    format!("visit-{}-{}", model.form.as_str(), model.seed)
-}
-
-fn cookie(model: &FormModel, headers: &HeaderMap) -> Option<String> {
-    let wanted = cookie_name(model);
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == wanted)
-        .map(|(_, value)| value.to_owned())
-}
-
-fn with_cookie(model: &FormModel, visit: &Visit, mut response: Response) -> Response {
-    if model.behaviour.cookie {
-        let cookie =
-            format!("{}={}; Path={}; HttpOnly; SameSite=Lax", cookie_name(model), visit.token, model.posting_path());
-        if let Ok(value) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().insert(SET_COOKIE, value);
-        }
+/// The part of a page that its script asks for.
+pub async fn part(
+    State(site): State<Arc<Site>>,
+    Path((form, seed)): Path<(String, String)>,
+    Query(query): Query<VisitQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(model) = model(&form, &seed) else {
+        return not_found();
+    };
+    let visit = session::asked(&model, &headers, query).and_then(|token| session::visit(&site, &model, &token));
+    let (Twist::Late(lateness), Some(at), Some(visit)) = (&model.twist, model.page(1), visit) else {
+        return not_found();
+    };
+    if lateness.by_server {
+        tokio::time::sleep(Duration::from_millis(lateness.after_ms.into())).await;
     }
-    response
+    let part = form::later(&PageView { at, visit: &visit, errors: &visit.errors, notice: None }, lateness);
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, part).into_response()
 }

@@ -3,36 +3,65 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
+use super::guarded::{Asked, turned_away};
+use super::session::{self, VisitQuery};
 use super::{Site, html, model, not_found};
 use crate::body::{self, BodyError};
 use crate::bounds;
+use crate::model::twist::Twist;
 use crate::model::{FormKind, FormModel};
-use crate::render::{browse, outcome};
+use crate::render::{browse, newsletter as newsletter_page, outcome};
 use crate::upload::Budget;
 
 pub async fn list(State(site): State<Arc<Site>>) -> Response {
     html(StatusCode::OK, browse::list(&listed(&site), None))
 }
 
-/// Both forms in turn, seeds counted from 1.
+/// All kinds of forms in turn, seeds counted from 1.
 fn listed(site: &Site) -> Vec<FormModel> {
-    (0..site.listed_postings)
-        .map(|index| {
-            let form = FormKind::ALL[(index % 2) as usize];
-            FormModel::draw(form, index / 2 + 1)
-        })
-        .collect()
+    let of_each_seed = (1..).flat_map(|seed| FormKind::ALL.map(|form| (form, seed)));
+    of_each_seed.take(site.listed_postings as usize).map(|(form, seed)| FormModel::draw(form, seed)).collect()
 }
 
-pub async fn posting(Path((form, seed)): Path<(String, String)>) -> Response {
+pub async fn posting(
+    State(site): State<Arc<Site>>,
+    Path((form, seed)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(model) = model(&form, &seed) else {
+        return not_found();
+    };
+    if let Some(response) = turned_away(&site, &model, Asked::Posting, &headers) {
+        return response;
+    }
+    // Some sites know who has been there already.
+    if matches!(model.twist, Twist::Double(_)) {
+        let token = session::asked(&model, &headers, VisitQuery { visit: None });
+        if let Some(sent) = token.and_then(|token| session::sent_before(&site, &model, &token)) {
+            return html(StatusCode::OK, outcome::already_applied(&model, &sent.reference));
+        }
+    }
+    html(StatusCode::OK, browse::posting(&model))
+}
+
+/// What the posting's frame shows when the form is in another frame within it.
+pub async fn embedded(Path((form, seed)): Path<(String, String)>) -> Response {
     match model(&form, &seed) {
-        Some(model) => html(StatusCode::OK, browse::posting(&model)),
+        Some(model) => match &model.twist {
+            Twist::Frame(framing) if framing.depth > 1 => html(StatusCode::OK, browse::embedded(&model, framing)),
+            _ => not_found(),
+        },
         None => not_found(),
     }
+}
+
+/// The form for news alone, as frames show it.
+pub async fn newsletter_form() -> Response {
+    html(StatusCode::OK, newsletter_page())
 }
 
 #[derive(Deserialize)]

@@ -7,14 +7,19 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Site, not_found};
+use crate::credentials::Credentials;
 use crate::expect::Expectation;
-use crate::model::FormKind;
+use crate::gate::{self, Gate};
+use crate::guard::Blocks;
+use crate::inbox::Mail;
+use crate::model::twist::Twist;
+use crate::model::{FormKind, FormModel};
 use crate::oracle::{Application, DecoyUses, Filter};
-use crate::visit::VisitState;
+use crate::visit::{Visit, VisitState};
 
 pub async fn applications(State(site): State<Arc<Site>>, Query(filter): Query<Filter>) -> Json<Vec<Application>> {
     Json(site.received.list(&filter))
@@ -70,5 +75,79 @@ pub async fn expect(Path((form, seed)): Path<(String, String)>) -> Response {
     match (FormKind::parse(&form), seed.parse()) {
         (Some(form), Ok(seed)) => Json(Expectation::of(form, seed)).into_response(),
         _ => not_found(),
+    }
+}
+
+/// What this visit has to read at its human check.
+pub async fn check(State(site): State<Arc<Site>>, Path(visit): Path<String>) -> Response {
+    match site.check(&visit) {
+        Some(check) => Json(check).into_response(),
+        None => not_found(),
+    }
+}
+
+/// The same for all visits of a form, the one that was used last at the end.
+pub async fn checks(State(site): State<Arc<Site>>, Path((form, seed)): Path<(String, String)>) -> Response {
+    match (FormKind::parse(&form), seed.parse()) {
+        (Some(form), Ok(seed)) => Json(site.checks(form, seed)).into_response(),
+        _ => not_found(),
+    }
+}
+
+#[derive(Deserialize)]
+pub struct Address {
+    email: Option<String>,
+}
+
+pub async fn inbox(State(site): State<Arc<Site>>, Query(address): Query<Address>) -> Json<Vec<Mail>> {
+    Json(site.inbox.lock().to(address.email.as_deref()))
+}
+
+pub async fn login(Path(seed): Path<String>) -> Response {
+    match seed.parse() {
+        Ok(seed) => Json(Credentials::of(seed)).into_response(),
+        Err(_) => not_found(),
+    }
+}
+
+pub async fn blocks(State(site): State<Arc<Site>>) -> Json<Blocks> {
+    Json(site.blocks.lock().clone())
+}
+
+/// A visit in front of the human check, and what would let it pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenCheck {
+    pub visit: String,
+    pub form: FormKind,
+    pub seed: u32,
+    pub answer: String,
+    pub wrong_answers: u32,
+}
+
+impl OpenCheck {
+    fn of(visit: &Visit) -> Option<Self> {
+        let model = FormModel::draw(visit.form, visit.seed);
+        let Twist::Check(check) = &model.twist else {
+            return None;
+        };
+        (gate::now(&model, visit) == Some(Gate::Check)).then(|| Self {
+            visit: visit.token.clone(),
+            form: visit.form,
+            seed: visit.seed,
+            answer: gate::letters(check, visit).text,
+            wrong_answers: visit.wrong_answers,
+        })
+    }
+}
+
+impl Site {
+    pub fn check(&self, visit: &str) -> Option<OpenCheck> {
+        let visit = self.visits.lock().look_up(visit).cloned();
+        visit.as_ref().and_then(OpenCheck::of)
+    }
+
+    pub fn checks(&self, form: FormKind, seed: u32) -> Vec<OpenCheck> {
+        let visits: Vec<Visit> = self.visits.lock().of(form, seed).into_iter().cloned().collect();
+        visits.iter().filter_map(OpenCheck::of).collect()
     }
 }

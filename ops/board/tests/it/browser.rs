@@ -14,18 +14,29 @@ use valet_board::{Board, Expectation, ExpectedField, FileLook, Filter, FormKind,
 use crate::applicant::{RESUME, RESUME_SHA256, answer, board};
 
 /// Starting a browser on a busy machine takes the longest.
-const LIMIT: Duration = Duration::from_mins(3);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
-struct Browser {
+pub struct Browser {
     driver: Child,
-    client: Client,
-    folder: tempfile::TempDir,
+    pub client: Client,
+    pub folder: tempfile::TempDir,
 }
 
 impl Browser {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        Self::start_with(Command::new("chromedriver"), &["--headless=new", "--window-size=1200,1600"]).await
+    }
+
+    /// With a window on this display.
+    pub async fn with_window(display: &str) -> Self {
+        let mut driver = Command::new("chromedriver");
+        driver.env("DISPLAY", display);
+        Self::start_with(driver, &["--window-size=1200,800"]).await
+    }
+
+    async fn start_with(mut driver: Command, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut driver = Command::new("chromedriver")
+        let mut driver = driver
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -43,12 +54,11 @@ impl Browser {
         // A full pipe would stop the driver.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile = folder.path().join("profile");
-        let capabilities = serde_json::json!({
-            "goog:chromeOptions": { "args": [
-                "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1600",
-                format!("--user-data-dir={}", profile.display()),
-            ]},
-        });
+        let mut all =
+            vec!["--no-sandbox".to_owned(), "--disable-dev-shm-usage".to_owned(), "--no-first-run".to_owned()];
+        all.push(format!("--user-data-dir={}", profile.display()));
+        all.extend(arguments.iter().map(ToString::to_string));
+        let capabilities = serde_json::json!({ "goog:chromeOptions": { "args": all } });
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().expect("an object").clone())
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -57,7 +67,7 @@ impl Browser {
         Self { driver, client, folder }
     }
 
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.client.close().await.expect("the browser closes");
         self.driver.kill().await.expect("the driver ends");
     }
@@ -80,7 +90,7 @@ fn chosen() -> Vec<Expectation> {
     chosen
 }
 
-fn first(form: FormKind, wanted: impl Fn(&Expectation) -> bool) -> Expectation {
+pub fn first(form: FormKind, wanted: impl Fn(&Expectation) -> bool) -> Expectation {
     (0..1_000).map(|seed| Expectation::of(form, seed)).find(wanted).expect("one of a thousand seeds")
 }
 
@@ -106,7 +116,7 @@ async fn a_real_browser_can_apply_on_every_kind_of_form() {
     }
 }
 
-fn arrived_once(board: &Board, expected: &Expectation) {
+pub fn arrived_once(board: &Board, expected: &Expectation) {
     let received = board.received().list(&Filter::of(expected.form, expected.seed));
     assert_eq!(received.len(), 1);
     let application = &received[0];
@@ -114,7 +124,8 @@ fn arrived_once(board: &Board, expected: &Expectation) {
     assert!(application.user_agent.contains("Chrome"));
     let resume = application.files.iter().find(|file| file.meaning == Meaning::Resume).expect("a résumé");
     assert_eq!((resume.filename.as_str(), resume.sha256.as_str()), ("Lebenslauf (é).pdf", RESUME_SHA256));
-    for field in expected.fields.iter().filter(|field| is_filled(field) && field.control != "file") {
+    let asked = |field: &&ExpectedField| expected.asks(field, &|field| Some(answer(field)));
+    for field in expected.fields.iter().filter(|field| is_filled(field) && field.control != "file").filter(asked) {
         assert_eq!(application.fields[&field.meaning], answer(field));
     }
 }
@@ -125,28 +136,43 @@ fn is_filled(field: &ExpectedField) -> bool {
 }
 
 async fn apply(client: &Client, base: &str, expected: &Expectation, resume: &Path) {
+    begin(client, base, expected).await;
+    complete(client, expected, resume).await;
+    confirmed(client, expected).await;
+}
+
+/// From the posting to the form.
+pub async fn begin(client: &Client, base: &str, expected: &Expectation) {
     let form = expected.form.as_str();
     client.goto(&format!("{base}/jobs/{form}/{}", expected.seed)).await.expect("a posting");
     let apply = format!(r#"//main//*[self::a or self::button][normalize-space()="{}"]"#, expected.apply_label);
     press(client, Locator::XPath(&apply)).await;
+}
+
+/// Fills page after page and sends the last.
+pub async fn complete(client: &Client, expected: &Expectation, resume: &Path) {
     for page in 1..=expected.pages {
         let form = format!(r#"form[action$="/apply/{page}"]"#);
         // The footer comes last: with it, the whole form is there.
         let whole = format!("main:has({form}) + footer");
         client.wait().for_element(Locator::Css(&whole)).await.expect("the next page");
-        for field in expected.fields.iter().filter(|field| field.page == page && is_filled(field)) {
+        let asked = |field: &&ExpectedField| expected.asks(field, &|field| Some(answer(field)));
+        for field in expected.fields.iter().filter(|field| field.page == page && is_filled(field)).filter(asked) {
             fill(client, field, resume).await;
         }
-        if page == expected.pages {
+        if page == expected.pages && expected.decoys.honeypot.is_some() {
             the_trap_is_invisible(client, expected).await;
         }
         press(client, Locator::Css(&format!("{form} [type=submit]:not([name])"))).await;
     }
+}
+
+pub async fn confirmed(client: &Client, expected: &Expectation) {
     let heading = format!(r#"//h1[normalize-space()="{}"]"#, expected.confirmation.heading);
     client.wait().for_element(Locator::XPath(&heading)).await.expect("a confirmation");
 }
 
-async fn press(client: &Client, locator: Locator<'_>) {
+pub async fn press(client: &Client, locator: Locator<'_>) {
     client.find(locator).await.expect("a button").click().await.expect("it can be pressed");
 }
 

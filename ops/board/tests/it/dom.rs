@@ -84,29 +84,43 @@ impl Element {
 /// nothing from elsewhere.
 pub fn read(html: &str) -> Element {
     let root = parse(html);
-    let mut ids = BTreeSet::new();
-    for element in root.all() {
-        if let Some(id) = element.get("id") {
-            assert!(ids.insert(id.to_owned()), "the id {id} is given twice");
-        }
-    }
-    for element in root.all() {
-        for attribute in ["for", "aria-labelledby", "aria-describedby"] {
-            for id in element.get(attribute).into_iter().flat_map(|ids| ids.split(' ')) {
-                assert!(ids.contains(id), "{attribute}={id} leads nowhere");
-            }
-        }
-        if let Some(id) = element.get("href").and_then(|href| href.strip_prefix('#')) {
-            assert!(ids.contains(id), "href=#{id} leads nowhere");
-        }
-        for attribute in ["href", "src", "action"] {
-            if let Some(address) = element.get(attribute) {
-                let local = address.starts_with('#') || (address.starts_with('/') && !address.starts_with("//"));
-                assert!(local, "{address} is not on the board");
-            }
-        }
-    }
+    root.check();
     root
+}
+
+/// What a script puts into a page.
+pub fn read_part(html: &str) -> Vec<Node> {
+    parse(&format!("<!DOCTYPE html>{html}")).children
+}
+
+impl Element {
+    /// What every page has to keep.
+    pub fn check(&self) {
+        // Its links may lead to what comes later.
+        let whole = self.find(|element| element.has("data-later")).is_none();
+        let mut ids = BTreeSet::new();
+        for element in self.all() {
+            if let Some(id) = element.get("id") {
+                assert!(ids.insert(id.to_owned()), "the id {id} is given twice");
+            }
+        }
+        for element in self.all() {
+            for attribute in ["for", "aria-labelledby", "aria-describedby"] {
+                for id in element.get(attribute).into_iter().flat_map(|ids| ids.split(' ')) {
+                    assert!(ids.contains(id), "{attribute}={id} leads nowhere");
+                }
+            }
+            if let Some(id) = element.get("href").and_then(|href| href.strip_prefix('#')).filter(|_| whole) {
+                assert!(ids.contains(id), "href=#{id} leads nowhere");
+            }
+            for attribute in ["href", "src", "action"] {
+                if let Some(address) = element.get(attribute) {
+                    let local = address.starts_with('#') || (address.starts_with('/') && !address.starts_with("//"));
+                    assert!(local, "{address} is not on the board");
+                }
+            }
+        }
+    }
 }
 
 fn parse(html: &str) -> Element {

@@ -1,0 +1,28 @@
+// What several scripts ask of a document; stands in front of them.
+
+// Frames between this document and the top.
+function depthOf() {
+  let depth = 0;
+  for (let view = window; view !== view.parent; view = view.parent) depth += 1;
+  return depth;
+}
+
+// The line says this and nothing else: "Loading dock worker" is a job.
+const SAYS_SO = /^\s*(loading|please wait|one moment|hang on)(,? (while )?(we )?(load |prepare )?((the|your) )?(application|form|page|content|questions?|data|details|posting|job))?(,? please)?\s*(\u2026|\.{1,3})?\s*$/i;
+
+// Whether the document says that something is still on its way: marked as busy, shown as a spinner or a skeleton, or said in words.
+function isLoading(doc) {
+  const candidates = doc.querySelectorAll('[aria-busy=true],[role=progressbar]:not([aria-valuenow]),[class*=spinner i],[class*=load i],[class*=skeleton i],[class*=shimmer i]');
+  // A class names a part of the page ("file-uploader", "lazy-loaded"): only these words, and nothing that holds content.
+  const named = (el) => (el.getAttribute('class') || '').split(/\s+/).some((name) => /(^|[-_])(spinner|loader|preloader|loading|skeleton|shimmer)($|[-_])/i.test(name))
+    && !el.querySelector('input,select,textarea,button') && (el.textContent || '').length < 60;
+  const shown = (el) => {
+    const rect = el.getBoundingClientRect();
+    return rect.width > 1 && rect.height > 1 && (!el.checkVisibility || el.checkVisibility({ opacityProperty: true, visibilityProperty: true }));
+  };
+  for (const el of Array.from(candidates).slice(0, 200)) {
+    if ((el.matches('[aria-busy=true],[role=progressbar]') || named(el)) && shown(el)) return true;
+  }
+  if (!doc.body || doc.body.textContent.length > 20000) return false;
+  return doc.body.innerText.split('\n').some((line) => SAYS_SO.test(line));
+}
