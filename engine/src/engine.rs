@@ -105,6 +105,7 @@ impl<S: Store + ?Sized> Engine<S> {
             dispatcher: Arc::clone(&dispatcher),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            build: registry.build(),
             name,
             session: Arc::clone(&session),
         };

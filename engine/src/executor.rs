@@ -288,7 +288,7 @@ impl<O: Outward> Executor<O> {
         slot.machine = None;
         slot.busy = false;
         for mut work in std::mem::take(&mut slot.deciding).into_iter().rev() {
-            if matches!(work.command, Command::Retry { .. }) {
+            if is_retry(&work.command) {
                 work.answer(Err(CommandError::Rejected(Rejection::NothingToRetry { status: "stuck" })));
             } else {
                 work.loaded = false;
@@ -325,7 +325,7 @@ impl<O: Outward> Executor<O> {
             self.load(run);
             return;
         }
-        let retried = slot.mailbox.iter().any(|work| !work.loaded && matches!(work.command, Command::Retry { .. }));
+        let retried = slot.mailbox.iter().any(|work| !work.loaded && is_retry(&work.command));
         if retried && slot.machine.as_ref().is_some_and(|machine| machine.waits_for_its_code()) {
             self.load(run);
             return;
@@ -417,7 +417,7 @@ impl<O: Outward> Executor<O> {
         match loaded {
             Ok(Some(loaded)) => {
                 let (Loaded::Live(stored) | Loaded::Ended(stored)) = *loaded;
-                let retried = slot.mailbox.iter().any(|work| matches!(work.command, Command::Retry { .. }));
+                let retried = slot.mailbox.iter().any(|work| is_retry(&work.command));
                 let code = if slot.withheld || self.blockages.is_quarantined(&stored.identity.workflow) {
                     CodeUse::Withheld
                 } else if retried {
@@ -533,6 +533,11 @@ impl<O: Outward> Executor<O> {
             }
         }
     }
+}
+
+/// Even code that blocked its thread is tried again.
+fn is_retry(command: &Command) -> bool {
+    matches!(command, Command::Retry { .. } | Command::Revive)
 }
 
 /// The run that a command starts, if it starts one.

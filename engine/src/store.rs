@@ -139,6 +139,8 @@ pub struct Due {
     pub unknown: Vec<LostStep>,
     /// Messages nobody took yet: (target, sender, number).
     pub inbox: Vec<(RunId, RunId, i64)>,
+    /// Runs with which this engine's build may go on, where none so far could.
+    pub revivable: Vec<RunId>,
     /// Queues whose backed-off steps became ready.
     pub ready_queues: Vec<String>,
     pub queues: Vec<QueueWorkers>,
@@ -213,7 +215,8 @@ pub trait LeaseStore: Send + Sync + 'static {
 /// What is due, and tickets.
 #[async_trait]
 pub trait DueStore: Send + Sync + 'static {
-    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError>;
+    /// `build` is the engine's own.
+    async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError>;
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError>;
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError>;
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError>;

@@ -31,6 +31,8 @@ pub struct Ticker<S: ?Sized> {
     pub dispatcher: Arc<Dispatcher<S>>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// The build of the workflows at hand.
+    pub build: i64,
     pub name: String,
     pub session: Arc<RwLock<SessionId>>,
 }
@@ -131,12 +133,16 @@ impl<S: Store + ?Sized> Ticker<S> {
         if since_last > OUTAGE {
             self.store.extend_sessions(SESSION_LEASE).await?;
         }
-        let due = self.store.tick(session, SESSION_LEASE).await?;
+        let due = self.store.tick(session, SESSION_LEASE, self.build).await?;
         if due.shards.is_none() {
             tracing::warn!("the engine's session ended; it opens another");
             self.open().await?;
         }
-        let busy = !(due.timers.is_empty() && due.lost.is_empty() && due.unknown.is_empty() && due.inbox.is_empty());
+        let busy = !(due.timers.is_empty()
+            && due.lost.is_empty()
+            && due.unknown.is_empty()
+            && due.inbox.is_empty()
+            && due.revivable.is_empty());
         self.send(&due).await?;
         if !due.ready_queues.is_empty() {
             self.routes.look_for_backlog();
@@ -169,6 +175,9 @@ impl<S: Store + ?Sized> Ticker<S> {
                 effect_begun: unknown.effect_begun,
             };
             self.routes.send(unknown.run, command);
+        }
+        for run in &due.revivable {
+            self.routes.send(*run, Command::Revive);
         }
         let mut targets: Vec<_> = due.inbox.iter().map(|(to, ..)| *to).collect();
         targets.sort_unstable();

@@ -6,6 +6,7 @@ mod it {
     mod claims;
     mod commits;
     mod database;
+    mod desk;
     mod door;
     mod events;
     mod files;
@@ -20,6 +21,8 @@ mod it {
     mod sealed;
     mod statements;
     mod states;
+    mod task_links;
+    mod wait;
     mod worker;
     mod worker_door;
     mod workflows;

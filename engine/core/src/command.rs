@@ -55,6 +55,9 @@ pub enum Command {
     Retry {
         by: String,
     },
+    /// An engine's build may go on where older ones could not: with a stuck run, or with what they took in and did not
+    /// deliver.
+    Revive,
     /// The run's code cannot be trusted with a thread any more.
     Park {
         why: StuckReason,
@@ -169,6 +172,8 @@ pub enum Rejection {
     ChannelFull { name: String, kept: usize },
     #[error("nothing of this run can be retried: {status}")]
     NothingToRetry { status: &'static str },
+    #[error("build {needs} has advanced the run; this engine has build {build}: ask one that is not older")]
+    BuildTooOld { build: i64, needs: i64 },
     #[error("the run exists already")]
     Exists,
 }

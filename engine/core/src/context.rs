@@ -21,7 +21,7 @@ use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::id::{RunId, Seq};
 use crate::journal::{HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
-use crate::step::{Failure, Step, StepFailure, queue_of_host};
+use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, queue_of_host};
 use crate::transition::column_text;
 
 /// What the code did during polls and the journal does not hold yet.
@@ -148,7 +148,7 @@ impl Context {
     /// Asks a worker for `step` and waits for its result.
     pub fn step<S: Step>(&self, step: S) -> Operation<Result<S::Output, StepFailure>> {
         let mut op = step_op(&step);
-        op.start_by = op.policy.schedule_timeout_ms.map(|ms| after(self.now(), Duration::from_millis(ms)));
+        op.start_by = start_by(&op, self.now());
         self.operation(Op::Step(op), read_step::<S::Output>)
     }
 
@@ -195,8 +195,10 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
     /// Registers a step that runs when the run ends, however it ends. Register it before the thing exists that it cleans.
     pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
-        let of = self.call(Op::Finally(step_op(&step)));
-        Finalizer { ctx: self.clone(), of }
+        let op = step_op(&step);
+        let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
+        let of = self.call(Op::Finally(op));
+        Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
     }
 
     /// Writes a line to the run's log.
@@ -265,12 +267,15 @@ enum Slot<F: Future> {
 pub struct Finalizer {
     ctx: Context,
     of: Seq,
+    /// Set for a clean-up that is bound to a host.
+    host_may_be_gone_ms: Option<u64>,
 }
 
 impl Finalizer {
     /// Cleans up now, and not again at the end.
     pub fn now(self) -> Operation<Result<(), StepFailure>> {
-        self.ctx.operation(Op::FinallyNow { of: self.of }, read_step::<()>)
+        let start_by = self.host_may_be_gone_ms.map(|ms| after(self.ctx.now(), Duration::from_millis(ms)));
+        self.ctx.operation(Op::FinallyNow { of: self.of, start_by }, read_step::<()>)
     }
 }
 
@@ -323,8 +328,10 @@ impl<T> Drop for Operation<T> {
 
 fn step_op<S: Step>(step: &S) -> StepOp {
     let mut policy = S::policy();
-    if let Some(host) = step.host() {
+    let host = step.host().map(|host| column_text(host, NAME_BYTES_MAX));
+    if let Some(host) = &host {
         policy.queue = queue_of_host(&policy.queue, host);
+        policy.schedule_timeout_ms.get_or_insert(HOST_GONE_AFTER.as_millis() as u64);
     }
     policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
     StepOp {
@@ -333,8 +340,14 @@ fn step_op<S: Step>(step: &S) -> StepOp {
         // worker's refusal of `null` says so with the step's name.
         input: Payload::of(step).unwrap_or_default(),
         policy,
+        host,
         start_by: None,
     }
+}
+
+/// By when an attempt that can be taken from `now` on must have been.
+pub(crate) fn start_by(op: &StepOp, now: Timestamp) -> Option<Timestamp> {
+    op.policy.schedule_timeout_ms.map(|ms| after(now, Duration::from_millis(ms)))
 }
 
 fn read_step<T: DeserializeOwned>(delivery: Delivery) -> Result<T, StepFailure> {

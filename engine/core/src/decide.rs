@@ -13,7 +13,7 @@ use crate::bounds::{
 use crate::command::{
     Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
 };
-use crate::context::{Delivery, Emission};
+use crate::context::{Delivery, Emission, start_by};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
@@ -32,6 +32,9 @@ pub const IN_DOUBT: &str = "in_doubt";
 /// The code of a failure that says: no worker took the step in time.
 pub const SCHEDULE_TIMEOUT: &str = "schedule_timeout";
 
+/// The code of a failure that says: the machine that the step is bound to has no worker any more.
+pub const HOST_GONE: &str = "host_gone";
+
 /// A run with its code.
 pub struct Machine {
     run: Run,
@@ -39,6 +42,8 @@ pub struct Machine {
     code: Option<Code>,
     /// What a rebuild of a stuck run's code asks for beyond its journal; recorded when the run is mended.
     ahead: Option<Polled>,
+    /// Why a stuck run's code does not fit this build either.
+    misfit: Option<StuckReason>,
     input: Payload,
 }
 
@@ -120,6 +125,7 @@ impl Machine {
             run: Run::new(identity, registry.build()),
             code: None,
             ahead: (code == CodeUse::Withheld).then(|| Polled::stuck(StuckReason::Blocking)),
+            misfit: None,
             input: start.input.clone(),
         }
     }
@@ -133,11 +139,14 @@ impl Machine {
                 definition,
                 code: None,
                 ahead: None,
+                misfit: None,
                 input: Payload::null(),
             },
             expectation: Expectation::default(),
             mismatch: None,
             withheld: code.withholds(&stored.chunks),
+            // A newer build's journal is folded and carried on as data; its code is not here.
+            behind: registry.build() < stored.build,
         };
         for chunk in &stored.chunks {
             replay.chunk(chunk);
@@ -186,6 +195,7 @@ struct Replay {
     mismatch: Option<StuckReason>,
     /// The state is folded, the code is left alone.
     withheld: bool,
+    behind: bool,
 }
 
 impl Replay {
@@ -200,7 +210,7 @@ impl Replay {
         if let Entry::Started { input } = entry {
             self.machine.input = input.clone();
         }
-        let follows_code = self.mismatch.is_none() && !self.withheld;
+        let follows_code = self.mismatch.is_none() && !self.withheld && !self.behind;
         if follows_code && let Err(why) = self.before(entry, chunk.at) {
             self.give_up(why);
         }
@@ -275,6 +285,9 @@ impl Replay {
     }
 
     fn finish(mut self) -> Machine {
+        if self.behind {
+            return self.machine;
+        }
         let stuck = matches!(self.machine.run.phase, Phase::Stuck(_));
         if self.mismatch.is_none() && self.machine.code.is_some() {
             if stuck {
@@ -290,12 +303,14 @@ impl Replay {
             }
         }
         let why = self.mismatch.take().or_else(|| self.withheld.then_some(StuckReason::Blocking));
-        if let Some(why) = why
-            && matches!(self.machine.run.phase, Phase::Active)
-        {
+        match &self.machine.run.phase {
             // Not recorded yet: the next transition records it, fenced by the revision that was replayed.
-            self.machine.definition = None;
-            self.machine.ahead = Some(Polled::stuck(why));
+            Phase::Active if why.is_some() => {
+                self.machine.definition = None;
+                self.machine.ahead = why.map(Polled::stuck);
+            }
+            Phase::Stuck(_) => self.machine.misfit = why,
+            _ => {}
         }
         self.machine
     }
@@ -355,6 +370,15 @@ impl<'a> Folding<'a> {
         &self.machine.run
     }
 
+    /// Nothing is delivered to the code of a paused or stuck run, nor by an older build than the run's.
+    fn delivers(&self) -> bool {
+        self.run().delivers() && !self.is_behind()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.registry.build() < self.run().build
+    }
+
     fn record(&mut self, entry: Entry) {
         self.machine.run.apply(&entry, self.revision);
         self.entries.push(entry);
@@ -389,6 +413,10 @@ impl<'a> Folding<'a> {
             }
             Command::Cancel { by, reason } => self.cancel(by, reason),
             Command::Retry { by } => self.retry(&by),
+            Command::Revive => {
+                self.revive();
+                Ok(Reply::Done)
+            }
             Command::Park { why } => {
                 if matches!(self.run().phase, Phase::Active) {
                     self.stick(why);
@@ -630,7 +658,7 @@ impl<'a> Folding<'a> {
         if matches!(self.run().phase, Phase::Closing(_)) {
             self.record(Entry::Resolved { seq, with });
             self.continue_closing();
-        } else if self.run().delivers() {
+        } else if self.delivers() {
             self.deliveries.push_back((seq, with));
             self.settle();
         } else {
@@ -641,7 +669,7 @@ impl<'a> Folding<'a> {
     /// Delivers one resolution at a time until nothing is due.
     fn settle(&mut self) {
         loop {
-            if !self.run().delivers() {
+            if !self.delivers() {
                 while let Some((seq, with)) = self.deliveries.pop_front() {
                     if matches!(self.run().phase, Phase::Active | Phase::Stuck(_)) {
                         self.record(Entry::Held { seq, with });
@@ -732,10 +760,14 @@ impl<'a> Folding<'a> {
             self.record(Entry::StartedInTime { seq });
             return;
         }
-        let waited_ms = step.op.policy.schedule_timeout_ms.unwrap_or_default();
-        let queue = &step.op.policy.queue;
-        let message = format!("no worker of the queue `{queue}` took the step within {} s", waited_ms as f64 / 1000.0);
-        let failure = Failure::new(SCHEDULE_TIMEOUT, message);
+        let seconds = step.op.policy.schedule_timeout_ms.unwrap_or_default() as f64 / 1000.0;
+        let failure = if let Some(host) = &step.op.host {
+            Failure::new(HOST_GONE, format!("the host `{host}` has had no worker for {seconds} s"))
+        } else {
+            let queue = &step.op.policy.queue;
+            let message = format!("no worker of the queue `{queue}` took the step within {seconds} s");
+            Failure::new(SCHEDULE_TIMEOUT, message)
+        };
         let attempt = step.attempt;
         self.fences.push(Fence::NotGranted { seq });
         self.resolve_step(seq, attempt, None, Err(StepFailure::NotStarted(failure)));
@@ -851,13 +883,34 @@ impl<'a> Folding<'a> {
         for seq in &parked {
             self.record(Entry::RetryRequested { seq: *seq, by: by.to_owned() });
         }
-        if matches!(self.run().phase, Phase::Stuck(_)) && self.mend(by) {
+        let stuck = matches!(self.run().phase, Phase::Stuck(_));
+        if stuck && self.mend(by) {
             return Ok(Reply::Done);
+        }
+        if parked.is_empty() && stuck && self.is_behind() {
+            return Err(Rejection::BuildTooOld { build: self.registry.build(), needs: self.run().build });
         }
         if parked.is_empty() {
             return Err(Rejection::NothingToRetry { status: self.run().status().as_str() });
         }
         Ok(Reply::Done)
+    }
+
+    /// A build that comes to a run for the first time tries once. Where its code fits no better it says so, and the run
+    /// waits for the next.
+    fn revive(&mut self) {
+        if self.is_behind() {
+            return;
+        }
+        let Phase::Stuck(was) = self.run().phase.clone() else {
+            self.settle();
+            return;
+        };
+        let build = self.registry.build();
+        if build > self.run().build && !self.mend(&format!("build {build}")) {
+            let why = self.machine.misfit.take().unwrap_or(was);
+            self.stick(why);
+        }
     }
 
     /// A stuck run whose code now fits goes on: what its last polls asked for beyond the journal is recorded first.
@@ -918,7 +971,9 @@ impl<'a> Folding<'a> {
         }
         let next = self.run().finalizers.iter().rev().find(|(_, finalizer)| !finalizer.done).map(|(seq, _)| *seq);
         if let Some(seq) = next {
-            self.record(Entry::FinalizerStarted { seq });
+            let bound = self.run().finalizers.get(&seq).filter(|finalizer| finalizer.op.host.is_some());
+            let start_by = bound.and_then(|finalizer| start_by(&finalizer.op, self.now));
+            self.record(Entry::FinalizerStarted { seq, start_by });
             return;
         }
         self.record(Entry::Ended);
@@ -999,6 +1054,10 @@ impl<'a> Folding<'a> {
     // ---- the transition --------------------------------------------------------------------------------------
 
     fn finish(mut self, mut replies: Vec<Result<Reply, Rejection>>) -> Decision {
+        if !self.entries.is_empty() && self.run().undelivered() {
+            // What an older build took in.
+            self.settle();
+        }
         self.take_back_what_was_let_go(&mut replies);
         let Folding {
             machine, registry, now, revision, entries, fences, outbox, consumed, created, gate, granted, ..
@@ -1045,6 +1104,7 @@ fn run_row(run: &Run) -> RunRow {
         reason: run.reason(),
         status_line: run.status_line.as_deref().map(|text| column_text(text, STATUS_LINE_BYTES_MAX)),
         build: run.build,
+        waits_for_build: run.waits_for_build(),
         error_code: error_code.map(|code| column_text(&code, NAME_BYTES_MAX)),
     }
 }

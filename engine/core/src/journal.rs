@@ -102,6 +102,8 @@ pub enum Entry {
     /// A finalizer was started by the engine.
     FinalizerStarted {
         seq: Seq,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_by: Option<Timestamp>,
     },
     /// Nothing is left to do.
     Ended,
@@ -132,6 +134,8 @@ pub enum Op {
     /// Runs the finalizer registered at `of` now.
     FinallyNow {
         of: Seq,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_by: Option<Timestamp>,
     },
     Log {
         message: String,
@@ -187,6 +191,9 @@ pub struct StepOp {
     pub input: Payload,
     #[serde(default, skip_serializing_if = "is_default_policy")]
     pub policy: StepPolicy,
+    /// The machine that it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// By when a worker must have taken the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Timestamp>,

@@ -11,7 +11,7 @@ use crate::context::after;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{AttemptEnd, Entry, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, StuckReason};
 use crate::payload::Payload;
-use crate::step::{Failure, OnExhausted};
+use crate::step::{Failure, OnExhausted, StepFailure};
 use crate::transition::column_text;
 
 /// What never changes about a run.
@@ -153,16 +153,47 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    Step { name: String, seq: Seq },
-    BackingOff { name: String, seq: Seq, until: Timestamp },
-    Parked { name: String, seq: Seq, code: String },
-    Stopping { name: String, seq: Seq },
-    Person { reason: String, until: Timestamp },
-    Signal { name: String },
-    Timer { until: Timestamp },
-    Child { workflow: String },
-    Paused { by: String },
-    Stuck { text: String },
+    Step {
+        name: String,
+        seq: Seq,
+    },
+    BackingOff {
+        name: String,
+        seq: Seq,
+        until: Timestamp,
+    },
+    Parked {
+        name: String,
+        seq: Seq,
+        code: String,
+    },
+    Stopping {
+        name: String,
+        seq: Seq,
+    },
+    Person {
+        reason: String,
+        until: Timestamp,
+    },
+    Signal {
+        name: String,
+    },
+    Timer {
+        until: Timestamp,
+    },
+    Child {
+        workflow: String,
+    },
+    Paused {
+        by: String,
+    },
+    Stuck {
+        text: String,
+    },
+    /// Results came in that only an engine with this build, or a later one, delivers.
+    NewerBuild {
+        build: i64,
+    },
 }
 
 impl Reason {
@@ -179,7 +210,7 @@ impl Reason {
             | Self::Signal { name: text }
             | Self::Child { workflow: text }
             | Self::Stuck { text } => tidy(text),
-            Self::Timer { .. } => {}
+            Self::Timer { .. } | Self::NewerBuild { .. } => {}
         }
         self
     }
@@ -224,6 +255,21 @@ impl Run {
         self.paused_by.is_none() && self.phase == Phase::Active
     }
 
+    /// What came in and was not delivered, though nothing holds it: the engine that took it has an older build than the
+    /// run's.
+    pub fn undelivered(&self) -> bool {
+        self.delivers() && (!self.held.is_empty() || self.satisfied_wait().is_some())
+    }
+
+    /// The build, or any later one, that may go on with a run which none so far could.
+    pub fn waits_for_build(&self) -> Option<i64> {
+        match &self.phase {
+            Phase::Stuck(_) => Some(self.build + 1),
+            Phase::Active => self.undelivered().then_some(self.build),
+            Phase::Closing(_) | Phase::Ended(_) => None,
+        }
+    }
+
     pub fn status(&self) -> Status {
         match &self.phase {
             Phase::Stuck(_) => Status::Stuck,
@@ -252,6 +298,9 @@ impl Run {
         }
         if let (Some(by), Phase::Active) = (&self.paused_by, &self.phase) {
             return Some(Reason::Paused { by: by.clone() });
+        }
+        if self.undelivered() {
+            return Some(Reason::NewerBuild { build: self.build });
         }
         self.steps
             .iter()
@@ -352,9 +401,10 @@ impl Run {
             Entry::Stuck { why } => self.phase = Phase::Stuck(why.clone()),
             Entry::Mended { .. } => self.phase = Phase::Active,
             Entry::Closing { outcome } => self.begin_closing(outcome),
-            Entry::FinalizerStarted { seq } => {
+            Entry::FinalizerStarted { seq, start_by } => {
                 if let Some(op) = self.finalizers.get(seq).map(|f| f.op.clone()) {
                     self.insert_step(*seq, op, revision);
+                    self.set_timer_if(*seq, *start_by);
                 }
             }
             Entry::Ended => {
@@ -369,16 +419,12 @@ impl Run {
         match op {
             Op::Step(step) => {
                 self.insert_step(seq, step.clone(), revision);
-                if let Some(start_by) = step.start_by {
-                    self.set_timer(seq, start_by);
-                }
+                self.set_timer_if(seq, step.start_by);
             }
             Op::Sleep { until } => self.set_timer(seq, *until),
             Op::Wait { name, deadline } => {
                 self.waits.insert(seq, name.clone());
-                if let Some(deadline) = deadline {
-                    self.set_timer(seq, *deadline);
-                }
+                self.set_timer_if(seq, *deadline);
             }
             Op::Human { task } => {
                 self.touched.tasks.entry(seq).or_insert(false);
@@ -392,13 +438,17 @@ impl Run {
                 let mut op = step.clone();
                 // A clean-up that cannot succeed waits for an operator; it is never given up silently.
                 op.policy.on_exhausted = OnExhausted::Park;
-                op.policy.schedule_timeout_ms = None;
+                // Unless the machine that it would clean is gone.
+                if op.host.is_none() {
+                    op.policy.schedule_timeout_ms = None;
+                }
                 self.finalizers.insert(seq, RegisteredFinalizer { op, done: false });
             }
-            Op::FinallyNow { of } => {
+            Op::FinallyNow { of, start_by } => {
                 if let Some(op) = self.finalizers.get(of).map(|f| f.op.clone()) {
                     self.early.insert(seq, *of);
                     self.insert_step(seq, op, revision);
+                    self.set_timer_if(seq, *start_by);
                 }
             }
             Op::Log { .. } | Op::Emit { .. } => {}
@@ -421,13 +471,13 @@ impl Run {
     fn resolve(&mut self, seq: Seq, with: &Resolution) {
         match with {
             Resolution::StepDone { lease, .. } => {
-                let of = self.early.get(&seq).copied().unwrap_or(seq);
-                if let Some(finalizer) = self.finalizers.get_mut(&of) {
-                    finalizer.done = true;
-                }
+                self.finalizer_done(seq);
                 self.accepted_leases.extend(*lease);
             }
-            Resolution::StepFailed { lease, .. } => {
+            Resolution::StepFailed { lease, failure, .. } => {
+                if matches!(failure, StepFailure::NotStarted(_)) {
+                    self.finalizer_done(seq);
+                }
                 self.accepted_leases.extend(*lease);
             }
             Resolution::SignalTaken => {
@@ -441,6 +491,13 @@ impl Run {
             Resolution::TimerFired | Resolution::WaitTimedOut | Resolution::ChildEnded { .. } => {}
         }
         self.close(seq);
+    }
+
+    fn finalizer_done(&mut self, seq: Seq) {
+        let of = self.early.get(&seq).copied().unwrap_or(seq);
+        if let Some(finalizer) = self.finalizers.get_mut(&of) {
+            finalizer.done = true;
+        }
     }
 
     fn attempt_ended(&mut self, seq: Seq, attempt: Attempt, why: &AttemptEnd, next_at: Option<Timestamp>) {
@@ -528,6 +585,12 @@ impl Run {
         let exists = self.timers.contains_key(&seq);
         self.touched.timers.entry(seq).or_insert(exists);
         self.timers.insert(seq, at);
+    }
+
+    fn set_timer_if(&mut self, seq: Seq, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.set_timer(seq, at);
+        }
     }
 
     fn clear_timer(&mut self, seq: Seq) {

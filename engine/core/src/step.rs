@@ -18,11 +18,15 @@ pub trait Step: Serialize + DeserializeOwned + Send + 'static {
     }
 
     /// The machine that the step is bound to, because what it works on lives there: only workers of that host pull it.
-    /// Give such a step a schedule timeout, so that a host that is gone does not hold the run for ever.
+    /// Its schedule timeout (20 s unless the policy says otherwise) is how long the host may be without a worker: a host
+    /// whose workers are busy is waited for.
     fn host(&self) -> Option<&str> {
         None
     }
 }
+
+/// How long a host may be without a worker before the steps that are bound to it are given up.
+pub const HOST_GONE_AFTER: Duration = Duration::from_secs(20);
 
 /// The queue of steps that are bound to a host. A worker pulls it beside the queue itself.
 pub fn queue_of_host(queue: &str, host: &str) -> String {
@@ -44,7 +48,8 @@ pub struct StepPolicy {
     /// Longest time of one attempt; the worker ends it, the engine takes it back some seconds later.
     #[serde(skip_serializing_if = "is_default_timeout")]
     pub execution_timeout_ms: u64,
-    /// Longest time that each attempt waits for a worker; `None`: for ever. Pausing the run does not stop it.
+    /// Longest time that each attempt waits for a worker; `None`: for ever. Pausing the run does not stop it. For a step
+    /// that is bound to a host: how long the host may be without a worker.
     #[serde(skip_serializing_if = "is_default")]
     pub schedule_timeout_ms: Option<u64>,
     /// The step has an outward effect that must not happen twice.
@@ -230,7 +235,7 @@ pub enum StepFailure {
     /// The worker vanished after it began the step's effect: whether it happened is not known.
     #[error("the effect may or may not have happened: {0}")]
     InDoubt(Failure),
-    /// No worker took the step within its schedule timeout. Nothing of this attempt was done.
+    /// No worker took the step within its schedule timeout, or its host is gone. Nothing of this attempt was done.
     #[error("no worker took the step in time: {0}")]
     NotStarted(Failure),
     #[error("the step's output does not have the expected shape: {0}")]

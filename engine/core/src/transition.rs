@@ -106,6 +106,8 @@ pub struct RunRow {
     pub reason: Option<Reason>,
     pub status_line: Option<String>,
     pub build: i64,
+    /// An engine of this build, or of a later one, may go on where none so far could.
+    pub waits_for_build: Option<i64>,
     pub error_code: Option<String>,
 }
 
@@ -195,10 +197,24 @@ impl StepState {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimerChange {
-    Set { seq: Seq, at: Timestamp },
-    Clear { seq: Seq },
+    Set {
+        seq: Seq,
+        at: Timestamp,
+        /// Due only while nobody serves the queue.
+        unserved: Option<Unserved>,
+    },
+    Clear {
+        seq: Seq,
+    },
+}
+
+/// No live worker has pulled `queue` for `ms`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    pub queue: String,
+    pub ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -256,7 +272,7 @@ pub(crate) fn row_changes(
         .filter_map(|(seq, existed)| match (existed, run.timers.get(seq)) {
             (false, None) => None,
             (true, None) => Some(TimerChange::Clear { seq: *seq }),
-            (_, Some(at)) => Some(TimerChange::Set { seq: *seq, at: *at }),
+            (_, Some(at)) => Some(TimerChange::Set { seq: *seq, at: *at, unserved: unserved(run, *seq) }),
         })
         .collect();
     let tasks = touched
@@ -273,6 +289,13 @@ pub(crate) fn row_changes(
         })
         .collect();
     (steps, timers, tasks)
+}
+
+/// A step that is bound to a host waits while that host has workers, however busy they are.
+fn unserved(run: &Run, seq: Seq) -> Option<Unserved> {
+    let op = &run.steps.get(&seq)?.op;
+    op.host.as_ref()?;
+    Some(Unserved { queue: op.policy.queue.clone(), ms: op.policy.schedule_timeout_ms? })
 }
 
 fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at: Timestamp) -> Option<StepRow> {

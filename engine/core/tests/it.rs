@@ -2,10 +2,12 @@
 
 mod it {
     mod bounds;
+    mod builds;
     mod code;
     mod endings;
     mod entries;
     mod folding;
+    mod hosts;
     mod people;
     mod program;
     mod replay;

@@ -1,10 +1,11 @@
 //! What seeds met: a simulation that never sees a thing shows nothing about it.
 
+use valet_core::decide::HOST_GONE;
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOutcome};
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 41] = [
+pub const ENTRY_KINDS: [&str; 43] = [
     "started",
     "op_step",
     "op_sleep",
@@ -23,6 +24,7 @@ pub const ENTRY_KINDS: [&str; 41] = [
     "step_blocked",
     "step_in_doubt",
     "step_not_started",
+    "step_host_gone",
     "timer_fired",
     "signal_taken",
     "wait_timed_out",
@@ -43,6 +45,7 @@ pub const ENTRY_KINDS: [&str; 41] = [
     "cancel_requested",
     "retry_requested",
     "stuck",
+    "mended",
     "closing_succeeded",
     "closing_failed",
     "closing_cancelled",
@@ -101,6 +104,7 @@ fn resolution(with: &Resolution) -> &'static str {
             StepFailure::Exhausted(_) => "step_exhausted",
             StepFailure::Blocked(_) => "step_blocked",
             StepFailure::InDoubt(_) => "step_in_doubt",
+            StepFailure::NotStarted(why) if why.code == HOST_GONE => "step_host_gone",
             StepFailure::NotStarted(_) => "step_not_started",
             StepFailure::BadOutput(_) => "step_bad_output",
         },

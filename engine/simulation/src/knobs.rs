@@ -5,11 +5,14 @@ use std::time::Duration;
 use valet_engine::bounds::CACHE_BYTES_MAX;
 
 use crate::dice::Dice;
+use crate::program::NEWEST_BUILD;
 
 /// Probabilities and schedules of one seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Knobs {
     pub engines: usize,
+    /// The builds that the engines start with.
+    pub builds: [i64; 2],
     /// An engine's clock against the database's.
     pub skew_ms: [i64; 2],
     pub workers: usize,
@@ -77,7 +80,12 @@ fn sometimes(dice: &mut Dice, most: f64) -> f64 {
 impl Knobs {
     /// Nothing but the store's own faults and one engine's death keeps a worker's heartbeats from being heard.
     pub fn reach_workers(&self) -> bool {
-        self.wire.lose_request <= 0.0 && self.wire.lose_answer <= 0.0 && self.kills.len() <= 1
+        self.wire.lose_request <= 0.0 && self.wire.lose_answer <= 0.0 && self.restarts() <= 1
+    }
+
+    /// Engines that die, by an older build perhaps, and engines that are replaced by the newest.
+    fn restarts(&self) -> usize {
+        2 * self.kills.len() + self.builds[..self.engines].iter().filter(|build| **build < NEWEST_BUILD).count()
     }
 
     pub fn draw(dice: &mut Dice) -> Self {
@@ -95,6 +103,7 @@ impl Knobs {
         let skew_ms = dice.pick(&[0, 50, 300, 1_500]);
         Self {
             engines: if dice.chance(0.6) { 2 } else { 1 },
+            builds: [0, 1].map(|_| if dice.chance(0.3) { NEWEST_BUILD - 1 } else { NEWEST_BUILD }),
             skew_ms: [0, 1].map(|_| dice.between(0, 2 * skew_ms) as i64 - skew_ms as i64),
             workers: dice.between(2, 4) as usize,
             roots: dice.between(1, 4) as usize,

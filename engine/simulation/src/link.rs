@@ -216,8 +216,8 @@ impl LeaseStore for Link {
 
 #[async_trait]
 impl DueStore for Link {
-    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
-        let due = self.statement(|tables, now| tables.tick(engine, lease, now)).await?;
+    async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError> {
+        let due = self.statement(|tables, now| tables.tick(engine, lease, build, now)).await?;
         for step in due.lost.iter().chain(&due.unknown) {
             let numbers = [self.engine, step.seq.0.into(), step.attempt.0.into(), step.effect_begun.into()];
             self.world.note("swept engine seq attempt effect", Some(step.run), numbers);

@@ -17,7 +17,7 @@ use valet_core::command::{InboxMessage, OpenTask};
 use valet_core::id::{Attempt, LeaseId, RunId, SHARDS, Seq, SessionId};
 use valet_core::journal::{Chunk, StepOp};
 use valet_core::run::Identity;
-use valet_core::transition::{RunRow, StepState};
+use valet_core::transition::{RunRow, StepState, Unserved};
 use valet_engine::store::SessionKind;
 
 use crate::variant::BrokenVariant;
@@ -29,7 +29,8 @@ pub(crate) struct Tables {
     pub runs: BTreeMap<RunId, RunRecord>,
     pub journal: BTreeMap<RunId, Vec<Committed>>,
     pub steps: BTreeMap<(RunId, Seq), StepRecord>,
-    pub timers: BTreeMap<(RunId, Seq), Timestamp>,
+    /// When each is due, and whom it waits for besides.
+    pub timers: BTreeMap<(RunId, Seq), (Timestamp, Option<Unserved>)>,
     pub inbox: BTreeMap<(RunId, RunId, i64), Mail>,
     pub tasks: BTreeMap<(RunId, Seq), TaskRecord>,
     keys: BTreeMap<(String, String, String), (RunId, [u8; 32])>,

@@ -30,7 +30,7 @@ use crate::outside::facts::Facts;
 pub(crate) use breaks::PANIC;
 pub(crate) use grow::grow;
 pub(crate) use wait::CHANNELS;
-pub(crate) use work::{Fate, Job, Kind, QUEUES};
+pub(crate) use work::{Fate, Job, Kind, QUEUES, queue_of_home};
 
 /// What one run is asked to do. The name is unique in its seed and tells whose child it is: `p1`, `p1.0.2`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +69,7 @@ pub(crate) enum Seen {
     All { branches: Vec<Ran> },
     Race { winner: usize, inner: Ran },
     Note { random: u64 },
+    Mended,
 }
 
 /// Why a step had no output, as far as a program tells reasons apart.
@@ -118,18 +119,18 @@ pub(crate) type Visit = (Seen, Option<String>);
 pub(crate) type Visiting = Pin<Box<dyn Future<Output = Visit> + Send>>;
 
 impl Node {
-    fn run(self, ctx: Context, at: String) -> Visiting {
+    fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         match self {
             Self::Step(node) => node.run(ctx, at),
             Self::Sleep(node) => node.run(ctx),
             Self::Wait(node) => node.run(ctx),
             Self::Human(node) => node.run(ctx, at),
             Self::Child(node) => node.run(ctx, at),
-            Self::Guard(node) => node.run(ctx, at),
-            Self::All(node) => node.run(ctx, at),
-            Self::Race(node) => node.run(ctx, at),
+            Self::Guard(node) => node.run(ctx, at, build),
+            Self::All(node) => node.run(ctx, at, build),
+            Self::Race(node) => node.run(ctx, at, build),
             Self::Note(node) => node.run(ctx, at),
-            Self::Break(node) => node.run(),
+            Self::Break(node) => node.run(build),
         }
     }
 
@@ -145,17 +146,22 @@ impl Node {
             Self::All(node) => node.explain(seen, at, facts),
             Self::Race(node) => node.explain(seen, at, facts),
             Self::Note(_) => note::NoteNode::explain(seen, at),
-            Self::Break(_) => breaks::BreakNode::explain(seen, at),
+            Self::Break(node) => node.explain(seen, at),
         }
     }
 }
 
 /// Runs a list of operations, one after the other, until one halts the program.
-pub(crate) fn walk(ctx: Context, nodes: Vec<Node>, place: String) -> Pin<Box<dyn Future<Output = Ran> + Send>> {
+pub(crate) fn walk(
+    ctx: Context,
+    nodes: Vec<Node>,
+    place: String,
+    build: i64,
+) -> Pin<Box<dyn Future<Output = Ran> + Send>> {
     Box::pin(async move {
         let mut ran = Ran::default();
         for (index, node) in nodes.into_iter().enumerate() {
-            let (seen, halted) = node.run(ctx.clone(), format!("{place}.{index}")).await;
+            let (seen, halted) = node.run(ctx.clone(), format!("{place}.{index}"), build).await;
             ran.seen.push(seen);
             if halted.is_some() {
                 ran.halted = halted;
@@ -184,16 +190,19 @@ pub(crate) fn explain(nodes: &[Node], ran: &Ran, place: &str, facts: &Facts<'_>)
     Ok(())
 }
 
-/// The one workflow of the simulation.
-pub(crate) struct Interpreter;
+/// The build whose engines run everything to its end.
+pub(crate) const NEWEST_BUILD: i64 = 2;
 
-impl Workflow for Interpreter {
+/// The one workflow of the simulation, as one build has it.
+pub(crate) struct Interpreter<const BUILD: i64>;
+
+impl<const BUILD: i64> Workflow for Interpreter<BUILD> {
     const NAME: &'static str = "program";
     type Input = Program;
     type Output = Ran;
 
     async fn run(ctx: Context, program: Program) -> Result<Ran, Stop> {
-        let ran = walk(ctx, program.nodes, program.name).await;
+        let ran = walk(ctx, program.nodes, program.name, BUILD).await;
         match &ran.halted {
             None => Ok(ran),
             Some(at) => Err(Stop::Failed(Failure::new("halted", at.clone()).with_details(&ran))),

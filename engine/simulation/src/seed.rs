@@ -14,7 +14,7 @@ use crate::knobs::{Knobs, QueueKnobs};
 use crate::outside::fleet::Fleet;
 use crate::outside::starts::PlannedStart;
 use crate::outside::{operators, people, starts, worker};
-use crate::program;
+use crate::program::{self, NEWEST_BUILD};
 use crate::variant::BrokenVariant;
 use crate::verdict;
 use crate::world::{Violation, World};
@@ -108,8 +108,21 @@ fn queue(seed: u64, knobs: &QueueKnobs) -> MemoryQueue {
     })
 }
 
-/// Engines are killed at their instants, and replaced some time later.
+/// Engines are killed at their instants, and replaced some time later, by another build perhaps. Once the world is calm
+/// the newest is everywhere.
 async fn engines_die(fleet: Arc<Fleet>) {
+    die_in_time(&fleet).await;
+    tokio::time::sleep_until(fleet.world.at(fleet.world.knobs.calm_at)).await;
+    for place in 0..fleet.len() {
+        if fleet.build(place) < NEWEST_BUILD {
+            fleet.kill(place).await;
+            fleet.deploy(place, NEWEST_BUILD);
+            fleet.start(place).await;
+        }
+    }
+}
+
+async fn die_in_time(fleet: &Arc<Fleet>) {
     for at in fleet.world.knobs.kills.clone() {
         tokio::time::sleep_until(fleet.world.at(at)).await;
         if fleet.world.is_calm() {
@@ -117,6 +130,10 @@ async fn engines_die(fleet: Arc<Fleet>) {
         }
         let (place, pause_ms) = fleet.world.draw(|dice| (dice.index(fleet.len()), dice.between(10, 6_000)));
         fleet.kill(place).await;
+        if fleet.world.draw(|dice| dice.chance(0.4)) {
+            // Forward, or back again.
+            fleet.deploy(place, 2 * NEWEST_BUILD - 1 - fleet.build(place));
+        }
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         fleet.start(place).await;
     }

@@ -6,6 +6,7 @@ use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{RunId, Seq};
 use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome};
 use valet_core::run::Status;
+use valet_core::step::StepFailure;
 
 use crate::model::{Committed, RunRecord, Tables};
 use crate::outside::facts::{End, Facts};
@@ -101,9 +102,15 @@ fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
     for entry in journal {
         match entry {
             Entry::Op { seq, op: Op::Finally(_) } => drop(ran.insert(*seq, 0)),
-            Entry::Op { seq, op: Op::FinallyNow { of } } => drop(early.insert(*seq, *of)),
+            Entry::Op { seq, op: Op::FinallyNow { of, .. } } => drop(early.insert(*seq, *of)),
             Entry::Resolved { seq, with: Resolution::StepDone { .. } }
             | Entry::Held { seq, with: Resolution::StepDone { .. } } => {
+                let of = early.get(seq).unwrap_or(seq);
+                ran.entry(*of).and_modify(|times| *times += 1);
+            }
+            // Given up with its host.
+            Entry::Resolved { seq, with: Resolution::StepFailed { failure: StepFailure::NotStarted(_), .. } }
+            | Entry::Held { seq, with: Resolution::StepFailed { failure: StepFailure::NotStarted(_), .. } } => {
                 let of = early.get(seq).unwrap_or(seq);
                 ran.entry(*of).and_modify(|times| *times += 1);
             }
@@ -125,7 +132,7 @@ fn attempts_were_bounded(journal: &[&Entry]) -> Result<(), String> {
             Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => {
                 policies.insert(*seq, op.policy.max_attempts);
             }
-            Entry::Op { seq, op: Op::FinallyNow { of } } => {
+            Entry::Op { seq, op: Op::FinallyNow { of, .. } } => {
                 let most = policies.get(of).copied().unwrap_or_default();
                 policies.insert(*seq, most);
             }

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use valet_core::Timestamp;
 use valet_core::command::Rejection;
 use valet_core::workflow::InputProblem;
 use valet_protocol::problem::{FieldProblem, Problem};
@@ -26,6 +27,18 @@ impl Fault {
 
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
+        self
+    }
+
+    /// How the task ended.
+    pub fn outcome(mut self, outcome: &str) -> Self {
+        self.0.outcome = Some(outcome.to_owned());
+        self
+    }
+
+    /// Who was first, and when.
+    pub fn by(mut self, by: Option<String>, at: Option<Timestamp>) -> Self {
+        (self.0.by, self.0.at) = (by, at);
         self
     }
 
@@ -168,6 +181,7 @@ impl From<Rejection> for Fault {
             Rejection::TaskEnded { by: None, .. } => Self::conflict("task_ended", detail),
             Rejection::NoSuchTask => Self::not_found("task", detail),
             Rejection::ChannelFull { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "channel_full", detail),
+            Rejection::BuildTooOld { .. } => Self::conflict("build_too_old", detail),
             Rejection::NothingToRetry { .. } => Self::conflict("nothing_to_retry", detail),
             Rejection::Exists => Self::conflict("run_exists", detail),
         }

@@ -329,7 +329,7 @@ async fn lease(store: Arc<PgStore>, seed: u64, runs: Vec<RunId>) -> usize {
         held.truncate(held.len() / 2);
         let beat = Beat { session, lease: SESSION_LEASE, free_slots: 1, draining: false, held, progress: Vec::new() };
         fine(store.heartbeat(&beat).await);
-        fine(store.tick(engine, SESSION_LEASE).await);
+        fine(store.tick(engine, SESSION_LEASE, 1).await);
         fine(store.lost_tickets(&["default".to_owned()], Duration::ZERO).await);
         fine(store.top_up("default", 50).await);
     }

@@ -127,7 +127,7 @@ fn an_unknown_workflow_parks_the_run_until_a_build_knows_it() {
     run.restart();
     run.signal("go", "k", &json!(1)).expect("kept");
     assert_eq!(why(&run), &StuckReason::UnknownWorkflow { name: "script".to_owned() });
-    run.registry = super::program::registry();
+    run.registry = super::program::registry().with_build(3);
     run.restart();
     run.retry().expect("mended");
     run.claim(1, 1);

@@ -20,8 +20,14 @@ pub enum Do {
     Parking,
     /// An outward effect.
     Once,
+    /// Each attempt must be taken within 200 ms.
+    Hurried,
+    /// Bound to the host `h`.
+    OnHost,
     /// Registers a clean-up.
     Guard,
+    /// Registers a clean-up that is bound to the host `h`.
+    GuardHost,
     /// Runs the last registered clean-up.
     CleanNow,
     Sleep {
@@ -52,7 +58,7 @@ pub enum Do {
 }
 
 macro_rules! step {
-    ($name:ident, $text:literal, $output:ty, $policy:expr) => {
+    ($name:ident, $text:literal, $output:ty, $policy:expr $(, $host:literal)?) => {
         #[derive(Serialize, Deserialize)]
         pub struct $name {}
 
@@ -63,6 +69,10 @@ macro_rules! step {
             fn policy() -> StepPolicy {
                 $policy
             }
+
+            $(fn host(&self) -> Option<&str> {
+                Some($host)
+            })?
         }
     };
 }
@@ -72,6 +82,9 @@ const BACKOFF: Backoff = Backoff { initial_ms: 100, factor: 2.0, max_ms: 300 };
 step!(Work, "work", Value, StepPolicy::default().backoff(BACKOFF));
 step!(Parking, "parking", Value, StepPolicy::default().attempts(1).park_when_exhausted());
 step!(Once, "once", Value, StepPolicy::default().effect_once());
+step!(Hurried, "hurried", Value, StepPolicy::default().schedule_timeout(Duration::from_millis(200)).backoff(BACKOFF));
+step!(OnHost, "on-host", Value, StepPolicy::default().backoff(BACKOFF), "h");
+step!(CleanHost, "clean-host", (), StepPolicy::default().attempts(2).backoff(BACKOFF), "h");
 step!(Clean, "clean", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 
 pub struct Script;
@@ -87,6 +100,7 @@ impl Workflow for Script {
         for operation in script {
             match operation {
                 Do::Guard => guards.push(ctx.finally(Clean {})),
+                Do::GuardHost => guards.push(ctx.finally(CleanHost {})),
                 Do::CleanNow => {
                     if let Some(guard) = guards.pop() {
                         lines.push(told("clean", guard.now().await));
@@ -111,6 +125,8 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
     Box::pin(async move {
         match operation {
             Do::Work => told("work", ctx.step(Work {}).await),
+            Do::Hurried => told("hurried", ctx.step(Hurried {}).await),
+            Do::OnHost => told("on-host", ctx.step(OnHost {}).await),
             Do::Parking => told("parking", ctx.step(Parking {}).await),
             Do::Once => told("once", ctx.step(Once {}).await),
             Do::Sleep { ms } => {
@@ -168,7 +184,7 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 .await;
             },
             Do::Now => ctx.now().timestamp_millis().to_string(),
-            Do::Guard | Do::CleanNow | Do::Fail { .. } => "only at the top".to_owned(),
+            Do::Guard | Do::GuardHost | Do::CleanNow | Do::Fail { .. } => "only at the top".to_owned(),
         }
     })
 }

@@ -100,7 +100,7 @@ fn a_mismatched_run_keeps_its_results_and_is_mended_by_a_build_that_fits() {
     run.finish(2, 1, 2, done(&json!(2))).expect("taken");
     assert_eq!((run.status(), run.count("held")), ("stuck", 1));
     run.retry().expect_err("this build fits no better");
-    run.registry = super::program::registry();
+    run.registry = super::program::registry().with_build(3);
     run.restart();
     run.retry().expect("mended");
     assert_eq!(run.output(), ["work: 1", "work: 2"]);

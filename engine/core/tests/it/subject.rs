@@ -172,7 +172,7 @@ impl Subject {
         }
         for change in &transition.timers {
             match change {
-                TimerChange::Set { seq, at } => drop(self.timers.insert(*seq, *at)),
+                TimerChange::Set { seq, at, .. } => drop(self.timers.insert(*seq, *at)),
                 TimerChange::Clear { seq } => assert!(self.timers.remove(seq).is_some(), "no timer of {seq} to clear"),
             }
         }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use valet_core::Outcome;
 use valet_core::command::{Command, InboxMessage, Rejection, Reply, TaskAnswer};
+use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{Attempt, Seq};
 use valet_core::journal::{RunOutcome, StuckReason};
 use valet_core::run::{Phase, StepPhase};
@@ -48,6 +49,12 @@ fn states() -> Vec<(&'static str, Subject)> {
         ("waits for a timer", script(Do::Sleep { ms: 1_000 })),
         ("waits for a child", script(Do::Child)),
         ("waits, paused", with(wait(), Subject::pause)),
+        (
+            "a newer build's, step granted",
+            with(granted(Do::Work), |s| {
+                s.machine = Machine::rebuild(StoredRun { build: 2, ..s.stored() }, &s.registry, CodeUse::Recorded);
+            }),
+        ),
         ("stuck, step granted", stuck(granted(Do::Work))),
         ("stuck, waits for a signal", stuck(wait())),
         ("closing, step stopping", with(granted(Do::Work), |s| drop(s.cancel().expect("cancelled")))),
@@ -95,6 +102,7 @@ fn commands(subject: &Subject) -> Vec<(&'static str, Command)> {
         ("resume", Command::Unpause { by: by.clone() }),
         ("cancel", Command::Cancel { by: by.clone(), reason: reason.clone() }),
         ("retry", Command::Retry { by }),
+        ("revive", Command::Revive),
         ("park", Command::Park { why: StuckReason::Runaway }),
         (
             "child ended",

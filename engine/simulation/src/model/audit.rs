@@ -129,7 +129,7 @@ impl Tables {
                 Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.audit_resolution(run, *seq, with),
                 Entry::SignalKept { name, key, .. } => self.audit_signal(run, name, key),
                 Entry::Unpaused { .. } => drop(self.audit.unpaused_at.insert(run, now)),
-                Entry::FinalizerStarted { seq } => {
+                Entry::FinalizerStarted { seq, .. } => {
                     let before = self.audit.finalizing.insert(run, *seq);
                     if before.is_some_and(|before| before <= *seq) {
                         self.audit
@@ -215,7 +215,7 @@ impl Tables {
     pub(super) fn audit_after(&mut self, transition: &Transition, now: Timestamp) {
         let run = transition.run();
         for entry in &transition.chunk.entries {
-            if let Entry::FinalizerStarted { seq } = entry {
+            if let Entry::FinalizerStarted { seq, .. } = entry {
                 let held = |(other, record): &(Seq, &StepRecord)| {
                     other != seq && record.lease.is_some_and(|lease| !self.is_lost(&lease, now))
                 };

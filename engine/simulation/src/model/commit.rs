@@ -132,7 +132,9 @@ impl Tables {
         }
         for change in &transition.timers {
             match change {
-                TimerChange::Set { seq, at } => drop(self.timers.insert((run, *seq), *at)),
+                TimerChange::Set { seq, at, unserved } => {
+                    self.timers.insert((run, *seq), (*at, unserved.clone()));
+                }
                 TimerChange::Clear { seq } => drop(self.timers.remove(&(run, *seq))),
             }
         }
@@ -170,7 +172,7 @@ impl Tables {
         for entry in entries {
             let (seq, op) = match entry {
                 Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => (*seq, Some(op.clone())),
-                Entry::Op { seq, op: Op::FinallyNow { of } } => (*seq, self.ops.get(&(run, *of)).cloned()),
+                Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
                 _ => continue,
             };
             if let Some(op) = op {

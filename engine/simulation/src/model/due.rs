@@ -6,19 +6,21 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SHARDS, Seq, SessionId};
-use valet_core::transition::StepState;
+use valet_core::transition::{StepState, Unserved};
 use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
 
-use super::{ShardRecord, StepRecord, Tables};
+use super::{RunRecord, ShardRecord, StepRecord, Tables};
 use crate::variant::BrokenVariant;
 
 /// Rows of one kind that one tick answers.
 const DUE_MAX: usize = 1_000;
+/// Runs that one tick tries with a newer build.
+const REVIVED_MAX: usize = 20;
 /// Tickets made anew by one statement.
 const TICKETS_MAX: usize = 2_000;
 
 impl Tables {
-    pub fn tick(&mut self, engine: SessionId, lease: Duration, now: Timestamp) -> Due {
+    pub fn tick(&mut self, engine: SessionId, lease: Duration, build: i64, now: Timestamp) -> Due {
         // Everything is read before anything is written, as in the statement.
         let queues = self.queue_workers(now);
         let me = self.sessions.get_mut(&engine).map(|record| {
@@ -33,8 +35,10 @@ impl Tables {
         let mut timers: Vec<_> = self
             .timers
             .iter()
-            .filter(|((run, _), at)| owned(run) && **at <= now)
-            .map(|(key, at)| (*at, *key))
+            .filter(|((run, _), (at, unserved))| {
+                owned(run) && *at <= now && unserved.as_ref().is_none_or(|unserved| self.is_unserved(unserved, now))
+            })
+            .map(|(key, (at, _))| (*at, *key))
             .collect();
         timers.sort_unstable();
         due.timers = timers.into_iter().map(|(_, key)| key).take(DUE_MAX).collect();
@@ -42,7 +46,26 @@ impl Tables {
         let mut inbox: Vec<_> = self.inbox.iter().filter(|((to, ..), mail)| owned(to) && mail.sent_at < late).collect();
         inbox.sort_by_key(|((_, _, number), mail)| (mail.sent_at, *number));
         due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
+        due.revivable = self.revivable(build);
         due
+    }
+
+    fn is_unserved(&self, unserved: &Unserved, now: Timestamp) -> bool {
+        let since = now - TimeDelta::milliseconds(unserved.ms as i64);
+        !self.sessions.values().any(|record| {
+            record.kind == SessionKind::Worker
+                && record.queues.contains(&unserved.queue)
+                && (record.expires_at > now || record.seen_at > since)
+        })
+    }
+
+    fn revivable(&self, build: i64) -> Vec<RunId> {
+        let waits = |(run, record): (&RunId, &RunRecord)| {
+            record.row.waits_for_build.filter(|needs| *needs <= build).map(|needs| (needs, *run))
+        };
+        let mut found: Vec<_> = self.live_runs().filter_map(waits).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, run)| run).take(REVIVED_MAX).collect()
     }
 
     fn take_shards(&mut self, engine: SessionId, lease: Duration, now: Timestamp, lives: bool) -> HashSet<i16> {

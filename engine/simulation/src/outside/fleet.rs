@@ -13,7 +13,7 @@ use valet_queue::{Epoch, QueueDepth, QueueError, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{DYING_MS_MAX, REQUEST_PATIENCE};
 use crate::link::Link;
-use crate::program::Interpreter;
+use crate::program::{Interpreter, NEWEST_BUILD};
 use crate::world::{SeededEntropy, SkewedClock, World};
 
 pub(crate) type SimEngine = Engine<Link>;
@@ -30,17 +30,29 @@ struct Process {
 pub(crate) struct Fleet {
     pub world: Arc<World>,
     processes: Mutex<Vec<Option<Process>>>,
+    /// The build that the engine at each place has, or will have when it starts.
+    builds: Mutex<Vec<i64>>,
     started: Mutex<u64>,
 }
 
 impl Fleet {
     pub fn new(world: Arc<World>) -> Arc<Self> {
         let processes = (0..world.knobs.engines).map(|_| None).collect();
-        Arc::new(Self { world, processes: Mutex::new(processes), started: Mutex::new(0) })
+        let builds = world.knobs.builds[..world.knobs.engines].to_vec();
+        Arc::new(Self { world, processes: Mutex::new(processes), builds: Mutex::new(builds), started: Mutex::new(0) })
     }
 
     pub fn len(&self) -> usize {
         self.world.knobs.engines
+    }
+
+    /// The next start at this place brings this build.
+    pub fn deploy(&self, place: usize, build: i64) {
+        self.builds.lock()[place] = build;
+    }
+
+    pub fn build(&self, place: usize) -> i64 {
+        self.builds.lock()[place]
     }
 
     /// Starts the engine at `place`, again and again until the store is there.
@@ -56,7 +68,7 @@ impl Fleet {
                 name: format!("engine-{number}"),
                 store: Arc::clone(&link),
                 queue: Arc::new(Pusher { world: Arc::clone(&self.world), link: Arc::clone(&link) }),
-                registry: registry(),
+                registry: registry(self.build(place)),
                 clock: Arc::new(SkewedClock {
                     world: Arc::clone(&self.world),
                     skew_ms: self.world.knobs.skew_ms[place % 2],
@@ -66,7 +78,8 @@ impl Fleet {
             };
             match Engine::start(parts, Threading::Inline).await {
                 Ok(engine) => {
-                    self.world.note("engine_started engine", None, [number, 0, 0, 0]);
+                    let build = self.build(place) as u64;
+                    self.world.note("engine_started engine build", None, [number, build, 0, 0]);
                     let died = Arc::new(Notify::new());
                     self.processes.lock()[place] = Some(Process { engine, link, died });
                     return;
@@ -127,15 +140,21 @@ impl Fleet {
     }
 }
 
-/// The registry costs a schema to make, and is the same for all.
-fn registry() -> Registry {
-    static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(|| Registry::new(1).with::<Interpreter>()).clone()
+/// The registry costs a schema to make, and is the same for all of a build.
+fn registry(build: i64) -> Registry {
+    static OLDER: OnceLock<Registry> = OnceLock::new();
+    static NEWEST: OnceLock<Registry> = OnceLock::new();
+    let registry = if build == NEWEST_BUILD {
+        NEWEST.get_or_init(|| Registry::new(NEWEST_BUILD).with::<Interpreter<NEWEST_BUILD>>())
+    } else {
+        OLDER.get_or_init(|| Registry::new(NEWEST_BUILD - 1).with::<Interpreter<{ NEWEST_BUILD - 1 }>>())
+    };
+    registry.clone()
 }
 
 /// A clone of the registry, for replays.
 pub(crate) fn registry_for_replay() -> Registry {
-    registry()
+    registry(NEWEST_BUILD)
 }
 
 /// An engine's way to the queue: late now and then, cut off with its engine.

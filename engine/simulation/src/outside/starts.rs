@@ -8,7 +8,7 @@ use valet_core::{Payload, Workflow};
 use valet_engine::engine::{StartError, Started};
 
 use super::fleet::Fleet;
-use crate::program::{Interpreter, Program};
+use crate::program::{Interpreter, NEWEST_BUILD, Program};
 use crate::world::Violation;
 
 /// How long a producer keeps asking once the world is calm.
@@ -40,7 +40,7 @@ fn request(program: &Program, hash: u8) -> StartRun {
     StartRun {
         tenant: "acme".to_owned(),
         subject: "somebody".to_owned(),
-        workflow: Interpreter::NAME.to_owned(),
+        workflow: Interpreter::<NEWEST_BUILD>::NAME.to_owned(),
         plan: "free".to_owned(),
         attributes: serde_json::Map::new(),
         input: Payload::of(program).unwrap_or_default(),

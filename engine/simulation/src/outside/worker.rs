@@ -7,9 +7,11 @@ mod heart;
 mod requests;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,7 +23,7 @@ use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_queue::{Delivered, QueueName, TicketPull, TicketSource};
 
 use super::fleet::Fleet;
-use crate::program::QUEUES;
+use crate::program::{QUEUES, queue_of_home};
 use crate::world::World;
 
 /// One worker process.
@@ -87,7 +89,9 @@ impl Worker {
         // The first place pulls every queue, so that none is without a worker.
         let pulls = |index: usize, world: &World| place == 0 || index == place % 2 || world.draw(|d| d.chance(0.3));
         let names = QUEUES.iter().enumerate().filter(|(index, _)| pulls(*index, &world));
-        let queues = names.filter_map(|(_, name)| QueueName::new(name).ok()).collect();
+        let home = (place == 0).then(queue_of_home);
+        let names = names.map(|(_, name)| (*name).to_owned()).chain(home);
+        let queues = names.filter_map(|name| QueueName::new(&name).ok()).collect();
         let slots = world.draw(|dice| dice.between(1, 3)) as u32;
         let now = Instant::now();
         let state = State {
@@ -134,17 +138,17 @@ impl Worker {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let turn = self.world.draw(|dice| dice.index(pulls.len()));
         pulls.rotate_left(turn);
-        let batch = match pulls {
-            [one] => one.next_batch(NonZeroUsize::MIN).await,
-            [one, other, ..] => {
-                tokio::select! {
-                    biased;
-                    batch = one.next_batch(NonZeroUsize::MIN) => batch,
-                    batch = other.next_batch(NonZeroUsize::MIN) => batch,
-                }
-            }
-            [] => std::future::pending().await,
-        };
+        // Polled in this order, whatever woke it: the same seed is the same history.
+        let mut waits: Vec<_> = pulls.iter_mut().map(|pull| pull.next_batch(NonZeroUsize::MIN)).collect();
+        let batch = poll_fn(|cx| {
+            let ready = waits.iter_mut().find_map(|wait| match wait.as_mut().poll(cx) {
+                Poll::Ready(batch) => Some(batch),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        drop(waits);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         batch.and_then(|mut batch| batch.pop())
     }

@@ -18,9 +18,10 @@ impl AllNode {
         Self { branches: grow.branches(4) }
     }
 
-    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+    pub(super) fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         Box::pin(async move {
-            let walks = (0..).zip(self.branches).map(|(n, nodes): (usize, _)| walk(ctx.clone(), nodes, branch(&at, n)));
+            let walks =
+                (0..).zip(self.branches).map(|(n, nodes): (usize, _)| walk(ctx.clone(), nodes, branch(&at, n), build));
             let branches = ctx.all(walks.collect()).await;
             let halted = first_halt(&branches);
             (Seen::All { branches }, halted)

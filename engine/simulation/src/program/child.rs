@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use valet_core::{Context, Workflow};
 
 use super::grow::Grow;
-use super::{Interpreter, Node, Program, Ran, Seen, Visiting, unexpected};
+use super::{Interpreter, NEWEST_BUILD, Node, Program, Ran, Seen, Visiting, unexpected};
 use crate::outside::facts::Facts;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +23,8 @@ impl ChildNode {
     pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
         Box::pin(async move {
             let program = Program { name: at.clone(), nodes: self.nodes };
-            let result = ctx.child::<_, Ran>(Interpreter::NAME, &program).await.map_err(|failure| failure.code);
+            let result =
+                ctx.child::<_, Ran>(Interpreter::<NEWEST_BUILD>::NAME, &program).await.map_err(|failure| failure.code);
             let halted = (self.must && result.is_err()).then_some(at);
             (Seen::Child { result }, halted)
         })

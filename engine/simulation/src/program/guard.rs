@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use valet_core::Context;
 
 use super::grow::Grow;
-use super::work::Clean;
+use super::work::{Clean, CleanHome};
 use super::{Fate, Node, Seen, Visiting, explain, unexpected, walk};
 use crate::outside::facts::Facts;
 
@@ -15,6 +15,8 @@ pub(crate) struct GuardNode {
     /// Cleans up right after, if nothing halted before.
     early: bool,
     fate: Fate,
+    /// What is cleaned up lies on one host.
+    bound: bool,
 }
 
 impl GuardNode {
@@ -24,13 +26,17 @@ impl GuardNode {
             7 => Fate::BlockFirst(grow.dice.between(1, 2) as u32),
             _ => Fate::FailFirst(grow.dice.between(1, 3) as u32),
         };
-        Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate }
+        Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate, bound: grow.dice.chance(0.3) }
     }
 
-    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+    pub(super) fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         Box::pin(async move {
-            let cleanup = ctx.finally(Clean { at: at.clone(), fate: self.fate });
-            let inner = walk(ctx.clone(), self.nodes, at).await;
+            let cleanup = if self.bound {
+                ctx.finally(CleanHome { at: at.clone(), fate: self.fate })
+            } else {
+                ctx.finally(Clean { at: at.clone(), fate: self.fate })
+            };
+            let inner = walk(ctx.clone(), self.nodes, at, build).await;
             let halted = inner.halted.clone();
             let early = if self.early && halted.is_none() { Some(cleanup.now().await.is_ok()) } else { None };
             (Seen::Guard { inner, early }, halted)
@@ -45,6 +51,8 @@ impl GuardNode {
         }
         match early {
             Some(true) => facts.cleaned(at)?,
+            // Given up with its host.
+            Some(false) if self.bound => {}
             Some(false) => return Err(format!("{at}: an early clean-up failed, though none is ever said to")),
             None => {}
         }

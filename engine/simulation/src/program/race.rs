@@ -19,9 +19,10 @@ impl RaceNode {
         Self { branches: grow.branches(3) }
     }
 
-    pub(super) fn run(self, ctx: Context, at: String) -> Visiting {
+    pub(super) fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         Box::pin(async move {
-            let walks = (0..).zip(self.branches).map(|(n, nodes): (usize, _)| walk(ctx.clone(), nodes, branch(&at, n)));
+            let walks =
+                (0..).zip(self.branches).map(|(n, nodes): (usize, _)| walk(ctx.clone(), nodes, branch(&at, n), build));
             let (winner, inner) = ctx.race(walks.collect()).await;
             let halted = inner.halted.clone();
             (Seen::Race { winner, inner }, halted)

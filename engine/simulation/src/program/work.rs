@@ -3,14 +3,23 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use valet_core::context::Operation;
-use valet_core::step::{Backoff, StepFailure};
+use valet_core::step::{Backoff, StepFailure, queue_of_host};
 use valet_core::{Context, Step, StepPolicy};
 
 /// Queues of the simulation.
 pub(crate) const QUEUES: [&str; 2] = ["fast", "slow"];
 
+/// The host whose workers pull [`queue_of_home`]; it is the first worker's alone.
+const HOME: &str = "home";
+
+pub(crate) fn queue_of_home() -> String {
+    queue_of_host("slow", HOME)
+}
+
 /// Short, so that a seed's simulated time stays short.
 const BACKOFF: Backoff = Backoff { initial_ms: 150, factor: 2.0, max_ms: 1_000 };
+
+const HOME_GONE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What the world holds ready for a step, whoever runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,10 +56,11 @@ pub(crate) enum Kind {
     Timed,
     Hurried,
     Unserved,
+    Bound,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Quick,
         Self::Patient,
         Self::Once,
@@ -59,6 +69,7 @@ impl Kind {
         Self::Timed,
         Self::Hurried,
         Self::Unserved,
+        Self::Bound,
     ];
 
     pub fn policy(self) -> StepPolicy {
@@ -71,6 +82,7 @@ impl Kind {
             Self::Timed => Timed::policy(),
             Self::Hurried => Hurried::policy(),
             Self::Unserved => Unserved::policy(),
+            Self::Bound => Bound::policy(),
         }
     }
 
@@ -84,12 +96,13 @@ impl Kind {
             Self::Timed => ctx.step(Timed { at, fate }),
             Self::Hurried => ctx.step(Hurried { at, fate }),
             Self::Unserved => ctx.step(Unserved { at, fate }),
+            Self::Bound => ctx.step(Bound { at, fate }),
         }
     }
 }
 
 macro_rules! contract {
-    ($(#[$doc:meta])* $type:ident, $name:literal, $output:ty, $policy:expr) => {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $output:ty, $policy:expr $(, $host:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
         pub(crate) struct $type {
@@ -104,6 +117,10 @@ macro_rules! contract {
             fn policy() -> StepPolicy {
                 $policy
             }
+
+            $(fn host(&self) -> Option<&str> {
+                Some($host)
+            })?
         }
     };
 }
@@ -144,6 +161,16 @@ contract!(
     StepPolicy::queue("nobody").attempts(2).schedule_timeout(std::time::Duration::from_secs(1))
 );
 contract!(
+    /// Its host may be gone for two seconds; its worker dies and returns.
+    Bound, "bound", u64,
+    StepPolicy::queue("slow").attempts(3).backoff(BACKOFF).schedule_timeout(HOME_GONE), HOME
+);
+contract!(
     /// A clean-up.
     Clean, "clean", (), StepPolicy::queue("fast").attempts(2).backoff(BACKOFF)
+);
+contract!(
+    /// A clean-up of something on one host: given up with it.
+    CleanHome, "clean", (),
+    StepPolicy::queue("slow").attempts(2).backoff(BACKOFF).schedule_timeout(HOME_GONE), HOME
 );

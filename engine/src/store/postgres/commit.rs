@@ -28,6 +28,7 @@ struct Columns {
     inserted: InsertColumns,
     gates: (Vec<Uuid>, Vec<bool>),
     timers_set: (Vec<Uuid>, Vec<i32>, Vec<i16>, Vec<Timestamp>),
+    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>),
     timers_cleared: (Vec<Uuid>, Vec<i32>),
     opened: TaskColumns,
     closed: ClosedColumns,
@@ -44,6 +45,7 @@ struct RunColumns {
     reason: Vec<Option<String>>,
     status_line: Vec<Option<String>>,
     build: Vec<i64>,
+    waits_for_build: Vec<Option<i64>>,
     error_code: Vec<Option<String>>,
     at: Vec<Timestamp>,
     ended: Vec<bool>,
@@ -192,6 +194,7 @@ impl Columns {
         runs.reason.push(row.reason.as_ref().map(serde_json::to_string).transpose()?);
         runs.status_line.push(row.status_line.clone());
         runs.build.push(row.build);
+        runs.waits_for_build.push(row.waits_for_build);
         runs.error_code.push(row.error_code.clone());
         runs.at.push(transition.chunk.at);
         runs.ended.push(transition.ended());
@@ -297,11 +300,13 @@ impl Columns {
         let run = transition.run();
         for change in &transition.timers {
             match change {
-                TimerChange::Set { seq, at } => {
+                TimerChange::Set { seq, at, unserved } => {
                     self.timers_set.0.push(run.0);
                     self.timers_set.1.push(seq.0 as i32);
                     self.timers_set.2.push(run.shard());
                     self.timers_set.3.push(*at);
+                    self.timers_unserved.0.push(unserved.as_ref().map(|unserved| unserved.queue.clone()));
+                    self.timers_unserved.1.push(unserved.as_ref().map(|unserved| unserved.ms as i64));
                 }
                 TimerChange::Clear { seq } => {
                     self.timers_cleared.0.push(run.0);
@@ -482,7 +487,10 @@ impl Columns {
             .bind(&noticed.run)
             .bind(&noticed.task)
             .bind(&noticed.body)
-            .bind(&noticed.at);
+            .bind(&noticed.at)
+            .bind(&runs.waits_for_build)
+            .bind(&self.timers_unserved.0)
+            .bind(&self.timers_unserved.1);
         bounded(query.fetch_all(connection)).await
     }
 }

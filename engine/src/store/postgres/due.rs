@@ -24,9 +24,11 @@ struct TickRecord {
 
 #[async_trait]
 impl DueStore for PgStore {
-    async fn tick(&self, engine: SessionId, lease: Duration) -> Result<Due, StoreError> {
-        let query =
-            sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql")).bind(engine.0).bind(millis(lease) as f64);
+    async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError> {
+        let query = sqlx::query_as::<_, TickRecord>(include_str!("../sql/tick.sql"))
+            .bind(engine.0)
+            .bind(millis(lease) as f64)
+            .bind(build);
         let records = bounded(query.fetch_all(&self.pool)).await?;
         let mut due = Due::default();
         let mut again = (Vec::new(), Vec::new());
@@ -76,6 +78,17 @@ impl DueStore for PgStore {
     }
 }
 
+impl PgStore {
+    /// Steps of these queues that may be claimed, in the order in which tickets are handed out.
+    pub async fn ready_steps(&self, queues: &[String], most: usize) -> Result<Vec<DueTicket>, StoreError> {
+        let query = sqlx::query_as::<_, (Uuid, i32, i32, String)>(include_str!("../sql/ready_steps.sql"))
+            .bind(queues)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(run, seq, attempt, queue)| ticket(queue, run, seq, attempt)).collect())
+    }
+}
+
 fn ticket(queue: String, run: Uuid, seq: i32, attempt: i32) -> DueTicket {
     DueTicket { queue, run: RunId(run), seq: Seq(seq as u32), attempt: Attempt(attempt as u32) }
 }
@@ -96,6 +109,7 @@ fn add(due: &mut Due, record: TickRecord) {
             if kind == "lost" { due.lost.push(step) } else { due.unknown.push(step) }
         }
         ("inbox", Some(to), Some(from), _) => due.inbox.push((RunId(to), RunId(from), record.number)),
+        ("build", Some(run), ..) => due.revivable.push(RunId(run)),
         ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
         ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
             queue,

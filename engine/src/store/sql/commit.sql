@@ -3,8 +3,9 @@
 -- stale transition refuses only itself. Answers the runs that were committed.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[],
-                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[])
-        AS t(id, expect, status, paused, reason, status_line, build, error_code, at, ended, accepted, body)
+                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[], $103::bigint[])
+        AS t(id, expect, status, paused, reason, status_line, build, error_code, at, ended, accepted, body,
+             waits_for_build)
 ), creates AS MATERIALIZED (
     SELECT * FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[],
                          $21::int[], $22::text[], $23::bytea[])
@@ -58,14 +59,15 @@ WITH input AS MATERIALIZED (
     -- Never a row. A join whose one side is empty does not read the other: this locks `held` when nothing is fenced.
     SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
 ), startable AS MATERIALIZED (
-    SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended
+    SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended,
+           i.waits_for_build
     FROM creates c JOIN input i USING (id)
     WHERE (c.key IS NULL OR c.id IN (SELECT run_id FROM keyed)) AND c.id NOT IN (SELECT id FROM broken)
 ), started AS (
     INSERT INTO runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
-                      build, reason, status_line, error_code, created_at, updated_at)
+                      build, waits_for_build, reason, status_line, error_code, created_at, updated_at)
     SELECT id, tenant, subject, workflow, plan, attributes::jsonb, parent_run, parent_seq, status, paused, 1,
-           build, reason::json, status_line, error_code, at, at
+           build, waits_for_build, reason::json, status_line, error_code, at, at
     FROM startable WHERE NOT ended
     ON CONFLICT (id) DO NOTHING RETURNING id
 ), ended_at_once AS (
@@ -81,7 +83,8 @@ WITH input AS MATERIALIZED (
     UNION ALL SELECT id FROM ended_at_once
 ), moved AS (
     UPDATE runs r SET revision = i.expect + 1, status = i.status, paused = i.paused, reason = i.reason::json,
-                      status_line = i.status_line, build = i.build, error_code = i.error_code, updated_at = i.at
+                      status_line = i.status_line, build = i.build, waits_for_build = i.waits_for_build,
+                      error_code = i.error_code, updated_at = i.at
     FROM input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND NOT i.ended
 ), gone AS (
     DELETE FROM runs r USING input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND i.ended
@@ -135,9 +138,10 @@ WITH input AS MATERIALIZED (
       AND NOT EXISTS (SELECT 1 FROM unnest($36::uuid[], $37::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
 ), timers_set AS (
-    INSERT INTO timers (run_id, seq, shard, fires_at)
-    SELECT t.run_id, t.seq, t.shard, t.fires_at
-    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[]) AS t(run_id, seq, shard, fires_at)
+    INSERT INTO timers (run_id, seq, shard, fires_at, queue, unserved_ms)
+    SELECT t.run_id, t.seq, t.shard, t.fires_at, t.queue, t.unserved_ms
+    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[])
+        AS t(run_id, seq, shard, fires_at, queue, unserved_ms)
     JOIN ok ON ok.id = t.run_id
     ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at
 ), timers_cleared AS (

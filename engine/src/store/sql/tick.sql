@@ -36,12 +36,20 @@ SELECT 'engine' AS kind, NULL::uuid AS run_id, 0 AS seq, 0 AS attempt, NULL::uui
        NULL::text AS text, (SELECT count(*) FROM mine) AS number WHERE EXISTS (SELECT 1 FROM me)
 UNION ALL
 (SELECT 'timer', t.run_id, t.seq, 0, NULL, false, NULL, 0 FROM timers t
- WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now() ORDER BY t.fires_at LIMIT 1000)
+ WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now()
+   AND (t.queue IS NULL OR NOT EXISTS (
+        SELECT 1 FROM sessions w WHERE w.kind = 'worker' AND t.queue = ANY (w.queues)
+           AND (w.expires_at > now() OR w.seen_at > now() - t.unserved_ms * interval '1 millisecond')))
+ ORDER BY t.fires_at LIMIT 1000)
 UNION ALL
 SELECT CASE WHEN unknown THEN 'unknown' ELSE 'lost' END, run_id, seq, attempt, lease_id, begun, NULL, 0 FROM lost
 UNION ALL
 (SELECT 'inbox', b.to_run, 0, 0, b.from_run, false, NULL, b.number FROM inbox b
  WHERE b.shard IN (SELECT shard FROM mine) AND b.sent_at < now() - interval '1 second' ORDER BY b.sent_at, b.number LIMIT 1000)
+UNION ALL
+-- A few at a time: each is loaded and replayed.
+(SELECT 'build', r.id, 0, 0, NULL, false, NULL, 0 FROM runs r
+ WHERE r.waits_for_build <= $3 ORDER BY r.waits_for_build, r.id LIMIT 20)
 UNION ALL
 SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
 UNION ALL
