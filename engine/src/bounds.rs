@@ -76,6 +76,8 @@ pub const PAGE_ROWS_DEFAULT: u32 = 50;
 pub const EVENT_STREAMS_MAX: usize = 1_000;
 /// How long a request waits for a commit before it is told that the engine is busy.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that a request may ask for: proxies end longer ones.
+pub const WAIT_MAX: Duration = Duration::from_mins(1);
 /// How often an event stream looks for what another engine committed.
 pub const EVENT_POLL: Duration = Duration::from_millis(250);
 

@@ -8,6 +8,8 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::task_link::TaskLinks;
+
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 9;
 const KEY_BYTES: usize = 32;
@@ -91,6 +93,8 @@ pub fn key_id(sealed: &[u8]) -> Result<i64, CodecError> {
 /// The key that wraps data keys. Its name is a fingerprint, so that a wrong file is told apart from changed bytes.
 pub struct MasterKey {
     pub name: String,
+    /// Under a key that follows from this one.
+    pub links: TaskLinks,
     key: DataKey,
 }
 
@@ -98,7 +102,7 @@ impl MasterKey {
     pub fn new(secret: &[u8; KEY_BYTES]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, secret);
         let name = digest.as_ref()[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        Self { name, key: DataKey::new(0, secret) }
+        Self { name, links: TaskLinks::new(secret), key: DataKey::new(0, secret) }
     }
 
     /// Reads 64 hexadecimal digits.

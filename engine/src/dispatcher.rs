@@ -17,6 +17,10 @@ use crate::store::{DueTicket, QueueWorkers, Store};
 
 /// How often a backlogged queue is looked at.
 const TOP_UP_EVERY: Duration = Duration::from_millis(10);
+/// How often once none of them had room for [`STILL_AFTER`] looks: their workers are busy with long work, or pull no
+/// tickets at all. The window holds enough for a moment.
+const TOP_UP_STILL: Duration = Duration::from_millis(250);
+const STILL_AFTER: u32 = 100;
 /// Batches of tickets taken by one push.
 const PUSHES_JOINED_MAX: usize = 64;
 
@@ -52,6 +56,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
 
     /// Tops up backlogged queues; sleeps while there are none.
     pub async fn run_top_ups(&self) {
+        let mut still: u32 = 0;
         loop {
             let queues: Vec<String> = self.state.lock().await.backlogged.iter().cloned().collect();
             if queues.is_empty() {
@@ -59,10 +64,12 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 self.find_backlog().await;
                 continue;
             }
+            let mut moved = false;
             for queue in queues {
-                self.top_up(&queue).await;
+                moved |= self.top_up(&queue).await;
             }
-            tokio::time::sleep(TOP_UP_EVERY).await;
+            still = if moved { 0 } else { still.saturating_add(1) };
+            tokio::time::sleep(if still < STILL_AFTER { TOP_UP_EVERY } else { TOP_UP_STILL }).await;
         }
     }
 
@@ -144,21 +151,22 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         room.saturating_add(WINDOW_BASE).min(WINDOW_MAX)
     }
 
-    async fn top_up(&self, queue: &str) {
+    /// False: its window has no room.
+    async fn top_up(&self, queue: &str) -> bool {
         let Ok(name) = QueueName::new(queue) else {
             tracing::error!(queue, "a step names a queue that cannot be");
             self.state.lock().await.backlogged.remove(queue);
-            return;
+            return true;
         };
         let Ok(depths) = self.queue.depths(std::slice::from_ref(&name)).await else {
             self.state.lock().await.in_doubt = true;
-            return;
+            return false;
         };
         let depth = depths.first().map_or(0, |d| d.waiting.min(u64::from(u32::MAX)) as u32);
         let window = Self::window(self.state.lock().await.workers.get(queue));
         let room = window.saturating_sub(depth);
         if room < window.div_ceil(4) {
-            return;
+            return false;
         }
         match self.store.top_up(queue, room).await {
             Ok(tickets) => {
@@ -172,6 +180,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             }
             Err(error) => tracing::warn!(%error, queue, "the backlog could not be topped up"),
         }
+        true
     }
 
     async fn push(&self, tickets: Vec<DueTicket>) {

@@ -30,6 +30,7 @@ use crate::store::postgres::PgStore;
 
 mod auth;
 mod body;
+mod desk;
 mod events;
 mod fault;
 mod files;
@@ -42,6 +43,7 @@ mod run_view;
 mod runs;
 mod schema;
 mod triggers;
+mod wait;
 mod worker;
 mod workflows;
 
@@ -57,7 +59,9 @@ pub struct App {
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
     schemas: HashMap<String, schema::InputSchema>,
+    /// Places for event streams and for requests that wait.
     streams: Arc<Semaphore>,
+    desk: desk::Desk,
 }
 
 /// What the caller of [`App::new`] decides.
@@ -92,7 +96,13 @@ impl App {
             metrics: config.metrics,
             schemas,
             streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            desk: desk::Desk::default(),
         }))
+    }
+
+    /// Event streams and waiting requests that are open now.
+    pub fn streams_open(&self) -> usize {
+        EVENT_STREAMS_MAX - self.streams.available_permits()
     }
 }
 

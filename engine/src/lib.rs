@@ -13,6 +13,7 @@ pub mod notify;
 pub mod ports;
 pub mod routes;
 pub mod store;
+pub mod task_link;
 pub mod threads;
 pub mod tick;
 pub mod writer;

@@ -28,7 +28,8 @@ pub trait Listener: Send + Sync {
 }
 
 /// What a listener is given. Ids, states and what the workflow's author chose to say; no inputs, no answers.
-pub fn document(notice: &DueNotice) -> Value {
+/// `link` is the token of the notice's task.
+pub fn document(notice: &DueNotice, link: Option<&str>) -> Value {
     let mut document = json!({
         "id": format!("notice_{}", notice.id.simple()),
         "kind": notice.kind,
@@ -40,6 +41,9 @@ pub fn document(notice: &DueNotice) -> Value {
     });
     if let Some(task) = notice.task {
         document["task"] = json!(task.to_string());
+    }
+    if let Some(link) = link {
+        document["link"] = json!(link);
     }
     if let Some(data) = notice.data.as_ref().and_then(|data| data.read::<Value>().ok()) {
         document["data"] = data;
@@ -66,7 +70,10 @@ pub async fn run(store: Arc<PgStore>, listeners: Vec<Arc<dyn Listener>>, due_soo
 async fn deliver_all(store: &PgStore, listeners: &[Arc<dyn Listener>], notices: Vec<DueNotice>) {
     let deliveries = notices.into_iter().map(|notice| async move {
         let Some(listener) = listeners.iter().find(|listener| listener.name() == notice.target) else { return };
-        let document = document(&notice);
+        // Once the task is closed its link opens nothing.
+        let open = notice.task.filter(|_| notice.kind != "human_task.closed");
+        let link = open.map(|task| store.task_links().token(task.0));
+        let document = document(&notice, link.as_deref());
         let delivered = tokio::time::timeout(NOTICE_WAIT_MAX, listener.deliver(&notice, &document));
         let outcome = delivered.await.unwrap_or_else(|_| Err(format!("no answer within {} s", NOTICE_WAIT_MAX.as_secs())));
         let result = if outcome.is_ok() { "delivered" } else { "failed" };

@@ -22,6 +22,7 @@ pub struct Routes {
     wake_ups: mpsc::UnboundedSender<Timestamp>,
     backlogged: RwLock<Arc<HashSet<String>>>,
     backlog: Notify,
+    ready: Notify,
     changed: broadcast::Sender<RunId>,
     blind: AtomicBool,
 }
@@ -43,6 +44,7 @@ impl Routes {
             wake_ups,
             backlogged: RwLock::default(),
             backlog: Notify::new(),
+            ready: Notify::new(),
             changed,
             blind: AtomicBool::new(false),
         };
@@ -93,6 +95,17 @@ impl Routes {
     /// Steps without a ticket became ready.
     pub fn look_for_backlog(&self) {
         self.backlog.notify_one();
+        self.step_became_ready();
+    }
+
+    /// Some step may be claimed, with a ticket or without.
+    pub fn step_became_ready(&self) {
+        self.ready.notify_one();
+    }
+
+    /// For the one who hands steps to workers without tickets.
+    pub async fn until_step_ready(&self) {
+        self.ready.notified().await;
     }
 
     pub async fn backlog_noticed(&self) {

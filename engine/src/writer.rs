@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use valet_core::command::Command;
 use valet_core::id::RunId;
-use valet_core::transition::{StepChange, TimerChange, Transition};
+use valet_core::transition::{StepChange, StepState, TimerChange, Transition};
 
 use crate::bounds::{COMMIT_BYTES_MAX, COMMIT_PATIENCE, COMMIT_ROWS_MAX, TRANSITIONS_PER_COMMIT_MAX};
 use crate::executor::{CommandError, Message, Pending};
@@ -107,10 +107,13 @@ impl<S: Store + ?Sized> Writer<S> {
         for transition in transitions.iter().filter(|t| committed.contains(&t.run())) {
             for change in &transition.steps {
                 let (StepChange::Insert(row) | StepChange::Update(row)) = change else { continue };
+                if row.state == StepState::Ready && !row.gated {
+                    self.routes.step_became_ready();
+                }
                 if crate::store::postgres::is_ticketed(row, backlogged) {
                     let queue = row.policy.queue.clone();
                     tickets.push(DueTicket { queue, run: transition.run(), seq: row.seq, attempt: row.attempt });
-                } else if let valet_core::transition::StepState::BackingOff(until) = row.state {
+                } else if let StepState::BackingOff(until) = row.state {
                     self.routes.wake_at(until);
                 }
             }

@@ -7,6 +7,7 @@ mod it {
     mod claims;
     mod commits;
     mod database;
+    mod desk;
     mod door;
     mod events;
     mod files;
@@ -22,6 +23,8 @@ mod it {
     mod sealed;
     mod statements;
     mod states;
+    mod task_links;
+    mod wait;
     mod worker;
     mod worker_door;
     mod workflows;

@@ -26,11 +26,13 @@ pub struct Shape {
     /// Of each worker.
     pub slots: u32,
     pub log: &'static str,
+    /// Of every process besides.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { engines: 1, workers: 1, queues: QUEUES.to_owned(), slots: 16, log: "info" }
+        Self { engines: 1, workers: 1, queues: QUEUES.to_owned(), slots: 16, log: "info", environment: Vec::new() }
     }
 }
 
@@ -75,7 +77,8 @@ impl Cluster {
         }
         let token = std::fs::read_to_string(folder.path().join("token")).expect("the token is there").trim().to_owned();
         let urls: Vec<String> = (0..shape.engines).map(|_| format!("http://127.0.0.1:{}", free_port())).collect();
-        let environment = environment(&stack, folder.path(), &urls, shape.log);
+        let mut environment = environment(&stack, folder.path(), &urls, shape.log);
+        environment.extend(shape.environment.iter().cloned());
         let mut cluster =
             Self { engines: Vec::new(), workers: Vec::new(), stack, urls, token, folder, program, environment, shape };
         cluster.engines = (0..cluster.shape.engines).map(|index| Process::new(cluster.engine_launch(index))).collect();
@@ -102,6 +105,15 @@ impl Cluster {
     fn launch(&self, name: String, arguments: Vec<String>) -> Launch {
         let (program, folder) = (self.program.clone(), self.folder.path().to_owned());
         Launch { name, program, arguments, environment: self.environment.clone(), folder }
+    }
+
+    /// What every process of this Valet is started with.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A client that asks the engines in turn.

@@ -5,9 +5,11 @@ mod it {
     pub mod crash_windows;
     pub mod database_away;
     pub mod drain;
+    pub mod hooks;
     pub mod imports;
     pub mod job_application;
     pub mod pause;
+    pub mod python_worker;
     pub mod redis;
     pub mod sizes;
     pub mod triggers;

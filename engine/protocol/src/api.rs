@@ -23,13 +23,29 @@ pub struct StartRunRequest {
     pub attributes: Map<String, Value>,
 }
 
-/// `201` for a new run, `200` for the first run of the same idempotency key and body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// `201` for a new run, `200` for the first run of the same idempotency key and body. With `wait` also what became of it;
+/// `202` when it had not ended by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunStarted {
     /// `run_…`
     pub id: String,
     /// False when the idempotency key named a run that existed.
     pub created: bool,
+    /// Where somebody waited: as in `RunSummary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Why the run is not moving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Value>,
+    /// What the workflow says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_line: Option<String>,
+    /// Of a run that succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Of a run that ended otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
 }
 
 /// A run as lists show it.
@@ -87,7 +103,7 @@ pub struct RunDetail {
     pub parent: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunError {
     pub code: String,
     pub message: String,
@@ -138,6 +154,10 @@ pub struct TaskView {
     pub claimed_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
+    /// A token that opens this task and nothing else, until the task ends: for a link that is sent to a person. Only in
+    /// `GET /api/v1/human-tasks/{id}` by an operator, while the task is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// `GET /api/v1/human-tasks`

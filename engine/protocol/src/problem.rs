@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use valet_core::Timestamp;
 
 /// An error that a caller can act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +18,16 @@ pub struct Problem {
     /// JSON pointer, query parameter or header that is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// How a human task ended: `answered`, `rejected`, `timed_out` or `cancelled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Who was first, where somebody was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
     /// Every fault of the input, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
@@ -41,6 +52,9 @@ impl Problem {
             title: title.to_owned(),
             detail: detail.into(),
             field: None,
+            outcome: None,
+            by: None,
+            at: None,
             errors: Vec::new(),
             request_id: None,
         }

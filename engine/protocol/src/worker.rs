@@ -145,6 +145,25 @@ pub struct Grant {
     pub progress: Option<Payload>,
 }
 
+/// `POST /worker/v1/claim?wait=20s`: the next ready steps of some queues, for workers that pull no tickets. The engine
+/// chooses the leases. Waits for a step; `204` when none came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimNext {
+    pub session: SessionId,
+    /// Queues, in no order; absent: those that the session was opened with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    /// Steps at most, 1 to [`BATCH_ITEMS_MAX`]; absent: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<usize>,
+}
+
+/// At least one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedNext {
+    pub granted: Vec<Grant>,
+}
+
 /// `POST /worker/v1/finishes`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinishBatch {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
@@ -15,8 +15,7 @@ use valet_protocol::api::RunEvent;
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
-use super::{App, Fault, runs};
-use crate::bounds::EVENT_POLL;
+use super::{App, Fault, runs, wait};
 
 /// Chunks read at once.
 const CHUNKS_MAX: u32 = 100;
@@ -36,9 +35,7 @@ pub(super) async fn stream(
     if after.is_some_and(|(revision, _)| revision > record.revision as u32) {
         return Err(bad_id("this run has no such event yet"));
     }
-    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        Fault::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "this engine serves no more event streams now")
-    })?;
+    let permit = wait::place(&app)?;
     let tail = Tail {
         changed: app.engine.routes.watch(),
         app,
@@ -87,7 +84,7 @@ async fn next(mut tail: Tail) -> Option<(Result<Event, Infallible>, Tail)> {
             // The stream outlives an outage: the client sees a pause.
             Err(error) => tracing::warn!(%error, "an event stream waits for the database"),
         }
-        tail.wait().await;
+        wait::for_change(&mut tail.changed, tail.run).await;
     }
 }
 
@@ -104,25 +101,6 @@ impl Tail {
             }
         }
         events
-    }
-
-    /// Until this engine changes the run, or for a moment: another engine may have.
-    async fn wait(&mut self) {
-        let pause = tokio::time::sleep(EVENT_POLL);
-        tokio::pin!(pause);
-        loop {
-            tokio::select! {
-                () = &mut pause => return,
-                changed = self.changed.recv() => match changed {
-                    Ok(run) if run != self.run => {}
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-                    Err(broadcast::error::RecvError::Closed) => {
-                        pause.await;
-                        return;
-                    }
-                },
-            }
-        }
     }
 }
 

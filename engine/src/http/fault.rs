@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use valet_core::Timestamp;
 use valet_core::command::Rejection;
 use valet_core::workflow::InputProblem;
 use valet_protocol::problem::{FieldProblem, Problem};
@@ -26,6 +27,18 @@ impl Fault {
 
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
+        self
+    }
+
+    /// How the task ended.
+    pub fn outcome(mut self, outcome: &str) -> Self {
+        self.0.outcome = Some(outcome.to_owned());
+        self
+    }
+
+    /// Who was first, and when.
+    pub fn by(mut self, by: Option<String>, at: Option<Timestamp>) -> Self {
+        (self.0.by, self.0.at) = (by, at);
         self
     }
 

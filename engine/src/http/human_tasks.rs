@@ -56,13 +56,18 @@ pub(super) async fn list(
 
 /// One task with its form.
 #[utoipa::path(get, operation_id = "show_task", path = "/api/v1/human-tasks/{id}", tag = "human tasks", params(("id" = String, Path)),
-    responses((status = 200, body = TaskView), (status = 404, body = Problem)))]
+    responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem, description = "With a link's token: the task has ended")))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<TaskView>, Fault> {
-    Ok(Json(run_view::task(find(&app, &caller, &id).await?)))
+    let task = find(&app, &caller, &id).await?;
+    if has_ended(&task) && caller.is_link {
+        return Err(ended(&task));
+    }
+    let link = (!has_ended(&task) && !caller.is_link).then(|| app.engine.store.task_links().token(task.id));
+    Ok(Json(TaskView { link, ..run_view::task(task) }))
 }
 
 /// Takes a task; the second person gets 409 with who was first.
@@ -73,7 +78,7 @@ pub(super) async fn claim(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<TaskView>, Fault> {
-    let task = find(&app, &caller, &id).await?;
+    let task = find_now(&app, &caller, &id).await?;
     let claimed = app.engine.store.claim_task(&caller.tenant, task.id, &caller.name).await?;
     let task = find(&app, &caller, &id).await?;
     if has_ended(&task) {
@@ -81,7 +86,8 @@ pub(super) async fn claim(
     }
     if !claimed {
         let by = task.claimed_by.as_deref().unwrap_or("somebody");
-        return Err(Fault::conflict("task_taken", format!("the task is claimed by {by}")));
+        let fault = Fault::conflict("task_taken", format!("the task is claimed by {by}"));
+        return Err(fault.by(task.claimed_by.clone(), task.claimed_at));
     }
     Ok(Json(run_view::task(task)))
 }
@@ -97,7 +103,7 @@ pub(super) async fn answer(
     headers: axum::http::HeaderMap,
     Body(request): Body<AnswerRequest>,
 ) -> Result<Json<TaskView>, Fault> {
-    let task = find(&app, &caller, &id).await?;
+    let task = find_now(&app, &caller, &id).await?;
     // A task that has ended says so, whatever its form asked for; a repeated answer finds the first one.
     let problems = if has_ended(&task) { Vec::new() } else { problems(&task, &request.answer) };
     if !problems.is_empty() {
@@ -118,7 +124,7 @@ pub(super) async fn reject(
     headers: axum::http::HeaderMap,
     OptionalBody(request): OptionalBody<ReasonRequest>,
 ) -> Result<Json<TaskView>, Fault> {
-    let task = find(&app, &caller, &id).await?;
+    let task = find_now(&app, &caller, &id).await?;
     end(&app, &caller, &id, &task, &headers, TaskAnswer::Rejected { reason: request.reason }).await
 }
 
@@ -138,7 +144,10 @@ async fn end(
         Ok(_) => Ok(Json(run_view::task(task))),
         // The run went on, or ended: to the person it is the task that is over.
         Err(CommandError::Rejected(
-            Rejection::RunEnded { .. } | Rejection::RunClosing { .. } | Rejection::NoSuchTask,
+            Rejection::TaskEnded { .. }
+            | Rejection::RunEnded { .. }
+            | Rejection::RunClosing { .. }
+            | Rejection::NoSuchTask,
         )) if has_ended(&task) => Err(ended(&task)),
         Err(error) => Err(error.into()),
     }
@@ -150,7 +159,8 @@ fn has_ended(task: &TaskRecord) -> bool {
 
 fn ended(task: &TaskRecord) -> Fault {
     let by = task.ended_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
-    Fault::conflict("task_ended", format!("the task has ended: {}{by}", task.state))
+    let fault = Fault::conflict("task_ended", format!("the task has ended: {}{by}", task.state));
+    fault.outcome(&task.state).by(task.ended_by.clone(), task.ended_at)
 }
 
 fn problems(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> {
@@ -166,6 +176,18 @@ fn problems(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> 
             tracing::error!(run = %task.run, message, "a task's form is not a JSON Schema");
             Vec::new()
         }
+    }
+}
+
+/// The task as it is now: one whose deadline has passed ends before anything is done with it, not with the next tick.
+async fn find_now(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Fault> {
+    let task = find(app, caller, id).await?;
+    if has_ended(&task) || app.engine.clock.now() < task.deadline {
+        return Ok(task);
+    }
+    match app.engine.command(task.run, Command::TimerDue { seq: Seq(task.seq) }).await {
+        Ok(_) | Err(CommandError::Rejected(_)) => find(app, caller, id).await,
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn task(record: TaskRecord) -> TaskView {
         opened_at: record.opened_at,
         claimed_by: record.claimed_by,
         ended_by: record.ended_by,
+        link: None,
     }
 }
 

@@ -23,7 +23,7 @@ use valet_protocol::worker::{
 use super::auth::Caller;
 use super::body::{nul, without_values};
 use super::query::Parameters;
-use super::{App, Fault, files, no_content};
+use super::{App, Fault, desk, files, no_content};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
 use crate::executor::CommandError;
 use crate::store::{
@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/worker/v1/sessions/{id}", delete(close_session))
         .route("/worker/v1/heartbeats", post(heartbeat))
         .route("/worker/v1/claims", post(claims))
+        .route("/worker/v1/claim", post(desk::claim_next))
         .route("/worker/v1/finishes", post(finishes))
         .route("/worker/v1/effects", post(effect))
         .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))
@@ -46,7 +47,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// A body of the worker protocol. Workers are programs: a wrong body is a bug or another version.
-struct Wire<T>(T);
+pub(super) struct Wire<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
     type Rejection = Fault;
@@ -173,7 +174,7 @@ async fn finishes(State(app): State<Arc<App>>, Wire(batch): Wire<FinishBatch>) -
     Ok(Json(FinishAnswers { answers: join_all(replies).await }))
 }
 
-async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
+pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
     let hand_over = finish.hand_over.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
     let command = Command::Finish(Box::new(FinishStep {
         seq: finish.seq,
@@ -207,7 +208,7 @@ async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> 
     Ok(Json(if begun { EffectAnswer::Go } else { EffectAnswer::No }))
 }
 
-fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {
+pub(super) fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {
     Grant {
         run: step.run,
         seq: step.seq,

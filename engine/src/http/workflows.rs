@@ -6,8 +6,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use utoipa::IntoParams;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::{IdempotencyKey, StartRun};
 use valet_core::payload::Payload;
@@ -17,7 +20,8 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, segment, without_values};
-use super::{App, Fault, key};
+use super::query::Parameters;
+use super::{App, Fault, key, wait};
 use crate::engine::Started;
 
 /// The subject and plan of runs that name none.
@@ -46,25 +50,55 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) 
     Ok(Json(WorkflowView { name: definition.name.to_owned(), input_schema: definition.input_schema.clone() }))
 }
 
+/// How a start is asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StartQuery {
+    /// Wait for the run's end: `30s`, `500ms` or seconds, at most a minute. The answer then says what became of the run:
+    /// its `status` with its `output` or `error`; 202 if it has not ended by then.
+    wait: Option<String>,
+}
+
 /// Starts a run. The same `Idempotency-Key` and body answer the first run with 200; another body 409.
 #[utoipa::path(post, operation_id = "start_run", path = "/api/v1/workflows/{name}/runs", tag = "runs", request_body = StartRunRequest,
-    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Unique per tenant and workflow; up to 255 characters; kept for 7 days")),
-    responses((status = 201, body = RunStarted), (status = 200, body = RunStarted), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Unique per tenant and workflow; up to 255 characters; kept for 7 days"), StartQuery),
+    responses((status = 201, body = RunStarted), (status = 200, body = RunStarted), (status = 202, body = RunStarted, description = "The time to wait was over first; `Location` has the run"),
+        (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
+    Parameters(query): Parameters<StartQuery>,
     headers: HeaderMap,
     Body(request): Body<StartRunRequest>,
 ) -> Result<Response, Fault> {
+    let limit = query.wait.as_deref().map(wait::read).transpose()?;
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    // Before the start: who cannot wait here starts nothing either.
+    let _place = limit.map(|_| wait::place(&app)).transpose()?;
     let start = checked(&app, &caller.tenant, &name, key::read(&headers)?, request)?;
     let (run, created) = match app.engine.start_run(start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
     };
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json(RunStarted { id: run.to_string(), created })).into_response();
+    let mut status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut body = RunStarted { id: run.to_string(), created, ..RunStarted::default() };
+    if let Some(deadline) = deadline {
+        let found = wait::for_end(&app, &caller.tenant, run, deadline).await;
+        if found.as_ref().is_none_or(|detail| detail.run.ended_at.is_none()) {
+            status = StatusCode::ACCEPTED;
+        }
+        if let Some(detail) = found {
+            body.status = Some(detail.run.status);
+            body.reason = detail.run.reason;
+            body.status_line = detail.run.status_line;
+            body.output = detail.output;
+            body.error = detail.error;
+        }
+    }
+    let mut response = (status, Json(body)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/runs/{run}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -32,6 +32,7 @@ pub struct TestApp {
     pub store: Arc<PgStore>,
     pub queue: MemoryQueue,
     pub url: String,
+    pub app: Arc<App>,
     router: Router,
     _files: TempDir,
 }
@@ -74,7 +75,7 @@ impl TestApp {
             metrics: None,
         };
         let app = App::new(Arc::clone(&engine), config).expect("schemas");
-        Self { router: router(app), engine, store, queue, url: url.to_owned(), _files: files }
+        Self { router: router(Arc::clone(&app)), app, engine, store, queue, url: url.to_owned(), _files: files }
     }
 
     pub fn pool(&self) -> &PgPool {

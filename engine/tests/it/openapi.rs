@@ -12,11 +12,12 @@ use super::calls::{Call, WORKER};
 pub const EXAMPLE: &str = include_str!("../../../workflows/examples/job-application.json");
 
 /// Routes that the document does not list: the worker protocol has golden messages instead.
-const UNLISTED: [&str; 10] = [
+const UNLISTED: [&str; 11] = [
     "/api/v1/openapi.json",
     "/metrics",
     "/worker/v1/blobs",
     "/worker/v1/blobs/{id}",
+    "/worker/v1/claim",
     "/worker/v1/claims",
     "/worker/v1/effects",
     "/worker/v1/finishes",

@@ -22,6 +22,8 @@ fn of_the_worker_protocol() -> Vec<Golden> {
             &["", "/answers/0/granted", "/answers/1/refused"],
             Tolerated,
         ),
+        Golden::of::<worker::ClaimNext>("worker/claim_next", &[""], Tolerated),
+        Golden::of::<worker::ClaimedNext>("worker/claimed_next", &["", "/granted/0"], Tolerated),
         Golden::of::<worker::FinishBatch>(
             "worker/finish_batch",
             &[
@@ -59,7 +61,7 @@ fn of_the_worker_protocol() -> Vec<Golden> {
 fn of_the_api() -> Vec<Golden> {
     vec![
         Golden::of::<api::StartRunRequest>("api/start_run_request", &[""], Refused),
-        Golden::of::<api::RunStarted>("api/run_started", &[""], Tolerated),
+        Golden::of::<api::RunStarted>("api/run_started", &["", "/error"], Tolerated),
         Golden::of::<api::RunSummary>("api/run_summary", &[""], Tolerated),
         Golden::of::<api::RunPage>("api/run_page", &["", "/runs/0"], Tolerated),
         Golden::of::<api::RunDetail>("api/run_detail", &["", "/steps/0", "/tasks/0", "/error"], Tolerated),

@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use super::{StoreError, bounded};
 use crate::bounds::DATA_KEYS_CACHED_MAX;
 use crate::codec::{CodecError, DataKey, MasterKey, key_id};
+use crate::task_link::TaskLinks;
 
 /// Finds the key that seals for a subject, and the key that sealed some bytes.
 pub struct KeyRing {
@@ -25,6 +26,11 @@ struct Cache {
 impl KeyRing {
     pub(super) fn new(master: MasterKey, pool: PgPool) -> Self {
         Self { master, pool, cache: RwLock::default() }
+    }
+
+    /// Makes and reads the tokens of task links.
+    pub fn links(&self) -> &TaskLinks {
+        &self.master.links
     }
 
     pub fn cached(&self, tenant: &str, subject: &str) -> Option<Arc<DataKey>> {

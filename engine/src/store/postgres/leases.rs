@@ -126,6 +126,12 @@ impl LeaseStore for PgStore {
 }
 
 impl PgStore {
+    /// The queues that a live worker's session was opened with; `None`: it has ended.
+    pub async fn session_queues(&self, session: SessionId) -> Result<Option<Vec<String>>, StoreError> {
+        let query = sqlx::query_scalar::<_, Vec<String>>(include_str!("../sql/session_queues.sql")).bind(session.0);
+        bounded(query.fetch_optional(&self.pool)).await
+    }
+
     async fn verdict(&self, claim: &SessionClaim, record: ClaimRecord) -> Result<ClaimVerdict, StoreError> {
         if record.granted != Some(true) {
             return Ok(match (record.session_ended, record.gated) {

@@ -8,6 +8,7 @@ use valet_core::id::RunId;
 use valet_core::journal::{Chunk, HumanSpec};
 
 use super::{PgStore, StoreError, bounded};
+use crate::task_link::TaskLinks;
 
 /// A run as its row says it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -59,7 +60,9 @@ struct TaskRow {
     deadline: Timestamp,
     opened_at: Timestamp,
     claimed_by: Option<String>,
+    claimed_at: Option<Timestamp>,
     ended_by: Option<String>,
+    ended_at: Option<Timestamp>,
 }
 
 /// A task for a person, opened.
@@ -74,7 +77,9 @@ pub struct TaskRecord {
     pub deadline: Timestamp,
     pub opened_at: Timestamp,
     pub claimed_by: Option<String>,
+    pub claimed_at: Option<Timestamp>,
     pub ended_by: Option<String>,
+    pub ended_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -201,6 +206,17 @@ impl PgStore {
         }
     }
 
+    /// Whose task it is, for those who come with its link.
+    pub async fn find_task_tenant(&self, id: Uuid) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_scalar::<_, String>(include_str!("../sql/find_task_tenant.sql")).bind(id);
+        bounded(query.fetch_optional(&self.pool)).await
+    }
+
+    /// Makes and reads the tokens of task links.
+    pub fn task_links(&self) -> &TaskLinks {
+        self.keys.links()
+    }
+
     async fn task(&self, row: TaskRow) -> Result<TaskRecord, StoreError> {
         Ok(TaskRecord {
             spec: serde_json::from_slice(&self.keys.open(&row.body).await?)?,
@@ -212,7 +228,9 @@ impl PgStore {
             deadline: row.deadline,
             opened_at: row.opened_at,
             claimed_by: row.claimed_by,
+            claimed_at: row.claimed_at,
             ended_by: row.ended_by,
+            ended_at: row.ended_at,
         })
     }
 

@@ -1,0 +1,264 @@
+//! `POST /worker/v1/claim`: ready steps for workers that pull no tickets.
+//!
+//! Who waits stands in one line. One task of the engine looks for steps that they may have, in the dispatcher's order, and
+//! claims them in their name, by the same statement as every claim. It runs only while somebody waits.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout_at};
+use valet_core::id::{LeaseId, SessionId};
+use valet_core::step::Outcome;
+use valet_protocol::worker::{BATCH_ITEMS_MAX, ClaimNext, ClaimedNext, Finish, Grant};
+
+use super::query::Parameters;
+use super::worker::{Wire, finish_one, grant};
+use super::{App, Fault, no_content, wait};
+use crate::bounds::{EVENT_POLL, WAIT_MAX};
+use crate::store::{ClaimVerdict, DueTicket, SessionClaim};
+
+/// Where the worker does not say how long.
+const WAIT_DEFAULT: Duration = Duration::from_secs(20);
+/// Queues that one worker may wait for at once.
+const QUEUES_MAX: usize = 64;
+/// Candidates read beyond those that are wanted: others may be faster.
+const SPARE_CANDIDATES: usize = 32;
+/// Shortest pause between two looks, so that a flood of ready steps of other queues makes none of queries.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The line.
+#[derive(Default)]
+pub(super) struct Desk(Mutex<Line>);
+
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    /// Somebody serves the line.
+    is_served: bool,
+}
+
+struct Waiting {
+    session: SessionId,
+    queues: Vec<String>,
+    most: usize,
+    until: Instant,
+    answer: oneshot::Sender<Answer>,
+}
+
+enum Answer {
+    /// Perhaps none: the time is over.
+    Granted(Vec<Grant>),
+    SessionEnded,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClaimQuery {
+    wait: Option<String>,
+}
+
+pub(super) async fn claim_next(
+    State(app): State<Arc<App>>,
+    Parameters(query): Parameters<ClaimQuery>,
+    Wire(ask): Wire<ClaimNext>,
+) -> Result<Response, Fault> {
+    let limit = query.wait.as_deref().map(wait::read).transpose()?.unwrap_or(WAIT_DEFAULT);
+    let most = ask.max.unwrap_or(1);
+    if !(1..=BATCH_ITEMS_MAX).contains(&most) {
+        return Err(Fault::bad_request("invalid_max", format!("1 to {BATCH_ITEMS_MAX} steps at once")).at("max"));
+    }
+    if let Some(queues) = &ask.queues
+        && (!(1..=QUEUES_MAX).contains(&queues.len()) || queues.iter().any(|q| valet_queue::QueueName::new(q).is_err()))
+    {
+        let detail = format!("1 to {QUEUES_MAX} names of queues");
+        return Err(Fault::bad_request("invalid_queue", detail).at("queues"));
+    }
+    let _place = wait::place(&app)?;
+    let of_session = app.engine.store.session_queues(ask.session).await?.ok_or_else(session_ended)?;
+    let (answer, answered) = oneshot::channel();
+    let mut visit = Visit { app: Arc::clone(&app), session: ask.session, answered };
+    let queues = ask.queues.unwrap_or(of_session);
+    let until = Instant::now() + limit;
+    stand_in_line(&app, Waiting { session: ask.session, queues, most, until, answer });
+    // The line answers when the time is over; long after that, nobody serves it.
+    match timeout_at(until + WAIT_MAX, &mut visit.answered).await {
+        Ok(Ok(Answer::Granted(granted))) if !granted.is_empty() => Ok(Json(ClaimedNext { granted }).into_response()),
+        Ok(Ok(Answer::SessionEnded)) => Err(session_ended()),
+        _ => Ok(no_content()),
+    }
+}
+
+/// A worker that goes away while it waits: what it was granted in the same moment is given back.
+struct Visit {
+    app: Arc<App>,
+    session: SessionId,
+    answered: oneshot::Receiver<Answer>,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.answered.close();
+        if let Ok(Answer::Granted(granted)) = self.answered.try_recv() {
+            give_back(&self.app, self.session, granted);
+        }
+    }
+}
+
+fn session_ended() -> Fault {
+    Fault::conflict("session_ended", "this session has ended: stop its work and open another").at("session")
+}
+
+fn stand_in_line(app: &Arc<App>, waiting: Waiting) {
+    let mut line = app.desk.0.lock();
+    line.waiting.push_back(waiting);
+    if !std::mem::replace(&mut line.is_served, true) {
+        tokio::spawn(serve(Serving { app: Arc::clone(app), is_over: false }));
+    }
+    app.engine.routes.step_became_ready();
+}
+
+/// However the task ends, the next who comes finds the line served or serves it.
+struct Serving {
+    app: Arc<App>,
+    /// The line was left in good order; somebody else may serve it already.
+    is_over: bool,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.app.desk.0.lock().is_served = false;
+        }
+    }
+}
+
+async fn serve(mut serving: Serving) {
+    let app = Arc::clone(&serving.app);
+    loop {
+        let round: Vec<Waiting> = {
+            let mut line = app.desk.0.lock();
+            line.waiting.retain(|waiting| !waiting.answer.is_closed());
+            line.waiting.drain(..).collect()
+        };
+        let left = hand_out(&app, round).await;
+        let next = {
+            let mut line = app.desk.0.lock();
+            for waiting in left.into_iter().rev() {
+                line.waiting.push_front(waiting);
+            }
+            // Both under one lock: whoever joins later starts the next service.
+            let Some(next) = line.waiting.iter().map(|waiting| waiting.until).min() else {
+                line.is_served = false;
+                serving.is_over = true;
+                return;
+            };
+            next
+        };
+        sleep(LOOK_PAUSE).await;
+        let look = (Instant::now() + EVENT_POLL).min(next);
+        let _ = timeout_at(look, app.engine.routes.until_step_ready()).await;
+    }
+}
+
+/// Answers everyone who got something or whose time is over; the others stay, in their order.
+async fn hand_out(app: &Arc<App>, round: Vec<Waiting>) -> Vec<Waiting> {
+    let began = Instant::now();
+    let mut got: Vec<Result<Vec<Grant>, SessionEnded>> = round.iter().map(|_| Ok(Vec::new())).collect();
+    match candidates(app, &round).await {
+        Ok(mut candidates) => {
+            // Each pass uses candidates up, so that it ends.
+            while claim_some(app, &round, &mut got, &mut candidates).await {}
+        }
+        Err(error) => tracing::warn!(%error, "workers without tickets wait for the database"),
+    }
+    let mut left = Vec::new();
+    for (waiting, got) in round.into_iter().zip(got) {
+        match got {
+            Ok(granted) if granted.is_empty() && waiting.until > began => left.push(waiting),
+            Ok(granted) => tell(app, waiting, granted),
+            Err(SessionEnded) => drop(waiting.answer.send(Answer::SessionEnded)),
+        }
+    }
+    left
+}
+
+struct SessionEnded;
+
+async fn candidates(app: &App, round: &[Waiting]) -> Result<VecDeque<DueTicket>, crate::store::StoreError> {
+    let queues: BTreeSet<&String> = round.iter().flat_map(|waiting| &waiting.queues).collect();
+    if queues.is_empty() {
+        return Ok(VecDeque::new());
+    }
+    let queues: Vec<String> = queues.into_iter().cloned().collect();
+    let wanted: usize = round.iter().map(|waiting| waiting.most).sum();
+    let most = wanted.min(BATCH_ITEMS_MAX) + SPARE_CANDIDATES;
+    Ok(app.engine.store.ready_steps(&queues, most).await?.into())
+}
+
+/// One group of claims; false once there is nobody to claim for, or nothing to claim.
+async fn claim_some(
+    app: &App,
+    round: &[Waiting],
+    got: &mut [Result<Vec<Grant>, SessionEnded>],
+    candidates: &mut VecDeque<DueTicket>,
+) -> bool {
+    let mut room: Vec<usize> = round
+        .iter()
+        .zip(got.iter())
+        .map(|(waiting, got)| got.as_ref().map_or(0, |granted| waiting.most - granted.len()))
+        .collect();
+    let mut claims = Vec::new();
+    let mut others = VecDeque::new();
+    for candidate in candidates.drain(..) {
+        let first = (0..round.len()).find(|&n| room[n] > 0 && round[n].queues.contains(&candidate.queue));
+        let Some(who) = first.filter(|_| claims.len() < BATCH_ITEMS_MAX) else {
+            others.push_back(candidate);
+            continue;
+        };
+        room[who] -= 1;
+        let lease = LeaseId(app.engine.entropy.uuid());
+        let DueTicket { run, seq, attempt, .. } = candidate;
+        claims.push((who, SessionClaim { session: round[who].session, run, seq, attempt, lease }));
+    }
+    *candidates = others;
+    let verdicts = join_all(claims.iter().map(|(_, claim)| app.engine.claim(*claim))).await;
+    for ((who, _), verdict) in claims.iter().zip(verdicts) {
+        match verdict {
+            Some(ClaimVerdict::Granted { step, progress }) => {
+                if let Ok(granted) = &mut got[*who] {
+                    granted.push(grant(*step, progress));
+                }
+            }
+            Some(ClaimVerdict::SessionEnded) => got[*who] = Err(SessionEnded),
+            // Another was faster, or the run was paused. An answer that was lost is a grant that its worker never
+            // lists: it is taken back.
+            Some(ClaimVerdict::Stale | ClaimVerdict::Gated) | None => {}
+        }
+    }
+    !claims.is_empty()
+}
+
+fn tell(app: &Arc<App>, waiting: Waiting, granted: Vec<Grant>) {
+    if let Err(Answer::Granted(granted)) = waiting.answer.send(Answer::Granted(granted)) {
+        give_back(app, waiting.session, granted);
+    }
+}
+
+/// At once and at no cost; else the session's heartbeats would have to miss it first.
+fn give_back(app: &Arc<App>, session: SessionId, granted: Vec<Grant>) {
+    for Grant { run, seq, attempt, lease, .. } in granted {
+        let app = Arc::clone(app);
+        tokio::spawn(async move {
+            let back = Finish { run, seq, attempt, lease, outcome: Outcome::HandedBack, hand_over: None };
+            finish_one(&app, session, back).await;
+        });
+    }
+}

@@ -1,0 +1,87 @@
+//! Requests that wait: how long they may, and until when.
+
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use valet_core::id::RunId;
+use valet_protocol::api::RunDetail;
+
+use super::{App, Fault, run_view};
+use crate::bounds::{EVENT_POLL, WAIT_MAX};
+
+/// `30s`, `500ms`, or a number of seconds; more than nothing, at most a minute.
+pub(super) fn read(text: &str) -> Result<Duration, Fault> {
+    let (number, millis) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('s').unwrap_or(text), 1_000),
+    };
+    let digits = !number.is_empty() && number.len() <= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = number.parse().ok().filter(|_| digits).map(|number: u64| Duration::from_millis(number * millis));
+    wait.filter(|wait| !wait.is_zero() && *wait <= WAIT_MAX).ok_or_else(|| {
+        let detail = format!("wait like `30s`, `500ms` or `30`, for at most {} s", WAIT_MAX.as_secs());
+        Fault::bad_request("invalid_wait", detail).at("wait")
+    })
+}
+
+/// A place among those who wait, which it shares with event streams; free again when it is dropped.
+pub(super) fn place(app: &App) -> Result<OwnedSemaphorePermit, Fault> {
+    app.streams.clone().try_acquire_owned().map_err(|_| {
+        let status = axum::http::StatusCode::TOO_MANY_REQUESTS;
+        Fault::new(status, "too_many_streams", "this engine serves no more event streams and waits now")
+    })
+}
+
+/// The run once it ended, or as it stands at the deadline; `None` while the database is away then.
+pub(super) async fn for_end(app: &App, tenant: &str, run: RunId, deadline: Instant) -> Option<RunDetail> {
+    // Before the first look, so that no end falls between.
+    let mut changed = app.engine.routes.watch();
+    let mut ended = false;
+    while !ended && Instant::now() < deadline {
+        match app.engine.store.find_run(tenant, run).await {
+            Ok(record) => ended = record.is_none_or(|record| record.ended_at.is_some()),
+            // The wait outlives an outage.
+            Err(error) => tracing::warn!(%error, "a request that waits for a run finds the database away"),
+        }
+        if !ended {
+            let _ = timeout_at(deadline, for_change(&mut changed, run)).await;
+        }
+    }
+    let record = app.engine.store.find_run(tenant, run).await.ok()??;
+    run_view::detail(app, tenant, record).await.ok()
+}
+
+/// Until this engine changes the run, or for a moment: another engine may have.
+pub(super) async fn for_change(changed: &mut broadcast::Receiver<RunId>, run: RunId) {
+    let pause = Instant::now() + EVENT_POLL;
+    loop {
+        tokio::select! {
+            () = sleep_until(pause) => return,
+            told = changed.recv() => match told {
+                Ok(other) if other != run => {}
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+                Err(broadcast::error::RecvError::Closed) => {
+                    sleep_until(pause).await;
+                    return;
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_seconds_or_milliseconds_up_to_a_minute() {
+        for (text, millis) in [("30s", 30_000), ("500ms", 500), ("7", 7_000), ("60s", 60_000), ("60000ms", 60_000)] {
+            assert_eq!(read(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in
+            ["", "s", "ms", "0", "0s", "0ms", "61s", "60001ms", "1m", "-1", "+1", "1.5s", "1 s", "30S", "9999999999999"]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+SELECT tenant FROM human_tasks WHERE id = $1
