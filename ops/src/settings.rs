@@ -80,6 +80,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
     setting("browser.chromium", "VALET_CHROMIUM", Some("chromium"), "Chromium's program"),
     setting("browser.chromedriver", "VALET_CHROMEDRIVER", Some("chromedriver"), "ChromeDriver's program"),
+    setting("browser.xvfb", "VALET_XVFB", Some("Xvfb"), "Xvfb's program, for browsers with a window"),
     setting("log.format", "VALET_LOG_FORMAT", Some("text"), "`text` or `json`"),
     setting("log.filter", "VALET_LOG", Some("info"), "log filter, such as `info,valet_engine=debug`"),
 ];

@@ -3,29 +3,25 @@
 //! **select tier → provision → run agent → wait for a human → cleanup**. Filling is one durable step a page, and the
 //! submission a step of its own that never happens twice, so that a crash on page three does not start over.
 
-use std::time::Duration;
-
-use valet_core::journal::{HumanOutcome, HumanSpec};
 use valet_core::workflow::{Door, InputProblem};
-use valet_core::{Context, Payload, StepFailure, Stop, Workflow};
+use valet_core::{Context, Failure, StepFailure, Stop, Workflow};
 
+mod drive;
 pub mod input;
+mod people;
 mod questions;
 pub mod steps;
 
-use input::{Answer, Application, Mode};
-use steps::{
-    CheckSubmission, Cleanup, FillPage, Filled, OpenPosting, Posting, Provision, Receipt, SelectTier, Submission,
-    Submit, TierChoice,
-};
+use drive::Drive;
+use input::Application;
+use people::People;
+use steps::{Cleanup, Escalation, Place, Posting, Receipt, SelectTier, Submission, TierChoice, Want};
 
-/// Pages of one form. A form that leads in circles ends here.
-const PAGES_MAX: u32 = 20;
-/// Times that a person is asked about one application.
-const TASKS_MAX: u32 = 10;
+/// Browsers of one run: escalations, and machines that went away.
+const BROWSERS_MAX: u32 = 5;
 
-/// Times that a form may refuse what is sent before it is given up; an answer of a person begins the count anew.
-const REFUSALS_MAX: u32 = 3;
+/// The site tells that a program is at work: another tier may be let in, another attempt is not.
+const DETECTED: [&str; 1] = ["bot_blocked"];
 
 /// See the module.
 pub struct JobApplicationWorkflow;
@@ -37,21 +33,31 @@ impl Workflow for JobApplicationWorkflow {
 
     async fn run(ctx: Context, application: Application) -> Result<Receipt, Stop> {
         let started_at = ctx.now();
-        ctx.set_status("choosing a browser");
-        let tier = ctx.step(SelectTier::new(&application)).await?;
-        let sandbox = ctx.id();
-        let cleanup = ctx.finally(Cleanup { sandbox });
-        ctx.set_status(format!("starting a browser ({})", tier.tier));
-        ctx.step(Provision::new(sandbox, &tier, &application)).await?;
-        let posting = ctx.step(OpenPosting { sandbox, job_url: application.job_url.clone() }).await?;
-
-        let mut drive = Drive { ctx: &ctx, application, sandbox, tier, posting, tasks: 0, refusals: 0 };
-        let submission = drive.drive_through().await?;
-        let receipt = drive.receipt(submission, started_at);
-        ctx.set_status("cleaning up");
-        cleanup.now().await?;
-        ctx.set_status("applied");
-        Ok(receipt)
+        let mut case = Case::new(&ctx, application);
+        let mut want = Want::Cheapest;
+        for _ in 0..BROWSERS_MAX {
+            let tier = case.select_tier(&want).await?;
+            let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone() };
+            let cleanup = ctx.finally(Cleanup { at: place.clone() });
+            let driven = Drive::new(&mut case, place).through().await;
+            want = match driven {
+                Ok(submission) => {
+                    let receipt = case.receipt(submission, tier, started_at);
+                    clean_up(&ctx, cleanup).await?;
+                    ctx.set_status("applied");
+                    return Ok(receipt);
+                }
+                Err(Halt::Stop(stop)) => return Err(stop),
+                Err(Halt::Blocked(block)) => case.escalate(tier, block)?,
+                Err(Halt::Lost(why)) => {
+                    ctx.log(format!("the browser is lost, another takes its place: {why}"));
+                    Want::Same { tier: tier.tier }
+                }
+            };
+            // Before the next browser is there.
+            clean_up(&ctx, cleanup).await?;
+        }
+        Err(Stop::failed("sandbox_lost", format!("{BROWSERS_MAX} browsers went away before the application was in")))
     }
 
     fn check(input: &Application, door: &Door) -> Vec<InputProblem> {
@@ -59,166 +65,107 @@ impl Workflow for JobApplicationWorkflow {
     }
 }
 
-/// The application on its way through one browser.
-struct Drive<'a> {
+/// What one browser could not finish.
+enum Halt {
+    /// The run ends.
+    Stop(Stop),
+    /// The site refuses this kind of browser.
+    Blocked(Failure),
+    /// The browser or its machine is gone; nothing was submitted in it.
+    Lost(Failure),
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<StepFailure> for Halt {
+    fn from(failure: StepFailure) -> Self {
+        match failure {
+            StepFailure::NotStarted(why) => Self::Lost(why),
+            StepFailure::Failed(why) | StepFailure::Exhausted(why) if why.code == steps::SANDBOX_LOST => {
+                Self::Lost(why)
+            }
+            StepFailure::Blocked(why) if DETECTED.contains(&why.code.as_str()) => Self::Blocked(why),
+            other => Self::Stop(other.into()),
+        }
+    }
+}
+
+/// The application over all its browsers.
+struct Case<'a> {
     ctx: &'a Context,
     application: Application,
-    sandbox: uuid::Uuid,
-    tier: TierChoice,
+    people: People<'a>,
     posting: Posting,
-    tasks: u32,
-    /// Sendings that the form refused since a person last answered.
-    refusals: u32,
+    escalations: Vec<Escalation>,
+    /// What was approved in review; another form in another browser is reviewed anew.
+    approved: Option<Vec<steps::FilledField>>,
 }
 
-/// What a look at the form came to.
-enum Page {
-    Submitted(Submission),
-    Next,
-    Again,
-}
-
-impl Drive<'_> {
-    /// Page by page until the application is in.
-    async fn drive_through(&mut self) -> Result<Submission, Stop> {
-        let mut page = 1;
-        // Every round moves on a page or asks a person, and both are counted.
-        for _ in 0..(PAGES_MAX + TASKS_MAX) {
-            match self.page(page).await? {
-                Page::Submitted(submission) => return Ok(submission),
-                Page::Next => page += 1,
-                Page::Again => {}
-            }
-            if page > PAGES_MAX {
-                break;
-            }
-        }
-        Err(Stop::failed("too_many_pages", format!("the form has no end after {PAGES_MAX} pages")))
+impl<'a> Case<'a> {
+    fn new(ctx: &'a Context, application: Application) -> Self {
+        let people = People::new(ctx, application.human_deadline_s);
+        let posting = Posting { url: application.job_url.clone(), ..Posting::default() };
+        Self { ctx, application, people, posting, escalations: Vec::new(), approved: None }
     }
 
-    async fn page(&mut self, page: u32) -> Result<Page, Stop> {
-        self.ctx.set_status(format!("filling page {page}"));
-        let fill = FillPage::new(self.sandbox, page, &self.application, self.refusals > 0);
-        match self.ctx.step(fill).await? {
-            Filled::Next { .. } => Ok(Page::Next),
-            Filled::NeedsPerson { questions, screenshot, url } => {
-                let answers = self.ask(&questions, screenshot, url).await?;
-                self.application.answers.extend(answers);
-                Ok(Page::Again)
-            }
-            Filled::ReadyToSubmit { screenshot, summary } => {
-                if self.application.mode == Mode::Review {
-                    self.review(screenshot, summary).await?;
-                }
-                self.submit().await
-            }
-            Filled::AlreadySubmitted(submission) => Ok(Page::Submitted(submission)),
-        }
-    }
-
-    /// Sends the application: once. Where nobody knows whether it went out, the page is asked, then a person.
-    async fn submit(&mut self) -> Result<Page, Stop> {
-        self.ctx.set_status("submitting");
-        let outcome = match self.ctx.step(Submit { sandbox: self.sandbox }).await {
-            Err(StepFailure::InDoubt(_)) => self.ctx.step(CheckSubmission { sandbox: self.sandbox }).await?,
+    async fn select_tier(&mut self, want: &Want) -> Result<TierChoice, Stop> {
+        self.ctx.set_status("choosing a browser");
+        let choice = self.ctx.step(SelectTier::new(&self.application, want.clone())).await;
+        let Want::Above { tier: from, block } = want else {
+            return Ok(choice?);
+        };
+        let tier = match choice {
+            // Nothing is left to try: the site's refusal is how the run ends.
+            Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => return Err(Stop::Failed(block.clone())),
             other => other?,
         };
-        match outcome {
-            steps::Sent::Confirmed(submission) => Ok(Page::Submitted(submission)),
-            steps::Sent::Refused { errors } => self.refused(&errors),
-            steps::Sent::Unclear { screenshot, url } => self.in_doubt(screenshot, url).await,
-        }
-    }
-
-    /// What the page says is looked at when it is filled anew; a form that refuses again and again has no use for more.
-    fn refused(&mut self, errors: &[String]) -> Result<Page, Stop> {
-        self.refusals += 1;
-        if self.refusals < REFUSALS_MAX {
-            return Ok(Page::Again);
-        }
-        let said = if errors.is_empty() { "it does not say why".to_owned() } else { errors.join("; ") };
-        Err(Stop::failed("form_refused", format!("the form was refused {REFUSALS_MAX} times: {said}")))
-    }
-
-    async fn ask(
-        &mut self,
-        questions: &[steps::Question],
-        screenshot: Option<uuid::Uuid>,
-        url: String,
-    ) -> Result<Vec<Answer>, Stop> {
-        let context =
-            serde_json::json!({ "questions": questions, "screenshot": questions::file(screenshot), "url": url });
-        let title = format!("{} asks what the profile does not answer", self.posting.title());
-        let answer = self.person("unknown_question", title, &questions::form(questions), context).await?;
-        self.refusals = 0;
-        Ok(questions::answers(questions, &answer))
-    }
-
-    async fn review(&mut self, screenshot: Option<uuid::Uuid>, summary: Vec<steps::FilledField>) -> Result<(), Stop> {
-        let context = serde_json::json!({ "fields": summary, "screenshot": questions::file(screenshot) });
-        let title = format!("Review the application to {}", self.posting.title());
-        let answer = self.person("review", title, &questions::approval(), context).await?;
-        if answer.get("approve").and_then(serde_json::Value::as_bool) == Some(true) {
-            return Ok(());
-        }
-        Err(Stop::failed("not_approved", "the application was not approved in review"))
-    }
-
-    async fn in_doubt(&mut self, screenshot: Option<uuid::Uuid>, url: String) -> Result<Page, Stop> {
-        let context = serde_json::json!({ "screenshot": questions::file(screenshot), "url": url });
-        let title = format!("Was the application to {} received?", self.posting.title());
-        let answer = self.person("in_doubt", title, &questions::submitted(), context).await?;
-        if answer.get("submitted").and_then(serde_json::Value::as_bool) == Some(true) {
-            let confirmation = "confirmed by a person".to_owned();
-            return Ok(Page::Submitted(Submission { confirmation, reference: None, screenshot }));
-        }
-        Ok(Page::Again)
-    }
-
-    /// Opens a task and waits; anything but an answer ends the run with the task's own outcome.
-    async fn person(
-        &mut self,
-        reason: &str,
-        title: String,
-        form: &serde_json::Value,
-        context: serde_json::Value,
-    ) -> Result<serde_json::Value, Stop> {
-        self.tasks += 1;
-        if self.tasks > TASKS_MAX {
-            return Err(Stop::failed("too_many_tasks", format!("{TASKS_MAX} questions did not finish the form")));
-        }
-        self.ctx.set_status(format!("waiting for a person: {reason}"));
-        let wait = Duration::from_secs(self.application.human_deadline_s);
-        let task = HumanSpec {
-            reason: reason.to_owned(),
-            title,
-            form: Payload::of(form).unwrap_or_default(),
-            context: Payload::of(&context).unwrap_or_default(),
-            deadline: self.ctx.now() + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::days(1)),
+        let escalation = Escalation {
+            from: from.clone(),
+            to: tier.tier.clone(),
+            code: block.code.clone(),
+            reason: block.message.clone(),
         };
-        match self.ctx.human(task).await {
-            HumanOutcome::Answered { answer, .. } => {
-                answer.read().map_err(|e| Stop::failed("bad_answer", format!("the answer cannot be read: {e}")))
-            }
-            HumanOutcome::Rejected { by, reason, .. } => {
-                Err(Stop::failed("rejected", format!("{by} rejected the task: {reason}")))
-            }
-            HumanOutcome::TimedOut => {
-                Err(Stop::failed("human_timed_out", "nobody answered before the task's deadline"))
-            }
-        }
+        self.ctx.emit("tier.escalated", &escalation);
+        self.ctx.log(format!("{from} was refused ({block}), going on with {}", tier.tier));
+        self.escalations.push(escalation);
+        Ok(tier)
     }
 
-    fn receipt(&self, submission: Submission, started_at: valet_core::Timestamp) -> Receipt {
+    /// The next tier up, if the application may still have one.
+    fn escalate(&self, from: TierChoice, block: Failure) -> Result<Want, Stop> {
+        if self.escalations.len() >= self.application.max_escalations as usize {
+            return Err(Stop::Failed(block));
+        }
+        Ok(Want::Above { tier: from.tier, block })
+    }
+
+    fn receipt(&self, submission: Submission, tier: TierChoice, started_at: valet_core::Timestamp) -> Receipt {
         Receipt {
             confirmation: submission.confirmation,
             reference: submission.reference,
-            tier: self.tier.tier.clone(),
+            tier: tier.tier,
+            escalations: self.escalations.clone(),
             job_title: self.posting.job_title.clone(),
             company: self.posting.company.clone(),
             seconds: (self.ctx.now() - started_at).as_seconds_f64(),
-            people_asked: self.tasks,
+            people_asked: self.people.asked(),
             screenshot: questions::file(submission.screenshot),
         }
+    }
+}
+
+/// A machine that is gone took what was on it along.
+async fn clean_up(ctx: &Context, cleanup: valet_core::context::Finalizer) -> Result<(), Stop> {
+    ctx.set_status("cleaning up");
+    match cleanup.now().await {
+        Err(StepFailure::NotStarted(why)) => {
+            ctx.log(format!("nothing is left to clean up: {why}"));
+            Ok(())
+        }
+        other => Ok(other?),
     }
 }

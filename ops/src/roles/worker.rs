@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use valet_core::step::queue_of_host;
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
 use valet_workers::gate::{self, GateConfig, GateError, HostPort};
 use valet_workers::runtime::{ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect};
-use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
+use valet_workers::sandbox::local::{LocalConfig, LocalProvider, host_id};
 use valet_workers::steps::job_application::{Browsers, register};
 use valet_workflows::bench::Noop;
+use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
 use crate::settings::{Settings, SettingsError, wrong};
 
@@ -26,6 +28,8 @@ pub enum WorkerRoleError {
     QueueName(#[from] QueueNameError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error("the folder of sandboxes cannot be used")]
+    Host(#[source] std::io::Error),
     #[error("this program's own path is not known: {0}")]
     OwnPath(#[source] std::io::Error),
 }
@@ -41,12 +45,20 @@ pub fn handlers(settings: &Settings, own_handlers: Handlers) -> Result<Handlers,
     let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
     let allow_private =
         places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
+    let provider = LocalProvider::new(local);
     let browsers = Arc::new(Browsers {
-        provider: Arc::new(LocalProvider::new(local)),
+        host: host(settings)?,
+        headed: program(&settings.path("browser.xvfb")?).is_file(),
+        provider: Arc::new(provider),
         allow_private,
         limits: AgentLimits::default(),
     });
     Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
+}
+
+/// How the workers of this machine name it: those that share a folder of sandboxes.
+fn host(settings: &Settings) -> Result<String, WorkerRoleError> {
+    host_id(&absolute(&settings.path("worker.sandbox_dir")?)).map_err(WorkerRoleError::Host)
 }
 
 /// A worker as configured, ready to run.
@@ -55,8 +67,12 @@ pub fn build(settings: &Settings, urls: &str, handlers: Handlers) -> Result<Work
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
     let tickets = ApalisRedis::new(redis)?;
     let token = WorkerToken::new(settings.secret_file("tokens.worker_file")?);
-    let queues =
+    let mut queues =
         settings.list("worker.queues")?.iter().map(|name| QueueName::new(name)).collect::<Result<Vec<_>, _>>()?;
+    if queues.iter().any(|queue| queue.as_str() == BROWSER_QUEUE) {
+        // Steps of browsers that run on this machine.
+        queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host(settings)?))?);
+    }
     let slots = settings.number("worker.slots", 1, 4096)?;
     let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
     Ok(Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?)

@@ -6,6 +6,7 @@
 
 mod folder;
 mod gate_client;
+mod host;
 mod record;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ use super::{
     SandboxState,
 };
 use crate::gate::{EgressRule, GateConfig, GateLimits, GatePhase, GateState};
+pub use host::host_id;
+
 use folder::Folder;
 use gate_client::{GateAnswer, GateClient};
 use record::Record;

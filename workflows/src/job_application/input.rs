@@ -37,10 +37,18 @@ pub struct Application {
     #[serde(default = "one_day_s")]
     #[schemars(range(min = 10, max = 2_592_000))]
     pub human_deadline_s: u64,
+    /// Times that a browser which the site refuses is replaced by one that is harder to tell from a person's.
+    #[serde(default = "one")]
+    #[schemars(range(max = 3))]
+    pub max_escalations: u32,
     /// Most that the run may cost, in US dollars.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub max_cost: Option<f64>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 const fn one_day_s() -> u64 {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::input::Answer;
-use super::steps::Question;
+use super::steps::{Obstacle, ObstacleAnswer, Question};
 
 /// The form of a task: a property `q1`, `q2` … a question, so that no label has to be a key.
 pub(super) fn form(questions: &[Question]) -> Value {
@@ -41,6 +41,35 @@ pub(super) fn answers(questions: &[Question], answer: &Value) -> Vec<Answer> {
             Some(Answer { question: question.label.clone(), answer: text.to_owned() })
         })
         .collect()
+}
+
+/// The form of a task that clears the way: a property a field, or whether it is done where nothing can be typed.
+pub(super) fn obstacle(obstacle: &Obstacle) -> Value {
+    if obstacle.fields.is_empty() {
+        return yes_no("solved", "Solved in the browser itself?");
+    }
+    let mut properties = Map::new();
+    for (index, field) in obstacle.fields.iter().enumerate() {
+        let mut property = json!({ "type": "string", "title": field.label, "minLength": 1, "maxLength": 1_000 });
+        if field.secret {
+            property["format"] = json!("password");
+            property["writeOnly"] = json!(true);
+        }
+        if !field.help.is_empty() {
+            property["description"] = json!(field.help);
+        }
+        properties.insert(key(index), property);
+    }
+    let required: Vec<String> = (0..obstacle.fields.len()).map(key).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+pub(super) fn obstacle_answers(obstacle: &Obstacle, answer: &Value) -> Vec<ObstacleAnswer> {
+    let given = obstacle.fields.iter().enumerate().filter_map(|(index, field)| {
+        let value = answer.get(key(index))?.as_str()?.to_owned();
+        Some(ObstacleAnswer { key: field.key.clone(), value })
+    });
+    given.collect()
 }
 
 pub(super) fn approval() -> Value {

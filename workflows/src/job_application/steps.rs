@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use valet_core::{Backoff, Step, StepPolicy};
+use valet_core::{Backoff, Failure, Step, StepPolicy};
 
 use super::input::{Answer, Application, Document, Profile};
 use crate::job_url;
@@ -12,9 +12,43 @@ use crate::job_url;
 /// Steps that drive a browser.
 pub const BROWSER_QUEUE: &str = "browser";
 
+/// The code of a failure that says: the browser, or the machine that it ran on, is gone.
+pub const SANDBOX_LOST: &str = "sandbox_lost";
+/// The code of a failure that says: no tier that was asked for is there.
+pub const NO_TIER: &str = "no_tier";
+
 fn browser() -> StepPolicy {
     let backoff = Backoff { initial_ms: 500, factor: 2.0, max_ms: 15_000 };
     StepPolicy::queue(BROWSER_QUEUE).timeout(Duration::from_mins(3)).backoff(backoff)
+}
+
+/// Where a run's browser is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Made by the run, so that clean-up is registered before anything is there.
+    pub sandbox: Uuid,
+    pub tier: String,
+    /// The machine of a tier whose browsers run beside their worker: steps of this browser go to its workers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// A step in a browser.
+macro_rules! in_browser {
+    ($step:ty, $name:literal, $output:ty, $policy:expr) => {
+        impl Step for $step {
+            const NAME: &'static str = $name;
+            type Output = $output;
+
+            fn policy() -> StepPolicy {
+                $policy
+            }
+
+            fn host(&self) -> Option<&str> {
+                self.at.host.as_deref()
+            }
+        }
+    };
 }
 
 /// Chooses where the browser runs.
@@ -22,31 +56,53 @@ fn browser() -> StepPolicy {
 pub struct SelectTier {
     pub job_url: String,
     pub max_cost: Option<f64>,
+    pub want: Want,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    Cheapest,
+    /// The same kind of browser again, wherever it can be had.
+    Same {
+        tier: String,
+    },
+    /// One that is harder to tell from a person's, since this one was refused.
+    Above {
+        tier: String,
+        block: Failure,
+    },
 }
 
 impl SelectTier {
-    pub fn new(application: &Application) -> Self {
-        Self { job_url: application.job_url.clone(), max_cost: application.max_cost }
+    pub fn new(application: &Application, want: Want) -> Self {
+        Self { job_url: application.job_url.clone(), max_cost: application.max_cost, want }
     }
 }
 
 impl Step for SelectTier {
     const NAME: &'static str = "select-tier";
     type Output = TierChoice;
+
+    fn policy() -> StepPolicy {
+        // A worker answers that has browsers, and with them a host.
+        browser().timeout(Duration::from_secs(30))
+    }
 }
 
 /// The tier with the reasons for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TierChoice {
     pub tier: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     pub reasons: Vec<String>,
 }
 
-/// Starts a browser behind its gate. The sandbox's id was made by the run, so that clean-up is registered before.
+/// Starts a browser behind its gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provision {
-    pub sandbox: Uuid,
-    pub tier: String,
+    pub at: Place,
     /// Hosts that the browser may reach.
     pub allowed_hosts: Vec<String>,
     /// The sandbox ends by itself this long after the last step that used it.
@@ -57,10 +113,10 @@ pub struct Provision {
 const LEASE_BEYOND_S: u64 = 3600;
 
 impl Provision {
-    pub fn new(sandbox: Uuid, tier: &TierChoice, application: &Application) -> Self {
+    pub fn new(at: Place, application: &Application) -> Self {
         let own = url::Url::parse(&application.job_url).map(|url| job_url::authority(&url));
         let allowed_hosts = own.into_iter().chain(application.allowed_domains.iter().cloned()).collect();
-        Self { sandbox, tier: tier.tier.clone(), allowed_hosts, lease_s: lease_s(application) }
+        Self { at, allowed_hosts, lease_s: lease_s(application) }
     }
 }
 
@@ -68,14 +124,8 @@ fn lease_s(application: &Application) -> u64 {
     application.human_deadline_s + LEASE_BEYOND_S
 }
 
-impl Step for Provision {
-    const NAME: &'static str = "provision";
-    type Output = Provisioned;
-
-    fn policy() -> StepPolicy {
-        browser().timeout(Duration::from_mins(2))
-    }
-}
+// Many attempts: each one that finds no room on the machine uses one up.
+in_browser!(Provision, "provision", Provisioned, browser().timeout(Duration::from_mins(2)).attempts(200));
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provisioned {
@@ -86,17 +136,75 @@ pub struct Provisioned {
 /// Opens the posting and finds its form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenPosting {
-    pub sandbox: Uuid,
+    pub at: Place,
     pub job_url: String,
+    /// Goes on from the page that the browser shows, after somebody cleared the way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_here: bool,
 }
 
-impl Step for OpenPosting {
-    const NAME: &'static str = "open-posting";
-    type Output = Posting;
+in_browser!(OpenPosting, "open-posting", Opened, browser());
 
-    fn policy() -> StepPolicy {
-        browser()
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opened {
+    Form(Posting),
+    AlreadyApplied(Submission),
+    Obstacle(Posting, Obstacle),
+}
+
+/// What a page wants from a person before it lets the browser pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// `captcha`, `login` or `code`.
+    pub kind: String,
+    /// What the page says.
+    pub prompt: String,
+    /// None: it is solved in the browser itself.
+    pub fields: Vec<ObstacleField>,
+    /// Whose puzzle it is, where it is a vendor's.
+    pub vendor: Option<String>,
+    pub screenshot: Option<Uuid>,
+    pub url: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObstacleField {
+    pub key: String,
+    pub label: String,
+    pub secret: bool,
+    pub help: String,
+}
+
+/// Types what a person answered and hands it in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerObstacle {
+    pub at: Place,
+    pub answers: Vec<ObstacleAnswer>,
+}
+
+in_browser!(AnswerObstacle, "answer-obstacle", Passed, browser());
+
+/// May be a password; sealed like every payload.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObstacleAnswer {
+    pub key: String,
+    pub value: String,
+}
+
+impl std::fmt::Debug for ObstacleAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObstacleAnswer").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passed {
+    Through,
+    Confirmed(Submission),
+    /// The same again with what the page says of the answer, or another one behind it.
+    Obstacle(Obstacle, Option<String>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +228,7 @@ impl Posting {
 /// Reads the page, fills it, verifies what was written, and moves on if the page is not the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FillPage {
-    pub sandbox: Uuid,
+    pub at: Place,
     pub page: u32,
     pub profile: Profile,
     pub documents: Vec<Document>,
@@ -132,9 +240,9 @@ pub struct FillPage {
 }
 
 impl FillPage {
-    pub fn new(sandbox: Uuid, page: u32, application: &Application, refused: bool) -> Self {
+    pub fn new(at: Place, page: u32, application: &Application, refused: bool) -> Self {
         Self {
-            sandbox,
+            at,
             page,
             profile: application.profile.clone(),
             documents: application.documents.clone(),
@@ -145,24 +253,27 @@ impl FillPage {
     }
 }
 
-impl Step for FillPage {
-    const NAME: &'static str = "fill-page";
-    type Output = Filled;
-
-    fn policy() -> StepPolicy {
-        browser()
-    }
-}
+in_browser!(FillPage, "fill-page", Filled, browser());
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filled {
     /// The form shows its next page.
-    Next { fields: Vec<FilledField> },
+    Next {
+        fields: Vec<FilledField>,
+    },
     /// Required questions that nothing answers.
-    NeedsPerson { questions: Vec<Question>, screenshot: Option<Uuid>, url: String },
+    NeedsPerson {
+        questions: Vec<Question>,
+        screenshot: Option<Uuid>,
+        url: String,
+    },
+    Obstacle(Obstacle),
     /// Everything is filled and verified; the button that sends it was not touched.
-    ReadyToSubmit { summary: Vec<FilledField>, screenshot: Option<Uuid> },
+    ReadyToSubmit {
+        summary: Vec<FilledField>,
+        screenshot: Option<Uuid>,
+    },
     /// The page says that the application is in.
     AlreadySubmitted(Submission),
 }
@@ -191,32 +302,20 @@ pub struct Question {
 /// Sends the application. Begins its effect right before the click; never repeated silently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submit {
-    pub sandbox: Uuid,
+    pub at: Place,
 }
 
-impl Step for Submit {
-    const NAME: &'static str = "submit";
-    type Output = Sent;
+in_browser!(Submit, "submit", Sent, browser().effect_once());
 
-    fn policy() -> StepPolicy {
-        browser().effect_once()
-    }
-}
-
-/// Looks at the page for what became of a submission that nobody saw the end of. Touches nothing.
+/// Looks for what became of a submission that nobody saw the end of: at the page that the browser shows, then at the posting,
+/// which may say "already applied". Sends nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckSubmission {
-    pub sandbox: Uuid,
+    pub at: Place,
+    pub job_url: String,
 }
 
-impl Step for CheckSubmission {
-    const NAME: &'static str = "check-submission";
-    type Output = Sent;
-
-    fn policy() -> StepPolicy {
-        browser()
-    }
-}
+in_browser!(CheckSubmission, "check-submission", Sent, browser());
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +325,8 @@ pub enum Sent {
     Refused {
         errors: Vec<String>,
     },
+    /// It wants something more of a person before it counts.
+    Obstacle(Obstacle),
     /// Neither a confirmation nor an error.
     Unclear {
         screenshot: Option<Uuid>,
@@ -244,16 +345,18 @@ pub struct Submission {
 /// Ends the browser and all that belongs to it. Cleaning up what never was succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleanup {
-    pub sandbox: Uuid,
+    pub at: Place,
 }
 
-impl Step for Cleanup {
-    const NAME: &'static str = "cleanup";
-    type Output = ();
+in_browser!(Cleanup, "cleanup", (), browser().timeout(Duration::from_mins(1)).attempts(10));
 
-    fn policy() -> StepPolicy {
-        browser().timeout(Duration::from_mins(1)).attempts(10)
-    }
+/// A tier that the site refused, and the one that took its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    pub from: String,
+    pub to: String,
+    pub code: String,
+    pub reason: String,
 }
 
 /// The output of `job-application`.
@@ -262,6 +365,9 @@ pub struct Receipt {
     pub confirmation: String,
     pub reference: Option<String>,
     pub tier: String,
+    /// The tiers that were refused on the way, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
     pub job_title: Option<String>,
     pub company: Option<String>,
     pub seconds: f64,

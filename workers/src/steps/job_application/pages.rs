@@ -1,0 +1,187 @@
+//! The way to the form and through its pages.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use valet_workflows::job_application::steps::{
+    AnswerObstacle, FillPage, Filled, OpenPosting, Opened, Passed, Posting, Question,
+};
+
+use super::Browsers;
+use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
+use super::evidence::{describe, obstacle, screenshot};
+use super::failures::{browser_error, sandbox_error};
+use super::submission::{is_confirmed, submission};
+use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
+use crate::form::{self, Advance, Applicant, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot};
+use crate::runtime::{StepContext, StepError};
+use crate::sandbox::SandboxId;
+
+/// Pages between a posting and its form.
+const POSTING_PAGES_MAX: u32 = 4;
+/// Times that a page is filled again because it complained.
+const CORRECTIONS_MAX: u32 = 2;
+
+impl Browsers {
+    pub(super) async fn open_posting(&self, ctx: StepContext, step: OpenPosting) -> Result<Opened, StepError> {
+        let agent = self.attach(&ctx, &step.at).await?;
+        if !step.from_here {
+            agent.navigate(&step.job_url).await.map_err(browser_error)?;
+        }
+        let mut posting = Posting { url: step.job_url, ..Posting::default() };
+        for _ in 0..POSTING_PAGES_MAX {
+            let page = form::read_page(&agent).await.map_err(browser_error)?;
+            describe(&page, &mut posting);
+            if let Some(asked) = obstacle(&ctx, &agent, &page).await {
+                return Ok(Opened::Obstacle(posting, asked));
+            }
+            let plan = form::plan(&page, &Applicant::default());
+            match plan.page.kind {
+                PageKind::Form | PageKind::Step | PageKind::Review => return Ok(Opened::Form(posting)),
+                PageKind::Posting | PageKind::Unknown => {}
+                PageKind::AlreadyApplied => {
+                    return Ok(Opened::AlreadyApplied(submission(&ctx, &agent, &page, &plan.page).await));
+                }
+                _ => return Err(cannot_go_on(&ctx, &agent, &plan.page).await),
+            }
+            let Some(next) = plan.next else { return Err(cannot_go_on(&ctx, &agent, &plan.page).await) };
+            ctx.check()?;
+            form::advance(&agent, &page, &next).await.map_err(browser_error)?;
+        }
+        Err(StepError::fail("no_form", "the posting leads to no form"))
+    }
+
+    pub(super) async fn fill_page(&self, ctx: StepContext, step: FillPage) -> Result<Filled, StepError> {
+        let agent = self.attach(&ctx, &step.at).await?;
+        let id = SandboxId(step.at.sandbox);
+        self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
+        let applicant = applicant(&ctx, self.provider.as_ref(), &step).await?;
+        let mut corrections = 0;
+        loop {
+            ctx.check()?;
+            let filled = form::fill_page(&agent, &applicant).await.map_err(browser_error)?;
+            if let Some(done) = not_a_form(&ctx, &agent, &filled).await? {
+                return Ok(done);
+            }
+            let mut questions = open_questions(&filled);
+            if step.refused {
+                questions.extend(standing_complaints(&filled));
+            }
+            if !questions.is_empty() {
+                return Ok(needs_person(&ctx, &agent, questions).await);
+            }
+            let Some(next) = filled.plan.next.clone() else {
+                return Err(cannot_go_on(&ctx, &agent, &filled.plan.page).await);
+            };
+            if next.kind == NextKind::Submit {
+                let screenshot = screenshot(&ctx, &agent, "before-submit").await;
+                return Ok(Filled::ReadyToSubmit { summary: fields(&filled), screenshot });
+            }
+            ctx.check()?;
+            let moved = form::advance(&agent, &filled.snapshot, &next).await.map_err(browser_error)?;
+            match moved.moved {
+                Moved::On => return Ok(Filled::Next { fields: fields(&filled) }),
+                Moved::Nowhere => return Err(StepError::retry("page_stands_still", "the button changed nothing")),
+                Moved::Refused => {
+                    corrections += 1;
+                    let questions = refused_questions(&moved);
+                    if corrections > 1 && !questions.is_empty() {
+                        return Ok(needs_person(&ctx, &agent, questions).await);
+                    }
+                    if let Some(asked) = obstacle(&ctx, &agent, &moved.snapshot).await {
+                        return Ok(Filled::Obstacle(asked));
+                    }
+                    if corrections > CORRECTIONS_MAX {
+                        return Err(refused_silently(&ctx, &agent, &moved).await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the page anew: a former attempt, or the person in the browser itself, may have cleared the way.
+    pub(super) async fn answer_obstacle(&self, ctx: StepContext, step: AnswerObstacle) -> Result<Passed, StepError> {
+        let agent = self.attach(&ctx, &step.at).await?;
+        let page = form::read_page(&agent).await.map_err(browser_error)?;
+        let Some(asked) = form::obstacle(&page) else {
+            return Ok(passed(&ctx, &agent, &page).await);
+        };
+        let answers: BTreeMap<String, String> = step.answers.into_iter().map(|a| (a.key, a.value)).collect();
+        let answered = match form::answer_obstacle(&agent, &page, &answers).await {
+            // It asks for something else than the person was asked for.
+            Err(BrowserError::BadInput { .. }) => {
+                return Ok(match obstacle(&ctx, &agent, &page).await {
+                    Some(other) => Passed::Obstacle(other, None),
+                    None => passed(&ctx, &agent, &page).await,
+                });
+            }
+            other => other.map_err(browser_error)?,
+        };
+        if let Some(next) = obstacle(&ctx, &agent, &answered.snapshot).await {
+            return Ok(Passed::Obstacle(next, answered.message));
+        }
+        if asked.fields.is_empty() && answered.moved == Moved::Refused {
+            return Err(StepError::retry("page_stands_still", "the page still shows its puzzle"));
+        }
+        Ok(passed(&ctx, &agent, &answered.snapshot).await)
+    }
+}
+
+async fn passed(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot) -> Passed {
+    let report = form::classify(page);
+    if is_confirmed(&report) {
+        return Passed::Confirmed(submission(ctx, agent, page, &report).await);
+    }
+    Passed::Through
+}
+
+/// The page shows no form any more: the end, or something in the way.
+async fn not_a_form(
+    ctx: &StepContext,
+    agent: &WebDriverAgent,
+    filled: &FilledPage,
+) -> Result<Option<Filled>, StepError> {
+    let report = &filled.plan.page;
+    if let Some(asked) = obstacle(ctx, agent, &filled.snapshot).await {
+        return Ok(Some(Filled::Obstacle(asked)));
+    }
+    match report.kind {
+        PageKind::Confirmation | PageKind::AlreadyApplied => {
+            Ok(Some(Filled::AlreadySubmitted(submission(ctx, agent, &filled.snapshot, report).await)))
+        }
+        PageKind::Form | PageKind::Step | PageKind::Review | PageKind::Unknown => Ok(None),
+        _ => Err(cannot_go_on(ctx, agent, report).await),
+    }
+}
+
+/// Closed, blocked, broken: an outcome with its evidence.
+async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, report: &PageReport) -> StepError {
+    let evidence = serde_json::json!({
+        "screenshot": screenshot(ctx, agent, "stopped").await,
+        "evidence": report.evidence,
+        "url": agent.current_url().await.unwrap_or_default(),
+    });
+    let error = match report.kind {
+        PageKind::Closed => StepError::fail("posting_closed", "the job takes no applications any more"),
+        PageKind::Blocked => StepError::blocked("bot_blocked", "the site refuses the browser"),
+        PageKind::Error => StepError::retry("site_error", "the site shows an error"),
+        _ => StepError::fail("no_form", "the page shows neither a form nor a way to one"),
+    };
+    error.with_details(&evidence)
+}
+
+async fn needs_person(ctx: &StepContext, agent: &WebDriverAgent, questions: Vec<Question>) -> Filled {
+    let url = agent.current_url().await.unwrap_or_default();
+    Filled::NeedsPerson { questions, screenshot: screenshot(ctx, agent, "question").await, url }
+}
+
+/// Nobody can be asked about a field when no field is named: what the page says goes with the failure.
+async fn refused_silently(ctx: &StepContext, agent: &WebDriverAgent, moved: &Advance) -> StepError {
+    let details = serde_json::json!({
+        "screenshot": screenshot(ctx, agent, "refused").await,
+        "alerts": moved.alerts,
+        "url": agent.current_url().await.unwrap_or_default(),
+    });
+    StepError::fail("form_refused", "the page refuses what was filled in and does not say which field")
+        .with_details(&details)
+}

@@ -1,0 +1,183 @@
+//! The application on its way through one browser.
+
+use uuid::Uuid;
+use valet_core::{StepFailure, Stop};
+
+use super::input::Mode;
+use super::steps::{
+    AnswerObstacle, CheckSubmission, FillPage, Filled, Obstacle, OpenPosting, Opened, Passed, Place, Posting,
+    Provision, Sent, Submission, Submit,
+};
+use super::{Case, Halt};
+
+/// Pages of one form. A form that leads in circles ends here.
+const PAGES_MAX: u32 = 20;
+/// Looks at pages: each moves on a page, asks a person, or begins the form anew after a person said so.
+const ROUNDS_MAX: u32 = 60;
+/// Times that a form may refuse what is sent before it is given up; an answer of a person begins the count anew.
+const REFUSALS_MAX: u32 = 3;
+
+pub(super) struct Drive<'c, 'a> {
+    case: &'c mut Case<'a>,
+    at: Place,
+    /// Sendings that the form refused since a person last answered.
+    refusals: u32,
+    /// The browser is past the posting's address: the way to the form goes on from the page that it shows.
+    under_way: bool,
+}
+
+/// What a look at the form came to.
+enum Page {
+    Submitted(Submission),
+    Next,
+    Again,
+    /// The form is begun anew from its posting.
+    Anew,
+}
+
+impl<'c, 'a> Drive<'c, 'a> {
+    pub fn new(case: &'c mut Case<'a>, at: Place) -> Self {
+        Self { case, at, refusals: 0, under_way: false }
+    }
+
+    /// Provisions the browser and goes page by page until the application is in.
+    pub async fn through(mut self) -> Result<Submission, Halt> {
+        self.status(format!("starting a browser ({})", self.at.tier));
+        self.case.ctx.step(Provision::new(self.at.clone(), &self.case.application)).await?;
+        let mut page = 0;
+        for _ in 0..ROUNDS_MAX {
+            let came_to = if page == 0 { self.open().await? } else { self.page(page).await? };
+            match came_to {
+                Page::Submitted(submission) => return Ok(submission),
+                Page::Next => page += 1,
+                Page::Again => {}
+                Page::Anew => page = 0,
+            }
+            if page > PAGES_MAX {
+                break;
+            }
+        }
+        Err(Stop::failed("too_many_pages", format!("the form has no end after {PAGES_MAX} pages")).into())
+    }
+
+    async fn open(&mut self) -> Result<Page, Halt> {
+        self.status("opening the posting");
+        let job_url = self.case.application.job_url.clone();
+        let open = OpenPosting { at: self.at.clone(), job_url, from_here: self.under_way };
+        match self.case.ctx.step(open).await? {
+            Opened::Form(posting) => {
+                self.learn(posting);
+                Ok(Page::Next)
+            }
+            Opened::AlreadyApplied(submission) => Ok(Page::Submitted(submission)),
+            Opened::Obstacle(posting, obstacle) => {
+                self.learn(posting);
+                self.under_way = true;
+                self.overcome(obstacle).await
+            }
+        }
+    }
+
+    fn learn(&mut self, posting: Posting) {
+        let known = &mut self.case.posting;
+        known.job_title = posting.job_title.or(known.job_title.take());
+        known.company = posting.company.or(known.company.take());
+    }
+
+    async fn page(&mut self, page: u32) -> Result<Page, Halt> {
+        self.status(format!("filling page {page}"));
+        let fill = FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0);
+        match self.case.ctx.step(fill).await? {
+            Filled::Next { .. } => Ok(Page::Next),
+            Filled::NeedsPerson { questions, screenshot, url } => {
+                let title = self.case.posting.title();
+                let answers = self.case.people.questions(&title, &questions, screenshot, url).await?;
+                self.refusals = 0;
+                self.case.application.answers.extend(answers);
+                Ok(Page::Again)
+            }
+            Filled::Obstacle(obstacle) => self.overcome(obstacle).await,
+            Filled::ReadyToSubmit { screenshot, summary } => {
+                if self.case.application.mode == Mode::Review && self.case.approved.as_ref() != Some(&summary) {
+                    let title = self.case.posting.title();
+                    self.case.people.review(&title, &summary, screenshot).await?;
+                    self.case.approved = Some(summary);
+                }
+                self.submit().await
+            }
+            Filled::AlreadySubmitted(submission) => Ok(Page::Submitted(submission)),
+        }
+    }
+
+    /// Sends the application: once. Where nobody knows whether it went out, the page is asked, then a person.
+    async fn submit(&mut self) -> Result<Page, Halt> {
+        self.status("submitting");
+        let outcome = match self.case.ctx.step(Submit { at: self.at.clone() }).await {
+            Err(StepFailure::InDoubt(_)) => self.check().await?,
+            other => other?,
+        };
+        match outcome {
+            Sent::Confirmed(submission) => Ok(Page::Submitted(submission)),
+            Sent::Refused { errors } => self.refused(&errors),
+            Sent::Obstacle(obstacle) => self.overcome(obstacle).await,
+            Sent::Unclear { screenshot, url } => self.in_doubt(screenshot, url).await,
+        }
+    }
+
+    /// What the browser shows now. One that is gone shows nothing, and that is no word against a submission.
+    async fn check(&mut self) -> Result<Sent, Halt> {
+        self.status("looking whether the application went out");
+        let job_url = self.case.application.job_url.clone();
+        match self.case.ctx.step(CheckSubmission { at: self.at.clone(), job_url: job_url.clone() }).await {
+            Ok(sent) => Ok(sent),
+            Err(failure) => match Halt::from(failure) {
+                Halt::Stop(stop) => Err(Halt::Stop(stop)),
+                Halt::Blocked(_) | Halt::Lost(_) => Ok(Sent::Unclear { screenshot: None, url: job_url }),
+            },
+        }
+    }
+
+    /// What the page says is looked at when it is filled anew; a form that refuses again and again has no use for more.
+    fn refused(&mut self, errors: &[String]) -> Result<Page, Halt> {
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(Page::Again);
+        }
+        let said = if errors.is_empty() { "it does not say why".to_owned() } else { errors.join("; ") };
+        Err(Stop::failed("form_refused", format!("the form was refused {REFUSALS_MAX} times: {said}")).into())
+    }
+
+    /// A person gives what the page asks for, until it lets the browser pass.
+    async fn overcome(&mut self, mut obstacle: Obstacle) -> Result<Page, Halt> {
+        let mut complaint = None;
+        loop {
+            // Bounded: people are asked a limited number of times.
+            let title = self.case.posting.title();
+            let answers = self.case.people.obstacle(&title, &obstacle, complaint.as_deref()).await?;
+            self.refusals = 0;
+            self.status("handing in the answer");
+            match self.case.ctx.step(AnswerObstacle { at: self.at.clone(), answers }).await? {
+                Passed::Through => return Ok(Page::Again),
+                Passed::Confirmed(submission) => return Ok(Page::Submitted(submission)),
+                Passed::Obstacle(next, said) => {
+                    obstacle = next;
+                    complaint = said;
+                }
+            }
+        }
+    }
+
+    async fn in_doubt(&mut self, screenshot: Option<Uuid>, url: String) -> Result<Page, Halt> {
+        let title = self.case.posting.title();
+        if self.case.people.was_submitted(&title, screenshot, url).await? {
+            let confirmation = "confirmed by a person".to_owned();
+            return Ok(Page::Submitted(Submission { confirmation, reference: None, screenshot }));
+        }
+        self.under_way = false;
+        Ok(Page::Anew)
+    }
+
+    fn status(&self, text: impl Into<String>) {
+        self.case.ctx.set_status(text);
+    }
+}
