@@ -3,6 +3,8 @@
 
 mod applicant;
 mod crash;
+mod escalation;
+mod every_kind;
 mod every_seed;
 mod house;
 mod refused;

@@ -73,7 +73,13 @@ impl Barrier {
         let field = free[0];
         let open = matches!(
             field.kind,
-            FieldKind::Unknown | FieldKind::Question | FieldKind::Totp | FieldKind::Captcha | FieldKind::PostalCode
+            FieldKind::Unknown
+                | FieldKind::Question
+                | FieldKind::Totp
+                | FieldKind::Captcha
+                | FieldKind::PostalCode
+                // What is called a security code where nothing is paid is not a card's.
+                | FieldKind::CardSecurityCode
         );
         let pictured = field.first(page).picture;
         if !open && !boxes {

@@ -183,7 +183,9 @@ impl Reader<'_> {
             .count()
                 > 0
         });
-        if asks {
+        // A page that still wants the code from an e-mail has not taken the application, however warmly it speaks of it.
+        let wants_code = self.barrier.as_ref().is_some_and(|barrier| barrier.kind == PageKind::Code);
+        if asks || wants_code {
             return None;
         }
         self.announced("confirmation", false).or_else(|| {

@@ -73,6 +73,7 @@ fn lookalikes() -> Vec<Lookalike> {
         ("a posting with a login in its header", PageKind::Posting, None, format!("<title>Job</title><header><form action=/login method=post><input name=user placeholder=Email><input type=password name=pass placeholder=Password><button>Sign in</button></form></header><main><h1>Gardener</h1><p>{long}</p><a href=/apply>Apply now</a></main>")),
         ("an address before the form", PageKind::Step, None, "<title>t</title><h1>Apply for Gardener</h1><form method=post><label>Email <input name=e></label><button>Continue</button></form>".into()),
         ("a code", PageKind::Code, Some((ObstacleKind::Code, &["Code"])), code("")),
+        ("thanks, and a code all the same", PageKind::Code, Some((ObstacleKind::Code, &["Code"])), "<title>Thank you</title><h1>Thank you for applying</h1><p>To finish your application, please enter the code that we sent to ada@example.test.</p><form method=post><label>Code <input name=c></label><button>Complete application</button></form>".into()),
         ("a code in boxes", PageKind::Code, Some((ObstacleKind::Code, &["Code"])), format!("<title>t</title><h1>Check your phone</h1><p>We texted you a code.</p><form method=post>{boxes}<button>Confirm</button></form>")),
         ("an application that asks for a code too", PageKind::Form, None, APPLY.replace("<button>", "<p>We sent a code to your e-mail.</p><label>Verification code <input name=e></label><button>")),
         ("refused", PageKind::Blocked, None, "<title>Oops</title><h1>Access denied</h1><p>Your visit looks automated.</p>".into()),

@@ -7,6 +7,7 @@ use valet_board::{Application, Expectation, ExpectedField, Meaning};
 
 pub const RESUME: &[u8] = include_bytes!("../../../../ops/sample/resume.pdf");
 pub const RESUME_NAME: &str = "resume (été).pdf";
+pub const EMAIL: &str = "zoe.ohara@example.com";
 /// What a person says to a question that the profile does not answer.
 pub const ANSWER: &str = "Curiosity: it makes \"the rest\" easier.\nAnd <kindness>.";
 /// The one question that has a stored answer; worded in another way it is another question.
@@ -20,7 +21,7 @@ pub fn input(job_url: &str, resume: &str) -> Value {
         "profile": {
             "first_name": "Zoë",
             "last_name": "O'Hara-Łuk",
-            "email": "zoe.ohara@example.com",
+            "email": EMAIL,
             "phone": "+49 30 901820",
             "address": {
                 "street": "Lindenallee 12",
@@ -52,7 +53,7 @@ pub fn wanted(field: &ExpectedField) -> Option<&'static str> {
         Meaning::FirstName => "Zoë",
         Meaning::LastName => "O'Hara-Łuk",
         Meaning::FullName => "Zoë O'Hara-Łuk",
-        Meaning::Email | Meaning::EmailConfirm => "zoe.ohara@example.com",
+        Meaning::Email | Meaning::EmailConfirm => EMAIL,
         Meaning::Phone => "+49 30 901820",
         Meaning::Street => "Lindenallee 12",
         Meaning::City => "Köln",
@@ -79,8 +80,9 @@ pub fn differences(expected: &Expectation, received: &[Application]) -> Vec<Stri
         return vec![format!("{} applications arrived", received.len())];
     };
     let mut wrong = Vec::new();
-    let fields: BTreeMap<Meaning, &str> =
-        expected.fields.iter().filter_map(|field| Some((field.meaning, wanted(field)?))).collect();
+    let says = |field: &ExpectedField| wanted(field).map(str::to_owned);
+    let asked = expected.fields.iter().filter(|field| expected.asks(field, &says));
+    let fields: BTreeMap<Meaning, &str> = asked.filter_map(|field| Some((field.meaning, wanted(field)?))).collect();
     let got: BTreeMap<Meaning, &str> =
         application.fields.iter().map(|(meaning, value)| (*meaning, value.as_str())).collect();
     for meaning in fields.keys().chain(got.keys()) {
@@ -97,6 +99,9 @@ pub fn differences(expected: &Expectation, received: &[Application]) -> Vec<Stri
             }
         }
         files => wrong.push(format!("files: {files:?}")),
+    }
+    if !application.unasked.is_empty() {
+        wrong.push(format!("questions that were not asked were answered: {:?}", application.unasked));
     }
     if application.duplicate || application.honeypot || application.submission != 1 {
         wrong.push("it came twice, or into the trap".to_owned());

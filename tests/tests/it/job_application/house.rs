@@ -33,6 +33,8 @@ pub struct House {
     pub client: Arc<Client>,
     pub engine: Process,
     pub worker: Process,
+    /// Whoever is asked for letters, a code or a password mistypes the first time.
+    pub first_answers_are_wrong: bool,
     resume: String,
     folder: TempDir,
     _stack: Stack,
@@ -77,7 +79,8 @@ impl House {
         ready(&client).await;
         worker.start();
         let file = client.upload(applicant::RESUME_NAME, applicant::RESUME.to_vec(), None).await.expect("a file");
-        Self { board, client, engine, worker, resume: file.id, folder, _stack: stack }
+        let first_answers_are_wrong = false;
+        Self { board, client, engine, worker, first_answers_are_wrong, resume: file.id, folder, _stack: stack }
     }
 
     /// kill -9, and the same again.
@@ -112,7 +115,8 @@ impl House {
                 if asked.iter().any(|earlier| earlier.id == task.id) {
                     continue;
                 }
-                let answer = self.answer(form, seed, task);
+                let again = asked.iter().any(|earlier| earlier.reason == task.reason);
+                let answer = self.answer(form, seed, task, self.first_answers_are_wrong && !again);
                 if self.client.answer(&task.id, answer, &task.id).await.is_ok() {
                     asked.push(task.clone());
                 }
@@ -126,9 +130,18 @@ impl House {
     }
 
     /// What the applicant would say: where the form asks for something that the profile spoke of badly, they put it right.
-    fn answer(&self, form: FormKind, seed: u32, task: &TaskView) -> Value {
+    fn answer(&self, form: FormKind, seed: u32, task: &TaskView, wrongly: bool) -> Value {
         if task.reason == "in_doubt" {
             return json!({ "submitted": !self.received(form, seed).is_empty() });
+        }
+        if let Some(secrets) = self.secrets(form, seed, task) {
+            let told = |(name, secret): (&String, String)| {
+                let told =
+                    if wrongly { secret.chars().map(|c| if c == '7' { '1' } else { '7' }).collect() } else { secret };
+                (name.clone(), json!(told))
+            };
+            let names = task.form["properties"].as_object().expect("a form with properties").keys();
+            return Value::Object(names.zip(secrets).map(told).collect());
         }
         let expected = Expectation::of(form, seed);
         let properties = task.form["properties"].as_object().expect("a form with properties");
@@ -138,6 +151,44 @@ impl House {
             (name.clone(), json!(answer))
         });
         Value::Object(answers.collect())
+    }
+}
+
+impl House {
+    /// What a person sees in the picture, finds in the mailbox, or knows by heart.
+    fn secrets(&self, form: FormKind, seed: u32, task: &TaskView) -> Option<Vec<String>> {
+        match task.reason.as_str() {
+            "captcha" => Some(vec![self.board.checks(form, seed).pop().expect("a picture was shown").answer]),
+            "code" => Some(vec![self.board.inbox(applicant::EMAIL).pop().expect("a mail was sent").code]),
+            "login" => {
+                let known = self.board.credentials(seed);
+                Some(vec![known.user, known.password])
+            }
+            _ => None,
+        }
+    }
+
+    /// Folders of sandboxes that are there.
+    pub fn sandboxes(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path().join("sandboxes")).into_iter().flatten().flatten();
+        let sandbox = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            path.is_dir() && !name.starts_with('.')
+        };
+        entries.map(|entry| entry.path()).filter(sandbox).collect()
+    }
+
+    /// Waits until a worker is at this step of the run.
+    pub async fn until_step(&self, run: &str, name: &str) {
+        until(&format!("{name} of {run} to begin"), START_MAX, async || {
+            let steps = self.client.run(run).await.map_err(|error| error.to_string())?.steps;
+            if steps.iter().any(|step| step.name == name && step.state == "running") {
+                Ok(())
+            } else {
+                Err(format!("{steps:?}"))
+            }
+        })
+        .await;
     }
 }
 
@@ -157,9 +208,14 @@ impl Applicant {
 
     /// With a profile that was changed before.
     pub async fn start_with(&self, form: FormKind, seed: u32, change: impl FnOnce(&mut Value)) -> String {
+        self.start_input(form, seed, |input| change(&mut input["profile"])).await
+    }
+
+    /// With an input that was changed before.
+    pub async fn start_input(&self, form: FormKind, seed: u32, change: impl FnOnce(&mut Value)) -> String {
         let job_url = format!("{}/jobs/{}/{seed}", self.base, form.as_str());
         let mut input = applicant::input(&job_url, &self.resume);
-        change(&mut input["profile"]);
+        change(&mut input);
         let request = StartRunRequest { input, ..StartRunRequest::default() };
         self.client.start("job-application", &request, &job_url).await.expect("the run starts").id
     }

@@ -1,0 +1,66 @@
+//! A site that refuses headless browsers: one with a window takes over, once, and everybody is told.
+
+use serde_json::json;
+use valet_board::{Expectation, FormKind};
+use valet_workers::sandbox::process::of_sandbox;
+
+use super::applicant::differences;
+use super::house::House;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_headless_browser_is_replaced_by_one_with_a_window() {
+    let house = House::start(1).await;
+    for seed in 1..=6 {
+        let run = house.applicant().start(FormKind::Guarded, seed).await;
+        let filed = house.follow(FormKind::Guarded, seed, &run).await;
+        assert_eq!(filed.run.run.status, "succeeded", "seed {seed}: {:?}", filed.run.error);
+        assert_eq!(differences(&Expectation::of(FormKind::Guarded, seed), &filed.received), [""; 0], "seed {seed}");
+        let receipt = filed.run.output.expect("a receipt");
+        assert_eq!(receipt["tier"], "local_headed");
+        let escalated = &receipt["escalations"][0];
+        assert_eq!(
+            (&escalated["from"], &escalated["to"], &escalated["code"]),
+            (&json!("local"), &json!("local_headed"), &json!("bot_blocked"))
+        );
+        assert!(house.board.blocks().by_seed[&seed] > 0, "the board did refuse it");
+        // The first browser is cleaned up before the second is there.
+        let order: Vec<&str> = filed
+            .run
+            .steps
+            .iter()
+            .map(|step| step.name.as_str())
+            .filter(|name| ["provision", "cleanup"].contains(name))
+            .collect();
+        assert_eq!(order, ["provision", "cleanup", "provision", "cleanup"], "seed {seed}");
+    }
+    assert!(house.sandboxes().is_empty(), "nothing is left: {:?}", house.sandboxes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_may_not_escalate_ends_with_the_sites_refusal() {
+    let house = House::start(1).await;
+    let run = house.applicant().start_input(FormKind::Guarded, 3, |input| input["max_escalations"] = json!(0)).await;
+    let filed = house.follow(FormKind::Guarded, 3, &run).await;
+    assert_eq!(filed.run.run.status, "failed");
+    let error = filed.run.error.expect("an error");
+    assert_eq!(error.code, "bot_blocked", "{error:?}");
+    let details = error.details.expect("evidence");
+    assert!(details["screenshot"].is_string(), "{details}");
+    assert!(filed.received.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_while_a_browser_starts_leaves_nothing() {
+    let house = House::start(2).await;
+    for seed in 1..=6_u64 {
+        let run = house.applicant().start(FormKind::Simple, 900 + seed as u32).await;
+        house.until_step(&run, "provision").await;
+        // From before its processes are there until after they are.
+        tokio::time::sleep(std::time::Duration::from_millis(150 * seed)).await;
+        house.client.cancel(&run, "enough").await.expect("cancelled");
+        let filed = house.follow(FormKind::Simple, 900 + seed as u32, &run).await;
+        assert_eq!(filed.run.run.status, "cancelled");
+        let left: Vec<_> = house.sandboxes().iter().map(|folder| (folder.clone(), of_sandbox(folder).len())).collect();
+        assert!(left.is_empty(), "seed {seed}: {left:?}");
+    }
+}
