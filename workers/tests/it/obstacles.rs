@@ -52,6 +52,8 @@ fn lookalikes() -> Vec<Lookalike> {
     let captcha_of = |labels: &'static [&'static str]| Some((ObstacleKind::Captcha, labels));
     vec![
         ("a picture", PageKind::Captcha, captcha_of(&["Type the characters you see in the picture"]), captcha("")),
+        ("a picture's security code", PageKind::Captcha, captcha_of(&["Security code"]), format!("<title>t</title><h1>One quick check</h1><form method=post><p>To keep robots out, we ask you to copy the text from the picture below.</p>{PICTURE}<label>Security code <input name=x></label><button>Go on</button></form>")),
+        ("a mailed security code", PageKind::Code, Some((ObstacleKind::Code, &["Security code"])), "<title>t</title><h1>Check your inbox</h1><form method=post><p>We sent a code to your e-mail.</p><label>Security code <input name=x></label><button>Go on</button></form>".into()),
         (
             "a sum",
             PageKind::Captcha,
