@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
+use valet_crash_points::crash_point;
 use valet_workflows::job_application::input::{self, Profile};
 use valet_workflows::job_application::steps::{
     CheckSubmission, Cleanup, FillPage, Filled, FilledField, OpenPosting, Posting, Provision, Provisioned, Question,
@@ -180,7 +181,10 @@ impl Browsers {
     }
 
     async fn cleanup(&self, _ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
-        self.provider.destroy(&SandboxId(step.sandbox)).await.map_err(sandbox_error)
+        crash_point!(WorkerFinalizerBefore);
+        self.provider.destroy(&SandboxId(step.sandbox)).await.map_err(sandbox_error)?;
+        crash_point!(WorkerFinalizerAfter);
+        Ok(())
     }
 
     /// Takes the browser over: whoever held it before is refused from here on.
@@ -282,6 +286,10 @@ async fn press(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, next:
         // The button was not pressed.
         Err(BrowserError::NotFound { target } | BrowserError::NotInteractable { target, .. }) => {
             Sent::Refused { errors: vec![format!("{target} could not be pressed")] }
+        }
+        Err(error @ BrowserError::StaleFence) => {
+            tracing::warn!(run = %ctx.run(), code = "stale_fence", %error, "the click that sends was refused");
+            unclear(ctx, agent).await
         }
         Ok(_) | Err(_) => unclear(ctx, agent).await,
     }
