@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use valet_crash_points::crash_point;
 
 use crate::bounds::CLAIMS_PER_STATEMENT_MAX;
 use crate::store::{ClaimVerdict, SessionClaim, Store};
@@ -18,8 +19,10 @@ pub async fn run<S: Store + ?Sized>(store: Arc<S>, mut requests: mpsc::Receiver<
     let mut waiting: Vec<ClaimRequest> = Vec::with_capacity(CLAIMS_PER_STATEMENT_MAX);
     while requests.recv_many(&mut waiting, CLAIMS_PER_STATEMENT_MAX).await > 0 {
         let claims: Vec<SessionClaim> = waiting.iter().map(|request| request.claim).collect();
+        crash_point!(EngineClaimBefore);
         match store.claim(&claims).await {
             Ok(verdicts) => {
+                crash_point!(EngineClaimAfter if verdicts.iter().any(|verdict| matches!(verdict, ClaimVerdict::Granted { .. })));
                 for (request, verdict) in waiting.drain(..).zip(verdicts) {
                     let _ = request.answer.send(verdict);
                 }

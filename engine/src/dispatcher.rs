@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
+use valet_crash_points::crash_point;
 use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
@@ -199,8 +200,10 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             return;
         }
         let batch: Vec<(QueueName, Vec<Ticket>)> = by_queue.into_iter().collect();
+        crash_point!(EngineTicketBefore);
         match self.queue.push(&batch).await {
             Ok(depths) => {
+                crash_point!(EngineTicketAfter);
                 let mut state = self.state.lock().await;
                 let before = state.backlogged.len();
                 for depth in depths {

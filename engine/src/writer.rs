@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use valet_core::command::Command;
 use valet_core::id::RunId;
+use valet_core::journal::{Entry, Op};
 use valet_core::transition::{StepChange, StepState, TimerChange, Transition};
+use valet_crash_points::crash_point;
 
 use crate::bounds::{COMMIT_BYTES_MAX, COMMIT_PATIENCE, COMMIT_ROWS_MAX, TRANSITIONS_PER_COMMIT_MAX};
 use crate::executor::{CommandError, Message, Pending};
@@ -68,16 +70,18 @@ impl<S: Store + ?Sized> Writer<S> {
 
     /// Sends one batch until its outcome is known or patience ends. The id stays, so that a commit whose answer was lost
     /// is found.
-    async fn commit_once(&self, batch: &[Pending]) -> Result<std::collections::HashSet<RunId>, StoreError> {
+    async fn commit_once(&self, pending: &[Pending]) -> Result<std::collections::HashSet<RunId>, StoreError> {
         let batch = CommitBatch {
             id: self.entropy.uuid(),
-            transitions: batch.iter().map(|p| Arc::clone(&p.transition)).collect(),
+            transitions: pending.iter().map(|p| Arc::clone(&p.transition)).collect(),
             backlogged: self.routes.backlogged(),
         };
         metrics::histogram!("valet_commit_transitions").record(batch.transitions.len() as f64);
         let started = Instant::now();
         let mut pause = PAUSE_MIN;
+        crash_point!(EngineFinishDecided if finishes(pending));
         loop {
+            crash_point!(EngineCommitBefore);
             match self.store.commit(self.index, &batch).await {
                 Err(error) if error.is_transient() && started.elapsed() < COMMIT_PATIENCE => {
                     tracing::warn!(%error, "a commit is sent again");
@@ -86,6 +90,10 @@ impl<S: Store + ?Sized> Writer<S> {
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
                 Ok(committed) => {
+                    crash_point!(EngineCommitAfter);
+                    let kept = || pending.iter().filter(|p| committed.contains(&p.transition.run()));
+                    crash_point!(EngineFinishCommitted if finishes(kept()));
+                    crash_point!(EngineFinalizerStarted if starts_finalizer(kept()));
                     metrics::histogram!("valet_commit_seconds").record(started.elapsed().as_secs_f64());
                     let backlogged = &batch.backlogged;
                     self.dispatch(&batch.transitions, &committed, backlogged);
@@ -171,6 +179,18 @@ impl<S: Store + ?Sized> Writer<S> {
     }
 }
 
+/// Whether a finish is among them.
+fn finishes<'a>(pending: impl IntoIterator<Item = &'a Pending>) -> bool {
+    pending.into_iter().flat_map(|p| &p.work).any(|work| matches!(work.command, Command::Finish(_)))
+}
+
+/// Whether a finalizer begins with one of them.
+fn starts_finalizer<'a>(pending: impl IntoIterator<Item = &'a Pending>) -> bool {
+    let begins =
+        |entry: &Entry| matches!(entry, Entry::FinalizerStarted { .. } | Entry::Op { op: Op::FinallyNow { .. }, .. });
+    pending.into_iter().any(|p| p.transition.chunk.entries.iter().any(begins))
+}
+
 /// How many of the waiting transitions go into the next commit: bounded by rows and bytes besides their number.
 fn batch_len(waiting: &[Pending]) -> usize {
     let (mut rows, mut bytes) = (0, 0);
@@ -186,7 +206,7 @@ fn batch_len(waiting: &[Pending]) -> usize {
 }
 
 fn weight_bytes(transition: &Transition) -> usize {
-    use valet_core::journal::{Entry, Op, Resolution};
+    use valet_core::journal::Resolution;
     let entry_bytes = |entry: &Entry| match entry {
         Entry::Started { input } => input.len_bytes(),
         Entry::Op { op: Op::Step(step) | Op::Finally(step), .. } => step.input.len_bytes(),

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use valet_crash_points::Plan;
 
 use crate::bounds::{END_MAX, KILLED_MAX};
+use crate::program::CRASH_AT;
 use crate::wait::until;
 
 /// Clock ticks a second in /proc (`sysconf(_SC_CLK_TCK)`): 100 on every Linux that Valet runs on.
@@ -39,11 +41,21 @@ impl Process {
 
     /// Starts it; its output is appended to its log.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts it so that it crashes by a plan; its next start is without one again.
+    pub fn start_armed(&mut self, plan: Plan) {
+        self.start_with(&[(CRASH_AT, plan.to_string())]);
+    }
+
+    fn start_with(&mut self, more: &[(&'static str, String)]) {
         assert!(!self.is_running(), "{} runs already", self.launch.name);
         let log = self.open_log();
         let errors = log.try_clone().expect("the log's handle is copied");
         let mut command = Command::new(&self.launch.program);
-        command.args(&self.launch.arguments).envs(self.launch.environment.iter().map(|(name, value)| (name, value)));
+        let environment = self.launch.environment.iter().chain(more);
+        command.args(&self.launch.arguments).envs(environment.map(|(name, value)| (name, value)));
         command.current_dir(&self.launch.folder).stdin(Stdio::null()).stdout(log).stderr(errors);
         let program = self.launch.program.display();
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")));
@@ -61,6 +73,11 @@ impl Process {
 
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// SIGSTOP took effect.
+    pub fn is_stopped(&self) -> bool {
+        self.stat().starts_with('T')
     }
 
     /// kill -9, and waits until it is gone.
@@ -109,11 +126,17 @@ impl Process {
 
     /// CPU seconds since its start.
     pub fn cpu_s(&self) -> f64 {
-        let text = self.proc("stat");
-        // The program's name stands in parentheses and may hold spaces.
-        let fields = text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
+        let stat = self.stat();
+        let fields: Vec<&str> = stat.split(' ').collect();
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
         (ticks(11).expect("utime in /proc") + ticks(12).expect("stime in /proc")) / TICKS_PER_S
+    }
+
+    /// What stands in /proc behind its name, from the state on.
+    fn stat(&self) -> String {
+        let text = self.proc("stat");
+        // The program's name stands in parentheses and may hold spaces.
+        text.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default()
     }
 
     /// Resident memory.
@@ -169,6 +192,17 @@ impl Drop for Process {
             let _ = child.wait();
         }
     }
+}
+
+/// Processes whose environment or arguments contain a text, such as a folder's path with its last slash.
+pub fn naming(text: &str) -> Vec<i32> {
+    let says = |pid: i32, file: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").expect("/proc is there").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| says(*pid, "environ") || says(*pid, "cmdline")).collect()
 }
 
 /// Whether a program is there to be started.

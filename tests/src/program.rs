@@ -96,8 +96,15 @@ async fn hold(ctx: StepContext, step: Hold) -> Result<u32, StepError> {
     Ok(step.n)
 }
 
+/// Where this process is to crash: one plan of [`valet_crash_points::Plan`].
+pub const CRASH_AT: &str = "VALET_CRASH_AT";
+
 /// What `main` of the program under test does.
 pub fn main() -> ! {
+    if let Ok(text) = std::env::var(CRASH_AT) {
+        let plan = text.parse().unwrap_or_else(|error| panic!("{CRASH_AT}: {error}"));
+        valet_crash_points::arm(plan).expect("the plan is the first");
+    }
     let registry = Registry::new(0).workflow::<StagedWorkflow>();
     valet::main(registry.step(hold).step(|ctx, HoldOnce(step)| hold(ctx, step)))
 }

@@ -2,9 +2,11 @@
 
 mod it {
     pub mod crash;
+    pub mod crash_points;
     pub mod crash_windows;
     pub mod database_away;
     pub mod drain;
+    pub mod effect_once;
     pub mod hooks;
     pub mod imports;
     pub mod job_application;
@@ -12,6 +14,7 @@ mod it {
     pub mod python_worker;
     pub mod redis;
     pub mod sizes;
+    pub mod stale_fence;
     pub mod triggers;
     pub mod two_engines;
 

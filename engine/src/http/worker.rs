@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use valet_core::command::{Command, FinishStep, GrantedStep, HandOverOffer, Reply};
 use valet_core::id::{RunId, SessionId};
 use valet_core::payload::Payload;
+use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
     Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, OLDEST_VERSION, OpenSession,
@@ -175,6 +176,7 @@ async fn finishes(State(app): State<Arc<App>>, Wire(batch): Wire<FinishBatch>) -
 }
 
 pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
+    crash_point!(EngineFinishReceived);
     let hand_over = finish.hand_over.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
     let command = Command::Finish(Box::new(FinishStep {
         seq: finish.seq,
@@ -204,7 +206,9 @@ async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> 
         attempt: begin.attempt,
         lease: begin.lease,
     };
+    crash_point!(EngineEffectBefore);
     let begun = app.engine.store.begin_effect(&claim).await?;
+    crash_point!(EngineEffectAfter if begun);
     Ok(Json(if begun { EffectAnswer::Go } else { EffectAnswer::No }))
 }
 

@@ -1,11 +1,11 @@
 //! Real applications: the practice job board's forms through the engine, with a real headless Chromium. What arrived is asked of the board's
 //! own record and compared with the profile; what the agent says about itself counts for nothing.
 
-mod applicant;
+pub(super) mod applicant;
 mod crash;
 mod escalation;
 mod every_kind;
 mod every_seed;
-mod house;
+pub(super) mod house;
 mod refused;
 mod unknown_board;

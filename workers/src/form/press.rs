@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use valet_crash_points::crash_point;
 
 use super::buttons::{NextButton, NextKind};
 use super::classify_field::label_words;
@@ -62,7 +63,11 @@ pub async fn advance(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextBut
     let loaded_at =
         before.loaded_at_of(frame).ok_or_else(|| BrowserError::NotFound { target: next.action.target.to_string() })?;
     agent.take_dialogs().await;
-    match agent.act_on(loaded_at, &next.action.clone().into()).await {
+    let sends = next.kind == NextKind::Submit;
+    crash_point!(WorkerClickBefore if sends);
+    let pressed = agent.act_on(loaded_at, &next.action.clone().into()).await;
+    crash_point!(WorkerClickAfter if sends);
+    match pressed {
         // The page asked back in a dialog, which was dismissed: what it said is its complaint.
         Ok(_) | Err(BrowserError::Dialog { .. }) => watch(agent, before, next).await,
         Err(error) => Err(error),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use valet_core::id::{Attempt, RunId, Seq};
 use valet_core::step::Outcome;
+use valet_crash_points::crash_point;
 use valet_protocol::worker::{Claim, ClaimRefusal, Finish, Grant, HandOver};
 use valet_queue::Delivered;
 
@@ -21,6 +22,7 @@ pub(super) async fn run(core: Arc<Core>, session: Arc<Session>, delivered: Deliv
     let Delivered { ticket, ack } = delivered;
     let (run, seq, attempt) = (RunId(ticket.run), Seq(ticket.seq), Attempt(ticket.attempt));
     let claim = Claim { run, seq, attempt, lease: core.ids.lease() };
+    crash_point!(WorkerClaimBefore);
     let granted = match calls::claim(&core, &session, claim).await {
         ClaimEnd::Granted(grant) => {
             ack.ack();
@@ -39,6 +41,7 @@ pub(super) async fn run(core: Arc<Core>, session: Arc<Session>, delivered: Deliv
             return;
         }
     };
+    crash_point!(WorkerClaimAfter);
     let hold = core.holds.take(&granted, &session);
     work_through(&core, &session, *granted, hold).await;
     drop(slot);
@@ -80,6 +83,7 @@ async fn report(
     let (run, seq, attempt, lease) = (hold.hold.run, hold.hold.seq, hold.hold.attempt, hold.hold.lease);
     let offered = hand_over.as_ref().map(|offer| offer.lease);
     let mut finish = Finish { run, seq, attempt, lease, outcome, hand_over };
+    crash_point!(WorkerFinishBefore);
     let mut end = calls::finish(core, session, &finish).await;
     if let FinishEnd::Rejected(error) = &end {
         // Given up silently the step would be taken back and done again, and be rejected again, without end.
@@ -89,6 +93,7 @@ async fn report(
     }
     match end {
         FinishEnd::Accepted(next) => {
+            crash_point!(WorkerFinishAfter);
             meter::finished("accepted");
             let next = next?;
             if offered != Some(next.lease) {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::payload::Payload;
+use valet_crash_points::crash_point;
 use valet_protocol::worker::{BlobStored, EffectAnswer, EffectBegin, Grant};
 
 use super::bounds::{BLOB_TRIES, PROGRESS_BYTES_MAX};
@@ -119,6 +120,7 @@ impl StepContext {
         let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
         let begin = EffectBegin { session: self.inner.hold.session.id, run, seq, attempt, lease };
         let mut route = self.inner.engines.route(run_key(run));
+        crash_point!(WorkerEffectBefore);
         loop {
             self.ready().await?;
             match route.transport().effect_begin(&begin).await {
@@ -127,6 +129,7 @@ impl StepContext {
                 Ok(EffectAnswer::Go) => match self.check() {
                     Ok(()) => {
                         self.inner.hold.effect_begins();
+                        crash_point!(WorkerEffectBegun);
                         return Ok(());
                     }
                     Err(Halted::Suspended) => {}

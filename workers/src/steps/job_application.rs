@@ -13,6 +13,7 @@ mod tiers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use valet_crash_points::crash_point;
 use valet_workflows::job_application::steps::{
     AnswerObstacle, CheckSubmission, Cleanup, FillPage, OpenPosting, Place, Provision, Provisioned, SelectTier, Submit,
 };
@@ -79,7 +80,10 @@ impl Browsers {
     }
 
     async fn cleanup(&self, _ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
-        self.provider.destroy(&SandboxId(step.at.sandbox)).await.map_err(sandbox_error)
+        crash_point!(WorkerFinalizerBefore);
+        self.provider.destroy(&SandboxId(step.at.sandbox)).await.map_err(sandbox_error)?;
+        crash_point!(WorkerFinalizerAfter);
+        Ok(())
     }
 
     /// Takes the browser over: whoever held it before is refused from here on.

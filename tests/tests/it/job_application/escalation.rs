@@ -33,7 +33,7 @@ async fn a_refused_headless_browser_is_replaced_by_one_with_a_window() {
             .collect();
         assert_eq!(order, ["provision", "cleanup", "provision", "cleanup"], "seed {seed}");
     }
-    assert!(house.sandboxes().is_empty(), "nothing is left: {:?}", house.sandboxes());
+    assert!(house.browsers_left().is_empty(), "nothing is left: {:?}", house.browsers_left());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +60,8 @@ async fn a_cancel_while_a_browser_starts_leaves_nothing() {
         house.client.cancel(&run, "enough").await.expect("cancelled");
         let filed = house.follow(FormKind::Simple, 900 + seed as u32, &run).await;
         assert_eq!(filed.run.run.status, "cancelled");
-        let left: Vec<_> = house.sandboxes().iter().map(|folder| (folder.clone(), of_sandbox(folder).len())).collect();
+        let left: Vec<_> =
+            house.browsers_left().iter().map(|folder| (folder.clone(), of_sandbox(folder).len())).collect();
         assert!(left.is_empty(), "seed {seed}: {left:?}");
     }
 }

@@ -22,9 +22,9 @@ use super::applicant;
 use crate::it::PROGRAM;
 
 /// One application, crashes and the waits for lost leases included.
-const APPLICATION_MAX: Duration = Duration::from_mins(2);
+pub const APPLICATION_MAX: Duration = Duration::from_mins(2);
 /// How long a run is left alone between two looks at it.
-const LOOK_EVERY: Duration = Duration::from_millis(40);
+pub const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// Browsers that a failed test left.
 const BROWSERS_END_MAX: Duration = Duration::from_secs(5);
 
@@ -36,6 +36,7 @@ pub struct House {
     /// Whoever is asked for letters, a code or a password mistypes the first time.
     pub first_answers_are_wrong: bool,
     resume: String,
+    environment: Vec<(&'static str, String)>,
     folder: TempDir,
     _stack: Stack,
 }
@@ -61,15 +62,7 @@ impl House {
         }
         let listen = format!("127.0.0.1:{}", free_port());
         let environment = environment(&stack, folder.path(), &listen, &board, slots);
-        let launch = |name: &str, arguments: &[&str]| {
-            Process::new(Launch {
-                name: name.to_owned(),
-                program: PathBuf::from(PROGRAM),
-                arguments: arguments.iter().map(ToString::to_string).collect(),
-                environment: environment.clone(),
-                folder: folder.path().to_owned(),
-            })
-        };
+        let launch = |name: &str, arguments: &[&str]| process(name, arguments, &environment, folder.path());
         let mut engine = launch("engine", &["engine", "--migrate", "--listen", &listen]);
         let mut worker = launch("worker", &["worker"]);
         let token = std::fs::read_to_string(folder.path().join("token")).expect("the token is there").trim().to_owned();
@@ -80,7 +73,26 @@ impl House {
         worker.start();
         let file = client.upload(applicant::RESUME_NAME, applicant::RESUME.to_vec(), None).await.expect("a file");
         let first_answers_are_wrong = false;
-        Self { board, client, engine, worker, first_answers_are_wrong, resume: file.id, folder, _stack: stack }
+        Self {
+            board,
+            client,
+            engine,
+            worker,
+            first_answers_are_wrong,
+            resume: file.id,
+            environment,
+            folder,
+            _stack: stack,
+        }
+    }
+
+    /// One more worker on the same machine, not started.
+    pub fn another_worker(&self, name: &str) -> Process {
+        process(name, &["worker", "--name", name], &self.environment, self.folder.path())
+    }
+
+    pub async fn engine_ready(&self) {
+        ready(&self.client).await;
     }
 
     /// kill -9, and the same again.
@@ -109,24 +121,29 @@ impl House {
         let begun = Instant::now();
         let mut asked: Vec<TaskView> = Vec::new();
         loop {
-            // An engine that was killed is on its way back.
-            let detail = self.client.run(run).await.ok();
-            for task in detail.iter().flat_map(|detail| &detail.tasks).filter(|task| task.state == "open") {
-                if asked.iter().any(|earlier| earlier.id == task.id) {
-                    continue;
-                }
-                let again = asked.iter().any(|earlier| earlier.reason == task.reason);
-                let answer = self.answer(form, seed, task, self.first_answers_are_wrong && !again);
-                if self.client.answer(&task.id, answer, &task.id).await.is_ok() {
-                    asked.push(task.clone());
-                }
-            }
-            if let Some(run) = detail.filter(|detail| detail.run.ended_at.is_some()) {
+            if let Some(run) = self.look(form, seed, run, &mut asked).await {
                 return Filed { run, asked, took: begun.elapsed(), received: self.received(form, seed) };
             }
             assert!(begun.elapsed() < APPLICATION_MAX, "{form:?}/{seed}: {run} goes on and on");
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Looks at a run once and answers what people are asked; the run when it has ended.
+    pub async fn look(&self, form: FormKind, seed: u32, run: &str, asked: &mut Vec<TaskView>) -> Option<RunDetail> {
+        // An engine that was killed is on its way back.
+        let detail = self.client.run(run).await.ok()?;
+        for task in detail.tasks.iter().filter(|task| task.state == "open") {
+            if asked.iter().any(|earlier| earlier.id == task.id) {
+                continue;
+            }
+            let again = asked.iter().any(|earlier| earlier.reason == task.reason);
+            let answer = self.answer(form, seed, task, self.first_answers_are_wrong && !again);
+            if self.client.answer(&task.id, answer, &task.id).await.is_ok() {
+                asked.push(task.clone());
+            }
+        }
+        Some(detail).filter(|detail| detail.run.ended_at.is_some())
     }
 
     /// What the applicant would say: where the form asks for something that the profile spoke of badly, they put it right.
@@ -168,9 +185,14 @@ impl House {
         }
     }
 
-    /// Folders of sandboxes that are there.
-    pub fn sandboxes(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path().join("sandboxes")).into_iter().flatten().flatten();
+    /// Where the folders of browsers lie while they live.
+    pub fn sandboxes(&self) -> PathBuf {
+        self.folder.path().join("sandboxes")
+    }
+
+    /// Folders of browsers that are there.
+    pub fn browsers_left(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.sandboxes()).into_iter().flatten().flatten();
         let sandbox = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             path.is_dir() && !name.starts_with('.')
@@ -243,13 +265,16 @@ impl Drop for House {
 }
 
 fn unstarted() -> Process {
-    let program = PathBuf::from(PROGRAM);
+    process("ended", &[], &[], Path::new("."))
+}
+
+fn process(name: &str, arguments: &[&str], environment: &[(&'static str, String)], folder: &Path) -> Process {
     Process::new(Launch {
-        name: "ended".into(),
-        program,
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        folder: ".".into(),
+        name: name.to_owned(),
+        program: PathBuf::from(PROGRAM),
+        arguments: arguments.iter().map(ToString::to_string).collect(),
+        environment: environment.to_vec(),
+        folder: folder.to_owned(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rand::RngExt as _;
 
-const FILE: &str = "host";
+const FILE: &str = ".host";
 
 /// Whoever comes first makes it; workers that share the folder share the name.
 pub fn host_id(root: &Path) -> io::Result<String> {

@@ -74,6 +74,10 @@ async fn press(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, next:
         Err(BrowserError::NotFound { target } | BrowserError::NotInteractable { target, .. }) => {
             Sent::Refused { errors: vec![format!("{target} could not be pressed")] }
         }
+        Err(error @ BrowserError::StaleFence) => {
+            tracing::warn!(run = %ctx.run(), code = "stale_fence", %error, "the click that sends was refused");
+            unclear(ctx, agent).await
+        }
         Ok(_) | Err(_) => unclear(ctx, agent).await,
     }
 }
