@@ -4,8 +4,11 @@ mod it {
     mod egress;
     mod forms;
     mod gate;
+    mod headed;
     mod layouts;
+    mod reaper;
     mod refusals;
+    mod revival;
     mod rig;
     mod sandbox;
     mod site;
