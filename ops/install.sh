@@ -171,6 +171,8 @@ add_browser() {
     fi
     have_browser || PACKAGES+=(chromium)
     have_driver || PACKAGES+=(chromium-driver)
+    # A screen for browsers with a window: sites that refuse headless ones get those.
+    command -v Xvfb >/dev/null 2>&1 || PACKAGES+=(xvfb)
 }
 
 # Newer systems package rustup; on others `ensure_rust` says what to do, for which curl is needed.

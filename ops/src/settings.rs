@@ -78,6 +78,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("worker.queues", "VALET_QUEUES", Some("browser,default"), "queues that a worker pulls"),
     setting("worker.slots", "VALET_SLOTS", Some("4"), "steps that a worker runs at once, 1 to 4096"),
     setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
+    setting("worker.sandboxes", "VALET_SANDBOXES", Some("50"), "browsers on this machine at once, 1 to 1000"),
     setting("browser.chromium", "VALET_CHROMIUM", Some("chromium"), "Chromium's program"),
     setting("browser.chromedriver", "VALET_CHROMEDRIVER", Some("chromedriver"), "ChromeDriver's program"),
     setting("browser.xvfb", "VALET_XVFB", Some("Xvfb"), "Xvfb's program, for browsers with a window"),

@@ -3,18 +3,24 @@
 //! A process of its own that outlives the worker. It starts chromedriver and one browser session, forwards WebDriver commands that carry
 //! the current fence key (in the path, `/{key}/session/…`), bounds each in time, and holds the egress rule through a forward proxy the
 //! browser cannot go around. A take-over re-keys it *before* its first command, so a worker that wakes from the dead cannot click.
-//! When its lease ends it ends the browser, then itself. It never speaks to the engine and stores no page content.
+//! When its lease or its browser ends it ends all of the sandbox, then itself. It never speaks to the engine and stores no page content.
+//!
+//! The browser outlives its driver and its gate: a driver that ends is started anew, and a gate that was killed is followed by another
+//! one that adopts the browser. In between the browser reaches nobody, because its proxy is gone.
 //!
 //! Started by a sandbox provider as `valet gate --config <file>`; the file's shape is [`GateConfig`].
 
 mod chrome;
 pub mod config;
+mod context;
 mod control;
+pub(crate) mod display;
 mod driver;
 pub mod egress;
 mod fence;
 pub mod forward;
 mod http;
+mod keeper;
 mod proxy;
 mod server;
 pub mod state;
@@ -31,14 +37,15 @@ use tokio::sync::Notify;
 
 pub use config::{GateConfig, GateLimits};
 pub use driver::browser_tmp;
+pub(crate) use driver::browser_tmps_outside;
 pub use egress::{EgressRule, HostPort};
 pub use fence::RekeyError;
-pub use state::{GatePhase, GateState};
+pub use state::{DisplayRef, GatePhase, GateState};
 
 use crate::sandbox::process::{self, ProcessRef};
-use driver::Driver;
 use fence::Fence;
 use forward::{Dial, EgressCounts, PublicOnly, Resolve, SystemResolver};
+use keeper::Kept;
 use proxy::Forwarder;
 
 /// To end every process of the sandbox at the end.
@@ -58,6 +65,16 @@ pub enum GateError {
     WriteState(#[source] std::io::Error),
     #[error("cannot start the driver: {0}")]
     Driver(#[from] driver::DriverError),
+    #[error("cannot start a display: {0}")]
+    Display(#[from] display::DisplayError),
+    #[error("there is no browser to adopt: {0}")]
+    NothingToAdopt(&'static str),
+    #[error("the browser ended")]
+    BrowserEnded,
+    #[error("the driver ended {0} times in a row")]
+    DriverKeepsEnding(u32),
+    #[error("the browser's proxy cannot be served at {address} again")]
+    ProxyAddress { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     #[error("{0} processes of the sandbox are still running")]
@@ -75,6 +92,8 @@ struct Shared {
     shutdown: Notify,
     state: Mutex<GateState>,
     egress: Arc<EgressCounts>,
+    /// The driver of the gate this one follows.
+    former_driver: Option<ProcessRef>,
 }
 
 impl Shared {
@@ -102,23 +121,35 @@ pub async fn run(config: GateConfig) -> Result<(), GateError> {
 /// [`run`] with another way to resolve names and to dial.
 pub async fn run_with(config: GateConfig, resolver: Arc<dyn Resolve>, dialer: Arc<dyn Dial>) -> Result<(), GateError> {
     let rule = EgressRule::new(&config.allowed_hosts, &config.allow_private)?;
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(GateError::Listen)?;
+    let before = config.adopt.then(|| GateState::read(&config.sandbox_dir)).transpose();
+    let before = before.map_err(|_| GateError::NothingToAdopt("the former gate left no state"))?;
+    let listener = listen(before.as_ref().map(|state| state.gate_port)).await?;
     let port = listener.local_addr().map_err(GateError::Listen)?.port();
-    let lease = config.lease();
+    let (lease, me) = (config.lease(), ProcessRef::of_self());
+    let kept = before.as_ref().map(Kept::of).transpose();
+    let former_driver = before.as_ref().and_then(|state| state.driver);
+    let state = match before {
+        Some(before) => before.adopting(me, port, config.fence, lease),
+        None => GateState::starting(me, port, config.fence, lease),
+    };
     let shared = Arc::new(Shared {
-        fence: Mutex::new(Fence::new(config.fence, config.fence_key.clone())),
+        fence: Mutex::new(Fence::new(state.fence, config.fence_key.clone())),
         generation: tokio::sync::watch::Sender::new(0),
         lease_until: Mutex::new(Instant::now() + lease),
         lease_changed: Notify::new(),
         shutdown: Notify::new(),
-        state: Mutex::new(GateState::starting(ProcessRef::of_self(), port, config.fence, lease)),
+        state: Mutex::new(state),
         egress: Arc::default(),
+        former_driver,
         config,
     });
     shared.write_state(|_| ())?;
 
-    let served =
-        serve(&shared, listener, forward::Egress { rule, resolver, dialer, counts: Arc::clone(&shared.egress) }).await;
+    let egress = forward::Egress { rule, resolver, dialer, counts: Arc::clone(&shared.egress) };
+    let served = match kept {
+        Ok(kept) => serve(&shared, listener, kept, egress).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = &served {
         tracing::error!(%error, "the gate ends with an error");
     }
@@ -129,13 +160,18 @@ pub async fn run_with(config: GateConfig, resolver: Arc<dyn Resolve>, dialer: Ar
     if left == 0 { Ok(()) } else { Err(GateError::Leftover(left)) }
 }
 
-async fn serve(shared: &Arc<Shared>, listener: TcpListener, egress: forward::Egress) -> Result<(), GateError> {
+async fn serve(
+    shared: &Arc<Shared>,
+    listener: TcpListener,
+    kept: Option<Kept>,
+    egress: forward::Egress,
+) -> Result<(), GateError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(GateError::Signals)?;
     // From the first moment on: a start that hangs must be stoppable too.
     let forwarder = Arc::new(Forwarder::new(Arc::clone(shared)));
     let server = tokio::spawn(server::serve(listener, Arc::clone(shared), Arc::clone(&forwarder)));
     let ended = tokio::select! {
-        result = drive(shared, &forwarder, egress) => result,
+        result = keeper::keep(shared, &forwarder, kept, egress) => result,
         () = lease_ended(shared) => { tracing::info!("the lease ended"); Ok(()) }
         () = shared.shutdown.notified() => { tracing::info!("asked to shut down"); Ok(()) }
         _ = terminate.recv() => { tracing::info!("terminated"); Ok(()) }
@@ -144,31 +180,14 @@ async fn serve(shared: &Arc<Shared>, listener: TcpListener, egress: forward::Egr
     ended
 }
 
-/// Starts the browser and stays until the driver is gone.
-async fn drive(shared: &Arc<Shared>, forwarder: &Forwarder, egress: forward::Egress) -> Result<(), GateError> {
-    let proxy = TcpListener::bind(("127.0.0.1", 0)).await.map_err(GateError::Listen)?;
-    let proxy_port = proxy.local_addr().map_err(GateError::Listen)?.port();
-    let _proxy = AbortOnDrop(tokio::spawn(forward::serve(proxy, egress)));
-
-    let mut driver = Driver::start(&shared.config).await?;
-    shared.write_state(|state| {
-        state.proxy_port = Some(proxy_port);
-        state.driver = driver.process();
-        state.driver_port = Some(driver.port);
-    })?;
-    let session = driver.open_session(&shared.config, proxy_port).await?;
-    forwarder.open(driver.port, session.id.clone());
-    shared.write_state(|state| {
-        state.session_id = Some(session.id);
-        state.debugger_address = session.debugger_address;
-        state.browser = session.browser;
-        state.capabilities = session.capabilities;
-        state.phase = GatePhase::Ready;
-    })?;
-    tracing::info!("the browser is ready");
-    let status = driver.wait().await;
-    tracing::warn!(?status, "the driver ended by itself");
-    Ok(())
+/// Where the former gate listened, so that its holder's address stays good; another port does as well.
+async fn listen(former: Option<u16>) -> Result<TcpListener, GateError> {
+    if let Some(port) = former
+        && let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(("127.0.0.1", 0)).await.map_err(GateError::Listen)
 }
 
 async fn lease_ended(shared: &Shared) {
@@ -181,13 +200,5 @@ async fn lease_ended(shared: &Shared) {
             () = tokio::time::sleep_until(until.into()) => {}
             () = shared.lease_changed.notified() => {}
         }
-    }
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

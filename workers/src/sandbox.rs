@@ -5,6 +5,7 @@
 
 pub mod local;
 pub mod process;
+pub mod reaper;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -45,8 +46,10 @@ pub struct FenceNumber(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SandboxKind {
-    /// Chromium on the worker's own machine.
+    /// Headless Chromium on the worker's own machine.
     Local,
+    /// The same with a window, on an X server of its own.
+    LocalHeaded,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,7 +71,9 @@ pub enum SandboxState {
     /// Asked for; not usable yet, or its start was cut off.
     Starting,
     Ready,
-    /// Its gate or its browser is gone; only its folder is left to clean.
+    /// Its gate was killed and its browser lives; the next attach gives it a gate again.
+    Unguarded,
+    /// Its browser is gone; only its folder is left to clean.
     Lost,
 }
 
@@ -117,6 +122,10 @@ pub enum SandboxError {
     Gone { id: SandboxId, reason: String },
     #[error("another worker is at sandbox {0}")]
     Busy(SandboxId),
+    #[error("the gate of sandbox {id} does not answer: {reason}")]
+    Silent { id: SandboxId, reason: String },
+    #[error("this machine has its {max} sandboxes")]
+    Full { max: u32 },
     #[error("sandbox {id} did not start: {reason}")]
     StartFailed { id: SandboxId, reason: String },
     #[error("fence {offered} is stale, sandbox {id} is held by fence {current}")]
@@ -134,7 +143,13 @@ impl SandboxError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::StartFailed { .. } | Self::Leftover { .. } | Self::Io { .. } | Self::List(_)
+            Self::Busy(_)
+                | Self::Silent { .. }
+                | Self::Full { .. }
+                | Self::StartFailed { .. }
+                | Self::Leftover { .. }
+                | Self::Io { .. }
+                | Self::List(_)
         )
     }
 }

@@ -6,10 +6,13 @@ mod it {
     mod forms;
     mod frames;
     mod gate;
+    mod headed;
     mod late;
     mod layouts;
     mod obstacles;
+    mod reaper;
     mod refusals;
+    mod revival;
     mod rig;
     mod sandbox;
     mod sending;

@@ -142,7 +142,7 @@ impl Parts {
         let engine = start_engine(settings, registry.workflows).await?;
         settings.set("client.url", engine.url());
         let (stop_worker, mut stopping) = watch::channel(false);
-        let worker = worker::build(settings, &engine.url(), worker::handlers(settings, registry.handlers)?)?;
+        let worker = worker::build(settings, &engine.url(), registry.handlers)?;
         let worker = tokio::spawn(async move {
             let stop = async move {
                 let _ = stopping.wait_for(|stop| *stop).await;

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use valet_core::step::queue_of_host;
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
 use valet_workers::gate::{self, GateConfig, GateError, HostPort};
 use valet_workers::runtime::{ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect};
-use valet_workers::sandbox::local::{LocalConfig, LocalProvider, host_id};
+use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
+use valet_workers::sandbox::reaper::run_reaper;
 use valet_workers::steps::job_application::{Browsers, register};
 use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
@@ -34,48 +37,84 @@ pub enum WorkerRoleError {
     OwnPath(#[source] std::io::Error),
 }
 
-/// The handlers of all steps that Valet ships, beside those of the program itself.
-pub fn handlers(settings: &Settings, own_handlers: Handlers) -> Result<Handlers, WorkerRoleError> {
+/// How often a worker looks for what sandboxes left behind.
+const REAP_EVERY: Duration = Duration::from_secs(30);
+/// Sandboxes on one machine, at most.
+const SANDBOXES_MAX: u32 = 1_000;
+
+/// A worker as configured, with the browsers of its machine.
+pub struct WorkerRole {
+    worker: Worker,
+    browsers: Arc<LocalProvider>,
+}
+
+/// The browsers of this machine.
+fn browsers(settings: &Settings) -> Result<LocalProvider, WorkerRoleError> {
     let own = std::env::current_exe().map_err(WorkerRoleError::OwnPath)?;
     let gate_command = vec![own.display().to_string(), "gate".to_owned()];
     let mut local = LocalConfig::new(absolute(&settings.path("worker.sandbox_dir")?), gate_command);
     local.chromedriver = program(&settings.path("browser.chromedriver")?);
     local.browser = program(&settings.path("browser.chromium")?);
+    local.xvfb = program(&settings.path("browser.xvfb")?);
+    local.max_sandboxes = Some(settings.number("worker.sandboxes", 1, SANDBOXES_MAX)?);
+    Ok(LocalProvider::new(local))
+}
+
+/// The handlers of all steps that Valet ships, beside those of the program itself.
+fn handlers(
+    settings: &Settings,
+    own_handlers: Handlers,
+    provider: &Arc<LocalProvider>,
+    host: &str,
+) -> Result<Handlers, WorkerRoleError> {
     let places = settings.list("door.allow_hosts")?;
     let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
     let allow_private =
         places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
-    let provider = LocalProvider::new(local);
     let browsers = Arc::new(Browsers {
-        host: host(settings)?,
+        provider: Arc::clone(provider) as Arc<dyn SandboxProvider>,
+        host: host.to_owned(),
         headed: program(&settings.path("browser.xvfb")?).is_file(),
-        provider: Arc::new(provider),
         allow_private,
         limits: AgentLimits::default(),
     });
     Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
 }
 
-/// How the workers of this machine name it: those that share a folder of sandboxes.
-fn host(settings: &Settings) -> Result<String, WorkerRoleError> {
-    host_id(&absolute(&settings.path("worker.sandbox_dir")?)).map_err(WorkerRoleError::Host)
-}
-
 /// A worker as configured, ready to run.
-pub fn build(settings: &Settings, urls: &str, handlers: Handlers) -> Result<Worker, WorkerRoleError> {
+pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<WorkerRole, WorkerRoleError> {
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
     let tickets = ApalisRedis::new(redis)?;
     let token = WorkerToken::new(settings.secret_file("tokens.worker_file")?);
     let mut queues =
         settings.list("worker.queues")?.iter().map(|name| QueueName::new(name)).collect::<Result<Vec<_>, _>>()?;
+    let provider = Arc::new(browsers(settings)?);
+    let host = provider.host_id().map_err(WorkerRoleError::Host)?;
     if queues.iter().any(|queue| queue.as_str() == BROWSER_QUEUE) {
         // Steps of browsers that run on this machine.
-        queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host(settings)?))?);
+        queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host))?);
     }
     let slots = settings.number("worker.slots", 1, 4096)?;
     let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
-    Ok(Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?)
+    let handlers = handlers(settings, own_handlers, &provider, &host)?;
+    let worker = Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?;
+    Ok(WorkerRole { worker, browsers: provider })
+}
+
+impl WorkerRole {
+    /// Runs until `shutdown`, then drains. Meanwhile what sandboxes of this machine left behind is ended.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerRoleError> {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let reaper = tokio::spawn(run_reaper(self.browsers, REAP_EVERY, async {
+            let _ = stopped.await;
+        }));
+        let drained = self.worker.run(shutdown).await;
+        drop(stop);
+        // What it was at is finished by the next worker's.
+        reaper.abort();
+        Ok(drained?)
+    }
 }
 
 /// Runs until `shutdown`, then drains.
@@ -84,8 +123,7 @@ pub async fn run(
     own_handlers: Handlers,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, WorkerRoleError> {
-    let worker = build(settings, settings.text("client.url")?, handlers(settings, own_handlers)?)?;
-    Ok(worker.run(shutdown).await?)
+    build(settings, settings.text("client.url")?, own_handlers)?.run(shutdown).await
 }
 
 /// Runs the gate of one sandbox until its lease ends or it is told to.

@@ -2,6 +2,8 @@
 //!
 //! They are the gate's alone. A worker cannot open a session, so it cannot leave one of these out.
 
+use std::net::SocketAddr;
+
 use nix::unistd::Uid;
 use serde_json::{Value, json};
 
@@ -11,31 +13,41 @@ use super::config::GateConfig;
 const SCRIPT_TIMEOUT_MS: u64 = 45_000;
 const PAGE_LOAD_TIMEOUT_MS: u64 = 75_000;
 
-pub fn new_session(config: &GateConfig, proxy_port: u16) -> Value {
+/// Starts a browser.
+pub fn new_session(config: &GateConfig, proxy: SocketAddr) -> Value {
+    session(&json!({
+        "w3c": true,
+        "binary": config.browser,
+        "args": arguments(config, proxy),
+        "prefs": preferences(config),
+    }))
+}
+
+/// Joins a browser that was started by [`new_session`] of an earlier driver.
+pub fn joining_session(debugger_address: &str) -> Value {
+    session(&json!({"w3c": true, "debuggerAddress": debugger_address}))
+}
+
+fn session(options: &Value) -> Value {
     json!({"capabilities": {"firstMatch": [{}], "alwaysMatch": {
         "browserName": "chrome",
         "pageLoadStrategy": "normal",
         "acceptInsecureCerts": false,
         "unhandledPromptBehavior": "dismiss and notify",
         "timeouts": {"script": SCRIPT_TIMEOUT_MS, "pageLoad": PAGE_LOAD_TIMEOUT_MS, "implicit": 0},
-        "goog:chromeOptions": {
-            "w3c": true,
-            "binary": config.browser,
-            "args": arguments(config, proxy_port),
-            "prefs": preferences(config),
-        },
+        "goog:chromeOptions": options,
     }}})
 }
 
-fn arguments(config: &GateConfig, proxy_port: u16) -> Vec<String> {
+fn arguments(config: &GateConfig, proxy: SocketAddr) -> Vec<String> {
     let (width, height) = config.window_px;
     let mut arguments = vec![
         format!("--user-data-dir={}", config.profile_dir().display()),
         format!("--window-size={width},{height}"),
         // Everything, loopback too, goes through the gate's forward proxy; names are resolved there.
-        format!("--proxy-server=http://127.0.0.1:{proxy_port}"),
+        format!("--proxy-server=http://{proxy}"),
         "--proxy-bypass-list=<-loopback>".into(),
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1".into(),
+        format!("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {}", proxy.ip()),
         "--force-webrtc-ip-handling-policy=disable_non_proxied_udp".into(),
         "--webrtc-ip-handling-policy=disable_non_proxied_udp".into(),
         "--disable-quic".into(),

@@ -20,13 +20,22 @@ pub struct GateConfig {
     pub chromedriver: PathBuf,
     pub browser: PathBuf,
     pub headless: bool,
-    /// X display for a browser with a window.
+    /// X display for a browser with a window; without one the gate starts its own.
     pub display: Option<String>,
+    #[serde(default = "default_xvfb")]
+    pub xvfb: PathBuf,
+    /// A former gate of this sandbox was killed: take over the browser it left instead of starting one.
+    #[serde(default)]
+    pub adopt: bool,
     pub window_px: (u32, u32),
     pub allowed_hosts: Vec<String>,
     pub allow_private: Vec<HostPort>,
     #[serde(default)]
     pub limits: GateLimits,
+}
+
+fn default_xvfb() -> PathBuf {
+    "/usr/bin/Xvfb".into()
 }
 
 impl GateConfig {
@@ -68,6 +77,12 @@ pub struct GateLimits {
     pub driver_start_ms: u64,
     /// A new session starts the browser.
     pub session_start_ms: u64,
+    /// A driver that ends so often without working for a while in between will not get better.
+    pub driver_restarts_max: u32,
+    /// Before a new driver is started; what killed the last one may still be at it.
+    pub restart_pause_ms: u64,
+    /// How long a command waits for a new driver. It is up in about a second; a machine under load takes longer.
+    pub restart_wait_ms: u64,
 }
 
 impl Default for GateLimits {
@@ -79,6 +94,9 @@ impl Default for GateLimits {
             queue: 16,
             driver_start_ms: 20_000,
             session_start_ms: 60_000,
+            driver_restarts_max: 5,
+            restart_pause_ms: 200,
+            restart_wait_ms: 30_000,
         }
     }
 }

@@ -57,17 +57,16 @@ fn rekey(shared: &Shared, request: &RekeyRequest) -> Response<Body> {
     // The lock is held over the announcement: no command of the old key can slip in between.
     let mut fence = shared.fence.lock();
     match fence.rekey(request.fence_number, &request.new_key) {
-        Ok(Rekey::Changed) => {
-            shared.generation.send_modify(|generation| *generation += 1);
-            drop(fence);
-            if let Err(error) = shared.write_state(|state| state.fence = request.fence_number) {
-                tracing::warn!(%error, "the new fence could not be written down");
+        Ok(rekeyed) => {
+            if rekeyed == Rekey::Changed {
+                shared.generation.send_modify(|generation| *generation += 1);
             }
-            status(shared)
-        }
-        Ok(Rekey::Same) => {
             drop(fence);
-            status(shared)
+            // Only a fence that is written down was taken: the next gate goes on from there.
+            match shared.write_state(|state| state.fence = request.fence_number) {
+                Ok(()) => status(shared),
+                Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "not_written", &error.to_string()),
+            }
         }
         Err(RekeyError::Stale { current, .. }) => json_answer(
             StatusCode::CONFLICT,

@@ -1,5 +1,9 @@
-//! Starts chromedriver and opens the sandbox's one browser session.
+//! Starts chromedriver and opens the sandbox's one browser session: with a new browser, or with the one a former driver left.
 
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +15,7 @@ use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -19,6 +23,8 @@ use tokio::time::timeout;
 
 use super::chrome;
 use super::config::GateConfig;
+use super::display;
+use super::state::DisplayRef;
 use crate::sandbox::process::{MARKER, ProcessRef};
 
 /// The answer to a new session is a few kilobytes of capabilities.
@@ -29,6 +35,12 @@ const START_LINES_MAX: usize = 50;
 const TMP_PATH_MAX_BYTES: usize = 60;
 /// Of a sandbox's id; 80 bits tell them apart.
 const SHORT_ID_CHARS: usize = 20;
+/// Begins the name of a temporary folder outside of its sandbox.
+const TMP_PREFIX: &str = "valet-";
+/// In such a folder: whose it is.
+const TMP_OWNER: &str = "sandbox";
+/// To look at and choose a tab.
+const WINDOW_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Error)]
 pub enum DriverError {
@@ -42,7 +54,7 @@ pub enum DriverError {
     SessionTimeout(Duration),
     #[error("cannot ask the driver for a session: {0}")]
     Session(String),
-    #[error("the driver refused the session: {0}")]
+    #[error("the driver refused: {0}")]
     Refused(String),
 }
 
@@ -55,15 +67,16 @@ pub struct Session {
     pub id: String,
     pub debugger_address: Option<String>,
     pub browser: Option<ProcessRef>,
+    pub window: Option<String>,
     pub capabilities: Value,
 }
 
 impl Driver {
-    pub async fn start(config: &GateConfig) -> Result<Self, DriverError> {
+    pub async fn start(config: &GateConfig, display: Option<DisplayRef>) -> Result<Self, DriverError> {
         for dir in [config.profile_dir(), config.downloads_dir(), config.logs_dir(), home_dir(config)] {
             std::fs::create_dir_all(dir).map_err(DriverError::Folder)?;
         }
-        let mut child = command(config)?
+        let mut child = command(config, display)?
             .spawn()
             .map_err(|source| DriverError::Spawn { path: config.chromedriver.clone(), source })?;
         let stdout = child.stdout.take().ok_or(DriverError::NoPort)?;
@@ -80,14 +93,13 @@ impl Driver {
         self.child.wait().await.ok()
     }
 
-    pub async fn open_session(&self, config: &GateConfig, proxy_port: u16) -> Result<Session, DriverError> {
-        let within = Duration::from_millis(config.limits.session_start_ms);
-        let value = timeout(within, self.ask_for_session(&chrome::new_session(config, proxy_port)))
-            .await
-            .map_err(|_| DriverError::SessionTimeout(within))??;
-        let id = value["sessionId"].as_str().ok_or_else(|| DriverError::Refused(value.to_string()))?.to_owned();
+    /// Starts the browser.
+    pub async fn open_session(&self, config: &GateConfig, proxy: SocketAddr) -> Result<Session, DriverError> {
+        let value = self.new_session(config, &chrome::new_session(config, proxy)).await?;
+        let id = session_id(&value)?;
         let capabilities = value["capabilities"].clone();
         Ok(Session {
+            window: self.current_window(&id).await,
             id,
             debugger_address: capabilities["goog:chromeOptions"]["debuggerAddress"].as_str().map(str::to_owned),
             browser: capabilities["goog:processID"].as_i64().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?)),
@@ -95,24 +107,55 @@ impl Driver {
         })
     }
 
-    async fn ask_for_session(&self, body: &Value) -> Result<Value, DriverError> {
-        let session = |error: &dyn std::fmt::Display| DriverError::Session(error.to_string());
+    /// Opens a session with a browser that runs, in the tab that was in use where it is still open. Returns its id and that tab.
+    pub async fn join_session(
+        &self,
+        config: &GateConfig,
+        debugger_address: &str,
+        window: Option<&str>,
+    ) -> Result<(String, Option<String>), DriverError> {
+        let id = session_id(&self.new_session(config, &chrome::joining_session(debugger_address)).await?)?;
+        let handles = self.session_get(&id, "window/handles").await?;
+        let wanted = window.filter(|wanted| handles.as_array().is_some_and(|all| all.iter().any(|h| h == wanted)));
+        if let Some(handle) = wanted.or_else(|| handles[0].as_str()) {
+            let body = json!({"handle": handle});
+            within(WINDOW_WITHIN, self.ask(Method::POST, &format!("/session/{id}/window"), &body)).await?;
+        }
+        let window = self.current_window(&id).await;
+        Ok((id, window))
+    }
+
+    async fn new_session(&self, config: &GateConfig, body: &Value) -> Result<Value, DriverError> {
+        within(Duration::from_millis(config.limits.session_start_ms), self.ask(Method::POST, "/session", body)).await
+    }
+
+    async fn current_window(&self, session: &str) -> Option<String> {
+        self.session_get(session, "window").await.ok()?.as_str().map(str::to_owned)
+    }
+
+    async fn session_get(&self, session: &str, what: &str) -> Result<Value, DriverError> {
+        within(WINDOW_WITHIN, self.ask(Method::GET, &format!("/session/{session}/{what}"), &Value::Null)).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, DriverError> {
+        let failed = |error: &dyn std::fmt::Display| DriverError::Session(error.to_string());
+        let body = if method == Method::GET { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("http://127.0.0.1:{}/session", self.port))
+            .method(method)
+            .uri(format!("http://127.0.0.1:{}{path}", self.port))
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body.to_string())))
-            .map_err(|error| session(&error))?;
+            .body(Full::new(body))
+            .map_err(|error| failed(&error))?;
         let client: Client<HttpConnector, Full<Bytes>> =
             Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let answer = client.request(request).await.map_err(|error| session(&error))?;
+        let answer = client.request(request).await.map_err(|error| failed(&error))?;
         let good = answer.status().is_success();
         let bytes = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
             .collect()
             .await
-            .map_err(|error| session(&error))?
+            .map_err(|error| failed(&error))?
             .to_bytes();
-        let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| session(&error))?;
+        let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
         let value = json["value"].take();
         if good {
             Ok(value)
@@ -122,7 +165,15 @@ impl Driver {
     }
 }
 
-fn command(config: &GateConfig) -> Result<Command, DriverError> {
+async fn within<T>(bound: Duration, work: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
+    timeout(bound, work).await.map_err(|_| DriverError::SessionTimeout(bound))?
+}
+
+fn session_id(value: &Value) -> Result<String, DriverError> {
+    value["sessionId"].as_str().map(str::to_owned).ok_or_else(|| DriverError::Refused(value.to_string()))
+}
+
+fn command(config: &GateConfig, own_display: Option<DisplayRef>) -> Result<Command, DriverError> {
     let mut command = Command::new(&config.chromedriver);
     command
         .arg("--port=0")
@@ -138,13 +189,35 @@ fn command(config: &GateConfig) -> Result<Command, DriverError> {
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    if let Some(display) = &config.display {
+    if let Some(own) = own_display {
+        command.env("DISPLAY", format!(":{}", own.number)).env("XAUTHORITY", display::authority(&config.sandbox_dir));
+    } else if let Some(display) = &config.display {
         command.env("DISPLAY", display);
     }
-    let tmp = browser_tmp(&config.sandbox_dir);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&tmp).map_err(DriverError::Folder)?;
-    command.env("TMPDIR", tmp);
+    command.env("TMPDIR", make_tmp(&config.sandbox_dir).map_err(DriverError::Folder)?);
     Ok(command)
+}
+
+fn make_tmp(sandbox_dir: &Path) -> io::Result<PathBuf> {
+    let tmp = browser_tmp(sandbox_dir);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&tmp)?;
+    if !tmp.starts_with(sandbox_dir) {
+        std::fs::write(tmp.join(TMP_OWNER), sandbox_dir.as_os_str().as_encoded_bytes())?;
+    }
+    Ok(tmp)
+}
+
+/// Temporary folders outside of their sandboxes, each with the folder of the sandbox it belongs to.
+pub fn browser_tmps_outside() -> Vec<(PathBuf, PathBuf)> {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(TMP_PREFIX.as_bytes()));
+    ours.filter_map(|entry| {
+        let tmp = entry.path();
+        let owner = PathBuf::from(OsString::from_vec(std::fs::read(tmp.join(TMP_OWNER)).ok()?));
+        // The name follows from the sandbox, so nobody's word alone has a folder taken for another's.
+        (browser_tmp(&owner) == tmp).then_some((tmp, owner))
+    })
+    .collect()
 }
 
 /// Where a sandbox's browser keeps what it does not clean up when it is killed: in the sandbox, or where that path is too
@@ -156,7 +229,7 @@ pub fn browser_tmp(sandbox_dir: &Path) -> PathBuf {
     }
     let id = sandbox_dir.file_name().unwrap_or_default().to_string_lossy();
     let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(SHORT_ID_CHARS).collect();
-    std::env::temp_dir().join(format!("valet-{short}"))
+    std::env::temp_dir().join(format!("{TMP_PREFIX}{short}"))
 }
 
 fn home_dir(config: &GateConfig) -> PathBuf {

@@ -50,7 +50,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, forwarder: Arc<Fo
     }
 }
 
-async fn route(shared: &Shared, forwarder: &Forwarder, request: Request<Incoming>) -> Response<Body> {
+async fn route(shared: &Shared, forwarder: &Arc<Forwarder>, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let Some((first, rest)) = path.trim_start_matches('/').split_once('/') else {
         return webdriver_error(StatusCode::NOT_FOUND, "unknown command", "not a path of the gate");

@@ -1,6 +1,7 @@
 //! What the gate tells the world about itself, in a file beside its configuration. Holds no key and no secret.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +27,12 @@ pub struct GateState {
     pub gate: Option<ProcessRef>,
     pub gate_port: u16,
     pub proxy_port: Option<u16>,
+    /// Where the browser was told its proxy is. It cannot be told another, so a later gate must serve it here.
+    #[serde(default)]
+    pub proxy_address: Option<SocketAddr>,
+    /// The X server the gate started for the browser's window.
+    #[serde(default)]
+    pub display: Option<DisplayRef>,
     pub driver: Option<ProcessRef>,
     pub driver_port: Option<u16>,
     pub browser: Option<ProcessRef>,
@@ -33,8 +40,21 @@ pub struct GateState {
     /// Where another driver could attach to the same browser.
     pub debugger_address: Option<String>,
     pub capabilities: serde_json::Value,
+    /// The tab that commands go to.
+    #[serde(default)]
+    pub window: Option<String>,
+    /// How often the driver was started anew for the same browser.
+    #[serde(default)]
+    pub driver_restarts: u32,
     pub fence: u64,
     pub lease_until_ms: u64,
+}
+
+/// An X server of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplayRef {
+    pub number: u32,
+    pub server: ProcessRef,
 }
 
 impl GateState {
@@ -44,14 +64,34 @@ impl GateState {
             gate,
             gate_port,
             proxy_port: None,
+            proxy_address: None,
+            display: None,
             driver: None,
             driver_port: None,
             browser: None,
             session_id: None,
             debugger_address: None,
             capabilities: serde_json::Value::Null,
+            window: None,
+            driver_restarts: 0,
             fence,
             lease_until_ms: unix_ms() + u64::try_from(lease.as_millis()).unwrap_or(u64::MAX / 2),
+        }
+    }
+
+    /// The state of a killed gate, for the one that takes its browser over. The fence does not go back.
+    pub(super) fn adopting(self, gate: Option<ProcessRef>, gate_port: u16, fence: u64, lease: Duration) -> Self {
+        let fresh = Self::starting(gate, gate_port, self.fence.max(fence), lease);
+        Self {
+            proxy_port: self.proxy_port,
+            proxy_address: self.proxy_address,
+            display: self.display,
+            browser: self.browser,
+            debugger_address: self.debugger_address,
+            capabilities: self.capabilities,
+            window: self.window,
+            driver_restarts: self.driver_restarts,
+            ..fresh
         }
     }
 

@@ -1,41 +1,36 @@
-//! The local tier: a headless Chromium on the worker's own machine, one folder per sandbox.
+//! The local tier: a Chromium on the worker's own machine, headless or with a window nobody sees, one folder per sandbox.
 //!
 //! `{root}/{id}/` holds `sandbox.json` (what is needed to find and clean it), the gate's configuration and state, the browser's profile,
 //! staged files and logs. The gate is a process of its own, so a sandbox outlives its worker; `destroy` finds every process from the
 //! folder alone. `{root}/.destroyed/{id}` remembers for a day that an id is spent, so that a late provision cannot leak a browser.
+//! A gate that was killed is followed by another at the next attach, which takes over the same browser and page.
 
-mod folder;
+pub(super) mod folder;
 mod gate_client;
+mod gate_process;
 mod host;
-mod record;
+pub(super) mod record;
+mod secret;
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rand::RngExt as _;
-use sha2::{Digest, Sha256};
-use tokio::process::{Child, Command};
 
-use super::process::{self, MARKER, ProcessRef};
+use super::process;
 use super::{
     Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxError, SandboxId, SandboxKind, SandboxProvider,
     SandboxState,
 };
-use crate::gate::{EgressRule, GateConfig, GateLimits, GatePhase, GateState};
-pub use host::host_id;
-
+use crate::gate::{EgressRule, GateLimits, GateState};
 use folder::Folder;
 use gate_client::{GateAnswer, GateClient};
 use record::Record;
 
-/// Between two looks at a starting gate.
-const POLL: Duration = Duration::from_millis(25);
+/// Between two looks at a gate whose driver is being started anew.
+const SESSION_POLL: Duration = Duration::from_millis(50);
 /// To end all processes of a sandbox.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// How much of a failed gate's log goes into the error.
-const LOG_TAIL_BYTES: usize = 800;
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -45,8 +40,11 @@ pub struct LocalConfig {
     pub gate_command: Vec<String>,
     pub chromedriver: PathBuf,
     pub browser: PathBuf,
-    /// X display for a browser with a window.
+    /// X display for browsers with a window; without one each gets an X server of its own.
     pub display: Option<String>,
+    pub xvfb: PathBuf,
+    /// Sandboxes on this machine at once, over all workers that share the root.
+    pub max_sandboxes: Option<u32>,
     pub window_px: (u32, u32),
     /// From the gate's start until the browser is ready.
     pub start_within: Duration,
@@ -61,6 +59,8 @@ impl LocalConfig {
             chromedriver: "/usr/bin/chromedriver".into(),
             browser: "/usr/bin/chromium".into(),
             display: None,
+            xvfb: "/usr/bin/Xvfb".into(),
+            max_sandboxes: None,
             window_px: (1280, 1000),
             start_within: Duration::from_mins(1),
             limits: GateLimits::default(),
@@ -78,7 +78,17 @@ impl LocalProvider {
         Self { config, gate: GateClient::new() }
     }
 
-    fn folder(&self, id: SandboxId) -> Folder {
+    /// Where the sandboxes' folders are.
+    pub fn root(&self) -> &Path {
+        &self.config.root
+    }
+
+    /// As it is found in the processes of sandboxes.
+    pub(super) fn absolute_root(&self) -> PathBuf {
+        std::path::absolute(&self.config.root).unwrap_or_else(|_| self.config.root.clone())
+    }
+
+    pub(super) fn folder(&self, id: SandboxId) -> Folder {
         Folder::new(&self.config.root, id)
     }
 
@@ -92,81 +102,50 @@ impl LocalProvider {
         .then_some(sandbox)
     }
 
-    async fn start(&self, folder: &Folder, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
-        let id = folder.id();
-        let io = |action: &'static str| move |source| SandboxError::Io { id, action, source };
-        folder.make().map_err(io("make the folder of"))?;
-        let mut record = Record::new(id, request);
-        record.write(folder).map_err(io("write the record of"))?;
-        folder.write("gate.json", &self.gate_config(folder, request, &record)).map_err(io("configure the gate of"))?;
-
-        let mut child = self.spawn_gate(folder).map_err(io("start the gate of"))?;
-        record.gate = child.id().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?));
-        record.write(folder).map_err(io("write the record of"))?;
-        let state = self.ready(folder, &mut child).await?;
-        record.adopt(&state);
-        record.write(folder).map_err(io("write the record of"))?;
-        // A destroy that came meanwhile could not take the lock; it left its mark.
-        if folder.is_destroyed() {
-            process::end_sandbox(folder.dir(), None, END_WITHIN).await;
-            return Err(SandboxError::Destroyed(id));
+    /// Found missing before anything is started.
+    fn check_display(&self, request: &ProvisionRequest) -> Result<(), SandboxError> {
+        let config = &self.config;
+        if request.headless || config.display.is_some() || config.xvfb.is_file() {
+            return Ok(());
         }
-        Ok(record.sandbox(Some(&state)))
+        let reason =
+            format!("a browser with a window needs {}; Debian's package `xvfb` brings it", config.xvfb.display());
+        Err(SandboxError::StartFailed { id: SandboxId(request.sandbox_id), reason })
     }
 
-    fn gate_config(&self, folder: &Folder, request: &ProvisionRequest, record: &Record) -> GateConfig {
-        GateConfig {
-            sandbox_dir: folder.dir().to_owned(),
-            control_secret: record.control_secret.clone(),
-            fence: 0,
-            fence_key: secret(),
-            lease_s: request.lease.as_secs().max(1),
-            chromedriver: self.config.chromedriver.clone(),
-            browser: self.config.browser.clone(),
-            headless: request.headless,
-            display: self.config.display.clone(),
-            window_px: self.config.window_px,
-            allowed_hosts: request.allowed_hosts.clone(),
-            allow_private: request.allow_private.clone(),
-            limits: self.config.limits,
-        }
-    }
-
-    fn spawn_gate(&self, folder: &Folder) -> std::io::Result<Child> {
-        let (program, arguments) = self.config.gate_command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.dir().join("logs/gate.log"))?;
-        Command::new(program)
-            .args(arguments)
-            .arg("--config")
-            .arg(folder.dir().join("gate.json"))
-            .env(MARKER, folder.dir())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C at the worker's terminal is not meant for the browser.
-            .process_group(0)
-            .spawn()
-    }
-
-    async fn ready(&self, folder: &Folder, gate: &mut Child) -> Result<GateState, SandboxError> {
-        let deadline = Instant::now() + self.config.start_within;
-        let failed = |reason: String| SandboxError::StartFailed { id: folder.id(), reason };
+    /// The gate as it is once this fence is its key, of a new gate where the last was killed.
+    async fn rekeyed(&self, id: SandboxId, fence: FenceNumber) -> Result<(Record, GateState), SandboxError> {
+        let mut revived = false;
         loop {
-            if let Ok(state) = GateState::read(folder.dir())
-                && state.phase == GatePhase::Ready
-            {
-                return Ok(state);
+            let (_, record, state) = self.known(id)?;
+            let key = record.fence_key(fence.0);
+            match self.gate.rekey(state.gate_port, &record.control_secret, &key, fence.0).await {
+                Ok(state) => return Ok((record, state)),
+                Err(GateAnswer::Stale { current }) => {
+                    return Err(SandboxError::StaleFence { id, offered: fence.0, current });
+                }
+                // A refusal comes from whoever has the port now.
+                Err(_) if !revived => self.revive(id).await?,
+                Err(error) => return Err(SandboxError::Silent { id, reason: error.to_string() }),
             }
-            if let Ok(Some(status)) = gate.try_wait() {
-                return Err(failed(format!(
-                    "the gate ended with {status}: {}",
-                    folder.tail("logs/gate.log", LOG_TAIL_BYTES)
-                )));
+            revived = true;
+        }
+    }
+
+    /// The session as soon as there is one: a driver that is being started anew has none for a moment.
+    async fn session(&self, record: &Record, mut state: GateState) -> Result<(String, GateState), SandboxError> {
+        let id = record.id;
+        let deadline = Instant::now() + self.config.start_within;
+        loop {
+            if let Some(session) = state.session_id.clone() {
+                return Ok((session, state));
             }
             if Instant::now() >= deadline {
-                return Err(failed(format!("not ready within {:?}", self.config.start_within)));
+                return Err(SandboxError::Silent { id, reason: "it has no browser session".into() });
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(SESSION_POLL).await;
+            let asked = self.gate.status(state.gate_port, &record.control_secret).await;
+            state = asked.map_err(|error| gone(id, &error.to_string()))?;
         }
     }
 
@@ -197,7 +176,9 @@ impl SandboxProvider for LocalProvider {
             self.renew(&id, request.lease).await?;
             return Ok(sandbox);
         }
+        self.check_display(request)?;
         clean(&folder).await?;
+        self.take_place(&folder).await?;
         let started = self.start(&folder, request).await;
         if started.is_err() {
             // Best effort: the error that stopped the start is the one to tell, and destroy cleans whatever is left.
@@ -207,17 +188,9 @@ impl SandboxProvider for LocalProvider {
     }
 
     async fn attach(&self, id: &SandboxId, fence: FenceNumber) -> Result<Attachment, SandboxError> {
-        let (_, record, state) = self.known(*id)?;
-        let session_id = state.session_id.clone().ok_or_else(|| gone(*id, "it has no browser session yet"))?;
-        // Derived, so that a holder that lost the answer gets the same key again, and any other number another one.
-        let key = hex(&Sha256::digest(format!("{}/fence/{}", record.control_secret, fence.0)));
-        match self.gate.rekey(state.gate_port, &record.control_secret, &key, fence.0).await {
-            Ok(()) => {}
-            Err(GateAnswer::Stale { current }) => {
-                return Err(SandboxError::StaleFence { id: *id, offered: fence.0, current });
-            }
-            Err(error) => return Err(gone(*id, &error.to_string())),
-        }
+        let (record, state) = self.rekeyed(*id, fence).await?;
+        let key = record.fence_key(fence.0);
+        let (session_id, state) = self.session(&record, state).await?;
         Ok(Attachment {
             sandbox: *id,
             fence,
@@ -228,9 +201,15 @@ impl SandboxProvider for LocalProvider {
     }
 
     async fn renew(&self, id: &SandboxId, lease: Duration) -> Result<(), SandboxError> {
+        let lease_s = lease.as_secs().max(1);
         let (_, record, state) = self.known(*id)?;
-        let renewed = self.gate.renew(state.gate_port, &record.control_secret, lease.as_secs().max(1)).await;
-        renewed.map_err(|error| gone(*id, &error.to_string()))
+        if self.gate.renew(state.gate_port, &record.control_secret, lease_s).await.is_ok() {
+            return Ok(());
+        }
+        self.revive(*id).await?;
+        let (_, record, state) = self.known(*id)?;
+        let renewed = self.gate.renew(state.gate_port, &record.control_secret, lease_s).await;
+        renewed.map_err(|error| SandboxError::Silent { id: *id, reason: error.to_string() })
     }
 
     async fn stage_file(&self, id: &SandboxId, filename: &str, content: &[u8]) -> Result<PathBuf, SandboxError> {
@@ -276,7 +255,7 @@ impl SandboxProvider for LocalProvider {
 }
 
 /// Ends what runs and removes the folder.
-async fn clean(folder: &Folder) -> Result<(), SandboxError> {
+pub(super) async fn clean(folder: &Folder) -> Result<(), SandboxError> {
     let id = folder.id();
     let left = process::end_sandbox(folder.dir(), None, END_WITHIN).await;
     if left > 0 {
@@ -287,17 +266,4 @@ async fn clean(folder: &Folder) -> Result<(), SandboxError> {
 
 fn gone(id: SandboxId, reason: &str) -> SandboxError {
     SandboxError::Gone { id, reason: reason.to_owned() }
-}
-
-/// 256 random bits.
-fn secret() -> String {
-    hex(&rand::rng().random::<[u8; 32]>())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -5,8 +5,10 @@
 //! Never signals a process that does not carry the folder, and never the caller itself.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -18,6 +20,8 @@ pub const MARKER: &str = "VALET_SANDBOX_DIR";
 
 /// Between two looks at `/proc` while waiting for killed processes to disappear.
 const POLL: Duration = Duration::from_millis(20);
+/// How long a process that tidies up when it is asked is not killed.
+const ASK_FOR: Duration = Duration::from_secs(1);
 
 /// A process that cannot be confused with a later one of the same pid (within one boot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,11 +45,23 @@ impl ProcessRef {
         Self::of(self.pid) == Some(*self)
     }
 
-    fn kill(&self) {
+    /// The program as it was called.
+    pub fn program(&self) -> Option<PathBuf> {
+        let arguments = fs::read(format!("/proc/{}/cmdline", self.pid)).ok()?;
+        let program = arguments.split(|&byte| byte == 0).next()?;
+        self.is_alive().then(|| PathBuf::from(OsStr::from_bytes(program)))
+    }
+
+    fn send(&self, signal: Signal) {
         if self.is_alive() {
             // A process that ended meanwhile is what was wanted.
-            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(self.pid), signal);
         }
+    }
+
+    /// An X server that is killed leaves its lock and its socket behind, so it is asked first.
+    fn is_asked_first(&self) -> bool {
+        fs::read(format!("/proc/{}/comm", self.pid)).is_ok_and(|name| name.trim_ascii_end() == b"Xvfb")
     }
 }
 
@@ -88,17 +104,48 @@ pub fn of_sandbox(dir: &Path) -> Vec<ProcessRef> {
         .collect()
 }
 
+/// The folders directly below `root` that processes carry, whether the folders exist or not.
+pub fn sandboxes_below(root: &Path) -> Vec<PathBuf> {
+    let mut dirs = Vec::new();
+    for pid in pids() {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let marker = environment.split(|&byte| byte == 0).filter_map(marker_value);
+        for named in marker.chain(arguments.split(|&byte| byte == 0).filter_map(option_value)) {
+            let below = Path::new(OsStr::from_bytes(named)).strip_prefix(root).ok();
+            if let Some(first) = below.and_then(|below| below.components().next()) {
+                dirs.push(root.join(first));
+            }
+        }
+    }
+    dirs
+}
+
 /// Kills every process of the sandbox and waits until all are gone. Returns how many are left when `within` ran out.
 pub async fn end_sandbox(dir: &Path, spare: Option<ProcessRef>, within: Duration) -> usize {
-    let deadline = Instant::now() + within;
+    let begun = Instant::now();
     loop {
         let folder = dir.to_owned();
         let found = tokio::task::spawn_blocking(move || of_sandbox(&folder)).await.unwrap_or_default();
         let left: Vec<ProcessRef> = found.into_iter().filter(|process| Some(*process) != spare).collect();
-        if left.is_empty() || Instant::now() >= deadline {
+        if left.is_empty() || begun.elapsed() >= within {
             return left.len();
         }
-        left.iter().for_each(ProcessRef::kill);
+        for process in left {
+            let ask = begun.elapsed() < ASK_FOR && process.is_asked_first();
+            process.send(if ask { Signal::SIGTERM } else { Signal::SIGKILL });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Kills these processes and waits until they are gone, for at most `within`.
+pub async fn end(processes: &[ProcessRef], within: Duration) {
+    let begun = Instant::now();
+    while processes.iter().any(ProcessRef::is_alive) && begun.elapsed() < within {
+        for process in processes {
+            process.send(Signal::SIGKILL);
+        }
         tokio::time::sleep(POLL).await;
     }
 }
@@ -117,17 +164,24 @@ fn carries(pid: i32, dir: &Path) -> bool {
 }
 
 fn environment_names(environment: &[u8], dir: &[u8]) -> bool {
-    environment
-        .split(|&byte| byte == 0)
-        .any(|entry| entry.strip_prefix(MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(dir))
+    environment.split(|&byte| byte == 0).any(|entry| marker_value(entry) == Some(dir))
 }
 
-/// Only `--option=<dir>/…`, so that an editor or a pager that looks at one of the sandbox's files is left alone.
+fn marker_value(entry: &[u8]) -> Option<&[u8]> {
+    entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=")
+}
+
 fn arguments_name(arguments: &[u8], dir: &[u8]) -> bool {
-    arguments.split(|&byte| byte == 0).filter(|argument| argument.starts_with(b"--")).any(|argument| {
-        let value = argument.iter().position(|&byte| byte == b'=').map_or(&b""[..], |at| &argument[at + 1..]);
-        value.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    })
+    arguments
+        .split(|&byte| byte == 0)
+        .filter_map(|argument| option_value(argument)?.strip_prefix(dir))
+        .any(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Only of `--option=<dir>/…`, so that an editor or a pager that looks at one of the sandbox's files is left alone.
+fn option_value(argument: &[u8]) -> Option<&[u8]> {
+    let at = argument.iter().position(|&byte| byte == b'=')?;
+    argument.starts_with(b"--").then(|| &argument[at + 1..])
 }
 
 #[cfg(test)]

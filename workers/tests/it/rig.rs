@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 use valet_workers::browser::{AgentLimits, WebDriverAgent};
+use valet_workers::gate::GateState;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
-use valet_workers::sandbox::process;
-use valet_workers::sandbox::{FenceNumber, ProvisionRequest, Sandbox, SandboxId, SandboxProvider};
+use valet_workers::sandbox::process::{self, ProcessRef};
+use valet_workers::sandbox::{Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxId, SandboxProvider};
 
 use super::site::Site;
 
@@ -19,13 +23,24 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With a configuration that is not the usual one.
+    pub fn with(change: impl FnOnce(&mut LocalConfig)) -> Self {
         let root = TempDir::with_prefix("vlt").expect("a temporary folder");
-        Self { provider: Self::provider_at(root.path()), root }
+        let mut config = Self::config_at(root.path());
+        change(&mut config);
+        Self { provider: LocalProvider::new(config), root }
+    }
+
+    pub fn config_at(root: &Path) -> LocalConfig {
+        LocalConfig::new(root.to_owned(), vec![env!("CARGO_BIN_EXE_valet-gate").into()])
     }
 
     /// Another worker's provider of the same folder.
     pub fn provider_at(root: &Path) -> LocalProvider {
-        LocalProvider::new(LocalConfig::new(root.to_owned(), vec![env!("CARGO_BIN_EXE_valet-gate").into()]))
+        LocalProvider::new(Self::config_at(root))
     }
 
     pub fn other_worker(&self) -> LocalProvider {
@@ -55,6 +70,14 @@ impl Rig {
         let sandbox = self.sandbox(sites).await;
         let agent = self.agent(sandbox.id, 1).await;
         (sandbox, agent)
+    }
+
+    pub fn state(&self, id: SandboxId) -> GateState {
+        GateState::read(&self.dir(id.0)).expect("the gate's state")
+    }
+
+    pub fn root(&self) -> &Path {
+        self.root.path()
     }
 
     pub fn processes(&self, id: Uuid) -> usize {
@@ -93,6 +116,55 @@ pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
         allow_private: sites.iter().map(|site| site.host_port().parse().expect("host and port")).collect(),
         headless: true,
         lease: Duration::from_mins(2),
+    }
+}
+
+/// As the kernel does when memory runs out.
+pub fn kill(process: Option<ProcessRef>) {
+    let pid = Pid::from_raw(process.expect("a known process").pid);
+    nix::sys::signal::kill(pid, Signal::SIGKILL).expect("killed");
+}
+
+/// WebDriver without an agent: what the gate itself answers.
+pub struct Raw {
+    pub attachment: Attachment,
+    http: reqwest::Client,
+}
+
+impl Raw {
+    pub fn new(attachment: Attachment) -> Self {
+        Self { attachment, http: reqwest::Client::new() }
+    }
+
+    pub async fn get(&self, what: &str) -> (u16, Value) {
+        self.send(self.http.get(self.url(what))).await
+    }
+
+    pub async fn post(&self, what: &str, body: Value) -> (u16, Value) {
+        self.send(self.http.post(self.url(what)).body(body.to_string())).await
+    }
+
+    /// The value, which must have been given.
+    pub async fn good(&self, what: &str, body: Value) -> Value {
+        let (status, value) = self.post(what, body).await;
+        assert_eq!(status, 200, "{what}: {value}");
+        value
+    }
+
+    pub async fn script(&self, script: &str) -> Value {
+        self.good("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    fn url(&self, what: &str) -> String {
+        format!("{}session/{}/{what}", self.attachment.webdriver_url, self.attachment.session_id)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.timeout(Duration::from_secs(30)).send().await.expect("an answer of the gate");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("its text");
+        let mut value: Value = serde_json::from_str(&text).expect("json");
+        (status, value["value"].take())
     }
 }
 

@@ -1,15 +1,15 @@
 //! The life of a local sandbox, cut off at any point.
 
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use uuid::Uuid;
 use valet_workers::browser::{BrowserAgent, Selectors};
 use valet_workers::gate::browser_tmp;
+use valet_workers::sandbox::local::LocalProvider;
 use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxProvider, SandboxState};
 
-use super::rig::{Rig, eventually, request};
+use super::rig::{Rig, eventually, kill, request};
 use super::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,25 +81,73 @@ async fn a_start_cut_off_at_any_moment_is_listed_cleaned_and_can_be_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sandbox_whose_gate_was_killed_is_lost_and_can_be_cleaned() {
+async fn a_sandbox_whose_gate_was_killed_is_unguarded_and_can_be_cleaned() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
-    let record: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(rig.dir(sandbox.id.0).join("sandbox.json")).expect("a record"))
-            .expect("json");
-    let gate = record["gate"]["pid"].as_i64().expect("the gate's pid");
-    kill(Pid::from_raw(i32::try_from(gate).expect("a pid")), Signal::SIGKILL).expect("killed");
+    let gate = rig.state(sandbox.id).gate;
+    kill(gate);
     let provider = rig.other_worker();
-    eventually("the gate is gone", || {
-        !std::path::Path::new(&format!("/proc/{gate}/cmdline")).exists()
-            || std::fs::read(format!("/proc/{gate}/cmdline")).is_ok_and(|c| c.is_empty())
-    })
-    .await;
-    assert_eq!(provider.list().await.expect("a list")[0].state, SandboxState::Lost);
-    assert!(matches!(provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::Gone { .. })));
+    eventually("the gate is gone", || !gate.expect("a gate").is_alive()).await;
+    assert_eq!(provider.list().await.expect("a list")[0].state, SandboxState::Unguarded);
     assert!(rig.processes(sandbox.id.0) > 0, "the browser is still there");
     provider.destroy(&sandbox.id).await.expect("destroyed");
     assert_eq!(rig.processes(sandbox.id.0), 0);
+    assert!(matches!(provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::NotFound(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_workers_at_once_never_start_more_sandboxes_than_the_machine_has_places() {
+    let rig = Rig::with(|config| config.max_sandboxes = Some(2));
+    let provider = || {
+        let mut config = Rig::config_at(rig.root());
+        config.max_sandboxes = Some(2);
+        // Nothing is started: the gate "runs" and never has a browser, so that only the counting is at work.
+        config.gate_command = vec!["/bin/sleep".into(), "60".into()];
+        config.start_within = Duration::from_secs(3);
+        LocalProvider::new(config)
+    };
+    let workers: Vec<_> = (0..8).map(|_| provider()).collect();
+    let asked: Vec<_> = (0..8).map(|_| request(Uuid::now_v7(), &[])).collect();
+    let provisions = workers.iter().zip(&asked).map(|(worker, asked)| worker.provision(asked));
+    let answers = futures::future::join_all(provisions).await;
+    let full = answers.iter().filter(|answer| matches!(answer, Err(SandboxError::Full { max: 2 }))).count();
+    assert_eq!(full, 6, "{answers:?}");
+    assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(SandboxError::is_retryable));
+    for asked in &asked {
+        rig.provider.destroy(&SandboxId(asked.sandbox_id)).await.expect("destroyed");
+    }
+    // Places that were given back are there for others; a sandbox that has its place keeps it.
+    let again = request(Uuid::now_v7(), &[]);
+    let sandbox = rig.provider.provision(&again).await.expect("a sandbox");
+    rig.sandbox(&[]).await;
+    assert!(matches!(rig.provider.provision(&request(Uuid::now_v7(), &[])).await, Err(SandboxError::Full { max: 2 })));
+    assert_eq!(rig.provider.provision(&again).await.expect("found again").session_id, sandbox.session_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_has_one_id_whoever_asks_first() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = Rig::new();
+    let root = rig.root().join("not/made/yet");
+    let start = Arc::new(Barrier::new(8));
+    let asking = (0..8).map(|_| {
+        let (root, start) = (root.clone(), Arc::clone(&start));
+        std::thread::spawn(move || {
+            let provider = Rig::provider_at(&root);
+            start.wait();
+            provider.host_id().expect("an id")
+        })
+    });
+    let ids: Vec<String> = asking.collect::<Vec<_>>().into_iter().map(|asks| asks.join().expect("joined")).collect();
+    assert!(ids[0].len() == 12 && ids[0].chars().all(|c| c.is_ascii_hexdigit()), "{ids:?}");
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(Rig::provider_at(&root).host_id().expect("the same after a restart"), ids[0]);
+    assert_ne!(rig.provider.host_id().expect("another root"), ids[0]);
+    let mode = std::fs::metadata(root.join(".host")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(&root).expect("the root").count(), 1, "no drafts are left");
+    std::fs::write(root.join(".host"), "x").expect("damaged");
+    assert!(Rig::provider_at(&root).host_id().is_err(), "a damaged id is told, not replaced");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::gate::browser_tmp;
 use crate::gate::state::{unix_ms, write_private};
+use crate::gate::{GateState, browser_tmp, display};
 use crate::sandbox::{SandboxError, SandboxId};
 
 /// Whoever holds the lock is starting or ending the sandbox; a start that was killed from outside lets go within moments.
@@ -19,7 +20,11 @@ const LOCK_POLL: Duration = Duration::from_millis(25);
 /// A provision that slept longer than this and then goes on is not to be expected.
 const DESTROYED_KEPT: Duration = Duration::from_hours(24);
 const LOCKS: &str = ".locks";
+/// Among the locks of sandboxes, whose names are their ids.
+const ROOT_LOCK: &str = "root";
 const DESTROYED: &str = ".destroyed";
+
+pub type Lock = Flock<File>;
 
 pub struct Folder {
     root: PathBuf,
@@ -54,6 +59,10 @@ impl Folder {
         write_private(&self.dir.join(name), &serde_json::to_vec_pretty(value)?)
     }
 
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<T> {
+        Ok(serde_json::from_slice(&fs::read(self.dir.join(name))?)?)
+    }
+
     /// The end of a text file, for an error message.
     pub fn tail(&self, name: &str, bytes: usize) -> String {
         let read = || -> io::Result<Vec<u8>> {
@@ -68,24 +77,21 @@ impl Folder {
     }
 
     /// Held by the process, so the kernel lets go of it when the process is killed.
-    pub async fn lock(&self) -> Result<Flock<File>, SandboxError> {
-        let io = |source| SandboxError::Io { id: self.id, action: "lock", source };
-        let locks = self.root.join(LOCKS);
-        private_dir(&locks).map_err(io)?;
-        let path = locks.join(self.id.to_string());
+    pub async fn lock(&self) -> Result<Lock, SandboxError> {
         let deadline = Instant::now() + LOCK_WITHIN;
         loop {
-            let file =
-                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                // A lock on a file that was removed meanwhile excludes nobody.
-                Ok(lock) if same_file(&lock, &path) => return Ok(lock),
-                Ok(_) => {}
-                Err((_, error)) if error != nix::errno::Errno::EWOULDBLOCK => return Err(io(error.into())),
-                Err(_) if Instant::now() >= deadline => return Err(SandboxError::Busy(self.id)),
-                Err(_) => tokio::time::sleep(LOCK_POLL).await,
+            let tried = self.try_lock().map_err(|source| SandboxError::Io { id: self.id, action: "lock", source })?;
+            match tried {
+                Some(lock) => return Ok(lock),
+                None if Instant::now() >= deadline => return Err(SandboxError::Busy(self.id)),
+                None => tokio::time::sleep(LOCK_POLL).await,
             }
         }
+    }
+
+    /// `None` while somebody else has it.
+    pub fn try_lock(&self) -> io::Result<Option<Lock>> {
+        try_lock(&self.root, &self.id.to_string())
     }
 
     pub fn is_destroyed(&self) -> bool {
@@ -107,6 +113,9 @@ impl Folder {
     }
 
     pub fn remove(&self) -> io::Result<()> {
+        if let Some(display) = GateState::read(&self.dir).ok().and_then(|state| state.display) {
+            display::remove_traces(display);
+        }
         for folder in [&browser_tmp(&self.dir), &self.dir] {
             match fs::remove_dir_all(folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -119,6 +128,31 @@ impl Folder {
     /// Removes the lock's file, by its holder.
     pub fn forget(&self) {
         let _ = fs::remove_file(self.root.join(LOCKS).join(self.id.to_string()));
+    }
+}
+
+/// The lock of the whole root: held for moments, while sandboxes are counted.
+pub async fn lock_root(root: &Path) -> io::Result<Lock> {
+    let deadline = Instant::now() + LOCK_WITHIN;
+    loop {
+        match try_lock(root, ROOT_LOCK)? {
+            Some(lock) => return Ok(lock),
+            None if Instant::now() >= deadline => return Err(io::ErrorKind::TimedOut.into()),
+            None => tokio::time::sleep(LOCK_POLL).await,
+        }
+    }
+}
+
+fn try_lock(root: &Path, name: &str) -> io::Result<Option<Lock>> {
+    let locks = root.join(LOCKS);
+    private_dir(&locks)?;
+    let path = locks.join(name);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        // A lock on a file that was removed meanwhile excludes nobody.
+        Ok(lock) => Ok(same_file(&lock, &path).then_some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
     }
 }
 
@@ -135,7 +169,7 @@ pub fn ids(root: &Path) -> io::Result<Vec<SandboxId>> {
     Ok(ids)
 }
 
-fn private_dir(path: &Path) -> io::Result<()> {
+pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -12,6 +12,8 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::gate::GateState;
+
 /// The gate answers from memory.
 const WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_MAX_BYTES: usize = 256 << 10;
@@ -26,6 +28,10 @@ pub enum GateAnswer {
     Silent(String),
 }
 
+fn state(mut answer: Value) -> Result<GateState, GateAnswer> {
+    serde_json::from_value(answer["state"].take()).map_err(|error| GateAnswer::Refused(error.to_string()))
+}
+
 pub struct GateClient {
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -36,12 +42,13 @@ impl GateClient {
         Self { http: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new()) }
     }
 
-    pub async fn status(&self, port: u16, secret: &str) -> Result<Value, GateAnswer> {
-        self.call(port, secret, "status", &json!({})).await
+    pub async fn status(&self, port: u16, secret: &str) -> Result<GateState, GateAnswer> {
+        state(self.call(port, secret, "status", &json!({})).await?)
     }
 
-    pub async fn rekey(&self, port: u16, secret: &str, new_key: &str, fence_number: u64) -> Result<(), GateAnswer> {
-        self.call(port, secret, "rekey", &json!({"new_key": new_key, "fence_number": fence_number})).await.map(drop)
+    /// Makes this the fence's key; answers how the gate is from then on.
+    pub async fn rekey(&self, port: u16, secret: &str, key: &str, fence: u64) -> Result<GateState, GateAnswer> {
+        state(self.call(port, secret, "rekey", &json!({"new_key": key, "fence_number": fence})).await?)
     }
 
     pub async fn renew(&self, port: u16, secret: &str, lease_s: u64) -> Result<(), GateAnswer> {

@@ -1,75 +1,69 @@
-//! The name of the machine that a folder of sandboxes lies on: made once, kept in the folder.
+//! What all workers on one machine share: its id, and the number of places for sandboxes.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rand::RngExt as _;
+use super::folder::{self, Folder};
+use super::secret::secret;
+use super::{LocalProvider, SandboxError};
+use crate::gate::{GatePhase, GateState};
 
-const FILE: &str = ".host";
+const HOST_FILE: &str = ".host";
+const HOST_ID_CHARS: usize = 12;
 
-/// Whoever comes first makes it; workers that share the folder share the name.
-pub fn host_id(root: &Path) -> io::Result<String> {
-    let path = root.join(FILE);
-    if let Some(known) = read(&path)? {
-        return Ok(known);
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-    let id: String = rand::rng().random::<[u8; 6]>().iter().map(|byte| format!("{byte:02x}")).collect();
-    // Written aside and linked into its place, so that nobody reads half of it and the first one wins.
-    let aside = root.join(format!("{FILE}.{id}"));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(id.as_bytes())?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&aside, &path);
-    fs::remove_file(&aside)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => read(&path)?.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the host's name is not readable")),
-    }
-}
-
-fn read(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let id = text.trim().to_owned();
-            let fits =
-                !id.is_empty() && id.len() <= 32 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            let wrong = || {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} holds no host's name; remove it", path.display()),
-                )
-            };
-            if fits { Ok(Some(id)) } else { Err(wrong()) }
+impl LocalProvider {
+    /// The machine's id, the same for all workers that share the root, and after a restart. Made by the first who asks.
+    pub fn host_id(&self) -> io::Result<String> {
+        let path = self.config.root.join(HOST_FILE);
+        match read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            known => return known,
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        folder::private_dir(&self.config.root)?;
+        let fresh = secret();
+        let draft = self.config.root.join(format!("{HOST_FILE}-{fresh}"));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(&fresh.as_bytes()[..HOST_ID_CHARS])?;
+        file.sync_all()?;
+        // Appears whole, and for one of several makers only; the others take what that one wrote.
+        let linked = fs::hard_link(&draft, &path);
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => read(&path),
+        }
+    }
+
+    /// Makes the sandbox's folder, if there is a place for one more on this machine.
+    ///
+    /// A folder takes its place from when it is made until it is removed, or its gate has told that everything ended. A killed start
+    /// may have left a browser that nobody wrote down, so nothing less will do.
+    pub(super) async fn take_place(&self, folder: &Folder) -> Result<(), SandboxError> {
+        let io = |source| SandboxError::Io { id: folder.id(), action: "make the folder of", source };
+        let _counting = match self.config.max_sandboxes {
+            None => None,
+            Some(max) => {
+                let lock = folder::lock_root(&self.config.root).await.map_err(io)?;
+                let taken = folder::ids(&self.config.root).map_err(SandboxError::List)?;
+                let taken = taken.into_iter().filter(|id| *id != folder.id() && self.takes_place(*id)).count();
+                if taken >= max as usize {
+                    return Err(SandboxError::Full { max });
+                }
+                Some(lock)
+            }
+        };
+        folder.make().map_err(io)
+    }
+
+    fn takes_place(&self, id: super::SandboxId) -> bool {
+        GateState::read(self.folder(id).dir()).map_or(true, |state| state.phase != GatePhase::Ended)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_who_ask_at_once_are_told_the_same_name_and_it_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let names: Vec<String> = std::thread::scope(|scope| {
-            let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| host_id(root.path()).unwrap())).collect();
-            asking.into_iter().map(|one| one.join().unwrap()).collect()
-        });
-        assert!(names.iter().all(|name| name == &names[0]), "{names:?}");
-        assert_eq!(host_id(root.path()).unwrap(), names[0]);
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing else is left");
-    }
-
-    #[test]
-    fn a_file_that_holds_something_else_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join(FILE), "No host!").unwrap();
-        let error = host_id(root.path()).unwrap_err();
-        assert!(error.to_string().contains("host holds no host's name"), "{error}");
-    }
+fn read(path: &Path) -> io::Result<String> {
+    let id = fs::read_to_string(path)?;
+    let sound = id.len() == HOST_ID_CHARS && id.chars().all(|c| c.is_ascii_hexdigit());
+    if sound { Ok(id) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "the host's id is damaged")) }
 }

@@ -3,9 +3,10 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::folder::Folder;
-use super::secret;
+use super::secret::{hex, secret};
 use crate::gate::state::unix_ms;
 use crate::gate::{GatePhase, GateState};
 use crate::sandbox::process::ProcessRef;
@@ -97,7 +98,7 @@ impl Record {
     pub fn sandbox(&self, gate: Option<&GateState>) -> Sandbox {
         Sandbox {
             id: self.id,
-            kind: SandboxKind::Local,
+            kind: if self.headless { SandboxKind::Local } else { SandboxKind::LocalHeaded },
             state: self.state(gate),
             created_ms: self.created_ms,
             lease_until_ms: gate.map_or(self.lease_until_ms, |gate| gate.lease_until_ms),
@@ -108,14 +109,31 @@ impl Record {
     }
 
     fn state(&self, gate: Option<&GateState>) -> SandboxState {
+        if !self.is_of_this_boot() {
+            return SandboxState::Lost;
+        }
         let process = gate.and_then(|gate| gate.gate).or(self.gate);
-        let alive = self.boot_id == boot_id() && process.is_some_and(|process| process.is_alive());
-        let browser_alive = gate.and_then(|gate| gate.browser).is_none_or(|browser| browser.is_alive());
+        let guarded = process.is_some_and(|process| process.is_alive());
+        let browser = gate.and_then(|gate| gate.browser).map(|browser| browser.is_alive());
         match gate.map(|gate| gate.phase) {
-            Some(GatePhase::Ready) if alive && browser_alive => SandboxState::Ready,
-            None | Some(GatePhase::Starting) if alive => SandboxState::Starting,
+            Some(GatePhase::Ready) if guarded && browser != Some(false) => SandboxState::Ready,
+            None | Some(GatePhase::Starting) if guarded => SandboxState::Starting,
+            Some(GatePhase::Starting | GatePhase::Ready) if !guarded && browser == Some(true) => {
+                SandboxState::Unguarded
+            }
             _ => SandboxState::Lost,
         }
+    }
+
+    /// Pids of another boot mean nothing.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot_id == boot_id()
+    }
+
+    /// The key of a fence. Derived, so that a holder that lost the answer gets the same key again, any other number another one, and
+    /// a gate that follows a killed one the key of its holder.
+    pub fn fence_key(&self, fence: u64) -> String {
+        hex(&Sha256::digest(format!("{}/fence/{fence}", self.control_secret)))
     }
 }
 

@@ -1,0 +1,97 @@
+//! The X server of a browser with a window: the sandbox's own, with nobody else on it.
+//!
+//! Access needs a cookie that lies in the sandbox's folder; without one every user of the machine could look at the pages.
+//! It is not ended from here: it carries the sandbox's marker and ends with the sandbox.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::config::GateConfig;
+use super::state::{DisplayRef, write_private};
+use crate::sandbox::process::{MARKER, ProcessRef};
+
+/// Pages are laid out for a desktop from this size on.
+const SCREEN_MIN_PX: (u32, u32) = (1440, 900);
+/// It tells its number at once; a machine under load takes longer.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// Xauthority(5) as written by `xauth`: an entry for every address and display.
+const FAMILY_WILD: [u8; 2] = [0xff, 0xff];
+const COOKIE_NAME: &[u8] = b"MIT-MAGIC-COOKIE-1";
+const AUTHORITY_FILE: &str = "xauthority";
+
+#[derive(Debug, Error)]
+pub enum DisplayError {
+    #[error("cannot start {path}; Debian's package `xvfb` brings it")]
+    Spawn { path: PathBuf, source: io::Error },
+    #[error("cannot write the display's cookie or log")]
+    Write(#[source] io::Error),
+    #[error("the X server did not tell its display")]
+    NoDisplay,
+}
+
+/// Starts the sandbox's X server and waits for its number.
+pub async fn start(config: &GateConfig) -> Result<DisplayRef, DisplayError> {
+    fs::create_dir_all(config.logs_dir()).map_err(DisplayError::Write)?;
+    write_private(&authority(&config.sandbox_dir), &cookie()).map_err(DisplayError::Write)?;
+    let log = fs::File::create(config.logs_dir().join("xvfb.log")).map_err(DisplayError::Write)?;
+    let (width, height) = config.window_px;
+    let screen = format!("{}x{}x24", width.max(SCREEN_MIN_PX.0), height.max(SCREEN_MIN_PX.1));
+    let mut server = Command::new(&config.xvfb)
+        // The number of a display that is free, written to standard output.
+        .args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp", "-noreset", "-auth"])
+        .arg(authority(&config.sandbox_dir))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", config.sandbox_dir.join("home"))
+        .env(MARKER, &config.sandbox_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .map_err(|source| DisplayError::Spawn { path: config.xvfb.clone(), source })?;
+    let stdout = server.stdout.take().ok_or(DisplayError::NoDisplay)?;
+    let mut line = String::new();
+    let read = timeout(START_WITHIN, BufReader::new(stdout).read_line(&mut line)).await;
+    let number = read.ok().and_then(Result::ok).and_then(|_| line.trim().parse().ok());
+    let process = server.id().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?));
+    // Reaped when it ends; who ends it is whoever ends the sandbox.
+    tokio::spawn(async move { server.wait().await });
+    number.zip(process).map(|(number, server)| DisplayRef { number, server }).ok_or(DisplayError::NoDisplay)
+}
+
+/// The file that holds the cookie, for the browser's environment.
+pub fn authority(sandbox_dir: &Path) -> PathBuf {
+    sandbox_dir.join(AUTHORITY_FILE)
+}
+
+/// Removes the lock and the socket of an X server that was killed; they lie at fixed places outside of the sandbox.
+pub(crate) fn remove_traces(display: DisplayRef) {
+    let lock = PathBuf::from(format!("/tmp/.X{}-lock", display.number));
+    // The number may be somebody else's by now; the lock tells whose it is.
+    let owner: Option<i32> = fs::read_to_string(&lock).ok().and_then(|text| text.trim().parse().ok());
+    if owner == Some(display.server.pid) && ProcessRef::of(display.server.pid).is_none() {
+        let _ = fs::remove_file(format!("/tmp/.X11-unix/X{}", display.number));
+        let _ = fs::remove_file(lock);
+    }
+}
+
+fn cookie() -> Vec<u8> {
+    let mut entry = FAMILY_WILD.to_vec();
+    let value = rand::rng().random::<[u8; 16]>();
+    // Address, display number, name and value, each with its length before it.
+    for part in [&b""[..], &b""[..], COOKIE_NAME, &value[..]] {
+        entry.extend(u16::try_from(part.len()).unwrap_or_default().to_be_bytes());
+        entry.extend(part);
+    }
+    entry
+}

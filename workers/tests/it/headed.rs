@@ -1,0 +1,82 @@
+//! The second tier: a browser with a window, on an X server of its own.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+use valet_workers::browser::BrowserAgent;
+use valet_workers::gate::DisplayRef;
+use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxKind, SandboxProvider};
+
+use super::rig::{Raw, Rig, kill, request};
+use super::site::Site;
+
+fn traces(display: DisplayRef) -> [PathBuf; 2] {
+    [format!("/tmp/.X{}-lock", display.number).into(), format!("/tmp/.X11-unix/X{}", display.number).into()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_with_a_window_does_not_say_it_is_headless() {
+    let rig = Rig::new();
+    let site = Site::start().await;
+    let url = site.page("/page", "<title>window</title>");
+    let mut asked = request(Uuid::now_v7(), &[&site]);
+    asked.headless = false;
+    let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");
+    assert_eq!(sandbox.kind, SandboxKind::LocalHeaded);
+    let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
+    let agent = raw.script("return navigator.userAgent").await;
+    assert!(agent.as_str().is_some_and(|agent| agent.contains("Chrome/") && !agent.contains("Headless")), "{agent}");
+    let screen = raw.script("return [screen.width, screen.height]").await;
+    assert_eq!(screen, serde_json::json!([1440, 1000]));
+    rig.agent(sandbox.id, 2).await.navigate(&url).await.expect("opened");
+
+    let display = rig.state(sandbox.id).display.expect("a display");
+    assert!(display.server.is_alive() && traces(display).iter().all(|trace| trace.exists()));
+    assert!(!opens_without_the_cookie(display), "other users of the machine do not see the pages");
+    rig.other_worker().destroy(&sandbox.id).await.expect("destroyed");
+    assert!(!display.server.is_alive() && rig.processes(sandbox.id.0) == 0);
+    assert!(!traces(display).iter().any(|trace| trace.exists()), "lock and socket are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill() {
+    let rig = Rig::new();
+    let mut asked = request(Uuid::now_v7(), &[]);
+    asked.headless = false;
+    let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");
+    let before = rig.state(sandbox.id);
+    kill(before.gate);
+    let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
+    assert_eq!(raw.script("return 1 + 1").await, 2);
+    assert_eq!(rig.state(sandbox.id).display, before.display);
+    let display = before.display.expect("a display");
+    kill(Some(display.server));
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+    assert!(rig.processes(sandbox.id.0) == 0 && !traces(display).iter().any(|trace| trace.exists()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_x_server_a_window_is_refused_by_the_name_of_its_package() {
+    let rig = Rig::with(|config| config.xvfb = "/nowhere/Xvfb".into());
+    let mut asked = request(Uuid::now_v7(), &[]);
+    asked.headless = false;
+    match rig.provider.provision(&asked).await {
+        Err(SandboxError::StartFailed { reason, .. }) => assert!(reason.contains("`xvfb`"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!rig.dir(asked.sandbox_id).exists());
+    rig.provider.destroy(&SandboxId(asked.sandbox_id)).await.expect("destroyed");
+}
+
+/// The X11 connection setup of a client that has no cookie; the server answers with 1 where it lets it in.
+fn opens_without_the_cookie(display: DisplayRef) -> bool {
+    use std::io::{Read as _, Write as _};
+    let socket = Path::new("/tmp/.X11-unix").join(format!("X{}", display.number));
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("the display's socket");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a bound");
+    // Little-endian, protocol 11.0, no authorization.
+    stream.write_all(&[b'l', 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0]).expect("sent");
+    let mut answer = [0];
+    stream.read_exact(&mut answer).expect("an answer");
+    answer == [1]
+}
