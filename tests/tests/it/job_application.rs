@@ -8,4 +8,5 @@ mod every_kind;
 mod every_seed;
 pub(super) mod house;
 mod refused;
+mod takeover;
 mod unknown_board;

@@ -91,6 +91,16 @@ impl House {
         process(name, &["worker", "--name", name], &self.environment, self.folder.path())
     }
 
+    /// A worker of another machine, as far as Valet can tell: with browsers of its own. Not started.
+    pub fn worker_of_another_host(&self, name: &str) -> Process {
+        let own = self.folder.path().join(format!("sandboxes-of-{name}")).display().to_string();
+        let elsewhere = |(key, value): &(&'static str, String)| {
+            (*key, if *key == "VALET_SANDBOX_DIR" { own.clone() } else { value.clone() })
+        };
+        let environment: Vec<_> = self.environment.iter().map(elsewhere).collect();
+        process(name, &["worker", "--name", name], &environment, self.folder.path())
+    }
+
     pub async fn engine_ready(&self) {
         ready(&self.client).await;
     }
