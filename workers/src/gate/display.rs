@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -66,7 +67,8 @@ pub async fn start(config: &GateConfig) -> Result<DisplayRef, DisplayError> {
     let process = server.id().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?));
     // Reaped when it ends; who ends it is whoever ends the sandbox.
     tokio::spawn(async move { server.wait().await });
-    number.zip(process).map(|(number, server)| DisplayRef { number, server }).ok_or(DisplayError::NoDisplay)
+    let (number, server) = number.zip(process).ok_or(DisplayError::NoDisplay)?;
+    Ok(DisplayRef { number, server, socket_inode: socket_inode(number) })
 }
 
 /// The file that holds the cookie, for the browser's environment.
@@ -74,15 +76,23 @@ pub fn authority(sandbox_dir: &Path) -> PathBuf {
     sandbox_dir.join(AUTHORITY_FILE)
 }
 
-/// Removes the lock and the socket of an X server that was killed; they lie at fixed places outside of the sandbox.
+/// Removes the socket of an X server that was killed; it lies at a fixed place outside of the sandbox.
 pub(crate) fn remove_traces(display: DisplayRef) {
-    let lock = PathBuf::from(format!("/tmp/.X{}-lock", display.number));
-    // The number may be somebody else's by now; the lock tells whose it is.
-    let owner: Option<i32> = fs::read_to_string(&lock).ok().and_then(|text| text.trim().parse().ok());
-    if owner == Some(display.server.pid) && ProcessRef::of(display.server.pid).is_none() {
-        let _ = fs::remove_file(format!("/tmp/.X11-unix/X{}", display.number));
-        let _ = fs::remove_file(lock);
+    // The number may be somebody else's by now, with a socket of his own.
+    if !display.server.is_alive()
+        && display.socket_inode.is_some()
+        && socket_inode(display.number) == display.socket_inode
+    {
+        let _ = fs::remove_file(socket(display.number));
     }
+}
+
+fn socket(display_number: u32) -> PathBuf {
+    PathBuf::from(format!("/tmp/.X11-unix/X{display_number}"))
+}
+
+fn socket_inode(display_number: u32) -> Option<u64> {
+    fs::symlink_metadata(socket(display_number)).ok().map(|data| data.ino())
 }
 
 fn cookie() -> Vec<u8> {

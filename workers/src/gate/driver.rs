@@ -29,6 +29,8 @@ use crate::sandbox::process::{MARKER, ProcessRef};
 
 /// The answer to a new session is a few kilobytes of capabilities.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// A port that is taken again and again is something else.
+const START_ATTEMPTS: u32 = 4;
 /// The driver writes a handful of lines before the one with its port.
 const START_LINES_MAX: usize = 50;
 /// Room left for what Chromium appends to its temporary folder in a Unix socket's path (108 bytes in all).
@@ -48,8 +50,10 @@ pub enum DriverError {
     Spawn { path: PathBuf, source: std::io::Error },
     #[error("cannot make a folder of the sandbox")]
     Folder(#[source] std::io::Error),
-    #[error("the driver did not tell its port")]
-    NoPort,
+    #[error("the driver did not tell its port, it said `{0}`")]
+    NoPort(String),
+    #[error("the driver did not start within {0:?}")]
+    StartTimeout(Duration),
     #[error("the driver did not open a session within {0:?}")]
     SessionTimeout(Duration),
     #[error("cannot ask the driver for a session: {0}")]
@@ -76,12 +80,26 @@ impl Driver {
         for dir in [config.profile_dir(), config.downloads_dir(), config.logs_dir(), home_dir(config)] {
             std::fs::create_dir_all(dir).map_err(DriverError::Folder)?;
         }
+        // The driver chooses a port on one protocol and may find it taken on the other; it ends then.
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(config, display).await {
+                Err(DriverError::NoPort(said)) if attempt < START_ATTEMPTS => {
+                    tracing::warn!(said, attempt, "the driver did not start");
+                    attempt += 1;
+                }
+                started => return started,
+            }
+        }
+    }
+
+    async fn start_once(config: &GateConfig, display: Option<DisplayRef>) -> Result<Self, DriverError> {
         let mut child = command(config, display)?
             .spawn()
             .map_err(|source| DriverError::Spawn { path: config.chromedriver.clone(), source })?;
-        let stdout = child.stdout.take().ok_or(DriverError::NoPort)?;
+        let stdout = child.stdout.take().ok_or_else(|| DriverError::NoPort(String::new()))?;
         let within = Duration::from_millis(config.limits.driver_start_ms);
-        let port = timeout(within, read_port(stdout)).await.map_err(|_| DriverError::NoPort)??;
+        let port = timeout(within, read_port(stdout)).await.map_err(|_| DriverError::StartTimeout(within))??;
         Ok(Self { child, port })
     }
 
@@ -239,8 +257,9 @@ fn home_dir(config: &GateConfig) -> PathBuf {
 /// "ChromeDriver was started successfully on port 12345." Then keeps reading, so that the driver never blocks on a full pipe.
 async fn read_port(stdout: tokio::process::ChildStdout) -> Result<u16, DriverError> {
     let mut lines = BufReader::new(stdout).lines();
+    let mut said = String::new();
     for _ in 0..START_LINES_MAX {
-        let line = lines.next_line().await.ok().flatten().ok_or(DriverError::NoPort)?;
+        let Ok(Some(line)) = lines.next_line().await else { break };
         let port = line.rsplit_once("on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
         if let Some(port) = port.filter(|_| line.contains("started successfully")) {
             let mut rest = lines.into_inner();
@@ -250,6 +269,7 @@ async fn read_port(stdout: tokio::process::ChildStdout) -> Result<u16, DriverErr
             });
             return Ok(port);
         }
+        said = line;
     }
-    Err(DriverError::NoPort)
+    Err(DriverError::NoPort(said))
 }

@@ -63,22 +63,31 @@ pub async fn keep(
         state.proxy_address = Some(address);
     })?;
     let keeper = Keeper { shared, forwarder };
+    let mut restarts = Restarts::default();
     let (mut kept, mut driver) = if let Some(kept) = kept {
         end_drivers(shared).await;
-        let driver = keeper.join(&kept).await?;
+        let driver = keeper.rejoin(&kept, &mut restarts).await?;
         (kept, driver)
     } else {
         keeper.start(address).await?
     };
     tracing::info!("the browser is ready");
-    let mut restarts = Restarts::default();
     loop {
         let status = tokio::select! {
             status = driver.wait() => status,
             () = ended(kept.browser) => return Err(GateError::BrowserEnded),
         };
         tracing::warn!(?status, "the driver ended; the browser gets a new one");
-        driver = keeper.rejoin(&mut kept, &mut restarts).await?;
+        if let Some(window) = forwarder.down() {
+            kept.window = Some(window);
+        }
+        shared.write_state(|state| {
+            state.driver = None;
+            state.driver_port = None;
+            state.session_id = None;
+            state.driver_restarts += 1;
+        })?;
+        driver = keeper.rejoin(&kept, &mut restarts).await?;
     }
 }
 
@@ -122,18 +131,9 @@ impl Keeper<'_> {
         Ok(driver)
     }
 
-    /// The next driver after one that ended, as often as is reasonable.
-    async fn rejoin(&self, kept: &mut Kept, restarts: &mut Restarts) -> Result<Driver, GateError> {
+    /// The next driver after one that ended, tried as often as is reasonable.
+    async fn rejoin(&self, kept: &Kept, restarts: &mut Restarts) -> Result<Driver, GateError> {
         let limits = self.shared.config.limits;
-        if let Some(window) = self.forwarder.down() {
-            kept.window = Some(window);
-        }
-        self.shared.write_state(|state| {
-            state.driver = None;
-            state.driver_port = None;
-            state.session_id = None;
-            state.driver_restarts += 1;
-        })?;
         while restarts.another(limits.driver_restarts_max) {
             tokio::time::sleep(Duration::from_millis(limits.restart_pause_ms)).await;
             let joined = tokio::select! {

@@ -80,7 +80,7 @@ struct Command {
 /// What came of a command that was handed to the driver.
 enum Sent {
     Answered(StatusCode, Bytes),
-    /// The driver never had it.
+    /// The driver never had it, or nothing came of it.
     NotTaken,
     /// The driver ended over it.
     Lost,
@@ -90,7 +90,8 @@ enum Sent {
 impl Forwarder {
     pub fn new(shared: Arc<Shared>) -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+            // A connection per command: one that is kept would be found broken only once a command is on it.
+            client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new()),
             driver: Arc::new(Semaphore::new(1)),
             places: Arc::new(Semaphore::new(shared.config.limits.queue + 1)),
             link: watch::Sender::new(Link::Starting),
@@ -250,6 +251,11 @@ impl Forwarder {
                 Sent::Answered(status, bytes)
             }
             Ok(Err(AskError::NotTaken)) => {
+                answered(false);
+                Sent::NotTaken
+            }
+            // Nothing but a look: it does not matter whether the driver took it.
+            Ok(Err(AskError::Broken(_))) if command.method == Method::GET => {
                 answered(false);
                 Sent::NotTaken
             }

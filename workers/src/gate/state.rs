@@ -55,6 +55,8 @@ pub struct GateState {
 pub struct DisplayRef {
     pub number: u32,
     pub server: ProcessRef,
+    /// Tells its socket from one that another server made later under the same number.
+    pub socket_inode: Option<u64>,
 }
 
 impl GateState {

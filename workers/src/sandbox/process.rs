@@ -59,7 +59,7 @@ impl ProcessRef {
         }
     }
 
-    /// An X server that is killed leaves its lock and its socket behind, so it is asked first.
+    /// An X server that is killed leaves its socket behind, so it is asked first.
     fn is_asked_first(&self) -> bool {
         fs::read(format!("/proc/{}/comm", self.pid)).is_ok_and(|name| name.trim_ascii_end() == b"Xvfb")
     }

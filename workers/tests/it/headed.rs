@@ -1,5 +1,6 @@
 //! The second tier: a browser with a window, on an X server of its own.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -10,8 +11,13 @@ use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxKind, 
 use super::rig::{Raw, Rig, kill, request};
 use super::site::Site;
 
-fn traces(display: DisplayRef) -> [PathBuf; 2] {
-    [format!("/tmp/.X{}-lock", display.number).into(), format!("/tmp/.X11-unix/X{}", display.number).into()]
+fn socket(display: DisplayRef) -> PathBuf {
+    Path::new("/tmp/.X11-unix").join(format!("X{}", display.number))
+}
+
+/// Another server may have taken the number meanwhile, with a socket of its own.
+fn has_left_its_socket(display: DisplayRef) -> bool {
+    std::fs::metadata(socket(display)).is_ok_and(|data| Some(data.ino()) == display.socket_inode)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,11 +37,11 @@ async fn a_browser_with_a_window_does_not_say_it_is_headless() {
     rig.agent(sandbox.id, 2).await.navigate(&url).await.expect("opened");
 
     let display = rig.state(sandbox.id).display.expect("a display");
-    assert!(display.server.is_alive() && traces(display).iter().all(|trace| trace.exists()));
+    assert!(display.server.is_alive() && has_left_its_socket(display));
     assert!(!opens_without_the_cookie(display), "other users of the machine do not see the pages");
     rig.other_worker().destroy(&sandbox.id).await.expect("destroyed");
     assert!(!display.server.is_alive() && rig.processes(sandbox.id.0) == 0);
-    assert!(!traces(display).iter().any(|trace| trace.exists()), "lock and socket are gone");
+    assert!(!has_left_its_socket(display), "its socket is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,14 +51,14 @@ async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_k
     asked.headless = false;
     let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");
     let before = rig.state(sandbox.id);
-    kill(before.gate);
+    kill(before.gate).await;
     let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
     assert_eq!(raw.script("return 1 + 1").await, 2);
     assert_eq!(rig.state(sandbox.id).display, before.display);
     let display = before.display.expect("a display");
-    kill(Some(display.server));
+    kill(Some(display.server)).await;
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
-    assert!(rig.processes(sandbox.id.0) == 0 && !traces(display).iter().any(|trace| trace.exists()));
+    assert!(rig.processes(sandbox.id.0) == 0 && !has_left_its_socket(display));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,8 +77,7 @@ async fn without_an_x_server_a_window_is_refused_by_the_name_of_its_package() {
 /// The X11 connection setup of a client that has no cookie; the server answers with 1 where it lets it in.
 fn opens_without_the_cookie(display: DisplayRef) -> bool {
     use std::io::{Read as _, Write as _};
-    let socket = Path::new("/tmp/.X11-unix").join(format!("X{}", display.number));
-    let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("the display's socket");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket(display)).expect("the display's socket");
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a bound");
     // Little-endian, protocol 11.0, no authorization.
     stream.write_all(&[b'l', 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0]).expect("sent");

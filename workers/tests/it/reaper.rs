@@ -1,18 +1,21 @@
 //! What the reaper ends and what it spares.
 
 use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 use valet_workers::gate::{GatePhase, browser_tmp};
 use valet_workers::sandbox::local::LocalProvider;
-use valet_workers::sandbox::process::{MARKER, ProcessRef};
+use valet_workers::sandbox::process::{self, MARKER, ProcessRef};
 use valet_workers::sandbox::reaper::{ReapReport, reap, run_reaper};
-use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxError, SandboxProvider};
+use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxError, SandboxId, SandboxProvider};
 
 use super::rig::{Raw, Rig, eventually, kill, request};
 
@@ -51,7 +54,7 @@ async fn a_sandbox_in_use_is_spared_with_and_without_its_gate() {
     assert_eq!(reap(&rig.provider).await, ReapReport { spared: 1, ..ReapReport::default() });
     still_works(&rig, &sandbox, 1).await;
     let gate = rig.state(sandbox.id).gate;
-    kill(gate);
+    kill(gate).await;
     eventually("the gate is gone", || !gate.expect("a gate").is_alive()).await;
     assert_eq!(reap(&rig.other_worker()).await, ReapReport { spared: 1, ..ReapReport::default() });
     still_works(&rig, &sandbox, 2).await;
@@ -63,7 +66,7 @@ async fn a_sandbox_in_use_is_spared_with_and_without_its_gate() {
 async fn a_browser_whose_lease_ended_without_a_gate_is_ended() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
-    kill(rig.state(sandbox.id).gate);
+    kill(rig.state(sandbox.id).gate).await;
     change_json(&rig.dir(sandbox.id.0).join("gate-state.json"), |state| state["lease_until_ms"] = 1.into());
     assert!(matches!(rig.provider.attach(&sandbox.id, FenceNumber(1)).await, Err(SandboxError::Gone { .. })));
     assert!(rig.processes(sandbox.id.0) > 0, "attaching ends nothing");
@@ -76,9 +79,9 @@ async fn a_browser_whose_lease_ended_without_a_gate_is_ended() {
 async fn a_browser_that_ended_and_one_that_does_not_answer_are_cleaned() {
     let rig = Rig::new();
     let (dead, silent) = (rig.sandbox(&[]).await, rig.sandbox(&[]).await);
-    kill(rig.state(dead.id).browser);
+    kill(rig.state(dead.id).browser).await;
     eventually("the gate ends with its browser", || rig.state(dead.id).phase == GatePhase::Ended).await;
-    kill(rig.state(silent.id).gate);
+    kill(rig.state(silent.id).gate).await;
     // A port that nobody listens on stands for a browser that hangs.
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("its address");
     change_json(&rig.dir(silent.id.0).join("gate-state.json"), |state| {
@@ -146,8 +149,9 @@ async fn processes_and_temporary_folders_of_sandboxes_that_are_no_more_are_ended
     assert!(tmp.exists() && !tmp.starts_with(&root));
     assert_eq!(reap(&provider).await, ReapReport { spared: 1, ..ReapReport::default() });
     assert!(tmp.exists(), "in use");
-    kill(valet_workers::gate::GateState::read(&dir).expect("a state").gate);
-    fs::remove_dir_all(&dir).expect("removed by somebody");
+    kill(valet_workers::gate::GateState::read(&dir).expect("a state").gate).await;
+    // Moved, because a folder a live browser writes to cannot be removed in one go.
+    fs::rename(&dir, rig.root().join("moved")).expect("taken away by somebody");
     assert_eq!(reap(&provider).await.strays, 1, "the browser is ended");
     assert!(!tmp.exists());
     assert_eq!(reap(&rig.provider).await, ReapReport { strays: 1, ..ReapReport::default() });
@@ -196,4 +200,62 @@ async fn a_worker_reaps_at_its_start_and_again_until_it_is_told_to_stop() {
     }
     stop.send(()).expect("running");
     tokio::time::timeout(Duration::from_secs(5), reaper).await.expect("it stops").expect("joined");
+}
+
+/// A worker, a gate, a driver, a browser or an X server is killed at any moment; then the lease ends and the reaper comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_sandbox_outlives_random_kills_and_a_pass_of_the_reaper() {
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let rig = Rig::new();
+    for round in 0..10 {
+        let mut asked = request(Uuid::now_v7(), &[]);
+        asked.headless = random.random_bool(0.6);
+        asked.lease = Duration::from_secs(20);
+        let id = asked.sandbox_id;
+        // A worker that is killed while it provisions carries nothing out after that.
+        let cut = Duration::from_millis(if random.random_bool(0.3) { random.random_range(0..1500) } else { 30_000 });
+        let _ = tokio::time::timeout(cut, rig.provider.provision(&asked)).await;
+        for _ in 0..random.random_range(1..4) {
+            let found = process::of_sandbox(&rig.dir(id));
+            if let Some(victim) = found.get(random.random_range(0..found.len().max(1))) {
+                let _ =
+                    nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim.pid), nix::sys::signal::Signal::SIGKILL);
+            }
+            if random.random_bool(0.3) {
+                let attached = rig.other_worker().attach(&SandboxId(id), FenceNumber(round + 1)).await;
+                assert!(!matches!(attached, Err(SandboxError::StaleFence { .. })), "seed {seed} round {round}");
+            }
+        }
+        let display = valet_workers::gate::GateState::read(&rig.dir(id)).ok().and_then(|state| state.display);
+        if rig.dir(id).exists() {
+            let old = |file: &str| {
+                let path = rig.dir(id).join(file);
+                if path.exists() {
+                    change_json(&path, |value| value["lease_until_ms"] = 1.into());
+                }
+            };
+            // The gate, if there is one, would write its own view again.
+            kill_all(&rig, id, "valet-gate").await;
+            old("gate-state.json");
+            old("sandbox.json");
+            age(&rig.dir(id), Duration::from_mins(4));
+        }
+        let report = reap(&rig.other_worker()).await;
+        assert_eq!(report.failed, 0, "seed {seed} round {round}: {report:?}");
+        gone(&rig, id);
+        assert!(!browser_tmp(&rig.dir(id)).exists());
+        if let Some(display) = display {
+            let inode = fs::metadata(format!("/tmp/.X11-unix/X{}", display.number)).ok().map(|data| data.ino());
+            assert!(inode.is_none() || inode != display.socket_inode, "seed {seed} round {round}: a socket is left");
+        }
+    }
+    assert_eq!(process::sandboxes_below(rig.root()), [] as [std::path::PathBuf; 0], "seed {seed}");
+}
+
+async fn kill_all(rig: &Rig, id: Uuid, program: &str) {
+    let gates = process::of_sandbox(&rig.dir(id)).into_iter();
+    let gates = gates.filter(|process| process.program().is_some_and(|path| path.ends_with(program)));
+    process::end(&gates.collect::<Vec<_>>(), Duration::from_secs(5)).await;
 }

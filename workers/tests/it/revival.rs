@@ -31,7 +31,7 @@ async fn a_killed_driver_is_replaced_and_what_was_typed_is_still_there() {
     let site = Site::start().await;
     let (sandbox, agent) = typed(&rig, &site).await;
     let before = rig.state(sandbox.id);
-    kill(before.driver);
+    rig.kill_driver(sandbox.id).await;
     // At once, while there is no driver: the command waits and goes to the next one.
     assert_eq!(name_in(&agent).await, "Ada");
     agent.fill_field(&Selectors::css("#n"), "Ada L").await.expect("filled by the same agent");
@@ -68,13 +68,13 @@ async fn a_new_driver_goes_on_in_the_tab_that_was_in_use() {
         if title == "second" {
             raw.good("url", json!({"url": second})).await;
         }
-        kill(rig.state(sandbox.id).driver);
+        rig.kill_driver(sandbox.id).await;
         assert_eq!(raw.get("title").await, (200, json!(title)));
         assert_eq!(raw.get("window").await, (200, tab.clone()));
         assert_eq!(rig.state(sandbox.id).window.map(Value::from).as_ref(), Some(tab));
     }
     // And after the gate as well.
-    kill(rig.state(sandbox.id).gate);
+    kill(rig.state(sandbox.id).gate).await;
     let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(2)).await.expect("attached"));
     assert_eq!(raw.get("title").await, (200, json!("second")));
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
@@ -91,7 +91,7 @@ async fn a_session_that_held_more_than_the_page_must_be_attached_again() {
     raw.good("url", json!({"url": url})).await;
     raw.good("frame", json!({"id": 0})).await;
     assert_eq!(raw.script("return document.title").await, "inner");
-    kill(rig.state(sandbox.id).driver);
+    rig.kill_driver(sandbox.id).await;
     let (status, answer) = raw.post("execute/sync", json!({"script": "return document.title", "args": []})).await;
     assert_eq!((status, &answer["error"]), (503, &json!("driver_restarted")), "never run in the outer page instead");
     let again = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached again"));
@@ -113,7 +113,7 @@ async fn a_command_the_driver_died_over_is_not_sent_again() {
     let killing = async {
         let seen = || site.requests().iter().filter(|request| *request == "GET /seen").count();
         eventually("the script runs", || seen() == 1).await;
-        kill(rig.state(sandbox.id).driver);
+        rig.kill_driver(sandbox.id).await;
     };
     let ((status, answer), ()) = tokio::join!(busy, killing);
     assert_eq!((status, &answer["error"]), (503, &json!("driver_restarted")));
@@ -128,7 +128,7 @@ async fn a_command_the_driver_died_over_is_not_sent_again() {
 async fn a_killed_browser_ends_its_sandbox_and_attaching_says_so() {
     let rig = Rig::new();
     let (sandbox, agent) = rig.browser(&[]).await;
-    kill(rig.state(sandbox.id).browser);
+    kill(rig.state(sandbox.id).browser).await;
     eventually("gate and driver end too", || rig.processes(sandbox.id.0) == 0).await;
     assert_eq!(rig.state(sandbox.id).phase, GatePhase::Ended);
     assert!(matches!(agent.current_url().await, Err(BrowserError::Gone(_))));
@@ -147,7 +147,7 @@ async fn a_killed_gate_is_followed_by_another_and_the_fence_does_not_go_back() {
     let (sandbox, _) = typed(&rig, &site).await;
     let held = rig.provider.attach(&sandbox.id, FenceNumber(5)).await.expect("attached");
     let before = rig.state(sandbox.id);
-    kill(before.gate);
+    kill(before.gate).await;
     let worker = rig.other_worker();
     assert!(matches!(
         worker.attach(&sandbox.id, FenceNumber(4)).await,
@@ -176,15 +176,15 @@ async fn several_workers_at_once_give_a_browser_one_gate() {
     let site = Site::start().await;
     let (sandbox, _) = typed(&rig, &site).await;
     let before = rig.state(sandbox.id);
-    kill(before.driver);
-    kill(before.gate);
+    kill(before.driver).await;
+    kill(before.gate).await;
     let workers: Vec<_> = (0..4).map(|_| rig.other_worker()).collect();
     let attaching = workers.iter().map(|worker| worker.attach(&sandbox.id, FenceNumber(2)));
     let attached = futures::future::join_all(attaching).await;
     let urls: Vec<_> = attached.into_iter().map(|attached| attached.expect("attached").webdriver_url).collect();
     assert!(urls.iter().all(|url| *url == urls[0]));
     // A renewal finds the browser without a gate as well.
-    kill(rig.state(sandbox.id).gate);
+    kill(rig.state(sandbox.id).gate).await;
     rig.provider.renew(&sandbox.id, Duration::from_mins(5)).await.expect("renewed");
     assert_eq!(name_in(&rig.agent(sandbox.id, 3).await).await, "Ada");
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
@@ -197,7 +197,7 @@ async fn a_browser_whose_proxy_cannot_be_served_again_is_ended() {
     let site = Site::start().await;
     let (sandbox, _) = typed(&rig, &site).await;
     let state = rig.state(sandbox.id);
-    kill(state.gate);
+    kill(state.gate).await;
     eventually("the gate is gone", || !state.gate.expect("a gate").is_alive()).await;
     let taken = std::net::TcpListener::bind(state.proxy_address.expect("an address")).expect("taken by somebody else");
     let gone = rig.provider.attach(&sandbox.id, FenceNumber(2)).await;
@@ -214,8 +214,8 @@ async fn a_browser_whose_gate_and_itself_were_killed_is_gone() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
     let state = rig.state(sandbox.id);
-    kill(state.gate);
-    kill(state.browser);
+    kill(state.gate).await;
+    kill(state.browser).await;
     eventually("the browser is gone", || !state.browser.expect("a browser").is_alive()).await;
     let gone = rig.provider.attach(&sandbox.id, FenceNumber(2)).await;
     assert!(matches!(gone, Err(SandboxError::Gone { .. })), "{gone:?}");
@@ -228,7 +228,7 @@ async fn a_driver_that_keeps_ending_is_given_up_with_its_browser() {
     let rig = Rig::with(|config| config.limits.driver_restarts_max = 2);
     let sandbox = rig.sandbox(&[]).await;
     for restart in 1..=3 {
-        kill(rig.state(sandbox.id).driver);
+        rig.kill_driver(sandbox.id).await;
         if restart <= 2 {
             let known = || rig.state(sandbox.id);
             eventually("another driver", || known().driver_restarts == restart && known().session_id.is_some()).await;

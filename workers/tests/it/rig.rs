@@ -76,6 +76,14 @@ impl Rig {
         GateState::read(&self.dir(id.0)).expect("the gate's state")
     }
 
+    /// Kills the sandbox's driver; returns when nothing listens on its port any more, which is later than the process's end.
+    pub async fn kill_driver(&self, id: SandboxId) {
+        let state = self.state(id);
+        kill(state.driver).await;
+        let port = state.driver_port.expect("a port");
+        eventually("the port is closed", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
+    }
+
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -119,10 +127,11 @@ pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
     }
 }
 
-/// As the kernel does when memory runs out.
-pub fn kill(process: Option<ProcessRef>) {
-    let pid = Pid::from_raw(process.expect("a known process").pid);
-    nix::sys::signal::kill(pid, Signal::SIGKILL).expect("killed");
+/// As the kernel does when memory runs out; returns when the process is gone.
+pub async fn kill(process: Option<ProcessRef>) {
+    let process = process.expect("a known process");
+    nix::sys::signal::kill(Pid::from_raw(process.pid), Signal::SIGKILL).expect("killed");
+    eventually("a killed process is gone", || !process.is_alive()).await;
 }
 
 /// WebDriver without an agent: what the gate itself answers.
@@ -133,6 +142,8 @@ pub struct Raw {
 
 impl Raw {
     pub fn new(attachment: Attachment) -> Self {
+        // The client wants one, though everything is on loopback in the clear. Another test may have set it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { attachment, http: reqwest::Client::new() }
     }
 

@@ -85,7 +85,7 @@ async fn a_sandbox_whose_gate_was_killed_is_unguarded_and_can_be_cleaned() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
     let gate = rig.state(sandbox.id).gate;
-    kill(gate);
+    kill(gate).await;
     let provider = rig.other_worker();
     eventually("the gate is gone", || !gate.expect("a gate").is_alive()).await;
     assert_eq!(provider.list().await.expect("a list")[0].state, SandboxState::Unguarded);
