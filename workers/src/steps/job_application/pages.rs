@@ -118,7 +118,9 @@ impl Browsers {
             other => other.map_err(browser_error)?,
         };
         if let Some(next) = obstacle(&ctx, &agent, &answered.snapshot).await {
-            return Ok(Passed::Obstacle(next, answered.message));
+            let again = answered.obstacle.is_some_and(|now| now.asks_the_same(&asked));
+            let said = answered.message.or_else(|| again.then(|| "the page did not take it".to_owned()));
+            return Ok(Passed::Obstacle(next, said));
         }
         if asked.fields.is_empty() && answered.moved == Moved::Refused {
             return Err(StepError::retry("page_stands_still", "the page still shows its puzzle"));
