@@ -147,7 +147,7 @@ impl Parts {
             let stop = async move {
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            Ok(worker.run(stop).await?)
+            worker.run(stop).await
         });
         let announcement = settings.announce(&["client.url", "database.url", "redis.url", "door.allow_hosts"])?;
         let urls = ClientConfig::parse_urls(&engine.url()).map_err(CliError::usage)?;

@@ -49,7 +49,11 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
             })
         }};
     }
-    let handlers = on!(handlers, SelectTier, select_tier);
+    let choosing = Arc::clone(browsers);
+    let handlers = handlers.on(move |_, step: SelectTier| {
+        let browsers = Arc::clone(&choosing);
+        async move { browsers.select_tier(&step) }
+    });
     let handlers = on!(handlers, Provision, provision);
     let handlers = on!(handlers, OpenPosting, open_posting);
     let handlers = on!(handlers, FillPage, fill_page);

@@ -7,23 +7,24 @@ use valet_core::transition::{TimerChange, Unserved};
 use super::program::Do;
 use super::subject::{Subject, done, retry};
 
-/// What the last transition set for the step at `seq`: by when, and whom it waits for besides.
-fn timer_set(run: &Subject, seq: u32) -> Option<Option<Unserved>> {
+/// Whom the timer that the last transition set for the step at `seq` waits for, besides its instant.
+fn timer_waits_for(run: &Subject, seq: u32) -> Option<Unserved> {
     let changes = &run.last.as_ref().expect("a commit").timers;
-    changes.iter().find_map(|change| match change {
+    let set = changes.iter().find_map(|change| match change {
         TimerChange::Set { seq: at, unserved, .. } if *at == Seq(seq) => Some(unserved.clone()),
         _ => None,
-    })
+    });
+    set.expect("a timer is set")
 }
 
-fn until_host_h_is_gone() -> Option<Unserved> {
-    Some(Unserved { queue: "default.on.h".to_owned(), ms: 20_000 })
+fn host_h() -> Unserved {
+    Unserved { queue: "default.on.h".to_owned(), ms: 20_000 }
 }
 
 #[test]
 fn a_step_that_nobody_takes_in_time_fails_and_one_that_is_held_does_not() {
     let mut run = Subject::run_script(&[Do::Hurried, Do::Hurried]);
-    assert_eq!(timer_set(&run, 1), Some(None), "due in any case");
+    assert_eq!(timer_waits_for(&run, 1), None, "due in any case");
     run.fire(1);
     run.claim(2, 5);
     run.restart();
@@ -41,7 +42,7 @@ fn a_bound_step_goes_to_its_hosts_queue_and_waits_as_long_as_the_host_is_there()
     let mut run = Subject::run_script(&[Do::OnHost]);
     let row = valet_core::decide::inserted(run.last.as_ref().expect("a commit")).next().expect("a row").clone();
     assert_eq!(row.policy.queue, "default.on.h");
-    assert_eq!(timer_set(&run, 1), Some(until_host_h_is_gone()));
+    assert_eq!(timer_waits_for(&run, 1), Some(host_h()));
     run.fire(1);
     assert!(run.output()[0].contains("host_gone"), "{:?}", run.output());
 }
@@ -50,7 +51,7 @@ fn a_bound_step_goes_to_its_hosts_queue_and_waits_as_long_as_the_host_is_there()
 fn a_clean_up_is_given_up_with_its_host_and_no_other_is() {
     let mut run = Subject::run_script(&[Do::Guard, Do::GuardHost]);
     assert_eq!(run.status(), "closing");
-    assert_eq!(timer_set(&run, 2), Some(until_host_h_is_gone()));
+    assert_eq!(timer_waits_for(&run, 2), Some(host_h()));
     run.restart();
     run.fire(2);
     assert!(run.timers.is_empty(), "the other clean-up waits for ever");
@@ -61,7 +62,7 @@ fn a_clean_up_is_given_up_with_its_host_and_no_other_is() {
 #[test]
 fn an_early_clean_up_is_given_up_with_its_host_and_not_run_again_at_the_end() {
     let mut run = Subject::run_script(&[Do::GuardHost, Do::CleanNow, Do::Work]);
-    assert_eq!(timer_set(&run, 2), Some(until_host_h_is_gone()));
+    assert_eq!(timer_waits_for(&run, 2), Some(host_h()));
     run.fire(2);
     run.carry_out(3, done(&json!(1)));
     assert_eq!(run.status(), "succeeded");

@@ -3,7 +3,7 @@
 use valet_workflows::job_application::steps::{NO_TIER, SelectTier, TierChoice, Want};
 
 use super::Browsers;
-use crate::runtime::{StepContext, StepError};
+use crate::runtime::StepError;
 
 /// Headless Chromium.
 const LOCAL: &str = "local";
@@ -15,7 +15,7 @@ pub(super) fn is_headless(tier: &str) -> bool {
 }
 
 impl Browsers {
-    pub(super) async fn select_tier(&self, _ctx: StepContext, step: SelectTier) -> Result<TierChoice, StepError> {
+    pub(super) fn select_tier(&self, step: &SelectTier) -> Result<TierChoice, StepError> {
         if step.max_cost.is_some_and(|most| most < 0.0) {
             return Err(StepError::fail("over_budget", "no tier costs less than nothing"));
         }
