@@ -12,9 +12,7 @@ use tokio::time::{Instant, sleep};
 use valet_board::{Expectation, FormKind};
 use valet_crash_points::{CrashPoint, Harm, Plan};
 use valet_tests::Process;
-use valet_tests::bounds::{KILLED_MAX, SOON};
-use valet_tests::process::naming;
-use valet_tests::wait::until_true;
+use valet_tests::bounds::KILLED_MAX;
 
 use super::job_application::applicant::differences;
 use super::job_application::house::{APPLICATION_MAX, Filed, House, LOOK_EVERY};
@@ -109,18 +107,6 @@ impl House {
         }
         assert!(died, "{point} is in the list and was never passed");
         Filed { run, asked, took: begun.elapsed(), received: self.received(form, seed) }
-    }
-
-    /// Neither a folder nor a process of any browser.
-    async fn no_browser_is_left(&self, point: CrashPoint) {
-        let root = self.sandboxes();
-        let marker = format!("{}/", root.display());
-        until_true(&format!("{point}: the browser's processes to be gone"), SOON, async || naming(&marker).is_empty())
-            .await;
-        let folders = std::fs::read_dir(&root).expect("the folder of sandboxes").flatten();
-        let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let left: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
-        assert_eq!(left, Vec::<String>::new(), "{point}: folders are left");
     }
 }
 

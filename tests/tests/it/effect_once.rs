@@ -135,6 +135,7 @@ async fn workers_killed_while_they_send_never_send_twice() {
     );
     let wrong: Vec<String> = filed.iter().filter_map(|(seed, filed)| complaint(*seed, filed)).collect();
     assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
+    house.no_browser_is_left(format!("{runs} applications")).await;
     let killed: u32 = doomed.killed.values().sum();
     assert!(killed >= runs, "{killed} kills: not every application met one");
     let after = doomed.killed.keys().filter(|plan| plan.starts_with(CrashPoint::WorkerClickAfter.as_str()));

@@ -3,6 +3,7 @@
 
 pub(super) mod applicant;
 mod crash;
+mod deadline;
 mod escalation;
 mod every_kind;
 mod every_seed;

@@ -1,5 +1,6 @@
 //! A whole Valet with a job board: Postgres, Redis, one engine and one worker as processes, the board in the test's own.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use valet_board::{Application, Board, BoardConfig, Expectation, Filter, FormKind
 use valet_protocol::api::{RunDetail, StartRunRequest, TaskView};
 use valet_stack::Stack;
 use valet_tests::Process;
-use valet_tests::bounds::{LOG_LINES_SHOWN, PORT_DRAWS, PORTS, START_MAX};
-use valet_tests::process::Launch;
-use valet_tests::wait::until;
+use valet_tests::bounds::{LOG_LINES_SHOWN, PORT_DRAWS, PORTS, SOON, START_MAX};
+use valet_tests::process::{Launch, naming};
+use valet_tests::wait::{until, until_true};
 use valet_workers::sandbox::process::end_sandbox;
 
 use super::applicant;
@@ -208,6 +209,18 @@ impl House {
             path.is_dir() && !name.starts_with('.')
         };
         entries.map(|entry| entry.path()).filter(sandbox).collect()
+    }
+
+    /// Neither a folder nor a process of any browser.
+    pub async fn no_browser_is_left(&self, after: impl Display) {
+        let root = self.sandboxes();
+        let marker = format!("{}/", root.display());
+        until_true(&format!("{after}: the browser's processes to be gone"), SOON, async || naming(&marker).is_empty())
+            .await;
+        let folders = std::fs::read_dir(&root).expect("the folder of sandboxes").flatten();
+        let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let left: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        assert_eq!(left, Vec::<String>::new(), "{after}: folders are left");
     }
 
     /// Waits until a worker is at this step of the run.
