@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use valet_board::{Board, BoardConfig, BoardError};
+use valet_board::{Board, BoardConfig, BoardError, FormKind};
 use valet_protocol::api::StartRunRequest;
 use valet_stack::{Provide, Stack, StackConfig, StackError};
 use valet_workers::runtime::Drained;
@@ -40,12 +40,16 @@ pub struct UpCommand {
     /// Start without filing an application
     #[arg(long, conflicts_with = "once")]
     no_application: bool,
-    /// Which of the board's forms: `simple` or `steps` (asks a person)
-    #[arg(long, default_value = "simple", value_parser = ["simple", "steps"])]
+    /// Which of the board's forms; `steps`, `check`, `code` and `login` ask a person
+    #[arg(long, default_value = "simple", value_parser = clap::builder::PossibleValuesParser::new(forms()))]
     form: String,
     /// Seed of the form; another one every time if not given
     #[arg(long)]
     seed: Option<u32>,
+}
+
+fn forms() -> impl Iterator<Item = &'static str> {
+    FormKind::ALL.into_iter().map(FormKind::as_str)
 }
 
 /// Why `valet up` ended.

@@ -45,7 +45,7 @@ const SANDBOXES_MAX: u32 = 1_000;
 /// A worker as configured, with the browsers of its machine.
 pub struct WorkerRole {
     worker: Worker,
-    browsers: Arc<LocalProvider>,
+    browsers: Option<Arc<LocalProvider>>,
 }
 
 /// The browsers of this machine.
@@ -90,8 +90,11 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     let mut queues =
         settings.list("worker.queues")?.iter().map(|name| QueueName::new(name)).collect::<Result<Vec<_>, _>>()?;
     let provider = Arc::new(browsers(settings)?);
-    let host = provider.host_id().map_err(WorkerRoleError::Host)?;
-    if queues.iter().any(|queue| queue.as_str() == BROWSER_QUEUE) {
+    // A worker without browsers needs no folder for them.
+    let browses = queues.iter().any(|queue| queue.as_str() == BROWSER_QUEUE);
+    let mut host = String::new();
+    if browses {
+        host = provider.host_id().map_err(WorkerRoleError::Host)?;
         // Steps of browsers that run on this machine.
         queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host))?);
     }
@@ -99,20 +102,19 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
     let handlers = handlers(settings, own_handlers, &provider, &host)?;
     let worker = Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?;
-    Ok(WorkerRole { worker, browsers: provider })
+    Ok(WorkerRole { worker, browsers: browses.then_some(provider) })
 }
 
 impl WorkerRole {
     /// Runs until `shutdown`, then drains. Meanwhile what sandboxes of this machine left behind is ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerRoleError> {
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let reaper = tokio::spawn(run_reaper(self.browsers, REAP_EVERY, async {
-            let _ = stopped.await;
-        }));
+        let reaping =
+            self.browsers.map(|browsers| tokio::spawn(run_reaper(browsers, REAP_EVERY, std::future::pending())));
         let drained = self.worker.run(shutdown).await;
-        drop(stop);
-        // What it was at is finished by the next worker's.
-        reaper.abort();
+        if let Some(reaping) = reaping {
+            // What it is at, the next one finishes.
+            reaping.abort();
+        }
         Ok(drained?)
     }
 }
