@@ -35,6 +35,10 @@ pub enum BrowserError {
     /// Another holder took the browser over; this one must stop.
     #[error("another holder took this browser over")]
     StaleFence,
+    /// The driver was replaced under this holder; the browser lives. Attach again and read the page: whether the last command was
+    /// carried out is open.
+    #[error("the browser has another driver; attach again")]
+    DriverRestarted,
     /// It is not there, or no person could see it any more.
     #[error("{target} was not found on the page")]
     NotFound { target: String },
@@ -67,7 +71,7 @@ pub enum BrowserError {
 impl BrowserError {
     /// Whether the same agent may go on after reading the page again.
     pub fn leaves_the_browser_usable(&self) -> bool {
-        !matches!(self, Self::Gone(_) | Self::StaleFence)
+        !matches!(self, Self::Gone(_) | Self::StaleFence | Self::DriverRestarted)
     }
 }
 

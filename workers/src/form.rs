@@ -23,7 +23,7 @@ mod places;
 pub mod plan;
 pub mod press;
 pub mod question;
-mod read;
+mod reading;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -42,6 +42,6 @@ pub use page_kind::{PageKind, PageReport, classify};
 pub use plan::{FieldPlan, Plan, plan, question_about};
 pub use press::{Advance, Complaint, Moved, advance, complaints};
 pub use question::{Question, QuestionKind, Reason, schema_of};
-pub use read::read_page;
+pub use reading::read_page;
 pub use snapshot::{SNAPSHOT_JS, Snapshot};
 pub use unlock::{Answered, answer_obstacle};

@@ -15,6 +15,7 @@ pub(super) fn from_command(command: &'static str, error: &CmdError) -> BrowserEr
     match error {
         CmdError::Standard(error) => from_status(command, &error.error, &error.message),
         CmdError::NotW3C(Value::String(code)) if code == "stale_fence" => BrowserError::StaleFence,
+        CmdError::NotW3C(Value::String(code)) if code == "driver_restarted" => BrowserError::DriverRestarted,
         // Statuses of the driver's own.
         CmdError::NotW3C(Value::String(code)) if GONE_SIGNS.iter().any(|sign| code.contains(sign)) => {
             BrowserError::Gone(code.clone())

@@ -80,7 +80,7 @@ impl Session<'_> {
             Ok(Err(error)) => match from_command("attach", &error) {
                 // A dialog or a closed frame: the session lives.
                 BrowserError::Gone(reason) => return Err(BrowserError::Gone(reason)),
-                BrowserError::StaleFence => return Err(BrowserError::StaleFence),
+                lost @ (BrowserError::StaleFence | BrowserError::DriverRestarted) => return Err(lost),
                 _ => {}
             },
             Ok(Ok(())) => {}

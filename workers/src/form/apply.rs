@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::applicant::Applicant;
 use super::field_kind::FieldKind;
 use super::plan::{FieldPlan, Plan, plan};
-use super::read::read_page;
+use super::reading::read_page;
 use super::snapshot::Snapshot;
 use crate::browser::{Action, ActionKind, BrowserAgent, BrowserError};
 

@@ -11,7 +11,7 @@ use super::classify_field::label_words;
 use super::field::{Field, read_fields};
 use super::main_form::MainForm;
 use super::page_kind::{PageKind, PageReport, classify};
-use super::read::read_once;
+use super::reading::read_once;
 use super::snapshot::Snapshot;
 use super::text::{self, words};
 use super::wording::Wording;

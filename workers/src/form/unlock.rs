@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::obstacle::{Obstacle, ObstacleField, obstacle};
 use super::page_kind::{PageReport, classify};
 use super::press::{LOOK_POLL, Moved, fresh_alerts};
-use super::read::read_once;
+use super::reading::read_once;
 use super::snapshot::Snapshot;
 use super::text::{self, normal, words};
 use super::wording::Wording;
