@@ -105,8 +105,12 @@ impl Machine {
 
     /// Rough memory of the cached run, for the cache's bound.
     pub fn weight_bytes(&self) -> usize {
-        // A future's own size is not known; the journal's length stands for what it holds on to.
-        1_024 + self.run.entries * 128 + self.input.len_bytes()
+        // Nodes of the maps with few entries, and the allocator's own share.
+        const AROUND_BYTES: usize = 2_048;
+        // What the code allocated is not known; the journal's length stands for it.
+        const PER_ENTRY_BYTES: usize = 128;
+        let code = self.code.as_ref().map_or(0, Code::size_bytes);
+        size_of::<Self>() + AROUND_BYTES + code + self.run.entries * PER_ENTRY_BYTES + self.input.len_bytes()
     }
 
     /// A machine for a run that does not exist yet; its first command must be `Start`.

@@ -100,6 +100,11 @@ impl Code {
         Ok(Polled { emitted: self.ctx.take_emitted(), returned, stuck: None })
     }
 
+    /// The future with all that it may hold across its waits, without what it allocated.
+    pub fn size_bytes(&self) -> usize {
+        self.future.as_ref().map_or(0, |future| size_of_val(&**future))
+    }
+
     fn drop_future(&mut self) {
         let future = self.future.take();
         // A destructor of workflow code may panic; it must not take the engine's thread with it.
