@@ -23,9 +23,6 @@ use crate::runtime::{Handlers, StepContext, StepError};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
 use failures::{browser_error, sandbox_error};
 
-/// Attempts of a browser that does not start. Waiting for room on the machine does not count.
-const STARTS_MAX: u32 = 3;
-
 /// What the handlers stand on.
 pub struct Browsers {
     pub provider: Arc<dyn SandboxProvider>,
@@ -73,14 +70,15 @@ impl Browsers {
             headless: tiers::is_headless(&step.at.tier),
             lease: Duration::from_secs(step.lease_s),
         };
-        if let Err(error) = self.provider.provision(&request).await {
-            let given_up = matches!(error, SandboxError::StartFailed { .. }) && ctx.attempt().0 >= STARTS_MAX;
-            return Err(if given_up { StepError::fail("provision_failed", error) } else { sandbox_error(error) });
+        match self.provider.provision(&request).await {
+            Ok(_) => {}
+            Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
+            Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);
         let attachment = self.provider.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
         let named = |name: &str| attachment.capabilities.get(name).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
-        Ok(Provisioned { browser: format!("{} {}", named("browserName"), named("browserVersion")) })
+        Ok(Provisioned::Ready { browser: format!("{} {}", named("browserName"), named("browserVersion")) })
     }
 
     async fn cleanup(&self, _ctx: StepContext, step: Cleanup) -> Result<(), StepError> {

@@ -1,12 +1,14 @@
 //! The application on its way through one browser.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use valet_core::{StepFailure, Stop};
 
 use super::input::Mode;
 use super::steps::{
     AnswerObstacle, CheckSubmission, FillPage, Filled, Obstacle, OpenPosting, Opened, Passed, Place, Posting,
-    Provision, Sent, Submission, Submit,
+    Provision, Provisioned, Sent, Submission, Submit,
 };
 use super::{Case, Halt};
 
@@ -16,6 +18,11 @@ const PAGES_MAX: u32 = 20;
 const ROUNDS_MAX: u32 = 60;
 /// Times that a form may refuse what is sent before it is given up; an answer of a person begins the count anew.
 const REFUSALS_MAX: u32 = 3;
+/// A full machine is asked for room after this long, then after twice as long, up to the longest.
+const ROOM_AGAIN_MIN: Duration = Duration::from_secs(5);
+const ROOM_AGAIN_MAX: Duration = Duration::from_mins(1);
+/// A day: browsers that wait for people keep their place.
+const ROOM_LOOKS_MAX: u32 = 24 * 60;
 
 pub(super) struct Drive<'c, 'a> {
     case: &'c mut Case<'a>,
@@ -35,6 +42,13 @@ enum Page {
     Anew,
 }
 
+/// What was behind an obstacle.
+enum Cleared {
+    Form,
+    Elsewhere,
+    Confirmed(Submission),
+}
+
 impl<'c, 'a> Drive<'c, 'a> {
     pub fn new(case: &'c mut Case<'a>, at: Place) -> Self {
         Self { case, at, refusals: 0, under_way: false }
@@ -42,8 +56,7 @@ impl<'c, 'a> Drive<'c, 'a> {
 
     /// Provisions the browser and goes page by page until the application is in.
     pub async fn through(mut self) -> Result<Submission, Halt> {
-        self.status(format!("starting a browser ({})", self.at.tier));
-        self.case.ctx.step(Provision::new(self.at.clone(), &self.case.application)).await?;
+        self.provision().await?;
         let mut page = 0;
         for _ in 0..ROUNDS_MAX {
             let came_to = if page == 0 { self.open().await? } else { self.page(page).await? };
@@ -60,6 +73,23 @@ impl<'c, 'a> Drive<'c, 'a> {
         Err(Stop::failed("too_many_pages", format!("the form has no end after {PAGES_MAX} pages")).into())
     }
 
+    /// Starts the browser. A machine that is full is asked again until another run's browser has ended.
+    async fn provision(&mut self) -> Result<(), Halt> {
+        let mut pause = ROOM_AGAIN_MIN;
+        for _ in 0..ROOM_LOOKS_MAX {
+            self.status(format!("starting a browser ({})", self.at.tier));
+            match self.case.ctx.step(Provision::new(self.at.clone(), &self.case.application)).await? {
+                Provisioned::Ready { .. } => return Ok(()),
+                Provisioned::Full { max } => {
+                    self.status(format!("waiting for room: the machine has its {max} browsers"));
+                    self.case.ctx.sleep(pause).await;
+                    pause = (pause * 2).min(ROOM_AGAIN_MAX);
+                }
+            }
+        }
+        Err(Stop::failed("no_capacity", "the machine had no room for one more browser for a day").into())
+    }
+
     async fn open(&mut self) -> Result<Page, Halt> {
         self.status("opening the posting");
         let job_url = self.case.application.job_url.clone();
@@ -73,7 +103,7 @@ impl<'c, 'a> Drive<'c, 'a> {
             Opened::Obstacle(posting, obstacle) => {
                 self.learn(posting);
                 self.under_way = true;
-                self.overcome(obstacle).await
+                self.clear(obstacle).await
             }
         }
     }
@@ -96,7 +126,7 @@ impl<'c, 'a> Drive<'c, 'a> {
                 self.case.application.answers.extend(answers);
                 Ok(Page::Again)
             }
-            Filled::Obstacle(obstacle) => self.overcome(obstacle).await,
+            Filled::Obstacle(obstacle) => self.clear(obstacle).await,
             Filled::ReadyToSubmit { screenshot, summary } => {
                 if self.case.application.mode == Mode::Review && self.case.approved.as_ref() != Some(&summary) {
                     let title = self.case.posting.title();
@@ -112,29 +142,36 @@ impl<'c, 'a> Drive<'c, 'a> {
     /// Sends the application: once. Where nobody knows whether it went out, the page is asked, then a person.
     async fn submit(&mut self) -> Result<Page, Halt> {
         self.status("submitting");
-        let outcome = match self.case.ctx.step(Submit { at: self.at.clone() }).await {
+        let mut outcome = match self.case.ctx.step(Submit { at: self.at.clone() }).await {
             Err(StepFailure::InDoubt(_)) => self.check().await?,
             other => other?,
         };
-        match outcome {
-            Sent::Confirmed(submission) => Ok(Page::Submitted(submission)),
-            Sent::Refused { errors } => self.refused(&errors),
-            Sent::Obstacle(obstacle) => self.overcome(obstacle).await,
-            Sent::Unclear { screenshot, url } => self.in_doubt(screenshot, url).await,
+        loop {
+            // Bounded: each further round asks a person, and people are asked a limited number of times.
+            outcome = match outcome {
+                Sent::Confirmed(submission) => return Ok(Page::Submitted(submission)),
+                Sent::Refused { errors } => return self.refused(&errors),
+                Sent::Unclear { screenshot, url } => return self.in_doubt(screenshot, url).await,
+                // The application may be in by now: another browser, or the way to the form, would send it twice.
+                Sent::Obstacle(obstacle) => match self.overcome(obstacle).await? {
+                    Ok(Cleared::Confirmed(submission)) => return Ok(Page::Submitted(submission)),
+                    Ok(Cleared::Form) => return Ok(Page::Again),
+                    Ok(Cleared::Elsewhere) | Err(_) => self.check().await?,
+                },
+            }
         }
     }
 
-    /// What the browser shows now. One that is gone shows nothing, and that is no word against a submission.
-    async fn check(&mut self) -> Result<Sent, Halt> {
+    /// What the browser shows now. A browser that is gone, or a site that is down, shows nothing, and that is no word
+    /// against a submission.
+    async fn check(&mut self) -> Result<Sent, Stop> {
         self.status("looking whether the application went out");
         let job_url = self.case.application.job_url.clone();
-        match self.case.ctx.step(CheckSubmission { at: self.at.clone(), job_url: job_url.clone() }).await {
-            Ok(sent) => Ok(sent),
-            Err(failure) => match Halt::from(failure) {
-                Halt::Stop(stop) => Err(Halt::Stop(stop)),
-                Halt::Blocked(_) | Halt::Lost(_) => Ok(Sent::Unclear { screenshot: None, url: job_url }),
-            },
-        }
+        let checked = self.case.ctx.step(CheckSubmission { at: self.at.clone(), job_url: job_url.clone() }).await;
+        Ok(checked.unwrap_or_else(|why| {
+            self.case.ctx.log(format!("whether the application went out cannot be seen: {why}"));
+            Sent::Unclear { screenshot: None, url: job_url }
+        }))
     }
 
     /// What the page says is looked at when it is filled anew; a form that refuses again and again has no use for more.
@@ -147,8 +184,16 @@ impl<'c, 'a> Drive<'c, 'a> {
         Err(Stop::failed("form_refused", format!("the form was refused {REFUSALS_MAX} times: {said}")).into())
     }
 
+    /// Clears the way to the form. Nothing was sent yet.
+    async fn clear(&mut self, obstacle: Obstacle) -> Result<Page, Halt> {
+        Ok(match self.overcome(obstacle).await?? {
+            Cleared::Confirmed(submission) => Page::Submitted(submission),
+            Cleared::Form | Cleared::Elsewhere => Page::Again,
+        })
+    }
+
     /// A person gives what the page asks for, until it lets the browser pass.
-    async fn overcome(&mut self, mut obstacle: Obstacle) -> Result<Page, Halt> {
+    async fn overcome(&mut self, mut obstacle: Obstacle) -> Result<Result<Cleared, StepFailure>, Stop> {
         let mut complaint = None;
         loop {
             // Bounded: people are asked a limited number of times.
@@ -156,14 +201,17 @@ impl<'c, 'a> Drive<'c, 'a> {
             let answers = self.case.people.obstacle(&title, &obstacle, complaint.as_deref()).await?;
             self.refusals = 0;
             self.status("handing in the answer");
-            match self.case.ctx.step(AnswerObstacle { at: self.at.clone(), answers }).await? {
-                Passed::Through => return Ok(Page::Again),
-                Passed::Confirmed(submission) => return Ok(Page::Submitted(submission)),
-                Passed::Obstacle(next, said) => {
-                    obstacle = next;
-                    complaint = said;
+            let cleared = match self.case.ctx.step(AnswerObstacle { at: self.at.clone(), answers }).await {
+                Ok(Passed::Form) => Ok(Cleared::Form),
+                Ok(Passed::Elsewhere) => Ok(Cleared::Elsewhere),
+                Ok(Passed::Confirmed(submission)) => Ok(Cleared::Confirmed(submission)),
+                Ok(Passed::Obstacle(next, said)) => {
+                    (obstacle, complaint) = (next, said);
+                    continue;
                 }
-            }
+                Err(failure) => Err(failure),
+            };
+            return Ok(cleared);
         }
     }
 

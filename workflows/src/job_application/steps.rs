@@ -124,13 +124,15 @@ fn lease_s(application: &Application) -> u64 {
     application.human_deadline_s + LEASE_BEYOND_S
 }
 
-// Many attempts: each one that finds no room on the machine uses one up.
-in_browser!(Provision, "provision", Provisioned, browser().timeout(Duration::from_mins(2)).attempts(200));
+in_browser!(Provision, "provision", Provisioned, browser().timeout(Duration::from_mins(2)));
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Provisioned {
+#[serde(rename_all = "snake_case")]
+pub enum Provisioned {
     /// `chromium 156.0…`
-    pub browser: String,
+    Ready { browser: String },
+    /// The machine has as many browsers as it may have. Room comes when a run ends, which no attempt can hasten.
+    Full { max: u32 },
 }
 
 /// Opens the posting and finds its form.
@@ -201,7 +203,10 @@ impl std::fmt::Debug for ObstacleAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Passed {
-    Through,
+    /// A page of the form.
+    Form,
+    /// Neither the form nor a confirmation.
+    Elsewhere,
     Confirmed(Submission),
     /// The same again with what the page says of the answer, or another one behind it.
     Obstacle(Obstacle, Option<String>),
@@ -327,7 +332,7 @@ pub enum Sent {
     },
     /// It wants something more of a person before it counts.
     Obstacle(Obstacle),
-    /// Neither a confirmation nor an error.
+    /// Neither a confirmation nor an error: what a check of the submission may find, never the sending itself.
     Unclear {
         screenshot: Option<Uuid>,
         url: String,

@@ -108,10 +108,12 @@ impl Browsers {
         };
         let answers: BTreeMap<String, String> = step.answers.into_iter().map(|a| (a.key, a.value)).collect();
         let answered = match form::answer_obstacle(&agent, &page, &answers).await {
-            // It asks for something else than the person was asked for.
-            Err(BrowserError::BadInput { .. }) => {
+            // It asks for something else than the person was asked for, or for another shape of it.
+            Err(BrowserError::BadInput { what }) => {
+                let same = asked.fields.iter().all(|field| answers.contains_key(&field.key));
+                let said = same.then(|| what.trim_start_matches("answer: ").to_owned());
                 return Ok(match obstacle(&ctx, &agent, &page).await {
-                    Some(other) => Passed::Obstacle(other, None),
+                    Some(other) => Passed::Obstacle(other, said),
                     None => passed(&ctx, &agent, &page).await,
                 });
             }
@@ -122,9 +124,6 @@ impl Browsers {
             let said = answered.message.or_else(|| again.then(|| "the page did not take it".to_owned()));
             return Ok(Passed::Obstacle(next, said));
         }
-        if asked.fields.is_empty() && answered.moved == Moved::Refused {
-            return Err(StepError::retry("page_stands_still", "the page still shows its puzzle"));
-        }
         Ok(passed(&ctx, &agent, &answered.snapshot).await)
     }
 }
@@ -134,7 +133,10 @@ async fn passed(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot) -> P
     if is_confirmed(&report) {
         return Passed::Confirmed(submission(ctx, agent, page, &report).await);
     }
-    Passed::Through
+    match report.kind {
+        PageKind::Form | PageKind::Step | PageKind::Review => Passed::Form,
+        _ => Passed::Elsewhere,
+    }
 }
 
 /// The page shows no form any more: the end, or something in the way.

@@ -1,5 +1,6 @@
 //! Sending the application once, and finding out whether it went out.
 
+use valet_core::decide::IN_DOUBT;
 use valet_workflows::job_application::steps::{CheckSubmission, Sent, Submission, Submit};
 
 use super::Browsers;
@@ -26,8 +27,7 @@ impl Browsers {
             });
         };
         ctx.effect_begin().await?;
-        // From here on every end is an answer: an error would ask for another attempt.
-        Ok(press(&ctx, &agent, &page, &next).await)
+        press(&ctx, &agent, &page, &next).await
     }
 
     /// First the page as it was left, then the posting: many sites say there that one has applied.
@@ -44,41 +44,60 @@ impl Browsers {
         // The form is still there: that it was not sent cannot be told from this alone.
         let as_it_was = unclear(&ctx, &agent).await;
         ctx.check()?;
-        agent.navigate(&step.job_url).await.map_err(browser_error)?;
-        let page = form::read_page(&agent).await.map_err(browser_error)?;
-        let report = form::classify(&page);
-        if report.kind == PageKind::AlreadyApplied {
-            return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &report).await));
+        let posting = async {
+            agent.navigate(&step.job_url).await?;
+            form::read_page(&agent).await
+        };
+        match posting.await {
+            Ok(page) => {
+                let report = form::classify(&page);
+                if report.kind == PageKind::AlreadyApplied {
+                    return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &report).await));
+                }
+            }
+            Err(error @ BrowserError::StaleFence) => return Err(browser_error(error)),
+            // It may say nothing, and then it says nothing against a submission either.
+            Err(error) => tracing::warn!(run = %ctx.run(), %error, "the posting cannot be read"),
         }
         Ok(as_it_was)
     }
 }
 
-/// Presses the button that sends the application, and says what became of it.
-async fn press(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, next: &NextButton) -> Sent {
-    match form::advance(agent, page, next).await {
-        Ok(after) if is_confirmed(&after.page) => {
-            Sent::Confirmed(submission(ctx, agent, &after.snapshot, &after.page).await)
-        }
-        Ok(after) if form::obstacle(&after.snapshot).is_some() => match obstacle(ctx, agent, &after.snapshot).await {
-            Some(asked) => Sent::Obstacle(asked),
-            None => unclear(ctx, agent).await,
-        },
-        Ok(Advance { moved: Moved::Refused, complaints, alerts, .. }) => {
-            Sent::Refused { errors: complaints.into_iter().map(|c| c.message).chain(alerts).collect() }
-        }
-        Ok(Advance { moved: Moved::On, page, .. }) if matches!(page.kind, PageKind::Form | PageKind::Step) => {
-            Sent::Refused { errors: Vec::new() }
-        }
+/// Presses the button that sends the application, and says what became of it. What is not known for sure is in doubt:
+/// the workflow looks again before it asks a person, and never presses twice.
+async fn press(
+    ctx: &StepContext,
+    agent: &WebDriverAgent,
+    page: &Snapshot,
+    next: &NextButton,
+) -> Result<Sent, StepError> {
+    let in_doubt = |why: &dyn std::fmt::Display| Err(StepError::fail(IN_DOUBT, why));
+    let after = match form::advance(agent, page, next).await {
+        Ok(after) => after,
         // The button was not pressed.
         Err(BrowserError::NotFound { target } | BrowserError::NotInteractable { target, .. }) => {
-            Sent::Refused { errors: vec![format!("{target} could not be pressed")] }
+            return Ok(Sent::Refused { errors: vec![format!("{target} could not be pressed")] });
         }
         Err(error @ BrowserError::StaleFence) => {
             tracing::warn!(run = %ctx.run(), code = "stale_fence", %error, "the click that sends was refused");
-            unclear(ctx, agent).await
+            return in_doubt(&error);
         }
-        Ok(_) | Err(_) => unclear(ctx, agent).await,
+        Err(error) => return in_doubt(&error),
+    };
+    if is_confirmed(&after.page) {
+        return Ok(Sent::Confirmed(submission(ctx, agent, &after.snapshot, &after.page).await));
+    }
+    if let Some(asked) = obstacle(ctx, agent, &after.snapshot).await {
+        return Ok(Sent::Obstacle(asked));
+    }
+    match after {
+        Advance { moved: Moved::Refused, complaints, alerts, .. } => {
+            Ok(Sent::Refused { errors: complaints.into_iter().map(|c| c.message).chain(alerts).collect() })
+        }
+        Advance { moved: Moved::On, page, .. } if matches!(page.kind, PageKind::Form | PageKind::Step) => {
+            Ok(Sent::Refused { errors: Vec::new() })
+        }
+        Advance { page, .. } => in_doubt(&format!("the page says nothing of it: {:?}", page.kind)),
     }
 }
 
