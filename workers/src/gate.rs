@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-/// Runs until the lease ends, a shutdown is asked for, or the driver dies; then nothing of the sandbox is left running.
+/// Runs until the lease ends, a shutdown is asked for, or the browser is gone; then nothing of the sandbox is left running.
 pub async fn run(config: GateConfig) -> Result<(), GateError> {
     let rule = EgressRule::new(&config.allowed_hosts, &config.allow_private)?;
     run_with(config, Arc::new(SystemResolver), Arc::new(PublicOnly::new(rule))).await

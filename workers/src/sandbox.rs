@@ -168,7 +168,13 @@ pub trait SandboxProvider: Send + Sync {
     async fn renew(&self, id: &SandboxId, lease: Duration) -> Result<(), SandboxError>;
 
     /// Puts a file where the sandbox's browser can read it; the path is on the browser's machine. The same name is replaced.
-    async fn stage_file(&self, id: &SandboxId, filename: &str, content: &[u8]) -> Result<PathBuf, SandboxError>;
+    async fn stage_file(
+        &self,
+        id: &SandboxId,
+        file: Uuid,
+        filename: &str,
+        content: &[u8],
+    ) -> Result<PathBuf, SandboxError>;
 
     /// Ends everything of the sandbox and forgets it. Succeeds for what never was. Afterwards the id cannot be provisioned again.
     async fn destroy(&self, id: &SandboxId) -> Result<(), SandboxError>;

@@ -3,7 +3,7 @@
 //! **select tier → provision → run agent → wait for a human → cleanup**. Filling is one durable step a page, and the
 //! submission a step of its own that never happens twice, so that a crash on page three does not start over.
 
-use valet_core::workflow::{Door, InputProblem};
+use valet_core::workflow::{Door, InputProblem, NamedFile};
 use valet_core::{Context, Failure, StepFailure, Stop, Workflow};
 
 mod drive;
@@ -62,6 +62,16 @@ impl Workflow for JobApplicationWorkflow {
 
     fn check(input: &Application, door: &Door) -> Vec<InputProblem> {
         input::problems(input, door)
+    }
+
+    fn files(input: &Application) -> Vec<NamedFile> {
+        let documents = input.documents.iter().enumerate();
+        documents
+            .map(|(index, document)| NamedFile {
+                field: format!("/documents/{index}/file"),
+                file: document.file.clone(),
+            })
+            .collect()
     }
 }
 

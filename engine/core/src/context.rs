@@ -364,9 +364,8 @@ fn read_child<T: DeserializeOwned>(delivery: Delivery) -> Result<T, Failure> {
     match delivery {
         Delivery::Resolution(Resolution::ChildEnded { outcome }) => match outcome {
             RunOutcome::Succeeded { output } => output.read().map_err(|e| Failure::new("bad_output", e.to_string())),
-            RunOutcome::Failed { error } => Err(error),
+            RunOutcome::Failed { error } | RunOutcome::TimedOut { error } => Err(error),
             RunOutcome::Cancelled { reason, .. } => Err(Failure::new("cancelled", reason)),
-            RunOutcome::TimedOut => Err(Failure::new("timed_out", "the child run timed out")),
         },
         _ => Err(Failure::new("bad_delivery", "not a child's end")),
     }

@@ -723,6 +723,7 @@ impl<'a> Folding<'a> {
             let outcome = match result {
                 Ok(output) => RunOutcome::Succeeded { output },
                 Err(Stop::Failed(error)) => RunOutcome::Failed { error },
+                Err(Stop::TimedOut(error)) => RunOutcome::TimedOut { error },
             };
             self.close_with(outcome);
         } else if self.run().entries > JOURNAL_ENTRIES_MAX {
@@ -785,7 +786,8 @@ impl<'a> Folding<'a> {
             _ => return,
         }
         if seq == RUN_DEADLINE {
-            self.close_with(RunOutcome::TimedOut);
+            let error = Failure::new("timed_out", "the run's time is over");
+            self.close_with(RunOutcome::TimedOut { error });
         } else if self.run().steps.contains_key(&seq) {
             self.not_started_by_now(seq);
         } else if self.run().waits.contains_key(&seq) {

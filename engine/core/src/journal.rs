@@ -268,7 +268,7 @@ pub enum RunOutcome {
     Succeeded { output: Payload },
     Failed { error: Failure },
     Cancelled { by: String, reason: String },
-    TimedOut,
+    TimedOut { error: Failure },
 }
 
 impl RunOutcome {
@@ -278,7 +278,7 @@ impl RunOutcome {
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
-            Self::TimedOut => "timed_out",
+            Self::TimedOut { .. } => "timed_out",
         }
     }
 }

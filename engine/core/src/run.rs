@@ -277,7 +277,7 @@ impl Run {
             Phase::Ended(RunOutcome::Succeeded { .. }) => Status::Succeeded,
             Phase::Ended(RunOutcome::Failed { .. }) => Status::Failed,
             Phase::Ended(RunOutcome::Cancelled { .. }) => Status::Cancelled,
-            Phase::Ended(RunOutcome::TimedOut) => Status::TimedOut,
+            Phase::Ended(RunOutcome::TimedOut { .. }) => Status::TimedOut,
             Phase::Active if self.steps.values().any(|step| step.is_queued(self.last_at)) => Status::Running,
             Phase::Active => Status::Waiting,
         }

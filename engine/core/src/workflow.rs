@@ -18,11 +18,18 @@ use crate::step::{Failure, StepFailure};
 pub enum Stop {
     #[error("{0}")]
     Failed(Failure),
+    /// Somebody or something did not come in time: the run ends as `timed_out`.
+    #[error("{0}")]
+    TimedOut(Failure),
 }
 
 impl Stop {
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(code, message))
+    }
+
+    pub fn timed_out(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::TimedOut(Failure::new(code, message))
     }
 }
 
@@ -38,6 +45,15 @@ pub struct InputProblem {
     /// JSON pointer to the field.
     pub field: String,
     pub message: String,
+}
+
+/// A stored file that an input names, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// JSON pointer to the field.
+    pub field: String,
+    /// `file_…`
+    pub file: String,
 }
 
 /// What the operator allows at the door (`VALET_ALLOW_HOSTS`).
@@ -61,6 +77,12 @@ pub trait Workflow: Send + Sync + 'static {
         let _ = (input, door);
         Vec::new()
     }
+
+    /// The stored files that the input names. A start with one that is not there is refused.
+    fn files(input: &Self::Input) -> Vec<NamedFile> {
+        let _ = input;
+        Vec::new()
+    }
 }
 
 /// The future of one run's code.
@@ -68,6 +90,7 @@ pub type CodeFuture = Pin<Box<dyn Future<Output = Result<Payload, Stop>> + Send>
 
 type Start = dyn Fn(Context, &Payload) -> Result<CodeFuture, serde_json::Error> + Send + Sync;
 type Check = dyn Fn(&Payload, &Door) -> Vec<InputProblem> + Send + Sync;
+type Files = dyn Fn(&Payload) -> Vec<NamedFile> + Send + Sync;
 
 /// A workflow with its types erased.
 pub struct Definition {
@@ -75,6 +98,7 @@ pub struct Definition {
     pub input_schema: serde_json::Value,
     start: Box<Start>,
     check: Box<Check>,
+    files: Box<Files>,
 }
 
 impl Definition {
@@ -95,6 +119,7 @@ impl Definition {
                 Ok(input) => W::check(&input, door),
                 Err(e) => vec![InputProblem { field: String::new(), message: e.to_string() }],
             }),
+            files: Box::new(|input| input.read::<W::Input>().map(|input| W::files(&input)).unwrap_or_default()),
         }
     }
 
@@ -106,6 +131,11 @@ impl Definition {
     /// What is wrong with an input beyond its schema; empty: nothing.
     pub fn check(&self, input: &Payload, door: &Door) -> Vec<InputProblem> {
         (self.check)(input, door)
+    }
+
+    /// The stored files that an input names, once it was found in order.
+    pub fn files(&self, input: &Payload) -> Vec<NamedFile> {
+        (self.files)(input)
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::Closing { outcome: RunOutcome::Succeeded { .. } } => "closing_succeeded",
         Entry::Closing { outcome: RunOutcome::Failed { .. } } => "closing_failed",
         Entry::Closing { outcome: RunOutcome::Cancelled { .. } } => "closing_cancelled",
-        Entry::Closing { outcome: RunOutcome::TimedOut } => "closing_timed_out",
+        Entry::Closing { outcome: RunOutcome::TimedOut { .. } } => "closing_timed_out",
         Entry::FinalizerStarted { .. } => "finalizer_started",
         Entry::Ended => "ended",
     }

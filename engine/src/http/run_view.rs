@@ -121,11 +121,12 @@ impl Story {
             Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.resolved(*seq, with, at),
             Entry::Closing { outcome } => match outcome {
                 RunOutcome::Succeeded { output } => self.output = Some(value(output)),
-                RunOutcome::Failed { error: failure } => self.error = Some(error(failure)),
+                RunOutcome::Failed { error: failure } | RunOutcome::TimedOut { error: failure } => {
+                    self.error = Some(error(failure));
+                }
                 RunOutcome::Cancelled { by, reason } => {
                     self.error = Some(error(&Failure::new("cancelled", format!("cancelled by {by}: {reason}"))));
                 }
-                RunOutcome::TimedOut => self.error = Some(error(&Failure::new("timed_out", "the run's time is over"))),
             },
             _ => {}
         }

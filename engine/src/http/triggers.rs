@@ -125,7 +125,7 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
     let mut tries = 0;
     loop {
         tries += 1;
-        let asked = workflows::checked(app, TENANT, &workflow, Some(key.clone()), request.clone());
+        let asked = workflows::checked(app, TENANT, &workflow, Some(key.clone()), request.clone()).await;
         let started = match asked {
             Ok(start) => app.engine.start_run(start).await.map_err(Fault::from),
             Err(fault) => Err(fault),

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::{IdempotencyKey, StartRun};
+use valet_core::id::parse_prefixed;
 use valet_core::payload::Payload;
-use valet_core::workflow::InputProblem;
+use valet_core::workflow::{InputProblem, NamedFile};
 use valet_protocol::api::{RunStarted, StartRunRequest, WorkflowList, WorkflowView};
 use valet_protocol::problem::Problem;
 
@@ -78,7 +79,7 @@ pub(super) async fn start(
     let deadline = limit.map(|limit| Instant::now() + limit);
     // Before the start: who cannot wait here starts nothing either.
     let _place = limit.map(|_| wait::place(&app)).transpose()?;
-    let start = checked(&app, &caller.tenant, &name, key::read(&headers)?, request)?;
+    let start = checked(&app, &caller.tenant, &name, key::read(&headers)?, request).await?;
     let (run, created) = match app.engine.start_run(start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
@@ -106,7 +107,7 @@ pub(super) async fn start(
 }
 
 /// Everything that can be wrong with a start is found here, before anything is stored.
-pub(super) fn checked(
+pub(super) async fn checked(
     app: &App,
     tenant: &str,
     name: &str,
@@ -129,6 +130,9 @@ pub(super) fn checked(
         problems.extend(name_problem("/input/subject", of_input.as_deref()));
     }
     problems.extend(attribute_problems(&request));
+    if problems.is_empty() {
+        problems = missing_files(app, tenant, definition.files(&input)).await?;
+    }
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
@@ -143,6 +147,21 @@ pub(super) fn checked(
         parent: None,
         idempotency,
     })
+}
+
+async fn missing_files(app: &App, tenant: &str, files: Vec<NamedFile>) -> Result<Vec<InputProblem>, Fault> {
+    let mut problems = Vec::new();
+    for NamedFile { field, file } in files {
+        let found = match parse_prefixed("file", &file) {
+            Ok(id) => app.engine.store.find_blob(tenant, id).await?.is_some(),
+            Err(_) => false,
+        };
+        if !found {
+            let message = "there is no such file; store it with POST /api/v1/files and give the id of its answer";
+            problems.push(InputProblem { field: format!("/input{field}"), message: message.to_owned() });
+        }
+    }
+    Ok(problems)
 }
 
 fn attribute_problems(request: &StartRunRequest) -> Vec<InputProblem> {

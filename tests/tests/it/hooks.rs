@@ -166,7 +166,7 @@ impl Workflow for Ask {
 }
 
 /// A program that keeps each notice in a file of its own, named by kind.
-fn hook_program(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+pub fn hook_program(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let (program, kept) = (folder.join("hook"), folder.join("kept"));
     std::fs::create_dir(&kept).expect("a folder");
     let script = format!("#!/bin/sh\ncat > '{0}'/.$$ && mv '{0}'/.$$ '{0}'/\"$1\".$$\n", kept.display());
@@ -176,7 +176,7 @@ fn hook_program(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
 }
 
 /// What the program was given of a run, by kind.
-fn kept(folder: &Path, run: &str) -> BTreeMap<String, Value> {
+pub fn kept(folder: &Path, run: &str) -> BTreeMap<String, Value> {
     let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
     let named = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
     let read = named.map(|file| {

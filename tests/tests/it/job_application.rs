@@ -2,11 +2,13 @@
 //! own record and compared with the profile; what the agent says about itself counts for nothing.
 
 pub(super) mod applicant;
+mod capacity;
 mod crash;
 mod deadline;
 mod escalation;
 mod every_kind;
 mod every_seed;
+mod files;
 pub(super) mod house;
 mod refused;
 mod takeover;

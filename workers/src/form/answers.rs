@@ -20,11 +20,12 @@ pub enum Match {
     Alike,
 }
 
-/// The answer to this field, if exactly one is stored.
+/// The answer to this field, if exactly one is stored. Of two to its very words the later one: it was given to put the
+/// earlier one right.
 pub fn find<'a>(answers: &'a [Answer], field: &Field) -> Option<(&'a Answer, Match)> {
     let label = normal(&field.label);
     let bare = label_words(&field.label).join(" ");
-    let exact = answers.iter().find(|answer| {
+    let exact = answers.iter().rfind(|answer| {
         let question = normal(&answer.question);
         !question.is_empty()
             && (question == field.key

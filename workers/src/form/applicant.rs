@@ -81,6 +81,8 @@ pub enum DocumentKind {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
+    /// What an answer names it by, besides its file name.
+    pub id: String,
     pub kind: DocumentKind,
     /// Where the browser's machine has it, as staging told.
     pub path: PathBuf,

@@ -317,7 +317,8 @@ fn answer_to_say(field: &Field, answer: &str, applicant: &Applicant) -> Option<S
     }
     Some(match field.input {
         InputKind::File => {
-            let named = applicant.documents.iter().find(|document| document.filename == answer.trim())?;
+            let name = answer.trim();
+            let named = applicant.documents.iter().find(|document| document.id == name || document.filename == name)?;
             Say::File(named.path.clone(), named.filename.clone())
         }
         InputKind::Checkboxes | InputKind::MultiSelect => {

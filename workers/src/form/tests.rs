@@ -49,7 +49,12 @@ fn ada() -> Applicant {
         email: "ada@example.test".into(),
         work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
         needs_sponsorship: Some(false),
-        documents: vec![Document { kind: DocumentKind::Resume, path: "/up/cv.pdf".into(), filename: "cv.pdf".into() }],
+        documents: vec![Document {
+            id: "cv".into(),
+            kind: DocumentKind::Resume,
+            path: "/up/cv.pdf".into(),
+            filename: "cv.pdf".into(),
+        }],
         ..Applicant::default()
     }
 }

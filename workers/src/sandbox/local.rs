@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::process;
 use super::{
@@ -212,7 +213,13 @@ impl SandboxProvider for LocalProvider {
         renewed.map_err(|error| SandboxError::Silent { id: *id, reason: error.to_string() })
     }
 
-    async fn stage_file(&self, id: &SandboxId, filename: &str, content: &[u8]) -> Result<PathBuf, SandboxError> {
+    async fn stage_file(
+        &self,
+        id: &SandboxId,
+        file: Uuid,
+        filename: &str,
+        content: &[u8],
+    ) -> Result<PathBuf, SandboxError> {
         let folder = self.folder(*id);
         if Record::read(&folder).is_err() {
             return Err(SandboxError::NotFound(*id));
@@ -221,12 +228,12 @@ impl SandboxProvider for LocalProvider {
         if !plain || filename.contains(['\0', '\n']) {
             return Err(SandboxError::InvalidRequest("a file name is one plain part of a path".into()));
         }
-        let path = folder.dir().join("uploads").join(filename);
-        tokio::fs::write(&path, content).await.map_err(|source| SandboxError::Io {
-            id: *id,
-            action: "stage a file for",
-            source,
-        })?;
+        let io = |source| SandboxError::Io { id: *id, action: "stage a file for", source };
+        // Two files may have one name; the site sees the name only.
+        let own = folder.dir().join("uploads").join(file.simple().to_string());
+        tokio::fs::create_dir_all(&own).await.map_err(io)?;
+        let path = own.join(filename);
+        tokio::fs::write(&path, content).await.map_err(io)?;
         Ok(path)
     }
 

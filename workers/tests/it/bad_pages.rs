@@ -232,7 +232,8 @@ async fn a_browser_or_driver_that_dies_in_the_middle_of_anything_is_told() {
             let agent = rig
                 .agent_with(sandbox.id, 1, AgentLimits { quiet: Duration::from_millis(50), ..AgentLimits::default() })
                 .await;
-            let file = rig.provider.stage_file(&sandbox.id, "cv.pdf", b"%PDF").await.expect("staged");
+            let file =
+                rig.provider.stage_file(&sandbox.id, uuid::Uuid::nil(), "cv.pdf", b"%PDF").await.expect("staged");
             agent.navigate(&url).await.expect("opened");
             let loaded = Instant::now();
             tokio::time::sleep_until((loaded + Duration::from_millis(1500)).into()).await;

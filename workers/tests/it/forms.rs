@@ -16,8 +16,8 @@ const THANKS: &str = "<title>Done</title><h1>Thank you for applying</h1><p>Your 
 async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
     let mut documents = Vec::new();
     for (kind, filename) in [(DocumentKind::Resume, "ada-cv.pdf"), (DocumentKind::CoverLetter, "ada-letter.pdf")] {
-        let path = rig.provider.stage_file(&sandbox, filename, b"%PDF-1.4 test").await.expect("staged");
-        documents.push(Document { kind, path, filename: filename.into() });
+        let path = rig.provider.stage_file(&sandbox, Uuid::new_v4(), filename, b"%PDF-1.4 test").await.expect("staged");
+        documents.push(Document { id: filename.into(), kind, path, filename: filename.into() });
     }
     Applicant {
         first_name: "Ada".into(),

@@ -287,7 +287,7 @@ async fn filled_and_sent(rig: &Rig, site: &Site, lane: u64) {
 }
 
 async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
-    let resume = rig.provider.stage_file(&sandbox, "ada-cv.pdf", b"%PDF-1.4").await.expect("staged");
+    let resume = rig.provider.stage_file(&sandbox, uuid::Uuid::nil(), "ada-cv.pdf", b"%PDF-1.4").await.expect("staged");
     Applicant {
         first_name: "Ada".into(),
         last_name: "Lovelace".into(),
@@ -309,7 +309,12 @@ async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
         work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
         needs_sponsorship: Some(false),
         salary: Some("85000".into()),
-        documents: vec![Document { kind: DocumentKind::Resume, path: resume, filename: "ada-cv.pdf".into() }],
+        documents: vec![Document {
+            id: "cv".into(),
+            kind: DocumentKind::Resume,
+            path: resume,
+            filename: "ada-cv.pdf".into(),
+        }],
         ..Applicant::default()
     }
 }

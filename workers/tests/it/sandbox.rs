@@ -194,11 +194,14 @@ async fn the_page_outlives_the_worker_and_another_finds_what_was_typed() {
 async fn a_staged_file_keeps_to_its_folder() {
     let rig = Rig::new();
     let sandbox = rig.sandbox(&[]).await;
-    let path = rig.provider.stage_file(&sandbox.id, "cv.pdf", b"%PDF").await.expect("staged");
+    let path = rig.provider.stage_file(&sandbox.id, Uuid::nil(), "cv.pdf", b"%PDF").await.expect("staged");
     assert!(path.starts_with(rig.dir(sandbox.id.0)) && std::fs::read(&path).expect("a file") == b"%PDF");
     for name in ["../cv.pdf", "/etc/passwd", "", "..", "a/b"] {
         assert!(
-            matches!(rig.provider.stage_file(&sandbox.id, name, b"").await, Err(SandboxError::InvalidRequest(_))),
+            matches!(
+                rig.provider.stage_file(&sandbox.id, Uuid::nil(), name, b"").await,
+                Err(SandboxError::InvalidRequest(_))
+            ),
             "{name}"
         );
     }

@@ -113,7 +113,7 @@ impl<'a> People<'a> {
                 Err(Stop::failed("rejected", format!("{by} rejected the task: {reason}")))
             }
             HumanOutcome::TimedOut => {
-                Err(Stop::failed("human_timed_out", "nobody answered before the task's deadline"))
+                Err(Stop::timed_out("human_timed_out", "nobody answered before the task's deadline"))
             }
         }
     }

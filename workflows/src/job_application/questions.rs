@@ -25,8 +25,13 @@ fn property(question: &Question) -> Value {
     } else if question.kind == "long_text" {
         property["x-multiline"] = json!(true);
     }
-    if let Some(error) = &question.error {
-        property["description"] = json!(error);
+    let mut hints: Vec<&str> = question.error.iter().map(String::as_str).collect();
+    if question.kind == "file" {
+        property["pattern"] = json!("^file_[0-9a-f]{32}$");
+        hints.push("Store the file (`valet files upload PATH`) and give its id: file_…");
+    }
+    if !hints.is_empty() {
+        property["description"] = json!(hints.join(" "));
     }
     property
 }
@@ -115,5 +120,19 @@ mod tests {
         let answers = answers(&questions, &json!({ "q1": "Because.", "q2": "Night" }));
         assert_eq!(answers[0], Answer { question: "Why us?".into(), answer: "Because.".into() });
         assert_eq!(answers[1].question, "Shift?");
+    }
+
+    #[test]
+    fn a_question_for_a_file_takes_a_files_id() {
+        let question = Question {
+            label: "Résumé".to_owned(),
+            kind: "file".to_owned(),
+            options: Vec::new(),
+            error: Some("Please upload a PDF.".to_owned()),
+        };
+        let property = &form(&[question])["properties"]["q1"];
+        assert_eq!(property["pattern"], "^file_[0-9a-f]{32}$");
+        let description = property["description"].as_str().unwrap();
+        assert!(description.starts_with("Please upload a PDF. Store the file"), "{description}");
     }
 }

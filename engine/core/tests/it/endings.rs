@@ -21,14 +21,18 @@ fn outcome(run: &Subject) -> RunOutcome {
 }
 
 #[test]
-fn a_clean_up_runs_on_success_failure_and_cancellation() {
+fn a_clean_up_runs_on_success_failure_lateness_and_cancellation() {
     let work = vec![Do::Guard, Do::Work];
     let then_fail = [work.clone(), vec![Do::Fail { code: "x".to_owned() }]].concat();
+    let then_late = [work.clone(), vec![Do::GiveUp { code: "x".to_owned() }]].concat();
     let finish: fn(&mut Subject) = |run| run.carry_out(2, done(&json!(1)));
     let cancel: fn(&mut Subject) = |run| drop(run.cancel().expect("cancelled"));
-    for (status, script, end) in
-        [("succeeded", &work, finish), ("failed", &then_fail, finish), ("cancelled", &work, cancel)]
-    {
+    for (status, script, end) in [
+        ("succeeded", &work, finish),
+        ("failed", &then_fail, finish),
+        ("timed_out", &then_late, finish),
+        ("cancelled", &work, cancel),
+    ] {
         let mut run = Subject::run_script(script);
         end(&mut run);
         assert_eq!(run.status(), "closing", "{status}");
@@ -180,7 +184,10 @@ fn a_run_that_ends_cancels_its_children_and_waits_for_them() {
     assert_eq!(sent[0].to, run.run().id().child(Seq(2)));
     assert!(matches!(sent[0].message, InboxMessage::CancelChild { .. }));
     assert!(run.rows.is_empty(), "its own clean-up waits for the child's end");
-    let ended = InboxMessage::ChildEnded { seq: Seq(2), outcome: RunOutcome::TimedOut };
+    let ended = InboxMessage::ChildEnded {
+        seq: Seq(2),
+        outcome: RunOutcome::TimedOut { error: Failure::new("late", "too late") },
+    };
     run.inbox(1, ended).expect("consumed");
     run.carry_out(1, done(&json!(null)));
     assert_eq!(run.status(), "cancelled");

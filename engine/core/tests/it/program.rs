@@ -49,6 +49,10 @@ pub enum Do {
     Fail {
         code: String,
     },
+    /// Ends the run as timed out.
+    GiveUp {
+        code: String,
+    },
     Panic,
     /// Awaits something that is no operation.
     Stray,
@@ -107,6 +111,7 @@ impl Workflow for Script {
                     }
                 }
                 Do::Fail { code } => return Err(Stop::failed(code, "as the script says")),
+                Do::GiveUp { code } => return Err(Stop::timed_out(code, "as the script says")),
                 other => lines.push(carry_out(&ctx, other).await),
             }
         }
@@ -184,7 +189,9 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 .await;
             },
             Do::Now => ctx.now().timestamp_millis().to_string(),
-            Do::Guard | Do::GuardHost | Do::CleanNow | Do::Fail { .. } => "only at the top".to_owned(),
+            Do::Guard | Do::GuardHost | Do::CleanNow | Do::Fail { .. } | Do::GiveUp { .. } => {
+                "only at the top".to_owned()
+            }
         }
     })
 }

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use serde_json::json;
-use valet_core::Outcome;
 use valet_core::command::{Command, InboxMessage, Rejection, Reply, TaskAnswer};
 use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{Attempt, Seq};
 use valet_core::journal::{RunOutcome, StuckReason};
 use valet_core::run::{Phase, StepPhase};
+use valet_core::{Failure, Outcome};
 
 use super::program::Do;
 use super::subject::{Subject, done, lease, payload, retry};
@@ -109,7 +109,10 @@ fn commands(subject: &Subject) -> Vec<(&'static str, Command)> {
             Command::Inbox {
                 from: subject.run().id().child(Seq(AT)),
                 from_seq: 0,
-                message: InboxMessage::ChildEnded { seq: Seq(AT), outcome: RunOutcome::TimedOut },
+                message: InboxMessage::ChildEnded {
+                    seq: Seq(AT),
+                    outcome: RunOutcome::TimedOut { error: Failure::new("late", "too late") },
+                },
             },
         ),
         (

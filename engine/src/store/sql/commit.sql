@@ -143,7 +143,7 @@ WITH input AS MATERIALIZED (
     FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[])
         AS t(run_id, seq, shard, fires_at, queue, unserved_ms)
     JOIN ok ON ok.id = t.run_id
-    ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at
+    ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at, queue = EXCLUDED.queue, unserved_ms = EXCLUDED.unserved_ms
 ), timers_cleared AS (
     DELETE FROM timers t USING unnest($68::uuid[], $69::int[]) AS d(run_id, seq), ok
     WHERE t.run_id = d.run_id AND t.seq = d.seq AND ok.id = d.run_id

@@ -9,7 +9,8 @@ use valet_engine::ports::{Clock, Machine};
 use valet_protocol::api::TaskView;
 
 use super::form::Form;
-use super::{prompt, show};
+use super::prompt::{self, Terminal};
+use super::show;
 use crate::cli::client::Client;
 use crate::cli::document;
 use crate::cli::error::CliError;
@@ -62,7 +63,11 @@ async fn asked(task: TaskView, output: &Output) -> Result<Value, CliError> {
     let style = output.style();
     output.print(&show::render(&task, Machine.now(), style))?;
     // Reading a terminal blocks; Ctrl-C ends the process here, and nothing was sent.
-    let asking = move || prompt::ask(&form, style, &mut io::stdin().lock(), &mut io::stdout().lock());
+    let asking = move || {
+        let mut terminal =
+            Terminal { input: io::stdin().lock(), out: io::stdout().lock(), hidden: rpassword::read_password };
+        prompt::ask(&form, style, &mut terminal)
+    };
     let answer = tokio::task::spawn_blocking(asking).await.map_err(|_| CliError::usage("the questions broke off"))?;
     answer.map(Value::Object).map_err(|error| CliError::usage(error.to_string()))
 }

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Text {
         several_lines: bool,
     },
+    /// A password: not shown while it is typed.
+    Secret,
     Choice(Vec<Value>),
     Choices(Vec<Value>),
     YesNo,
@@ -91,7 +93,7 @@ impl Field {
     pub(super) fn question(&self, style: Style) -> String {
         let shown = |options: &[Value]| options.iter().map(plain).collect::<Vec<_>>().join(" | ");
         let how = match &self.kind {
-            Kind::Text { .. } => String::new(),
+            Kind::Text { .. } | Kind::Secret => String::new(),
             Kind::Choice(options) => format!(" ({})", shown(options)),
             Kind::Choices(options) => format!(" (any of: {})", shown(options)),
             Kind::YesNo => " (yes or no)".to_owned(),
@@ -107,7 +109,7 @@ impl Field {
     pub(super) fn value(&self, words: &str) -> Result<Value, String> {
         let trimmed = words.trim();
         match &self.kind {
-            Kind::Text { .. } => Ok(Value::String(words.to_owned())),
+            Kind::Text { .. } | Kind::Secret => Ok(Value::String(words.to_owned())),
             Kind::Choice(options) => chosen(options, trimmed),
             Kind::Choices(options) => {
                 let chosen = trimmed.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -136,6 +138,7 @@ impl Kind {
             return Self::Choice(options);
         }
         match schema.get("type").and_then(Value::as_str) {
+            Some("string") if schema.get("format").is_some_and(|format| format == "password") => Self::Secret,
             Some("string") => {
                 let several_lines = schema.get("x-multiline").and_then(Value::as_bool).unwrap_or_default();
                 Self::Text { several_lines }

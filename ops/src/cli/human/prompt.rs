@@ -19,20 +19,28 @@ pub(super) enum PromptError {
     Io(#[from] io::Error),
 }
 
+/// Where the questions are put and answered.
+pub(super) struct Terminal<I, O> {
+    pub input: I,
+    pub out: O,
+    /// Reads a line that is not shown while it is typed.
+    pub hidden: fn() -> io::Result<String>,
+}
+
 /// Asks every question. An empty line skips one that is optional.
-pub(super) fn ask(
+pub(super) fn ask<I: BufRead, O: Write>(
     form: &Form,
     style: Style,
-    input: &mut impl BufRead,
-    out: &mut impl Write,
+    terminal: &mut Terminal<I, O>,
 ) -> Result<Map<String, Value>, PromptError> {
     let mut answer = Map::new();
     for (index, field) in form.fields.iter().enumerate() {
+        let out = &mut terminal.out;
         writeln!(out, "\n{}", style.bold(&format!("{}/{}  {}", index + 1, form.fields.len(), title(field))))?;
         if let Some(description) = &field.description {
             writeln!(out, "     {}", style.warn(description))?;
         }
-        if let Some(value) = ask_field(field, input, out)? {
+        if let Some(value) = ask_field(field, terminal)? {
             answer.insert(field.name.clone(), value);
         }
     }
@@ -43,7 +51,8 @@ fn title(field: &Field) -> String {
     if field.required { field.title.clone() } else { format!("{} (optional)", field.title) }
 }
 
-fn ask_field(field: &Field, input: &mut impl BufRead, out: &mut impl Write) -> Result<Option<Value>, PromptError> {
+fn ask_field<I: BufRead, O: Write>(field: &Field, terminal: &mut Terminal<I, O>) -> Result<Option<Value>, PromptError> {
+    let Terminal { input, out, hidden } = terminal;
     for (number, option) in (1..).zip(options(&field.kind)) {
         writeln!(out, "  {number:>2}) {}", plain(option))?;
     }
@@ -52,6 +61,7 @@ fn ask_field(field: &Field, input: &mut impl BufRead, out: &mut impl Write) -> R
         out.flush()?;
         let words = match field.kind {
             Kind::Text { several_lines: true } => read_lines(input)?,
+            Kind::Secret => hidden()?,
             _ => read_line(input)?.ok_or(PromptError::Ended)?,
         };
         if words.trim().is_empty() {
@@ -79,6 +89,7 @@ fn options(kind: &Kind) -> &[Value] {
 fn hint(kind: &Kind) -> &'static str {
     match kind {
         Kind::Text { several_lines: false } => "",
+        Kind::Secret => "(not shown) ",
         Kind::Text { several_lines: true } => "(several lines, end with an empty one) ",
         Kind::Choices(_) => "(numbers, separated by commas) ",
         Kind::YesNo => "(y/n) ",
@@ -136,27 +147,31 @@ mod tests {
                 "q3": { "type": "boolean", "title": "Visa?" },
                 "q4": { "type": "array", "title": "Languages", "items": { "enum": ["Rust", "Go", "C"] } },
                 "q5": { "type": "string", "title": "Anything else?" },
+                "q6": { "type": "string", "title": "Password", "format": "password" },
             }
         }))
         .unwrap()
     }
 
     fn asked(words: &str) -> (Result<Map<String, Value>, PromptError>, String) {
-        let mut out = Vec::new();
-        let answer = ask(&form(), Style::default(), &mut words.as_bytes(), &mut out);
-        (answer, String::from_utf8(out).unwrap())
+        let hidden = || Ok("hunter2".to_owned());
+        let mut terminal = Terminal { input: words.as_bytes(), out: Vec::new(), hidden };
+        let answer = ask(&form(), Style::default(), &mut terminal);
+        (answer, String::from_utf8(terminal.out).unwrap())
     }
 
     #[test]
     fn every_question_is_asked_until_its_answer_fits() {
         let (answer, shown) = asked("\nFirst line.\nSecond.\n\n3\n2\nmaybe\ny\n1, c\n\n");
-        let expected = json!({ "q1": "First line.\nSecond.", "q2": "Night", "q3": true, "q4": ["Rust", "C"] });
+        let expected =
+            json!({ "q1": "First line.\nSecond.", "q2": "Night", "q3": true, "q4": ["Rust", "C"], "q6": "hunter2" });
         assert_eq!(Value::Object(answer.unwrap()), expected);
         for part in [
-            "1/5  Why us?\n(several lines, end with an empty one) >   this question needs an answer",
-            "2/5  Shift?\n     choose again\n   1) Day\n   2) Night\n(a number) >   choose one of: Day, Night",
+            "1/6  Why us?\n(several lines, end with an empty one) >   this question needs an answer",
+            "2/6  Shift?\n     choose again\n   1) Day\n   2) Night\n(a number) >   choose one of: Day, Night",
             "(y/n) >   say yes or no",
-            "5/5  Anything else? (optional)\n> ",
+            "5/6  Anything else? (optional)\n> ",
+            "6/6  Password (optional)\n(not shown) > ",
         ] {
             assert!(shown.contains(part), "{part:?} is not in {shown}");
         }

@@ -328,8 +328,9 @@ impl Story {
         // What waits is over; steps end by their own entries.
         self.open.retain(|_, ongoing| matches!(ongoing.open, Open::Step { .. }));
         match outcome {
-            RunOutcome::Failed { error } => Some(tell(at, Mark::Failed, message(&error.to_string()))),
-            RunOutcome::TimedOut => Some(tell(at, Mark::Failed, "the run's time is over".to_owned())),
+            RunOutcome::Failed { error } | RunOutcome::TimedOut { error } => {
+                Some(tell(at, Mark::Failed, message(&error.to_string())))
+            }
             RunOutcome::Succeeded { .. } | RunOutcome::Cancelled { .. } => None,
         }
     }

@@ -22,7 +22,7 @@ async fn a_task_that_nobody_answers_ends_the_run_and_cleans_up() {
         if detail.run.ended_at.is_some() { Ok(detail) } else { Err(detail.run.status) }
     })
     .await;
-    assert_eq!(ended.run.status, "failed");
+    assert_eq!(ended.run.status, "timed_out");
     assert_eq!(ended.error.expect("an error").code, "human_timed_out");
     let states: Vec<(&str, &str)> =
         ended.tasks.iter().map(|task| (task.reason.as_str(), task.state.as_str())).collect();

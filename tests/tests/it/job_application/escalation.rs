@@ -4,12 +4,18 @@ use serde_json::json;
 use valet_board::{Expectation, FormKind};
 use valet_workers::sandbox::process::of_sandbox;
 
+use valet_tests::bounds::SOON;
+use valet_tests::wait::until;
+
 use super::applicant::differences;
 use super::house::House;
+use crate::it::hooks::{hook_program, kept};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_headless_browser_is_replaced_by_one_with_a_window() {
-    let house = House::start(1).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hook, told) = hook_program(folder.path());
+    let house = House::start_set(1, vec![("VALET_HOOK_COMMAND", hook.display().to_string())]).await;
     for seed in 1..=6 {
         let run = house.applicant().start(FormKind::Guarded, seed).await;
         let filed = house.follow(FormKind::Guarded, seed, &run).await;
@@ -23,6 +29,11 @@ async fn a_refused_headless_browser_is_replaced_by_one_with_a_window() {
             (&json!("local"), &json!("local_headed"), &json!("bot_blocked"))
         );
         assert!(house.board.blocks().by_seed[&seed] > 0, "the board did refuse it");
+        let notice = until("somebody to be told of the escalation", SOON, async || {
+            kept(&told, &run).remove("tier.escalated").ok_or_else(|| "not yet".to_owned())
+        })
+        .await;
+        assert_eq!(&notice["data"], escalated, "{notice}");
         // The first browser is cleaned up before the second is there.
         let order: Vec<&str> = filed
             .run

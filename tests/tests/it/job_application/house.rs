@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
+use valet::cli::client::ClientError;
 use valet::cli::{Client, ClientConfig, install_tls};
 use valet_board::{Application, Board, BoardConfig, Expectation, Filter, FormKind};
 use valet_protocol::api::{RunDetail, StartRunRequest, TaskView};
@@ -54,6 +55,11 @@ pub struct Filed {
 
 impl House {
     pub async fn start(slots: u32) -> Self {
+        Self::start_set(slots, Vec::new()).await
+    }
+
+    /// With settings of its own.
+    pub async fn start_set(slots: u32, settings: Vec<(&'static str, String)>) -> Self {
         install_tls();
         let stack = Stack::temporary(false).await.expect("the private servers start");
         let board = Board::start(BoardConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await.expect("a board");
@@ -62,7 +68,8 @@ impl House {
             valet::secrets::ensure(&folder.path().join(name), prefix).expect("a secret is written");
         }
         let listen = format!("127.0.0.1:{}", free_port());
-        let environment = environment(&stack, folder.path(), &listen, &board, slots);
+        let mut environment = environment(&stack, folder.path(), &listen, &board, slots);
+        environment.extend(settings);
         let launch = |name: &str, arguments: &[&str]| process(name, arguments, &environment, folder.path());
         let mut engine = launch("engine", &["engine", "--migrate", "--listen", &listen]);
         let mut worker = launch("worker", &["worker"]);
@@ -258,11 +265,20 @@ impl Applicant {
 
     /// With an input that was changed before.
     pub async fn start_input(&self, form: FormKind, seed: u32, change: impl FnOnce(&mut Value)) -> String {
+        self.try_start_input(form, seed, change).await.expect("the run starts")
+    }
+
+    pub async fn try_start_input(
+        &self,
+        form: FormKind,
+        seed: u32,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<String, ClientError> {
         let job_url = format!("{}/jobs/{}/{seed}", self.base, form.as_str());
         let mut input = applicant::input(&job_url, &self.resume);
         change(&mut input);
         let request = StartRunRequest { input, ..StartRunRequest::default() };
-        self.client.start("job-application", &request, &job_url).await.expect("the run starts").id
+        Ok(self.client.start("job-application", &request, &job_url).await?.id)
     }
 }
 

@@ -100,6 +100,31 @@ async fn a_browser_that_is_gone_is_replaced_and_the_form_begun_anew() {
     assert!(house.browsers_left().is_empty(), "{:?}", house.browsers_left());
 }
 
+/// The code is asked for after the form was sent: the application may be in, so nobody sends it again unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_gone_after_it_sent_leaves_the_decision_to_a_person() {
+    let house = House::start(1).await;
+    let seed = 11;
+    let run = house.applicant().start(FormKind::Code, seed).await;
+    let task = until("the code to be asked for", START_MAX, async || {
+        let detail = house.client.run(&run).await.map_err(|error| error.to_string())?;
+        let open = detail.tasks.into_iter().find(|task| task.state == "open" && task.reason == "code");
+        open.ok_or(detail.run.status)
+    })
+    .await;
+    for folder in house.browsers_left() {
+        assert_eq!(end_sandbox(&folder, None, START_MAX).await, 0);
+    }
+    let filed = house.follow(FormKind::Code, seed, &run).await;
+    assert_eq!(filed.run.run.status, "succeeded", "{:?}", filed.run.error);
+    assert_eq!(differences(&Expectation::of(FormKind::Code, seed), &filed.received), [""; 0]);
+    let asked: Vec<&str> = filed.asked.iter().map(|task| task.reason.as_str()).collect();
+    let about_sending: Vec<&str> = asked.iter().copied().filter(|reason| *reason != "unknown_question").collect();
+    assert_eq!(about_sending, ["code", "in_doubt", "code"], "{asked:?}");
+    assert_eq!(filed.asked.iter().find(|asked| asked.reason == "code").map(|asked| &asked.id), Some(&task.id));
+    assert_eq!(filed.run.steps.iter().filter(|step| step.name == "provision").count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_gone_is_replaced_by_another() {
     let mut house = House::start(1).await;

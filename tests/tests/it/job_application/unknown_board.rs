@@ -27,7 +27,7 @@ const EVERYBODYS_CLASSES: &[&str] = &[
     "summary",
 ];
 /// The board's addresses, and the crate itself.
-const ADDRESSES: &[&str] = &["/jobs/simple", "/jobs/steps", "/_oracle", "/confirmation/", "valet_board", "valet-board"];
+const ADDRESSES: &[&str] = &["/_oracle", "/confirmation/", "valet_board", "valet-board"];
 /// A sentence of fewer words may be anybody's.
 const SENTENCE_WORDS_MIN: usize = 4;
 /// Drawn names that are shorter could be part of anything.
@@ -46,6 +46,7 @@ impl Marks {
     async fn of_the_board() -> Self {
         let mut marks = Self::default();
         marks.texts.extend(ADDRESSES.iter().map(ToString::to_string));
+        marks.texts.extend(FormKind::ALL.iter().map(|form| format!("/jobs/{}", form.as_str())));
         let board = Board::start(BoardConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await.expect("a board");
         for form in FormKind::ALL {
             for seed in 1..=SEEDS {

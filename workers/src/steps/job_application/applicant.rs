@@ -5,7 +5,7 @@ use valet_workflows::job_application::input::{self, Profile};
 use valet_workflows::job_application::steps::{FillPage, FilledField, Question};
 
 use crate::form::{self, Advance, Applicant, Complaint, Document, FilledPage, Reason, Snapshot};
-use crate::runtime::{StepContext, StepError};
+use crate::runtime::{StepContext, StepError, TransportError};
 use crate::sandbox::{SandboxId, SandboxProvider};
 
 use super::failures::sandbox_error;
@@ -20,20 +20,47 @@ pub(super) async fn applicant(
     applicant.answers =
         step.answers.iter().map(|a| form::Answer { question: a.question.clone(), answer: a.answer.clone() }).collect();
     for document in &step.documents {
-        let id = document.file.strip_prefix("file_").and_then(|hex| Uuid::parse_str(hex).ok());
-        let id = id.ok_or_else(|| StepError::fail("bad_file_id", "a document's file is not `file_…`"))?;
-        let blob = ctx.blobs().get(id).await?;
-        let filename = blob.filename.unwrap_or_else(|| "document".to_owned());
-        let sandbox = SandboxId(step.at.sandbox);
-        let path = provider.stage_file(&sandbox, &filename, &blob.bytes).await.map_err(sandbox_error)?;
         let kind = match document.kind {
             input::DocumentKind::Resume => form::DocumentKind::Resume,
             input::DocumentKind::CoverLetter => form::DocumentKind::CoverLetter,
             input::DocumentKind::Other => form::DocumentKind::Other,
         };
-        applicant.documents.push(Document { kind, path, filename });
+        applicant.documents.push(staged(ctx, provider, step, &document.file, kind).await?);
+    }
+    // A question for a file is answered with a file's id.
+    for answer in &step.answers {
+        let id = answer.answer.trim();
+        let is_new = file_id(id).is_some() && applicant.documents.iter().all(|document| document.id != id);
+        if is_new {
+            applicant.documents.push(staged(ctx, provider, step, id, form::DocumentKind::Other).await?);
+        }
     }
     Ok(applicant)
+}
+
+fn file_id(text: &str) -> Option<Uuid> {
+    text.strip_prefix("file_").and_then(|hex| Uuid::parse_str(hex).ok())
+}
+
+/// A file where the browser can reach it.
+async fn staged(
+    ctx: &StepContext,
+    provider: &dyn SandboxProvider,
+    step: &FillPage,
+    file: &str,
+    kind: form::DocumentKind,
+) -> Result<Document, StepError> {
+    let id = file_id(file).ok_or_else(|| StepError::fail("bad_file_id", "a document's file is not `file_…`"))?;
+    let blob = ctx.blobs().get(id).await.map_err(|error| match error {
+        TransportError::Rejected { status: 404, .. } => {
+            StepError::fail("file_missing", format!("there is no file {file}: store it and apply again with its id"))
+        }
+        error => error.into(),
+    })?;
+    let filename = blob.filename.unwrap_or_else(|| "document".to_owned());
+    let sandbox = SandboxId(step.at.sandbox);
+    let path = provider.stage_file(&sandbox, id, &filename, &blob.bytes).await.map_err(sandbox_error)?;
+    Ok(Document { id: file.to_owned(), kind, path, filename })
 }
 
 fn of_profile(profile: &Profile) -> Applicant {
