@@ -194,6 +194,14 @@ impl Drop for Process {
     }
 }
 
+/// The proportional set size of any process: what it shares is divided among those that share it. `None` when it is gone.
+pub fn pss_mb(pid: i32) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kb: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kb / 1024.0)
+}
+
 /// Processes whose environment or arguments contain a text, such as a folder's path with its last slash.
 pub fn naming(text: &str) -> Vec<i32> {
     let says = |pid: i32, file: &str| {

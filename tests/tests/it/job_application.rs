@@ -10,6 +10,8 @@ mod every_kind;
 mod every_seed;
 mod files;
 pub(super) mod house;
+mod random_kills;
 mod refused;
 mod takeover;
+mod ten_at_once;
 mod unknown_board;

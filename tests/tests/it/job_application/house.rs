@@ -18,7 +18,7 @@ use valet_tests::Process;
 use valet_tests::bounds::{LOG_LINES_SHOWN, PORT_DRAWS, PORTS, SOON, START_MAX};
 use valet_tests::process::{Launch, naming};
 use valet_tests::wait::{until, until_true};
-use valet_workers::sandbox::process::end_sandbox;
+use valet_workers::sandbox::process::{end_sandbox, of_sandbox};
 
 use super::applicant;
 use crate::it::PROGRAM;
@@ -111,6 +111,11 @@ impl House {
 
     pub async fn engine_ready(&self) {
         ready(&self.client).await;
+    }
+
+    /// The engine for somebody who kills and starts it while the house is in use.
+    pub fn take_engine(&mut self) -> Process {
+        std::mem::replace(&mut self.engine, unstarted())
     }
 
     /// kill -9, and the same again.
@@ -216,6 +221,14 @@ impl House {
             path.is_dir() && !name.starts_with('.')
         };
         entries.map(|entry| entry.path()).filter(sandbox).collect()
+    }
+
+    /// Processes of browsers that have this name, as the kernel keeps it: 15 characters.
+    pub fn in_sandboxes(&self, name: &str) -> Vec<i32> {
+        let named =
+            |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+        let processes = self.browsers_left().into_iter().flat_map(|folder| of_sandbox(&folder));
+        processes.map(|process| process.pid).filter(named).collect()
     }
 
     /// Neither a folder nor a process of any browser.

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use valet_board::{Expectation, FormKind};
 use valet_tests::bounds::START_MAX;
 use valet_tests::wait::until;
-use valet_workers::sandbox::process::{end_sandbox, of_sandbox};
+use valet_workers::sandbox::process::end_sandbox;
 
 use super::applicant::differences;
 use super::house::{Filed, House};
@@ -34,12 +34,8 @@ impl House {
 
     /// kill -9 of the processes of all browsers that have this name.
     fn kill_in_sandboxes(&self, name: &str) -> usize {
-        let browsers = self.browsers_left();
-        let pids = browsers.iter().flat_map(|folder| of_sandbox(folder)).map(|process| process.pid);
-        let named =
-            |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-        let killed = pids.filter(named).filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok());
-        killed.count()
+        let pids = self.in_sandboxes(name).into_iter();
+        pids.filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
     }
 }
 
