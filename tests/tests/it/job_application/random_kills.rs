@@ -12,6 +12,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 use valet_board::{Expectation, FormKind};
 use valet_tests::Process;
+use valet_tests::bounds::SOON;
+use valet_tests::wait::until;
 
 use super::applicant::differences;
 use super::house::{Filed, House};
@@ -119,7 +121,11 @@ async fn whatever_is_killed_nothing_outlives_its_run() {
     let (begun, applicant) = (Instant::now(), house.applicant());
     let applications = futures::stream::iter(1..=runs).map(async |seed| {
         let form = FORMS[seed as usize % FORMS.len()];
-        let run = applicant.start(form, seed).await;
+        let run = until("the start to be answered", SOON, async || {
+            // The engine may be killed before it answers; the same key finds the run that was begun.
+            applicant.try_start_input(form, seed, |_| {}).await.map_err(|error| error.to_string())
+        })
+        .await;
         (form, seed, follow(&house, form, seed, &run).await)
     });
     let filed: Vec<(FormKind, u32, Filed)> = tokio::select! {
