@@ -27,6 +27,19 @@ pub const REDECIDE_MAX: u32 = 8;
 /// Claims granted by one statement.
 pub const CLAIMS_PER_STATEMENT_MAX: usize = 512;
 
+/// A token that was found is not looked up again for so long: what is revoked elsewhere still opens for this long here.
+pub const TOKEN_CACHED: Duration = Duration::from_secs(2);
+/// Tokens kept; beyond it the cache starts anew.
+pub const TOKENS_CACHED_MAX: usize = 10_000;
+/// Tokens of one tenant that are listed: those that are in use first.
+pub const TOKENS_LISTED_MAX: u32 = 1_000;
+/// Workflows or subjects that one token is limited to.
+pub const TOKEN_LIMITS_MAX: usize = 100;
+/// Ten years: a token that is to last longer has no end.
+pub const TOKEN_LIFE_MAX_S: u32 = 10 * 366 * 24 * 3600;
+/// Shorter ones are over before they are handed on.
+pub const TOKEN_LIFE_MIN_S: u32 = 60;
+
 /// Data keys kept unwrapped; beyond it the cache starts anew.
 pub const DATA_KEYS_CACHED_MAX: usize = 50_000;
 

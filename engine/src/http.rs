@@ -39,22 +39,24 @@ mod human_tasks;
 mod key;
 mod operations;
 mod query;
+mod route_scopes;
 mod run_view;
 mod runs;
 mod schema;
+mod tokens;
 mod triggers;
 mod wait;
 mod worker;
 mod workflows;
 
-pub use auth::{Scope, Token};
+pub use auth::FixedToken;
 pub use fault::Fault;
 pub use triggers::run as run_triggers;
 
 /// What handlers share.
 pub struct App {
     pub engine: Arc<Engine<PgStore>>,
-    pub tokens: Vec<Token>,
+    tokens: auth::Tokens,
     pub door: Door,
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
@@ -66,7 +68,8 @@ pub struct App {
 
 /// What the caller of [`App::new`] decides.
 pub struct AppConfig {
-    pub tokens: Vec<Token>,
+    /// Besides those in the database.
+    pub tokens: Vec<FixedToken>,
     pub door: Door,
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
@@ -90,7 +93,7 @@ impl App {
         }
         Ok(Arc::new(Self {
             engine,
-            tokens: config.tokens,
+            tokens: auth::Tokens::new(config.tokens),
             door: config.door,
             blobs: config.blobs,
             metrics: config.metrics,
@@ -152,6 +155,9 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(files::download))
         .routes(routes!(operations::queues))
         .routes(routes!(operations::workers))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::whoami))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

@@ -1,5 +1,6 @@
 //! The durable engine: store (Postgres), commit, dispatch (Redis), timers, sweeps, HTTP. Knows no browser.
 
+pub mod access;
 pub mod blobs;
 pub mod bounds;
 pub mod claimer;

@@ -1,6 +1,7 @@
 //! The engine on a real Postgres: its statements, its commits and claims, and its HTTP API.
 
 mod it {
+    mod access;
     mod app;
     mod builds;
     mod calls;

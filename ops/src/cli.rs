@@ -31,6 +31,7 @@ mod start;
 mod style;
 mod table;
 mod text;
+mod tokens;
 mod when;
 mod workers;
 mod workflows;
@@ -58,6 +59,8 @@ pub enum Verb {
     Workflows(workflows::Workflows),
     /// Store and fetch files
     Files(files::Files),
+    /// Make, list and revoke tokens
+    Tokens(tokens::Tokens),
     /// Look for what is wrong with the engine, the token or this machine
     Doctor(doctor::Doctor),
 }
@@ -93,6 +96,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Workers => workers::run(&client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
+        Verb::Tokens(args) => tokens::run(args, &client, output).await,
         Verb::Doctor(_) => Ok(Exit::Done),
     }
 }

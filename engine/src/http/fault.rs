@@ -75,6 +75,11 @@ impl Fault {
         matches!(self.0.status, 429 | 503)
     }
 
+    /// The token is good, and what it asks for is beyond it.
+    pub fn out_of_reach(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "out_of_reach", detail)
+    }
+
     fn away(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }

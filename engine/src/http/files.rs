@@ -44,6 +44,9 @@ pub(super) async fn upload(
 ) -> Result<Response, Fault> {
     let multipart = multipart.map_err(|_| not_a_form())?;
     let form = Form::read(multipart).await?;
+    if !caller.reach.has_subject(&form.subject) {
+        return Err(Fault::out_of_reach("this token does not reach this subject").at("subject"));
+    }
     let (filename, bytes) =
         form.file.ok_or_else(|| Fault::bad_request("file_missing", "send the file in the field `file`").at("file"))?;
     if bytes.is_empty() {
@@ -62,7 +65,7 @@ pub(super) async fn download(
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
     let id = parse_prefixed("file", &id).map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
-    send(&app, &caller.tenant, id).await
+    send(&app, &caller, id).await
 }
 
 struct Form {
@@ -176,8 +179,15 @@ pub(super) async fn store(
     })
 }
 
-pub(super) async fn send(app: &App, tenant: &str, id: Uuid) -> Result<Response, Fault> {
-    let found = app.engine.store.find_blob(tenant, id).await?;
+pub(super) async fn send(app: &App, caller: &Caller, id: Uuid) -> Result<Response, Fault> {
+    let mut found = app.engine.store.find_blob(&caller.tenant, id).await?;
+    found = found.filter(|blob| caller.reach.has_subject(&blob.subject));
+    if caller.reach.workflows.is_some()
+        && let Some(run) = found.as_ref().and_then(|blob| blob.run_id)
+    {
+        let of = app.engine.store.find_run(&caller.tenant, RunId(run)).await?;
+        found = found.filter(|_| of.is_some_and(|run| caller.reach.has_workflow(&run.workflow)));
+    }
     let blob = found.ok_or_else(|| Fault::not_found("file", "there is no such file").at("id"))?;
     let filename = app.engine.store.blob_filename(&blob).await?;
     let bytes = app.engine.store.open_sealed(&app.blobs.get(id).await?).await?;

@@ -47,7 +47,7 @@ pub(super) async fn list(
         Some(id) => Some(valet_core::id::RunId(runs::find_at(&app, &caller, id, "run").await?.id)),
         None => None,
     };
-    let mut tasks = app.engine.store.list_tasks(&caller.tenant, run, after, limit + 1).await?;
+    let mut tasks = app.engine.store.list_tasks(&caller.tenant, run, after, limit + 1, &caller.reach).await?;
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
     let next_cursor = tasks.last().filter(|_| more).map(|last| runs::write_cursor(last.deadline, last.id));
@@ -194,5 +194,6 @@ async fn find_now(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Fa
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Fault> {
     let id: Uuid = parse_prefixed("task", id).map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
     let found = app.engine.store.find_task(&caller.tenant, id).await?;
+    let found = found.filter(|task| caller.reach.has(&task.workflow, &task.subject));
     found.ok_or_else(|| Fault::not_found("task", "there is no such task").at("id"))
 }

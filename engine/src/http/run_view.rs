@@ -11,6 +11,7 @@ use valet_core::step::Failure;
 use valet_protocol::api::{RunDetail, RunError, RunSummary, StepView, TaskView};
 
 use super::{App, Fault};
+use crate::access::Reach;
 use crate::bounds::PAGE_ROWS_MAX;
 use crate::store::RunStore as _;
 use crate::store::postgres::queries::{LiveStepRecord, RunRecord, TaskRecord};
@@ -64,7 +65,7 @@ pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result
         None => Vec::new(),
     };
     let live = store.find_live_steps(run).await?;
-    let tasks = store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX).await?;
+    let tasks = store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX, &Reach::default()).await?;
     let story = Story::of(&chunks);
     let mut summary = summary(&record);
     // The journal was read after the row: show one moment, not two.

@@ -56,7 +56,8 @@ pub(super) async fn list(
         let detail = format!("no status `{unknown}`; there are: {}", run_view::STATUSES.join(", "));
         return Err(Fault::bad_request("invalid_filter", detail).at("status"));
     }
-    let filter = RunFilter { workflow: query.workflow, statuses, subject: query.subject };
+    let reach = caller.reach.clone();
+    let filter = RunFilter { workflow: query.workflow, statuses, subject: query.subject, reach };
     let mut records = app.engine.store.list_runs(&caller.tenant, &filter, after, limit + 1).await?;
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
@@ -178,6 +179,7 @@ pub(super) async fn find_at(app: &App, caller: &Caller, id: &str, field: &str) -
     let run: RunId =
         id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at(field))?;
     let found = app.engine.store.find_run(&caller.tenant, run).await?;
+    let found = found.filter(|record| caller.reach.has(&record.workflow, &record.subject));
     found.ok_or_else(|| Fault::not_found("run", format!("there is no run {run}")).at(field))
 }
 

@@ -14,6 +14,7 @@ use valet_protocol::api::StartRunRequest;
 use valet_queue::{QueueError, TriggerSource};
 
 use super::{App, Fault, body, key, workflows};
+use crate::access::Reach;
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::engine::Started;
 
@@ -125,7 +126,8 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
     let mut tries = 0;
     loop {
         tries += 1;
-        let asked = workflows::checked(app, TENANT, &workflow, Some(key.clone()), request.clone()).await;
+        let asked =
+            workflows::checked(app, TENANT, &Reach::default(), &workflow, Some(key.clone()), request.clone()).await;
         let started = match asked {
             Ok(start) => app.engine.start_run(start).await.map_err(Fault::from),
             Err(fault) => Err(fault),

@@ -275,5 +275,5 @@ async fn get_blob(
 ) -> Result<Response, Fault> {
     let id = valet_core::id::parse_prefixed("file", &id)
         .map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
-    files::send(&app, &caller.tenant, id).await
+    files::send(&app, &caller, id).await
 }

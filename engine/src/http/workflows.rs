@@ -15,7 +15,7 @@ use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::{IdempotencyKey, StartRun};
 use valet_core::id::parse_prefixed;
 use valet_core::payload::Payload;
-use valet_core::workflow::{InputProblem, NamedFile};
+use valet_core::workflow::{Definition, InputProblem, NamedFile};
 use valet_protocol::api::{RunStarted, StartRunRequest, WorkflowList, WorkflowView};
 use valet_protocol::problem::Problem;
 
@@ -23,6 +23,7 @@ use super::auth::Caller;
 use super::body::{Body, segment, without_values};
 use super::query::Parameters;
 use super::{App, Fault, key, wait};
+use crate::access::Reach;
 use crate::engine::Started;
 
 /// The subject and plan of runs that name none.
@@ -35,19 +36,22 @@ const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
 /// The workflows of this build.
 #[utoipa::path(get, operation_id = "list_workflows", path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
-pub(super) async fn list(State(app): State<Arc<App>>) -> Json<WorkflowList> {
-    let view = |d: &Arc<valet_core::workflow::Definition>| WorkflowView {
-        name: d.name.to_owned(),
-        input_schema: d.input_schema.clone(),
-    };
-    Json(WorkflowList { workflows: app.engine.registry.iter().map(view).collect() })
+pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Json<WorkflowList> {
+    let view = |d: &Arc<Definition>| WorkflowView { name: d.name.to_owned(), input_schema: d.input_schema.clone() };
+    Json(WorkflowList {
+        workflows: app.engine.registry.iter().filter(|d| caller.reach.has_workflow(d.name)).map(view).collect(),
+    })
 }
 
 /// One workflow with the JSON Schema of its input.
 #[utoipa::path(get, operation_id = "show_workflow", path = "/api/v1/workflows/{name}", tag = "workflows", params(("name" = String, Path)),
     responses((status = 200, body = WorkflowView), (status = 404, body = Problem)))]
-pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<WorkflowView>, Fault> {
-    let definition = app.engine.registry.get(&name).ok_or_else(|| unknown(&app, &name))?;
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<WorkflowView>, Fault> {
+    let definition = find(&app, &caller.reach, &name)?;
     Ok(Json(WorkflowView { name: definition.name.to_owned(), input_schema: definition.input_schema.clone() }))
 }
 
@@ -79,7 +83,7 @@ pub(super) async fn start(
     let deadline = limit.map(|limit| Instant::now() + limit);
     // Before the start: who cannot wait here starts nothing either.
     let _place = limit.map(|_| wait::place(&app)).transpose()?;
-    let start = checked(&app, &caller.tenant, &name, key::read(&headers)?, request).await?;
+    let start = checked(&app, &caller.tenant, &caller.reach, &name, key::read(&headers)?, request).await?;
     let (run, created) = match app.engine.start_run(start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
@@ -110,11 +114,12 @@ pub(super) async fn start(
 pub(super) async fn checked(
     app: &App,
     tenant: &str,
+    reach: &Reach,
     name: &str,
     key: Option<String>,
     request: StartRunRequest,
 ) -> Result<StartRun, Fault> {
-    let definition = app.engine.registry.get(name).ok_or_else(|| unknown(app, name))?;
+    let definition = find(app, reach, name)?;
     let mut problems = app.schemas.get(name).map(|s| s.problems(&request.input)).unwrap_or_default();
     let input = Payload::of(&request.input).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     if problems.is_empty() {
@@ -131,15 +136,19 @@ pub(super) async fn checked(
     }
     problems.extend(attribute_problems(&request));
     if problems.is_empty() {
-        problems = missing_files(app, tenant, definition.files(&input)).await?;
+        problems = missing_files(app, tenant, reach, definition.files(&input)).await?;
     }
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
     let idempotency = key.map(|key| idempotency_key(key, &request)).transpose()?;
+    let subject = request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned());
+    if !reach.has_subject(&subject) {
+        return Err(Fault::out_of_reach("this token does not reach this subject").at("/subject"));
+    }
     Ok(StartRun {
         tenant: tenant.to_owned(),
-        subject: request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned()),
+        subject,
         workflow: name.to_owned(),
         plan: request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned()),
         attributes: request.attributes,
@@ -149,11 +158,18 @@ pub(super) async fn checked(
     })
 }
 
-async fn missing_files(app: &App, tenant: &str, files: Vec<NamedFile>) -> Result<Vec<InputProblem>, Fault> {
+async fn missing_files(
+    app: &App,
+    tenant: &str,
+    reach: &Reach,
+    files: Vec<NamedFile>,
+) -> Result<Vec<InputProblem>, Fault> {
     let mut problems = Vec::new();
     for NamedFile { field, file } in files {
         let found = match parse_prefixed("file", &file) {
-            Ok(id) => app.engine.store.find_blob(tenant, id).await?.is_some(),
+            Ok(id) => {
+                app.engine.store.find_blob(tenant, id).await?.is_some_and(|blob| reach.has_subject(&blob.subject))
+            }
             Err(_) => false,
         };
         if !found {
@@ -203,8 +219,12 @@ fn idempotency_key(key: String, request: &StartRunRequest) -> Result<Idempotency
     Ok(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() })
 }
 
-fn unknown(app: &App, name: &str) -> Fault {
-    let known: Vec<&str> = app.engine.registry.iter().map(|d| d.name).collect();
-    let name: String = name.chars().take(NAME_BYTES_MAX).collect();
-    Fault::not_found("workflow", format!("no workflow `{name}`; there are: {}", known.join(", "))).at("name")
+fn find<'a>(app: &'a App, reach: &Reach, name: &str) -> Result<&'a Arc<Definition>, Fault> {
+    let found = app.engine.registry.get(name).filter(|_| reach.has_workflow(name));
+    found.ok_or_else(|| {
+        let known: Vec<&str> =
+            app.engine.registry.iter().map(|d| d.name).filter(|name| reach.has_workflow(name)).collect();
+        let name: String = name.chars().take(NAME_BYTES_MAX).collect();
+        Fault::not_found("workflow", format!("no workflow `{name}`; there are: {}", known.join(", "))).at("name")
+    })
 }

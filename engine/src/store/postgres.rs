@@ -19,6 +19,7 @@ mod migrate;
 pub mod notices;
 pub mod queries;
 mod runs;
+pub mod tokens;
 mod weeks;
 
 pub(crate) use commit::is_ticketed;

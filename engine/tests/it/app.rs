@@ -11,11 +11,12 @@ use tempfile::TempDir;
 use tower::Service as _;
 use valet_core::Registry;
 use valet_core::workflow::Door;
+use valet_engine::access::Role;
 use valet_engine::blobs::Blobs;
 use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, Parts, Threading};
-use valet_engine::http::{App, AppConfig, Scope, Token, router};
+use valet_engine::http::{App, AppConfig, FixedToken, router};
 use valet_engine::ports::Machine;
 use valet_engine::store::postgres::PgStore;
 use valet_queue::MemoryQueue;
@@ -65,10 +66,10 @@ impl TestApp {
         let files = tempfile::tempdir().expect("a directory");
         let config = AppConfig {
             tokens: vec![
-                Token::new(PEOPLE, Scope::People, "acme", "ada"),
-                Token::new(SECOND_PERSON, Scope::People, "acme", "grace"),
-                Token::new(OTHER_TENANT, Scope::People, "umbrella", "eve"),
-                Token::new(WORKER, Scope::Work, "acme", "worker"),
+                FixedToken::new(PEOPLE, Role::Admin, "acme", "ada"),
+                FixedToken::new(SECOND_PERSON, Role::Admin, "acme", "grace"),
+                FixedToken::new(OTHER_TENANT, Role::Admin, "umbrella", "eve"),
+                FixedToken::new(WORKER, Role::Worker, "acme", "worker"),
             ],
             door: Door { allow_hosts: vec![OPENED.to_owned()] },
             blobs: Blobs::folder(files.path()).expect("a folder"),

@@ -27,6 +27,12 @@ pub fn form(fields: &[(&str, Option<&str>, &[u8])]) -> Call {
     Call::post("/api/v1/files").body(body).header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
 }
 
+/// The id of a small file of a subject.
+pub async fn upload(app: &TestApp, token: &str, subject: &str) -> String {
+    let call = form(&[("file", Some("note.txt"), b"a note"), ("subject", None, subject.as_bytes())]).token(token);
+    app.send(call).await.expect(201).json()["id"].as_str().expect("an id").to_owned()
+}
+
 #[tokio::test]
 async fn a_file_comes_back_as_it_was_and_to_its_tenant_only() {
     let app = TestApp::start().await;

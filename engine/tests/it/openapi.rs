@@ -31,7 +31,7 @@ async fn document(app: &TestApp) -> Value {
 }
 
 /// The router's own list of paths.
-fn routed(printed: &str) -> BTreeSet<String> {
+pub fn routed(printed: &str) -> BTreeSet<String> {
     let lists = printed.split("paths: {").skip(1).filter_map(|rest| rest.split('}').next().map(|_| rest));
     let quoted = lists.flat_map(|rest| rest.split('"').skip(1).step_by(2).take_while(|text| text.starts_with('/')));
     // The fallback lies at the root.

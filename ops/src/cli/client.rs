@@ -230,6 +230,11 @@ impl<'a> Call<'a> {
         Self { method: Method::POST, body, repeatable: false, ..Self::get(path) }
     }
 
+    /// Doing it again changes nothing.
+    fn delete(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+
     fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.query.extend(value.map(|value| (name, value.to_string())));
         self

@@ -23,6 +23,21 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     if past { format!("{text} ago") } else { format!("in {text}") }
 }
 
+/// How long: `30d`, `12h`, `90m`, `45s`.
+pub fn lasting(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no length of time: write a whole number with s, m, h or d, such as 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_s = match unit {
+        "s" => 1,
+        "m" => MINUTE_S,
+        "h" => HOUR_S,
+        "d" => DAY_S,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_s as u64).map(Duration::from_secs).ok_or_else(wrong)
+}
+
 /// `2026-11-21 06:28:09 UTC (3 min ago)`
 pub fn full(at: Timestamp, now: Timestamp) -> String {
     format!("{} UTC ({})", at.format("%Y-%m-%d %H:%M:%S"), relative(at, now))
@@ -73,5 +88,15 @@ mod tests {
             assert_eq!(took(Duration::from_millis(ms)), text);
         }
         assert_eq!(between(at(5), at(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn lengths_of_time_have_a_unit() {
+        for (text, seconds) in [("45s", 45), ("90m", 5_400), ("12h", 43_200), ("30d", 2_592_000)] {
+            assert_eq!(lasting(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "d", "30", "-1d", "1.5h", "30 d", "30D", "é", "99999999999999999999d", "9999999999999999d"] {
+            assert!(lasting(text).is_err(), "{text}");
+        }
     }
 }

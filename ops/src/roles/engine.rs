@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use valet_core::Registry;
 use valet_core::workflow::Door;
+use valet_engine::access::Role;
 use valet_engine::blobs::{BlobError, Blobs};
 use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
-use valet_engine::http::{App, AppConfig, SchemaError, Scope, Token, router, run_triggers};
+use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, router, run_triggers};
 use valet_engine::notify;
 use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
@@ -137,15 +138,15 @@ pub async fn start(
     Ok(RunningEngine { address, engine, stop, serving, notifying, triggering })
 }
 
-fn tokens(settings: &Settings) -> Result<Vec<Token>, SettingsError> {
+fn tokens(settings: &Settings) -> Result<Vec<FixedToken>, SettingsError> {
     let api = settings.secret_file("tokens.api_file")?;
     let worker = settings.secret_file("tokens.worker_file")?;
     if api.len() < 16 || worker.len() < 16 {
         return Err(wrong("tokens.api_file", "a token has at least 16 characters".to_owned()));
     }
     Ok(vec![
-        Token::new(&api, Scope::People, "default", "operator"),
-        Token::new(&worker, Scope::Work, "default", "worker"),
+        FixedToken::new(&api, Role::Admin, "default", "operator"),
+        FixedToken::new(&worker, Role::Worker, "default", "worker"),
     ])
 }
 

@@ -8,6 +8,7 @@ use valet_core::id::RunId;
 use valet_core::journal::{Chunk, HumanSpec};
 
 use super::{PgStore, StoreError, bounded};
+use crate::access::Reach;
 use crate::task_link::TaskLinks;
 
 /// A run as its row says it.
@@ -37,6 +38,7 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     pub statuses: Option<Vec<String>>,
     pub subject: Option<String>,
+    pub reach: Reach,
 }
 
 /// A live step's row.
@@ -55,6 +57,7 @@ struct TaskRow {
     run_id: Uuid,
     seq: i32,
     workflow: String,
+    subject: String,
     state: String,
     body: Vec<u8>,
     deadline: Timestamp,
@@ -72,6 +75,7 @@ pub struct TaskRecord {
     pub run: RunId,
     pub seq: u32,
     pub workflow: String,
+    pub subject: String,
     pub state: String,
     pub spec: HumanSpec,
     pub deadline: Timestamp,
@@ -149,7 +153,9 @@ impl PgStore {
             .bind(&filter.subject)
             .bind(after.map(|(at, _)| at))
             .bind(after.map(|(_, id)| id))
-            .bind(i64::from(most));
+            .bind(i64::from(most))
+            .bind(&filter.reach.workflows)
+            .bind(&filter.reach.subjects);
         bounded(query.fetch_all(&self.pool)).await
     }
 
@@ -184,13 +190,16 @@ impl PgStore {
         run: Option<RunId>,
         after: Option<(Timestamp, Uuid)>,
         most: u32,
+        reach: &Reach,
     ) -> Result<Vec<TaskRecord>, StoreError> {
         let query = sqlx::query_as::<_, TaskRow>(include_str!("../sql/list_tasks.sql"))
             .bind(tenant)
             .bind(run.map(|run| run.0))
             .bind(after.map(|(at, _)| at))
             .bind(after.map(|(_, id)| id))
-            .bind(i64::from(most));
+            .bind(i64::from(most))
+            .bind(&reach.workflows)
+            .bind(&reach.subjects);
         let mut tasks = Vec::new();
         for row in bounded(query.fetch_all(&self.pool)).await? {
             tasks.push(self.task(row).await?);
@@ -224,6 +233,7 @@ impl PgStore {
             run: RunId(row.run_id),
             seq: row.seq as u32,
             workflow: row.workflow,
+            subject: row.subject,
             state: row.state,
             deadline: row.deadline,
             opened_at: row.opened_at,

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, FileStored, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted,
-    RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, WorkerList, WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, CreateTokenRequest, FileStored, QueueList, Readiness, ReasonRequest, RunDetail,
+    RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, TokenCreated, TokenList,
+    WorkerList, WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -143,6 +144,18 @@ impl Client {
         let filename = header(FILENAME_HEADER).map(|text| decode_filename(&text));
         let content_type = header("content-type");
         Ok(Download { filename, content_type, bytes: body::bytes(response, DOWNLOAD_BYTES_MAX).await? })
+    }
+
+    pub async fn create_token(&self, request: &CreateTokenRequest) -> Result<TokenCreated, ClientError> {
+        body::json(self.send(&Call::post(path(["tokens"]), document(request))).await?).await
+    }
+
+    pub async fn tokens(&self) -> Result<TokenList, ClientError> {
+        body::json(self.send(&Call::get(path(["tokens"]))).await?).await
+    }
+
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["tokens", id]))).await.map(drop)
     }
 
     pub async fn queues(&self) -> Result<QueueList, ClientError> {

@@ -1,0 +1,79 @@
+//! Which scope opens which route. A route that is not here is closed; a test walks them all.
+
+use axum::http::Method;
+
+use crate::access::Scope::{self, Admin, Answer, Operate, Read, Trigger, Work};
+
+/// What a request must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Open to everybody.
+    Nothing,
+    /// Any token: what is asked for is not there, and only those who may ask at all are told so.
+    Token,
+    /// A token with one of these.
+    AnyOf(&'static [Scope]),
+    /// Nobody.
+    Closed,
+}
+
+/// They answer nothing about runs.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
+
+type Row = (Method, &'static str, &'static [Scope]);
+
+pub(super) const ROUTES: [Row; 34] = [
+    (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
+    (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
+    (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
+    (Method::GET, "/api/v1/runs", &[Read]),
+    (Method::GET, "/api/v1/runs/{id}", &[Read]),
+    (Method::POST, "/api/v1/runs/{id}/pause", &[Operate]),
+    (Method::POST, "/api/v1/runs/{id}/resume", &[Operate]),
+    (Method::POST, "/api/v1/runs/{id}/cancel", &[Operate]),
+    (Method::POST, "/api/v1/runs/{id}/retry", &[Operate]),
+    (Method::POST, "/api/v1/runs/{id}/signals/{name}", &[Trigger, Operate]),
+    (Method::GET, "/api/v1/runs/{id}/artifacts", &[Read]),
+    (Method::GET, "/api/v1/runs/{id}/events", &[Read]),
+    (Method::GET, "/api/v1/human-tasks", &[Read, Answer]),
+    (Method::GET, "/api/v1/human-tasks/{id}", &[Read, Answer]),
+    (Method::POST, "/api/v1/human-tasks/{id}/claim", &[Answer]),
+    (Method::POST, "/api/v1/human-tasks/{id}/answer", &[Answer]),
+    (Method::POST, "/api/v1/human-tasks/{id}/reject", &[Answer]),
+    // An answer may name a file, as an input does.
+    (Method::POST, "/api/v1/files", &[Trigger, Answer]),
+    (Method::GET, "/api/v1/files/{id}", &[Read]),
+    (Method::GET, "/api/v1/queues", &[Read]),
+    (Method::GET, "/api/v1/workers", &[Read]),
+    (Method::GET, "/api/v1/tokens", &[Admin]),
+    (Method::POST, "/api/v1/tokens", &[Admin]),
+    (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),
+    (Method::GET, "/api/v1/whoami", &Scope::ALL),
+    (Method::POST, "/worker/v1/sessions", &[Work]),
+    (Method::DELETE, "/worker/v1/sessions/{id}", &[Work]),
+    (Method::POST, "/worker/v1/heartbeats", &[Work]),
+    (Method::POST, "/worker/v1/claims", &[Work]),
+    (Method::POST, "/worker/v1/claim", &[Work]),
+    (Method::POST, "/worker/v1/finishes", &[Work]),
+    (Method::POST, "/worker/v1/effects", &[Work]),
+    (Method::POST, "/worker/v1/blobs", &[Work]),
+    (Method::GET, "/worker/v1/blobs/{id}", &[Work]),
+];
+
+/// `route` is the path with its parameters' names, as the router found it.
+pub(super) fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
+    let Some(route) = route else {
+        let is_guarded = path.starts_with("/api/") || path.starts_with("/worker/");
+        return if is_guarded { Need::Token } else { Need::Nothing };
+    };
+    if OPEN.contains(&route) {
+        return Need::Nothing;
+    }
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut rows = ROUTES.iter().filter(|(_, path, _)| *path == route).peekable();
+    if rows.peek().is_none() {
+        return Need::Closed;
+    }
+    // Another method of a known path runs no handler.
+    rows.find(|(known, _, _)| known == method).map_or(Need::Token, |(_, _, scopes)| Need::AnyOf(scopes))
+}

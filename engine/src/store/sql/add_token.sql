@@ -1,0 +1,4 @@
+INSERT INTO tokens (id, tenant, name, hash, scopes, workflows, subjects, created_by, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now() + make_interval(secs => $9::double precision))
+ON CONFLICT (tenant, name) WHERE revoked_at IS NULL DO NOTHING
+RETURNING id, tenant, name, scopes, workflows, subjects, created_at, created_by, expires_at, last_used_at, revoked_at

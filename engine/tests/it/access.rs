@@ -1,0 +1,339 @@
+//! Who may do what: every route, every role, one's own tenant and another's; tokens that reach some workflows or subjects only.
+
+use axum::http::Method;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::app::TestApp;
+use super::calls::{Answer, Call, OTHER_TENANT, PEOPLE, WORKER};
+
+const NOBODY: &[&str] = &[];
+const VIEWERS: &[&str] = &["viewer", "reviewer", "operator", "admin"];
+const REVIEWERS: &[&str] = &["reviewer", "operator", "admin"];
+const OPERATORS: &[&str] = &["operator", "admin"];
+const ADMINS: &[&str] = &["admin"];
+/// Everybody with a token of people.
+const PEOPLES: &[&str] = VIEWERS;
+
+/// What somebody of another tenant is told.
+#[derive(Clone, Copy, PartialEq)]
+enum Foreign {
+    /// It is not there.
+    Missing,
+    /// A list of their own.
+    Own,
+    /// Nothing of a tenant is in it.
+    Common,
+}
+use Foreign::{Common, Missing, Own};
+
+struct Row {
+    method: Method,
+    route: &'static str,
+    body: Option<Value>,
+    roles: &'static [&'static str],
+    foreign: Foreign,
+}
+
+fn row(method: Method, route: &'static str, roles: &'static [&'static str], foreign: Foreign) -> Row {
+    let body = (method == Method::POST).then(|| json!({}));
+    Row { method, route, body, roles, foreign }
+}
+
+/// Every route that wants a token.
+fn rows() -> Vec<Row> {
+    let get = |route, roles, foreign| row(Method::GET, route, roles, foreign);
+    let post = |route, roles, foreign| row(Method::POST, route, roles, foreign);
+    let with = |row: Row, body: Value| Row { body: Some(body), ..row };
+    vec![
+        get("/api/v1/workflows", VIEWERS, Common),
+        get("/api/v1/workflows/{name}", VIEWERS, Common),
+        with(post("/api/v1/workflows/{name}/runs", OPERATORS, Common), json!({ "input": {} })),
+        get("/api/v1/runs", VIEWERS, Own),
+        get("/api/v1/runs/{id}", VIEWERS, Missing),
+        post("/api/v1/runs/{id}/pause", OPERATORS, Missing),
+        post("/api/v1/runs/{id}/resume", OPERATORS, Missing),
+        post("/api/v1/runs/{id}/cancel", OPERATORS, Missing),
+        post("/api/v1/runs/{id}/retry", OPERATORS, Missing),
+        with(post("/api/v1/runs/{id}/signals/{name}", OPERATORS, Missing), json!({ "payload": 1 })),
+        get("/api/v1/runs/{id}/artifacts", VIEWERS, Missing),
+        get("/api/v1/runs/{id}/events", VIEWERS, Missing),
+        get("/api/v1/human-tasks", VIEWERS, Own),
+        get("/api/v1/human-tasks/{id}", VIEWERS, Missing),
+        post("/api/v1/human-tasks/{id}/claim", REVIEWERS, Missing),
+        with(post("/api/v1/human-tasks/{id}/answer", REVIEWERS, Missing), json!({ "answer": {} })),
+        post("/api/v1/human-tasks/{id}/reject", REVIEWERS, Missing),
+        post("/api/v1/files", REVIEWERS, Common),
+        get("/api/v1/files/{id}", VIEWERS, Missing),
+        get("/api/v1/queues", VIEWERS, Common),
+        get("/api/v1/workers", VIEWERS, Common),
+        get("/api/v1/tokens", ADMINS, Own),
+        with(post("/api/v1/tokens", ADMINS, Common), json!({ "name": "" })),
+        row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
+        get("/api/v1/whoami", PEOPLES, Common),
+        post("/worker/v1/sessions", NOBODY, Common),
+        row(Method::DELETE, "/worker/v1/sessions/{id}", NOBODY, Common),
+        post("/worker/v1/heartbeats", NOBODY, Common),
+        post("/worker/v1/claims", NOBODY, Common),
+        post("/worker/v1/claim", NOBODY, Common),
+        post("/worker/v1/finishes", NOBODY, Common),
+        post("/worker/v1/effects", NOBODY, Common),
+        post("/worker/v1/blobs", NOBODY, Common),
+        get("/worker/v1/blobs/{id}", NOBODY, Common),
+    ]
+}
+
+/// Routes that want no token.
+const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/healthz", "/metrics", "/readyz"];
+
+struct Things {
+    run: String,
+    task: String,
+    file: String,
+    token: String,
+}
+
+impl Things {
+    /// One of each, in the tenant `acme`.
+    async fn make(app: &TestApp) -> Self {
+        let run = app.start_run("ask", &json!({})).await;
+        let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
+        let file = super::files::upload(app, PEOPLE, "ada").await;
+        let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
+        Self { run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
+    }
+
+    fn place(&self, route: &str) -> String {
+        let id = match route {
+            route if route.starts_with("/api/v1/human-tasks") => &self.task,
+            route if route.contains("/files/") || route.contains("/blobs/") => &self.file,
+            route if route.contains("/tokens/") => &self.token,
+            _ => &self.run,
+        };
+        route.replace("{id}", id).replace("{name}", "ask")
+    }
+}
+
+async fn create(app: &TestApp, token: &str, body: &Value) -> Answer {
+    app.send(Call::post("/api/v1/tokens").token(token).json(body)).await
+}
+
+/// The secret of a new token.
+async fn secret(app: &TestApp, body: &Value) -> String {
+    create(app, PEOPLE, body).await.expect(201).json()["secret"].as_str().expect("a secret").to_owned()
+}
+
+/// What a request is told before its handler has a say.
+async fn asked(app: &TestApp, row: &Row, things: &Things, token: &str) -> (u16, Value) {
+    let mut call = Call::new(row.method.clone(), things.place(row.route)).token(token);
+    if let Some(body) = &row.body {
+        call = call.json(body);
+    }
+    let response = app.open(call.into_request()).await;
+    let status = response.status().as_u16();
+    let is_stream =
+        response.headers().get("content-type").is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        return (status, Value::Null);
+    }
+    let bytes = axum::body::to_bytes(response.into_body(), 64 << 20).await.expect("a body");
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn every_route_opens_to_its_roles_and_to_nobody_else() {
+    let app = TestApp::start().await;
+    let things = Things::make(&app).await;
+    let mut tokens = vec![("worker", WORKER.to_owned())];
+    for role in VIEWERS {
+        tokens.push((*role, secret(&app, &json!({ "name": role, "role": role })).await));
+    }
+    for row in rows() {
+        let name = format!("{} {}", row.method, row.route);
+        let nobody = asked(&app, &row, &things, "vt_guessed").await;
+        assert_eq!((nobody.0, &nobody.1["code"]), (401, &json!("unauthorized")), "{name} with a guessed token");
+        for (role, token) in &tokens {
+            let (status, body) = asked(&app, &row, &things, token).await;
+            let is_closed = status == 403 && body["code"] == "wrong_scope";
+            let may = row.roles.contains(role)
+                || *role == "worker" && (row.route.starts_with("/worker/") || row.route == "/api/v1/whoami");
+            assert_eq!(!is_closed, may, "{name} as {role}: {status} {body}");
+            assert_ne!(status, 401, "{name} as {role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_tenant_is_there_for_another() {
+    let app = TestApp::start().await;
+    let things = Things::make(&app).await;
+    for row in rows() {
+        let name = format!("{} {}", row.method, row.route);
+        let (status, body) = asked(&app, &row, &things, OTHER_TENANT).await;
+        match row.foreign {
+            Missing => assert_eq!(status, 404, "{name}: {body}"),
+            Own => {
+                let told = body.to_string();
+                let theirs = [&things.run, &things.task, &things.file, &things.token];
+                assert!(status == 200 && theirs.iter().all(|id| !told.contains(id.as_str())), "{name}: {told}");
+            }
+            Common => {}
+        }
+    }
+    let still = app.run(&things.run).await;
+    assert_eq!((&still["status"], &still["paused"]), (&json!("waiting"), &json!(false)), "{still}");
+    assert_eq!(still["tasks"][0]["state"], "open");
+}
+
+/// A route that is added without its row here, or without its scopes, is noticed.
+#[tokio::test]
+async fn every_route_has_its_row() {
+    let app = TestApp::start().await;
+    let mut known: Vec<String> = rows().iter().map(|row| row.route.to_owned()).chain(OPEN.map(str::to_owned)).collect();
+    known.sort();
+    known.dedup();
+    let routed: Vec<String> = super::openapi::routed(&app.routes()).into_iter().collect();
+    assert_eq!(known, routed);
+    // Each method of each path.
+    let document = app.send(Call::get("/api/v1/openapi.json")).await.expect(200).json();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for verb in item.as_object().expect("an item").keys() {
+            let is_known = rows().iter().any(|row| row.route == path && row.method.as_str().eq_ignore_ascii_case(verb));
+            assert!(is_known || OPEN.contains(&path.as_str()), "{verb} {path} has no row");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limited_token_finds_only_what_it_reaches() {
+    let app = TestApp::start().await;
+    let start = async |workflow: &str, subject: &str| {
+        let call = Call::post(format!("/api/v1/workflows/{workflow}/runs"));
+        let call = call.json(&json!({ "input": {}, "subject": subject }));
+        app.send(call).await.expect(201).json()["id"].as_str().expect("an id").to_owned()
+    };
+    let (own, others, elsewhere) =
+        (start("ask", "ada").await, start("ask", "eve").await, start("anything", "ada").await);
+    let limits = json!({ "name": "ada's", "role": "operator", "workflows": ["ask"], "subjects": ["ada"] });
+    let token = secret(&app, &limits).await;
+    let get = async |path: String| app.send(Call::get(path).token(&token)).await;
+
+    let list = get("/api/v1/runs".to_owned()).await.expect(200).json();
+    let ids: Vec<&str> = list["runs"].as_array().expect("runs").iter().filter_map(|run| run["id"].as_str()).collect();
+    assert_eq!(ids, [own.as_str()]);
+    get(format!("/api/v1/runs/{own}")).await.expect(200);
+    for hidden in [&others, &elsewhere] {
+        for path in ["", "/artifacts", "/events"] {
+            get(format!("/api/v1/runs/{hidden}{path}")).await.problem(404, "run_not_found");
+        }
+        let cancel = Call::post(format!("/api/v1/runs/{hidden}/cancel")).token(&token);
+        app.send(cancel).await.problem(404, "run_not_found");
+    }
+    let tasks = get("/api/v1/human-tasks".to_owned()).await.expect(200).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1), "{tasks}");
+    let hidden = app.run(&others).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    get(format!("/api/v1/human-tasks/{hidden}")).await.problem(404, "task_not_found");
+
+    let start = |workflow: &str, subject: &str| {
+        let call = Call::post(format!("/api/v1/workflows/{workflow}/runs")).token(&token);
+        app.send(call.json(&json!({ "input": {}, "subject": subject })))
+    };
+    start("ask", "ada").await.expect(201);
+    start("ask", "eve").await.problem(403, "out_of_reach").at("/subject");
+    start("anything", "ada").await.problem(404, "workflow_not_found");
+    let workflows = get("/api/v1/workflows".to_owned()).await.expect(200).json();
+    assert_eq!(workflows["workflows"].as_array().map(Vec::len), Some(1));
+
+    let (mine, not_mine) =
+        (super::files::upload(&app, PEOPLE, "ada").await, super::files::upload(&app, PEOPLE, "eve").await);
+    get(format!("/api/v1/files/{mine}")).await.expect(200);
+    get(format!("/api/v1/files/{not_mine}")).await.problem(404, "file_not_found");
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_used_revoked_and_over() {
+    let app = TestApp::start().await;
+    let made = create(&app, PEOPLE, &json!({ "name": "ci", "scopes": ["trigger", "read"] })).await.expect(201).json();
+    let (id, secret) = (made["id"].as_str().expect("an id"), made["secret"].as_str().expect("a secret"));
+    assert!(secret.starts_with("vt_") && secret.len() == 67, "{} characters", secret.len());
+    let text: Vec<String> =
+        sqlx::query_scalar("SELECT t::text FROM tokens t").fetch_all(app.pool()).await.expect("rows");
+    assert!(!text.concat().contains(&secret[3..]), "only its hash is stored");
+
+    let who = app.send(Call::get("/api/v1/whoami").token(secret)).await.expect(200).json();
+    assert_eq!((&who["name"], &who["tenant"]), (&json!("ci"), &json!("acme")));
+    let listed = app.send(Call::get("/api/v1/tokens")).await.expect(200);
+    assert!(!String::from_utf8_lossy(&listed.bytes).contains("secret"));
+    assert!(listed.json()["tokens"][0]["last_used_at"].is_string(), "{}", listed.json());
+    create(&app, PEOPLE, &json!({ "name": "ci", "role": "viewer" })).await.problem(409, "name_taken").at("/name");
+
+    let revoke = || app.send(Call::new(Method::DELETE, format!("/api/v1/tokens/{id}")));
+    revoke().await.expect(204);
+    app.send(Call::get("/api/v1/whoami").token(secret)).await.problem(401, "unauthorized");
+    revoke().await.expect(204);
+    create(&app, PEOPLE, &json!({ "name": "ci", "role": "viewer" })).await.expect(201);
+
+    let brief =
+        create(&app, PEOPLE, &json!({ "name": "brief", "role": "viewer", "expires_in_s": 60 })).await.expect(201);
+    let brief = brief.json();
+    sqlx::query("UPDATE tokens SET expires_at = now() - interval '1 second' WHERE name = 'brief'")
+        .execute(app.pool())
+        .await
+        .expect("a later time");
+    let late = Call::get("/api/v1/whoami").token(brief["secret"].as_str().expect("a secret"));
+    app.send(late).await.problem(401, "unauthorized");
+}
+
+/// An engine that did not revoke it learns it soon.
+#[tokio::test]
+async fn a_token_that_was_revoked_elsewhere_opens_nothing_after_a_moment() {
+    let app = TestApp::start().await;
+    let other = TestApp::on(&app.url).await;
+    let token = secret(&app, &json!({ "name": "shared", "role": "viewer" })).await;
+    other.send(Call::get("/api/v1/runs").token(&token)).await.expect(200);
+    let id = app.send(Call::get("/api/v1/tokens")).await.json()["tokens"][0]["id"].as_str().expect("an id").to_owned();
+    app.send(Call::new(Method::DELETE, format!("/api/v1/tokens/{id}"))).await.expect(204);
+    super::database::until("the other engine to refuse it", async || {
+        let answer = other.send(Call::get("/api/v1/runs").token(&token)).await;
+        (answer.status == 401).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_refused_at_its_place() {
+    let app = TestApp::start().await;
+    let cases = [
+        (json!({ "name": "", "role": "viewer" }), "/name"),
+        (json!({ "name": "x".repeat(129), "role": "viewer" }), "/name"),
+        (json!({ "name": "a\nb", "role": "viewer" }), "/name"),
+        (json!({ "name": "x" }), "/role"),
+        (json!({ "name": "x", "role": "viewer", "scopes": ["read"] }), "/role"),
+        (json!({ "name": "x", "role": "worker" }), "/role"),
+        (json!({ "name": "x", "scopes": [] }), "/role"),
+        (json!({ "name": "x", "scopes": ["everything"] }), "/scopes"),
+        (json!({ "name": "x", "scopes": ["work"] }), "/scopes"),
+        (json!({ "name": "x", "role": "viewer", "workflows": [] }), "/workflows"),
+        (json!({ "name": "x", "role": "viewer", "subjects": [""] }), "/subjects"),
+        (json!({ "name": "x", "role": "viewer", "expires_in_s": 1 }), "/expires_in_s"),
+    ];
+    for (body, field) in cases {
+        create(&app, PEOPLE, &body).await.problem(422, "invalid_input").at(field);
+    }
+    let limited = json!({ "name": "limited", "role": "admin", "subjects": ["ada"] });
+    let limited = secret(&app, &limited).await;
+    let wider = json!({ "name": "wider", "role": "viewer" });
+    create(&app, &limited, &wider).await.problem(403, "out_of_reach").at("/subjects");
+    let within = json!({ "name": "within", "role": "viewer", "subjects": ["ada"] });
+    create(&app, &limited, &within).await.expect(201);
+}
+
+/// Two at once with one name: one token.
+#[tokio::test]
+async fn of_equal_names_at_once_one_becomes_a_token() {
+    let app = TestApp::start().await;
+    let body = json!({ "name": "one", "role": "viewer" });
+    let answers = join_all((0..8).map(|_| create(&app, PEOPLE, &body))).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!((made, answers.iter().filter(|answer| answer.status == 409).count()), (1, 7));
+}
