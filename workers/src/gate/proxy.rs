@@ -361,6 +361,10 @@ fn refuse(command: &Command) -> Option<Response<Body>> {
                 webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "only http and https pages are opened")
             })
         }
+        // Firefox's own: its inside, and programs for it.
+        (_, what) if what.starts_with("moz/context") || what.starts_with("moz/addon") => {
+            unsupported("this browser command is not allowed")
+        }
         (&Method::POST, what) if what.contains("cdp/") => {
             let method = json()["cmd"].as_str().unwrap_or("").to_owned();
             let allowed = CDP_ALLOWED
@@ -432,5 +436,8 @@ mod tests {
             false,
         );
         check(Method::POST, "/session/s1/goog/cdp/execute", "not json", false);
+        check(Method::POST, "/session/s1/moz/context", r#"{"context":"chrome"}"#, false);
+        check(Method::POST, "/session/s1/moz/addon/install", r#"{"path":"/x.xpi"}"#, false);
+        check(Method::GET, "/session/s1/moz/screenshot/full", "", true);
     }
 }

@@ -37,7 +37,7 @@ pub struct GateState {
     pub driver_port: Option<u16>,
     pub browser: Option<ProcessRef>,
     pub session_id: Option<String>,
-    /// Where another driver could attach to the same browser.
+    /// Where another driver joins the same browser: Chromium's debugger, Firefox's Marionette.
     pub debugger_address: Option<String>,
     pub capabilities: serde_json::Value,
     /// The tab that commands go to.

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use valet_workers::browser::{BrowserAgent, BrowserError};
+use valet_workers::gate::BrowserKind;
 use valet_workers::sandbox::SandboxProvider;
 
-use super::rig::{Rig, eventually, request};
+use super::rig::{Rig, eventually, request, with_either_browser};
 use super::site::Site;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_reaches_its_own_host_and_no_other() {
-    let rig = Rig::new();
+with_either_browser!(
+    a_page_reaches_its_own_host_and_no_other,
+    a_host_allowed_by_name_still_needs_its_private_address_opened,
+);
+
+async fn a_page_reaches_its_own_host_and_no_other(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let (site, other) = (Site::start().await, Site::start().await);
     let secret = other.page("/secret", "secret");
     let url = site.page(
@@ -42,9 +47,8 @@ async fn a_page_reaches_its_own_host_and_no_other() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_allowed_by_name_still_needs_its_private_address_opened() {
-    let rig = Rig::new();
+async fn a_host_allowed_by_name_still_needs_its_private_address_opened(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let url = site.page("/page", "<title>t</title>hello");
     let mut asked = request(Uuid::now_v7(), &[&site]);
