@@ -11,6 +11,16 @@ use super::BrowserError;
 const GONE_SIGNS: [&str; 6] =
     ["disconnected", "not reachable", "session deleted", "tab crashed", "web view not found", "the driver is gone"];
 
+/// Before the address of Firefox's own page about a page that could not be opened.
+const ERROR_PAGE_REACHED: &str = "Reached error page: ";
+/// Of such a page: the proxy answered that it will not connect. Chromium's word for it, and Firefox's.
+const PROXY_REFUSED: [&str; 2] = ["TUNNEL_CONNECTION_FAILED", "e=proxyConnectFailure"];
+
+/// Whether a page could not be opened because the gate's proxy did not let it.
+pub(super) fn is_refused_by_proxy(reason: &str) -> bool {
+    PROXY_REFUSED.iter().any(|sign| reason.contains(sign))
+}
+
 pub(super) fn from_command(command: &'static str, error: &CmdError) -> BrowserError {
     match error {
         CmdError::Standard(error) => from_status(command, &error.error, &error.message),
@@ -34,6 +44,10 @@ fn from_status(command: &'static str, status: &ErrorStatus, message: &str) -> Br
         ErrorStatus::InvalidSessionId | ErrorStatus::NoSuchWindow => BrowserError::Gone(message),
         _ if GONE_SIGNS.iter().any(|sign| message.contains(sign)) => BrowserError::Gone(message),
         _ if message.contains("net::ERR") => BrowserError::Navigation(message),
+        // Its address goes on with the one that was wanted, which may carry what is nobody's business.
+        _ if message.starts_with(ERROR_PAGE_REACHED) => {
+            BrowserError::Navigation(message.split('&').next().unwrap_or_default().to_owned())
+        }
         ErrorStatus::NoSuchFrame => BrowserError::FrameGone { frame: command.to_owned() },
         ErrorStatus::NoSuchElement | ErrorStatus::StaleElementReference | ErrorStatus::DetachedShadowRoot => {
             BrowserError::NotFound { target: command.to_owned() }
@@ -51,19 +65,34 @@ fn from_status(command: &'static str, status: &ErrorStatus, message: &str) -> Br
     }
 }
 
-/// "unexpected alert open: {Alert text : …}" is what Chromium's driver makes of a dialog.
+/// What a dialog says: "unexpected alert open: {Alert text : …}" of Chromium's driver, "Dismissed user prompt dialog: …" of Firefox's.
 fn said(message: &str) -> String {
+    if let Some((_, text)) = message.split_once("user prompt dialog: ") {
+        return text.trim().to_owned();
+    }
     let text = message.split_once("Alert text :").map_or(message, |(_, text)| text);
     text.trim().trim_end_matches('}').trim().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::said;
+    use super::{BrowserError, ErrorStatus, from_status, is_refused_by_proxy, said};
 
     #[test]
     fn a_dialog_is_told_in_its_own_words() {
         assert_eq!(said("unexpected alert open: {Alert text : Sure?}"), "Sure?");
+        assert_eq!(said("Dismissed user prompt dialog: Sure: {yes}?"), "Sure: {yes}?");
         assert_eq!(said("a dialog"), "a dialog");
+    }
+
+    #[test]
+    fn a_page_that_firefox_could_not_open_is_told_without_its_address() {
+        let message =
+            "Reached error page: about:neterror?e=proxyConnectFailure&u=https%3A//jobs.example/%3Fmail%3Dada&d=Firefox";
+        let BrowserError::Navigation(reason) = from_status("navigate", &ErrorStatus::UnknownError, message) else {
+            panic!("{message}");
+        };
+        assert!(is_refused_by_proxy(&reason) && !reason.contains("ada"), "{reason}");
+        assert!(!is_refused_by_proxy("Reached error page: about:neterror?e=nssFailure2"));
     }
 }

@@ -45,6 +45,10 @@ impl Family for Chrome {
         session("chrome", Some((OPTIONS, json!({"w3c": true, "debuggerAddress": join}))))
     }
 
+    fn tab_names_last(&self) -> bool {
+        true
+    }
+
     fn process_id(&self, capabilities: &Value) -> Option<i64> {
         capabilities["goog:processID"].as_i64()
     }

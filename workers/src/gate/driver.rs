@@ -79,6 +79,14 @@ pub struct Session {
     pub capabilities: Value,
 }
 
+/// A session in a browser that ran before.
+pub struct Joined {
+    pub id: String,
+    /// The tab it is in, and its place among all tabs.
+    pub window: Option<String>,
+    pub place: usize,
+}
+
 impl Driver {
     /// A driver that will start a browser, or one that will join the browser at this address.
     pub async fn start(
@@ -140,22 +148,24 @@ impl Driver {
         })
     }
 
-    /// Opens a session with a browser that runs, in the tab that was in use where it is still open. Returns its id and that tab.
+    /// Opens a session with a browser that runs, in the tab that was in use where it is still open.
     pub async fn join_session(
         &self,
         config: &GateConfig,
         join: &str,
-        window: Option<&str>,
-    ) -> Result<(String, Option<String>), DriverError> {
+        former: Option<&str>,
+        place: usize,
+    ) -> Result<Joined, DriverError> {
         let id = session_id(&self.new_session(config, &config.kind.family().joining_session(join)).await?)?;
-        let handles = self.session_get(&id, "window/handles").await?;
-        let wanted = window.filter(|wanted| handles.as_array().is_some_and(|all| all.iter().any(|h| h == wanted)));
-        if let Some(handle) = wanted.or_else(|| handles[0].as_str()) {
-            let body = json!({"handle": handle});
+        let tabs = self.session_get(&id, "window/handles").await?;
+        let tabs: Vec<&str> = tabs.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let place = former.and_then(|former| tabs.iter().position(|tab| *tab == former)).unwrap_or(place);
+        let place = if place < tabs.len() { place } else { 0 };
+        if let Some(tab) = tabs.get(place) {
+            let body = json!({"handle": tab});
             within(WINDOW_WITHIN, self.ask(Method::POST, &format!("/session/{id}/window"), &body)).await?;
         }
-        let window = self.current_window(&id).await;
-        Ok((id, window))
+        Ok(Joined { window: self.current_window(&id).await, place, id })
     }
 
     async fn new_session(&self, config: &GateConfig, body: &Value) -> Result<Value, DriverError> {

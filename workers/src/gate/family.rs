@@ -31,6 +31,9 @@ pub trait Family: Send + Sync {
     /// What joins the browser at this address, which [`Family::new_session`] of an earlier driver started.
     fn joining_session(&self, join: &str) -> Value;
 
+    /// Whether a tab has the same name for another driver. Where not, it is found again by its place among them.
+    fn tab_names_last(&self) -> bool;
+
     /// The browser's first process.
     fn process_id(&self, capabilities: &Value) -> Option<i64>;
 

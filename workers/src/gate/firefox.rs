@@ -28,8 +28,14 @@ impl Family for Firefox {
     }
 
     fn environment(&self) -> &'static [(&'static str, &'static str)] {
-        // No accessibility bus and no settings of a desktop; neither is there.
-        &[("NO_AT_BRIDGE", "1"), ("GSETTINGS_BACKEND", "memory"), ("MOZ_CRASHREPORTER_DISABLE", "1")]
+        &[
+            // No accessibility bus and no settings of a desktop; neither is there.
+            ("NO_AT_BRIDGE", "1"),
+            ("GSETTINGS_BACKEND", "memory"),
+            ("MOZ_CRASHREPORTER_DISABLE", "1"),
+            // Only so does it heed the preference for the server of its maker's settings, which the driver sets to none.
+            ("MOZ_REMOTE_SETTINGS_DEVTOOLS", "1"),
+        ]
     }
 
     /// "1795275331304 geckodriver INFO Listening on 127.0.0.1:35393"
@@ -53,6 +59,10 @@ impl Family for Firefox {
 
     fn joining_session(&self, _join: &str) -> Value {
         session("firefox", None)
+    }
+
+    fn tab_names_last(&self) -> bool {
+        false
     }
 
     fn process_id(&self, capabilities: &Value) -> Option<i64> {

@@ -28,7 +28,9 @@ pub struct Kept {
     proxy: SocketAddr,
     browser: ProcessRef,
     join_address: String,
+    /// The tab in use, and its place among all tabs.
     window: Option<String>,
+    place: usize,
 }
 
 impl Kept {
@@ -44,6 +46,7 @@ impl Kept {
             browser,
             join_address: state.debugger_address.clone().ok_or_else(unknown)?,
             window: state.window.clone(),
+            place: state.window_place,
         })
     }
 }
@@ -81,6 +84,7 @@ pub async fn keep(
         if let Some(window) = forwarder.down() {
             kept.window = Some(window);
         }
+        kept.place = shared.state.lock().window_place;
         shared.write_state(|state| {
             state.driver = None;
             state.driver_port = None;
@@ -112,22 +116,23 @@ impl Keeper<'_> {
             browser: session.browser.ok_or_else(unknown)?,
             join_address: session.join_address.ok_or_else(unknown)?,
             window: session.window,
+            place: 0,
         };
         self.shared.write_state(|state| {
             state.browser = Some(kept.browser);
             state.debugger_address = Some(kept.join_address.clone());
             state.capabilities = session.capabilities;
         })?;
-        self.ready(&driver, session.id, kept.window.clone())?;
+        self.ready(&driver, session.id, kept.window.clone(), kept.place)?;
         Ok((kept, driver))
     }
 
     /// A driver for a browser that runs.
     async fn join(&self, kept: &Kept) -> Result<Driver, GateError> {
         let driver = self.driver(None, Some(&kept.join_address)).await?;
-        let (session, window) =
-            driver.join_session(&self.shared.config, &kept.join_address, kept.window.as_deref()).await?;
-        self.ready(&driver, session, window)?;
+        let config = &self.shared.config;
+        let joined = driver.join_session(config, &kept.join_address, kept.window.as_deref(), kept.place).await?;
+        self.ready(&driver, joined.id, joined.window, joined.place)?;
         Ok(driver)
     }
 
@@ -157,12 +162,13 @@ impl Keeper<'_> {
         Ok(driver)
     }
 
-    fn ready(&self, driver: &Driver, session: String, window: Option<String>) -> Result<(), GateError> {
+    fn ready(&self, driver: &Driver, session: String, window: Option<String>, place: usize) -> Result<(), GateError> {
         // First for whoever reads the state, so that nobody is told of a session that commands do not reach.
         self.forwarder.open(driver.port, session.clone(), window.clone());
         self.shared.write_state(|state| {
             state.session_id = Some(session);
             state.window = window;
+            state.window_place = place;
             state.phase = GatePhase::Ready;
         })
     }

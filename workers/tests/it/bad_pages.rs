@@ -209,8 +209,8 @@ fn kill(rig: &Rig, sandbox: &Sandbox, driver: bool) {
     for found in process::of_sandbox(&rig.dir(sandbox.id.0)) {
         let line = std::fs::read(format!("/proc/{}/cmdline", found.pid)).unwrap_or_default();
         let program = String::from_utf8_lossy(line.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
-        let is_driver = program.contains("chromedriver");
-        let is_browser = program.contains("chrom") && !is_driver;
+        let is_driver = program.contains("chromedriver") || program.contains("geckodriver");
+        let is_browser = (program.contains("chrom") || program.contains("firefox")) && !is_driver;
         if if driver { is_driver } else { is_browser } {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(found.pid), nix::sys::signal::Signal::SIGKILL);
         }

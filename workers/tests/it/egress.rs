@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use uuid::Uuid;
-use valet_workers::browser::{BrowserAgent, BrowserError};
+use valet_workers::browser::{BrowserAgent, BrowserError, Selectors};
 use valet_workers::gate::BrowserKind;
 use valet_workers::sandbox::SandboxProvider;
 
@@ -36,6 +36,15 @@ async fn a_page_reaches_its_own_host_and_no_other(kind: BrowserKind) {
         let refused = agent.navigate(&target).await;
         assert!(matches!(refused, Err(BrowserError::Blocked { .. })), "{refused:?}");
     }
+    for u in [
+        "https://jobs.example.test/",
+        &other.url("/").replace("http:", "https:"),
+        &site.url("/").replace("http:", "https:"),
+        "https://localhost:1/",
+        "http://localhost:1/",
+    ] {
+        eprintln!("{u} {:?}", agent.navigate(u).await);
+    }
     assert!(matches!(agent.navigate("https://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
     assert!(matches!(agent.navigate("http://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
     for target in ["file:///etc/passwd", "chrome://version", "javascript:1", "nonsense"] {
@@ -58,5 +67,28 @@ async fn a_host_allowed_by_name_still_needs_its_private_address_opened(kind: Bro
     let agent = rig.agent(sandbox.id, 1).await;
     assert!(matches!(agent.navigate(&url).await, Err(BrowserError::Blocked { .. })));
     assert!(site.requests().is_empty());
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn firefox_asks_for_nothing_that_no_page_asked_for() {
+    let rig = Rig::of(BrowserKind::Firefox);
+    let site = Site::start().await;
+    // What a browser does of its own accord it does within its first moments, with a form above all.
+    let url = site.page(
+        "/page",
+        "<title>t</title><form><label>Email <input name=email></label><input type=password></form>
+         <script>setTimeout(() => fetch('/later'), 6000)</script>",
+    );
+    let (sandbox, agent) = rig.browser(&[&site]).await;
+    agent.navigate(&url).await.expect("opened");
+    agent.fill_field(&Selectors::css("[name=email]"), "ada@example.test").await.expect("filled");
+    eventually("some seconds passed in the page", || site.requests().iter().any(|request| request == "GET /later"))
+        .await;
+    let egress = rig.egress(sandbox.id).await;
+    assert_eq!((&egress["refused"], &egress["last_refused"]), (&0.into(), &serde_json::json!([])), "{egress}");
+    assert!(agent.navigate("http://jobs.example.test/").await.is_err());
+    let egress = rig.egress(sandbox.id).await;
+    assert_eq!(egress["last_refused"], serde_json::json!(["jobs.example.test:80"]), "what is asked for is seen");
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }

@@ -89,10 +89,6 @@ impl Rig {
         LocalProvider::new(Self::config_of(self.root.path(), self.kind))
     }
 
-    pub fn kind(&self) -> BrowserKind {
-        self.kind
-    }
-
     pub fn dir(&self, id: Uuid) -> std::path::PathBuf {
         self.root.path().join(id.to_string())
     }
@@ -128,6 +124,18 @@ impl Rig {
         kill(state.driver).await;
         let port = state.driver_port.expect("a port");
         eventually("the port is closed", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
+    }
+
+    /// What the gate's proxy let pass and what it refused.
+    pub async fn egress(&self, id: SandboxId) -> Value {
+        let record = std::fs::read(self.dir(id.0).join("sandbox.json")).expect("the sandbox's record");
+        let record: Value = serde_json::from_slice(&record).expect("json");
+        let url = format!("http://127.0.0.1:{}/control/status", self.state(id).gate_port);
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let asked = reqwest::Client::new().post(url).bearer_auth(record["control_secret"].as_str().expect("a secret"));
+        let status = asked.timeout(Duration::from_secs(30)).send().await.expect("an answer of the gate");
+        let status: Value = serde_json::from_str(&status.text().await.expect("its text")).expect("json");
+        status["egress"].clone()
     }
 
     pub fn root(&self) -> &Path {

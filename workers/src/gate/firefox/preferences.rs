@@ -19,7 +19,10 @@ const DOWNLOADS_NAMED: u8 = 2;
 
 pub fn of(config: &GateConfig, proxy: SocketAddr) -> Map<String, Value> {
     let own = [proxied(proxy), silent(), without_services(), keeps_nothing(), like_a_page_reader(config)];
-    own.into_iter().filter_map(|group| if let Value::Object(group) = group { Some(group) } else { None }).flatten().collect()
+    own.into_iter()
+        .filter_map(|group| if let Value::Object(group) = group { Some(group) } else { None })
+        .flatten()
+        .collect()
 }
 
 /// Every byte of a page goes through the proxy; names are resolved there.
