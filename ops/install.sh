@@ -66,7 +66,10 @@ have_browser() {
 
 have_driver() { has chromedriver; }
 
-have_firefox() { has firefox || has firefox-esr; }
+# Ubuntu's is a script that runs the snap.
+have_firefox() {
+    has firefox-esr || { has firefox && ! grep -qs '/snap/bin' "$(command -v firefox)"; }
+}
 
 # Where cargo puts what is built here; `valet` looks there too.
 tools_folder() { printf '%s\n' "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/valet/tools"; }

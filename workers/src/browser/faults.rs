@@ -11,10 +11,23 @@ use super::BrowserError;
 const GONE_SIGNS: [&str; 6] =
     ["disconnected", "not reachable", "session deleted", "tab crashed", "web view not found", "the driver is gone"];
 
+/// Chromium's and Firefox's own pages about a page that could not be opened.
+const ERROR_PAGES: [&str; 2] = ["chrome-error:", "about:neterror"];
 /// Before the address of Firefox's own page about a page that could not be opened.
 const ERROR_PAGE_REACHED: &str = "Reached error page: ";
 /// Of such a page: the proxy answered that it will not connect. Chromium's word for it, and Firefox's.
 const PROXY_REFUSED: [&str; 2] = ["TUNNEL_CONNECTION_FAILED", "e=proxyConnectFailure"];
+
+/// Whether the driver says that what it was in is no more: Firefox's words for a tab and for a frame alike.
+pub(super) fn is_discarded(error: &CmdError) -> bool {
+    matches!(error, CmdError::Standard(error)
+        if error.error == ErrorStatus::NoSuchWindow && error.message.contains("context has been discarded"))
+}
+
+/// Whether this is the address of the browser's own page about a page that could not be opened.
+pub(crate) fn is_error_page(url: &str) -> bool {
+    ERROR_PAGES.iter().any(|page| url.starts_with(page))
+}
 
 /// Whether a page could not be opened because the gate's proxy did not let it.
 pub(super) fn is_refused_by_proxy(reason: &str) -> bool {
@@ -23,7 +36,14 @@ pub(super) fn is_refused_by_proxy(reason: &str) -> bool {
 
 pub(super) fn from_command(command: &'static str, error: &CmdError) -> BrowserError {
     match error {
-        CmdError::Standard(error) => from_status(command, &error.error, &error.message),
+        CmdError::Standard(error) => {
+            // Firefox's driver tells beside its message what a dialog says.
+            let said = error.data.as_ref().and_then(|data| data["text"].as_str());
+            match (&error.error, said) {
+                (ErrorStatus::UnexpectedAlertOpen, Some(text)) => BrowserError::Dialog { text: text.trim().to_owned() },
+                _ => from_status(command, &error.error, &error.message),
+            }
+        }
         CmdError::NotW3C(Value::String(code)) if code == "stale_fence" => BrowserError::StaleFence,
         CmdError::NotW3C(Value::String(code)) if code == "driver_restarted" => BrowserError::DriverRestarted,
         // Statuses of the driver's own.
@@ -65,11 +85,8 @@ fn from_status(command: &'static str, status: &ErrorStatus, message: &str) -> Br
     }
 }
 
-/// What a dialog says: "unexpected alert open: {Alert text : …}" of Chromium's driver, "Dismissed user prompt dialog: …" of Firefox's.
+/// "unexpected alert open: {Alert text : …}" is what Chromium's driver makes of a dialog.
 fn said(message: &str) -> String {
-    if let Some((_, text)) = message.split_once("user prompt dialog: ") {
-        return text.trim().to_owned();
-    }
     let text = message.split_once("Alert text :").map_or(message, |(_, text)| text);
     text.trim().trim_end_matches('}').trim().to_owned()
 }
@@ -81,7 +98,6 @@ mod tests {
     #[test]
     fn a_dialog_is_told_in_its_own_words() {
         assert_eq!(said("unexpected alert open: {Alert text : Sure?}"), "Sure?");
-        assert_eq!(said("Dismissed user prompt dialog: Sure: {yes}?"), "Sure: {yes}?");
         assert_eq!(said("a dialog"), "a dialog");
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::faults::is_refused_by_proxy;
+use super::faults::{is_error_page, is_refused_by_proxy};
 use super::session::{Link, Session};
 use super::{
     Acted, Action, ActionKind, ActionValue, AgentLimits, BrowserAgent, BrowserError, Instruction, Page, Selectors,
@@ -20,8 +20,6 @@ use crate::sandbox::Attachment;
 
 /// Dialogs in the way of opening a page that are dismissed; a page that opens more does nothing else.
 const DIALOGS_MAX: usize = 5;
-/// Chromium's and Firefox's own pages about a page that could not be opened.
-const ERROR_PAGES: [&str; 2] = ["chrome-error:", "about:neterror"];
 
 pub struct WebDriverAgent {
     pub(super) attachment: Attachment,
@@ -113,7 +111,7 @@ impl BrowserAgent for WebDriverAgent {
             .await?;
         let text = |at: usize| shown[at].as_str().unwrap_or_default().to_owned();
         // The driver tells of most such pages itself, but not of endless redirects.
-        if ERROR_PAGES.iter().any(|page| text(0).starts_with(page)) {
+        if is_error_page(&text(0)) {
             let reason: String = text(2).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
             return Err(BrowserError::Navigation(reason));
         }
