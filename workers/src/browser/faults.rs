@@ -12,7 +12,7 @@ const GONE_SIGNS: [&str; 6] =
     ["disconnected", "not reachable", "session deleted", "tab crashed", "web view not found", "the driver is gone"];
 
 /// Chromium's and Firefox's own pages about a page that could not be opened.
-const ERROR_PAGES: [&str; 2] = ["chrome-error:", "about:neterror"];
+const ERROR_PAGES: [&str; 3] = ["chrome-error:", "about:neterror", "about:certerror"];
 /// Before the address of Firefox's own page about a page that could not be opened.
 const ERROR_PAGE_REACHED: &str = "Reached error page: ";
 /// Of such a page: the proxy answered that it will not connect. Chromium's word for it, and Firefox's.
@@ -67,6 +67,10 @@ fn from_status(command: &'static str, status: &ErrorStatus, message: &str) -> Br
         // Its address goes on with the one that was wanted, which may carry what is nobody's business.
         _ if message.starts_with(ERROR_PAGE_REACHED) => {
             BrowserError::Navigation(message.split('&').next().unwrap_or_default().to_owned())
+        }
+        // Firefox's; Chromium's is among the `net::ERR`s.
+        ErrorStatus::InsecureCertificate => {
+            BrowserError::Navigation(if message.is_empty() { "its certificate is not valid".into() } else { message })
         }
         ErrorStatus::NoSuchFrame => BrowserError::FrameGone { frame: command.to_owned() },
         ErrorStatus::NoSuchElement | ErrorStatus::StaleElementReference | ErrorStatus::DetachedShadowRoot => {

@@ -21,6 +21,11 @@ use crate::sandbox::Attachment;
 /// Dialogs in the way of opening a page that are dismissed; a page that opens more does nothing else.
 const DIALOGS_MAX: usize = 5;
 
+const ADDRESS_JS: &str = concat!(
+    include_str!("loading.js"),
+    "return [isErrorPage() ? document.documentURI : location.href, document.title, (document.body || {}).innerText || '']"
+);
+
 pub struct WebDriverAgent {
     pub(super) attachment: Attachment,
     pub(super) limits: AgentLimits,
@@ -102,13 +107,7 @@ impl BrowserAgent for WebDriverAgent {
         })?;
         session.settle().await?;
         session.enter_top().await?;
-        let shown = session
-            .script(
-                "address",
-                "return [location.href, document.title, (document.body || {}).innerText || '']",
-                Vec::new(),
-            )
-            .await?;
+        let shown = session.script("address", ADDRESS_JS, Vec::new()).await?;
         let text = |at: usize| shown[at].as_str().unwrap_or_default().to_owned();
         // The driver tells of most such pages itself, but not of endless redirects.
         if is_error_page(&text(0)) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use valet_workers::browser::{AgentLimits, BrowserAgent as _, BrowserError, Selectors, WebDriverAgent};
 use valet_workers::form::{Applicant, PageKind, advance, classify, fill_page, read_page};
+use valet_workers::gate::BrowserKind;
 use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxProvider as _, process};
 
 use super::rig::Rig;
@@ -159,7 +160,8 @@ async fn a_huge_page_is_read_in_part_and_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_crashes_its_tab_is_gone_and_not_retried_in_vain() {
-    let rig = Rig::new();
+    // Firefox lays this page out.
+    let rig = Rig::of(BrowserKind::Chromium);
     let site = Site::start().await;
     let (sandbox, agent) = rig.browser(&[&site]).await;
     // Nested deeper than the browser can lay out.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 use valet_workers::browser::{BrowserAgent, BrowserError, Selectors};
 use valet_workers::gate::BrowserKind;
-use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::{FenceNumber, SandboxProvider};
 
-use super::rig::{Rig, eventually, request, with_either_browser};
+use super::rig::{Raw, Rig, eventually, request, with_either_browser};
 use super::site::Site;
 
 with_either_browser!(
@@ -88,6 +88,9 @@ async fn firefox_asks_for_nothing_that_no_page_asked_for() {
     let egress = rig.egress(sandbox.id).await;
     assert_eq!((&egress["refused"], &egress["last_refused"]), (&0.into(), &serde_json::json!([])), "{egress}");
     assert!(agent.navigate("http://jobs.example.test/").await.is_err());
+    let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(2)).await.expect("attached"));
+    raw.good("url", serde_json::json!({"url": url})).await;
+    assert_eq!(raw.script("return typeof RTCPeerConnection").await, "undefined", "it would go around the proxy");
     let egress = rig.egress(sandbox.id).await;
     assert_eq!(egress["last_refused"], serde_json::json!(["jobs.example.test:80"]), "what is asked for is seen");
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
