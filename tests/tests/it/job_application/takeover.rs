@@ -70,7 +70,7 @@ async fn it_goes_on_even_when_the_driver_and_its_gate_were_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_does_in_firefox() {
+async fn so_it_does_in_firefox_whose_driver_and_gate_were_killed() {
     it_goes_on_without(House::start_set(1, vec![("VALET_BROWSER", "firefox".to_owned())]).await, "geckodriver").await;
 }
 
