@@ -7,6 +7,8 @@
 POSTGRES_LEAST_MAJOR=15
 REDIS_LEAST_MAJOR=7
 RUST_LEAST_MINOR=94 # of 1.x, as in Cargo.toml's rust-version
+GECKODRIVER_VERSION=0.37.1
+GECKODRIVER_BUILD_MAX=30m # some minutes on two cores
 APT_ATTEMPTS=3
 APT_LOCK_WAIT_S=300
 
@@ -64,6 +66,19 @@ have_browser() {
 
 have_driver() { has chromedriver; }
 
+# Ubuntu's is a script that runs the snap.
+have_firefox() {
+    has firefox-esr || { has firefox && ! grep -qs '/snap/bin' "$(command -v firefox)"; }
+}
+
+# Where cargo puts what is built here; `valet` looks there too.
+tools_folder() { printf '%s\n' "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/valet/tools"; }
+
+have_geckodriver() { has geckodriver || [[ -x $(tools_folder)/bin/geckodriver ]]; }
+
+# Tests drive both kinds of browser; otherwise only who asked for Firefox needs it.
+wants_firefox() { [[ $1 == all || ${VALET_BROWSER:-} == firefox ]]; }
+
 # Not only the compiler: without the C library's headers ring does not build.
 have_compiler() { has cc && printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1; }
 
@@ -94,6 +109,19 @@ ensure_rust() {
     die "Rust 1.$RUST_LEAST_MINOR or newer is missing (found: $(cargo --version 2>/dev/null || echo none)). Install it with" \
         "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default" \
         "and run this again. Behind a mirror set RUSTUP_DIST_SERVER and RUSTUP_UPDATE_ROOT first."
+}
+
+# --- geckodriver ---------------------------------------------------------------------------------------------------
+
+# No distribution packages it; Mozilla publishes its source as a crate.
+ensure_geckodriver() {
+    if ! wants_firefox "$1" || have_geckodriver; then return 0; fi
+    say "building geckodriver $GECKODRIVER_VERSION, which takes some minutes (log: ${INSTALL_LOG#"$ROOT"/})"
+    if ! timeout "$GECKODRIVER_BUILD_MAX" cargo install geckodriver --version "$GECKODRIVER_VERSION" --locked \
+        --root "$(tools_folder)" >>"$INSTALL_LOG" 2>&1; then
+        show_log
+        die "geckodriver could not be built; see above and $INSTALL_LOG, then run this again"
+    fi
 }
 
 # --- apt -----------------------------------------------------------------------------------------------------------
@@ -173,6 +201,14 @@ add_browser() {
     have_driver || PACKAGES+=(chromium-driver)
     # A screen for browsers with a window: sites that refuse headless ones get those.
     command -v Xvfb >/dev/null 2>&1 || PACKAGES+=(xvfb)
+}
+
+add_firefox() {
+    if [[ -z $(candidate firefox-esr) ]]; then
+        die "this system has no package of Firefox that can be driven from here (Ubuntu's is a snap). Install Mozilla's own" \
+            "(https://support.mozilla.org/kb/install-firefox-linux), and run this again."
+    fi
+    PACKAGES+=(firefox-esr)
 }
 
 # Newer systems package rustup; on others `ensure_rust` says what to do, for which curl is needed.
@@ -272,6 +308,7 @@ missing() {
     if [[ $1 == all || -z ${VALET_DATABASE_URL:-} ]] && ! have_postgres; then echo postgres; fi
     if [[ $1 == all || -z ${VALET_REDIS_URL:-} ]] && ! have_redis; then echo redis; fi
     if ! have_browser || ! have_driver; then echo browser; fi
+    if wants_firefox "$1" && ! have_firefox; then echo firefox; fi
     if ! have_compiler; then echo compiler; fi
     if ! have_certificates; then echo certificates; fi
     if ! rust_is_new_enough && ! has rustup; then echo rust; fi
@@ -288,6 +325,7 @@ install_missing() {
     # An installation that was killed left them forbidden.
     if grep -qsF "$POLICY_MARK" "$POLICY" && can_be_root; then allow_services; fi
     ensure_rust
+    ensure_geckodriver "$1"
     lacking="$(missing "$1")"
     [[ -z $lacking ]] || die "still missing after the installation: ${lacking//$'\n'/, }; see $INSTALL_LOG"
 }
@@ -318,6 +356,7 @@ install_with_apt() {
             postgres) add_postgres ;;
             redis) add_redis ;;
             browser) add_browser ;;
+            firefox) add_firefox ;;
             compiler) PACKAGES+=(gcc libc6-dev) ;;
             certificates) PACKAGES+=(ca-certificates) ;;
             rust) add_rust ;;

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 pub use action::{Acted, Action, ActionKind, ActionValue, Instruction, Key, OptionChoice, Selectors};
 pub use extract::{Extracted, ExtractedField, Provenance};
+pub(crate) use faults::is_error_page;
 pub use limits::AgentLimits;
 pub use webdriver::WebDriverAgent;
 

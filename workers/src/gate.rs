@@ -1,6 +1,6 @@
 //! The driver gate: the only way to a sandbox's browser.
 //!
-//! A process of its own that outlives the worker. It starts chromedriver and one browser session, forwards WebDriver commands that carry
+//! A process of its own that outlives the worker. It starts a driver (chromedriver or geckodriver) and one browser session, forwards WebDriver commands that carry
 //! the current fence key (in the path, `/{key}/session/…`), bounds each in time, and holds the egress rule through a forward proxy the
 //! browser cannot go around. A take-over re-keys it *before* its first command, so a worker that wakes from the dead cannot click.
 //! When its lease or its browser ends it ends all of the sandbox, then itself. It never speaks to the engine and stores no page content.
@@ -17,7 +17,9 @@ mod control;
 pub(crate) mod display;
 mod driver;
 pub mod egress;
+mod family;
 mod fence;
+mod firefox;
 pub mod forward;
 mod http;
 mod keeper;
@@ -35,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-pub use config::{GateConfig, GateLimits};
+pub use config::{BrowserKind, GateConfig, GateLimits};
 pub use driver::browser_tmp;
 pub(crate) use driver::browser_tmps_outside;
 pub use egress::{EgressRule, HostPort};

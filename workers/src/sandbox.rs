@@ -46,7 +46,7 @@ pub struct FenceNumber(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SandboxKind {
-    /// Headless Chromium on the worker's own machine.
+    /// A headless browser on the worker's own machine.
     Local,
     /// The same with a window, on an X server of its own.
     LocalHeaded,
@@ -87,6 +87,7 @@ pub struct Sandbox {
     pub created_ms: u64,
     pub lease_until_ms: u64,
     pub session_id: Option<String>,
+    /// Where a driver joins its browser.
     pub debugger_address: Option<String>,
     /// The highest fence that attached.
     pub fence: u64,

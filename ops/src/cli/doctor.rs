@@ -13,6 +13,8 @@ use super::output::Output;
 use super::style::Style;
 use super::table::{Cell, Table};
 use super::text;
+use crate::roles::worker::browser_kind;
+use crate::settings::Settings;
 
 mod engines;
 mod programs;
@@ -80,7 +82,9 @@ struct Report {
 
 pub async fn run(global: &Global, output: &Output) -> Result<Exit, CliError> {
     let urls = global.urls()?;
-    let (engines, programs) = tokio::join!(engines::checks(global, &urls), programs::checks());
+    // Settings that are wrong are told by whoever starts with them.
+    let browser = Settings::read().and_then(|settings| browser_kind(&settings)).unwrap_or_default();
+    let (engines, programs) = tokio::join!(engines::checks(global, &urls), programs::checks(browser));
     let checks: Vec<Check> = engines.into_iter().chain(programs).collect();
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
     let exit = checks.iter().map(|check| check.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use valet_core::step::queue_of_host;
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
-use valet_workers::gate::{self, GateConfig, GateError, HostPort};
+use valet_workers::gate::{self, BrowserKind, GateConfig, GateError, HostPort};
 use valet_workers::runtime::{ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect};
 use valet_workers::sandbox::SandboxProvider;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
@@ -17,6 +17,7 @@ use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
 use crate::settings::{Settings, SettingsError, wrong};
+use crate::tools;
 
 /// Why a worker could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -48,14 +49,28 @@ pub struct WorkerRole {
     browsers: Option<Arc<LocalProvider>>,
 }
 
+/// Which kind of browser this machine's runs get.
+pub fn browser_kind(settings: &Settings) -> Result<BrowserKind, SettingsError> {
+    match settings.text("worker.browser")? {
+        "chromium" => Ok(BrowserKind::Chromium),
+        "firefox" => Ok(BrowserKind::Firefox),
+        other => Err(wrong("worker.browser", format!("`{other}` is neither `chromium` nor `firefox`"))),
+    }
+}
+
 /// The browsers of this machine.
 fn browsers(settings: &Settings) -> Result<LocalProvider, WorkerRoleError> {
     let own = std::env::current_exe().map_err(WorkerRoleError::OwnPath)?;
     let gate_command = vec![own.display().to_string(), "gate".to_owned()];
     let mut local = LocalConfig::new(absolute(&settings.path("worker.sandbox_dir")?), gate_command);
-    local.chromedriver = program(&settings.path("browser.chromedriver")?);
-    local.browser = program(&settings.path("browser.chromium")?);
-    local.xvfb = program(&settings.path("browser.xvfb")?);
+    local.kind = browser_kind(settings)?;
+    let (browser, driver) = match local.kind {
+        BrowserKind::Chromium => ("browser.chromium", "browser.chromedriver"),
+        BrowserKind::Firefox => ("browser.firefox", "browser.geckodriver"),
+    };
+    local.browser = tools::find(&settings.path(browser)?);
+    local.driver = tools::find(&settings.path(driver)?);
+    local.xvfb = tools::find(&settings.path("browser.xvfb")?);
     local.max_sandboxes = Some(settings.number("worker.sandboxes", 1, SANDBOXES_MAX)?);
     Ok(LocalProvider::new(local))
 }
@@ -74,7 +89,7 @@ fn handlers(
     let browsers = Arc::new(Browsers {
         provider: Arc::clone(provider) as Arc<dyn SandboxProvider>,
         host: host.to_owned(),
-        headed: program(&settings.path("browser.xvfb")?).is_file(),
+        headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         allow_private,
         limits: AgentLimits::default(),
     });
@@ -136,16 +151,4 @@ pub async fn run_gate(config: &Path) -> Result<(), GateError> {
 /// The gate works in another folder than its worker.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A bare name is looked up in PATH, as a shell does.
-fn program(name: &Path) -> PathBuf {
-    if name.components().count() > 1 {
-        return name.to_owned();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| name.to_owned())
 }

@@ -1,5 +1,10 @@
 // What several scripts ask of a document; stands in front of them.
 
+// Whether this is Firefox's own page about one that it could not open; its location is the one that was wanted.
+function isErrorPage() {
+  return /^about:(neterror|certerror)/.test(document.documentURI);
+}
+
 // Frames between this document and the top.
 function depthOf() {
   let depth = 0;

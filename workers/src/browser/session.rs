@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::sync::MutexGuard;
 
-use super::faults::from_command;
+use super::faults::{from_command, is_discarded};
 use super::webdriver::WebDriverAgent;
 use super::{AgentLimits, BrowserError, Selectors};
 
@@ -26,6 +26,9 @@ const DIALOGS_KEPT_MAX: usize = 8;
 const SCRIPT_MAX: Duration = Duration::from_secs(45);
 /// The driver's own bound for a page, below the gate's.
 const PAGE_LOAD_MAX: Duration = Duration::from_secs(75);
+
+/// The one command that a frame which is gone does not hinder.
+const TO_TOP: &str = "switch to the top";
 
 /// The client and the frame it is in; `None` where unknown.
 #[derive(Default)]
@@ -108,6 +111,11 @@ impl Session<'_> {
         match tokio::time::timeout(bound, work(client)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
+                // Were it the tab, the way back to the top says so.
+                if is_discarded(&error) && name != TO_TOP && self.link.frame.as_ref().is_none_or(|at| !at.is_empty()) {
+                    let frame = self.link.frame.take().unwrap_or_default();
+                    return Err(BrowserError::FrameGone { frame: frame.join(" > ") });
+                }
                 let error = match from_command(name, &error) {
                     BrowserError::Timeout { command, .. } => BrowserError::Timeout { command, after: begun.elapsed() },
                     error => error,
@@ -152,7 +160,11 @@ impl Session<'_> {
         for _ in 0..2 {
             self.enter(&target.frame).await?;
             // One command finds the element and looks at the document, so that no other can come between: its elements die with it.
-            let answer = self.dom("find", &[&json!(target.candidates), &document, &json!(target.frame.len())]).await?;
+            let answer = self.dom("find", &[&json!(target.candidates), &document, &json!(target.frame.len())]).await;
+            if matches!(answer, Err(BrowserError::FrameGone { .. })) {
+                continue;
+            }
+            let answer = answer?;
             if answer["lost"] == json!(true) {
                 self.link.frame = None;
                 continue;
@@ -179,7 +191,7 @@ impl Session<'_> {
         let switch = move |client: Client| async move {
             client.issue_cmd(WebDriverCommand::<VoidWebDriverExtensionCommand>::SwitchToFrame(top())).await
         };
-        self.command("switch frame", bound, switch).await?;
+        self.command(TO_TOP, bound, switch).await?;
         self.link.frame = Some(Vec::new());
         Ok(())
     }
@@ -204,8 +216,8 @@ impl Session<'_> {
                 BrowserError::NotFound { .. } | BrowserError::FrameGone { .. } => gone(),
                 error => error,
             })?;
+            self.link.frame = Some(frame[..=depth].to_vec());
         }
-        self.link.frame = Some(frame.to_vec());
         Ok(())
     }
 }

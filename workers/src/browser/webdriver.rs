@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::faults::{is_error_page, is_refused_by_proxy};
 use super::session::{Link, Session};
 use super::{
     Acted, Action, ActionKind, ActionValue, AgentLimits, BrowserAgent, BrowserError, Instruction, Page, Selectors,
@@ -19,8 +20,11 @@ use crate::sandbox::Attachment;
 
 /// Dialogs in the way of opening a page that are dismissed; a page that opens more does nothing else.
 const DIALOGS_MAX: usize = 5;
-/// The browser's own page about a page that could not be opened.
-const ERROR_PAGE: &str = "chrome-error:";
+
+const ADDRESS_JS: &str = concat!(
+    include_str!("loading.js"),
+    "return [isErrorPage() ? document.documentURI : location.href, document.title, (document.body || {}).innerText || '']"
+);
 
 pub struct WebDriverAgent {
     pub(super) attachment: Attachment,
@@ -96,23 +100,17 @@ impl BrowserAgent for WebDriverAgent {
         let mut session = self.session().await;
         let host = parsed.host_str().unwrap_or_default().to_owned();
         session.open(&parsed).await.map_err(|error| match error {
-            BrowserError::Navigation(reason) if reason.contains("TUNNEL_CONNECTION_FAILED") => {
+            BrowserError::Navigation(reason) if is_refused_by_proxy(&reason) => {
                 BrowserError::Blocked { host: host.clone() }
             }
             error => error,
         })?;
         session.settle().await?;
         session.enter_top().await?;
-        let shown = session
-            .script(
-                "address",
-                "return [location.href, document.title, (document.body || {}).innerText || '']",
-                Vec::new(),
-            )
-            .await?;
+        let shown = session.script("address", ADDRESS_JS, Vec::new()).await?;
         let text = |at: usize| shown[at].as_str().unwrap_or_default().to_owned();
         // The driver tells of most such pages itself, but not of endless redirects.
-        if text(0).starts_with(ERROR_PAGE) {
+        if is_error_page(&text(0)) {
             let reason: String = text(2).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
             return Err(BrowserError::Navigation(reason));
         }

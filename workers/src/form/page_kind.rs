@@ -12,6 +12,7 @@ use super::main_form::MainForm;
 use super::snapshot::Snapshot;
 use super::text::{self, words};
 use super::wording::Wording;
+use crate::browser::is_error_page;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,8 +53,6 @@ pub struct PageReport {
 
 /// A page with less text says little else than its message.
 pub(super) const SHORT_TEXT_CHARS: usize = 1500;
-/// The browser's own page in the place of one that it could not open.
-const ERROR_PAGE: &str = "chrome-error:";
 /// A frame that held a form; what is sold beside it is smaller.
 const FORM_FRAME_MIN_AREA: i64 = 40_000;
 /// A posting may show one address to write to; a review shows who applies.
@@ -94,7 +93,7 @@ type Verdict = (PageKind, f32, String);
 
 impl Reader<'_> {
     fn kind(&self) -> Verdict {
-        if self.page.url.starts_with(ERROR_PAGE) {
+        if is_error_page(&self.page.url) {
             return (PageKind::Error, 0.9, "the browser's own page about an error".into());
         }
         let form = self.form();

@@ -1,42 +1,61 @@
-//! The capabilities a session is opened with: the browser's flags and preferences.
+//! Chromium behind chromedriver: the browser's flags and preferences, and how a new driver finds it.
 //!
-//! They are the gate's alone. A worker cannot open a session, so it cannot leave one of these out.
+//! Flags and preferences are the gate's alone. A worker cannot open a session, so it cannot leave one of these out.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use super::config::GateConfig;
+use super::family::{Family, session};
 
-/// The driver's own limits, shorter than the gate's so that its more precise error arrives first.
-const SCRIPT_TIMEOUT_MS: u64 = 45_000;
-const PAGE_LOAD_TIMEOUT_MS: u64 = 75_000;
+const OPTIONS: &str = "goog:chromeOptions";
 
-/// Starts a browser.
-pub fn new_session(config: &GateConfig, proxy: SocketAddr) -> Value {
-    session(&json!({
-        "w3c": true,
-        "binary": config.browser,
-        "args": arguments(config, proxy),
-        "prefs": preferences(config),
-    }))
-}
+pub struct Chrome;
 
-/// Joins a browser that was started by [`new_session`] of an earlier driver.
-pub fn joining_session(debugger_address: &str) -> Value {
-    session(&json!({"w3c": true, "debuggerAddress": debugger_address}))
-}
+impl Family for Chrome {
+    fn driver_arguments(&self, config: &GateConfig, _join: Option<&str>) -> Vec<OsString> {
+        let log = config.logs_dir().join("chromedriver.log");
+        vec!["--port=0".into(), format!("--log-path={}", log.display()).into()]
+    }
 
-fn session(options: &Value) -> Value {
-    json!({"capabilities": {"firstMatch": [{}], "alwaysMatch": {
-        "browserName": "chrome",
-        "pageLoadStrategy": "normal",
-        "acceptInsecureCerts": false,
-        "unhandledPromptBehavior": "dismiss and notify",
-        "timeouts": {"script": SCRIPT_TIMEOUT_MS, "pageLoad": PAGE_LOAD_TIMEOUT_MS, "implicit": 0},
-        "goog:chromeOptions": options,
-    }}})
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// "ChromeDriver was started successfully on port 12345."
+    fn port_in(&self, line: &str) -> Option<u16> {
+        let (before, port) = line.rsplit_once("on port ")?;
+        before.contains("started successfully").then(|| port.trim_end_matches('.').parse().ok())?
+    }
+
+    fn new_session(&self, config: &GateConfig, proxy: SocketAddr) -> Value {
+        let options = json!({
+            "w3c": true,
+            "binary": config.browser,
+            "args": arguments(config, proxy),
+            "prefs": preferences(config),
+        });
+        session("chrome", Some((OPTIONS, options)))
+    }
+
+    fn joining_session(&self, join: &str) -> Value {
+        session("chrome", Some((OPTIONS, json!({"w3c": true, "debuggerAddress": join}))))
+    }
+
+    fn tab_names_last(&self) -> bool {
+        true
+    }
+
+    fn process_id(&self, capabilities: &Value) -> Option<i64> {
+        capabilities["goog:processID"].as_i64()
+    }
+
+    fn join_address(&self, _config: &GateConfig, capabilities: &Value) -> Option<String> {
+        capabilities[OPTIONS]["debuggerAddress"].as_str().map(str::to_owned)
+    }
 }
 
 fn arguments(config: &GateConfig, proxy: SocketAddr) -> Vec<String> {
@@ -99,4 +118,16 @@ fn preferences(config: &GateConfig) -> Value {
         "download.default_directory": config.downloads_dir(),
         "download.prompt_for_download": false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Chrome, Family as _};
+
+    #[test]
+    fn the_port_is_read_from_the_one_line_that_tells_it() {
+        assert_eq!(Chrome.port_in("ChromeDriver was started successfully on port 34567."), Some(34567));
+        assert_eq!(Chrome.port_in("Starting ChromeDriver 156.0.8078.79 on port 0"), None);
+        assert_eq!(Chrome.port_in("was started successfully on port 99999."), None);
+    }
 }

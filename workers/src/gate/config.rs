@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{GateError, HostPort};
 
+/// Which browser a sandbox has, and with it which driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BrowserKind {
+    /// Behind chromedriver.
+    #[default]
+    Chromium,
+    /// Behind geckodriver.
+    Firefox,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub struct GateConfig {
     /// The sandbox's folder; profile, logs and the gate's state are inside.
@@ -17,7 +28,10 @@ pub struct GateConfig {
     pub fence: u64,
     pub fence_key: String,
     pub lease_s: u64,
-    pub chromedriver: PathBuf,
+    #[serde(default)]
+    pub kind: BrowserKind,
+    /// The program that drives a browser of this kind.
+    pub driver: PathBuf,
     pub browser: PathBuf,
     pub headless: bool,
     /// X display for a browser with a window; without one the gate starts its own.
@@ -54,6 +68,10 @@ impl GateConfig {
 
     pub fn downloads_dir(&self) -> PathBuf {
         self.sandbox_dir.join("downloads")
+    }
+
+    pub fn home_dir(&self) -> PathBuf {
+        self.sandbox_dir.join("home")
     }
 
     pub fn logs_dir(&self) -> PathBuf {

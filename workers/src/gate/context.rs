@@ -11,18 +11,22 @@ pub struct Context {
     pub window: Option<String>,
     in_frame: bool,
     has_settings: bool,
+    /// Its holder knows tabs by names that a new session will not know.
+    knows_tabs: bool,
+    /// Whether a tab keeps its name when the driver is another one.
+    names_last: bool,
     /// A command was sent and its answer has not come.
     in_flight: bool,
 }
 
 impl Context {
-    pub fn opened(window: Option<String>) -> Self {
-        Self { window, ..Self::default() }
+    pub fn opened(window: Option<String>, names_last: bool) -> Self {
+        Self { window, names_last, ..Self::default() }
     }
 
     /// Whether another session in the same tab is the same to its holder.
     pub fn is_plain(&self) -> bool {
-        !self.in_frame && !self.has_settings && !self.in_flight
+        !self.in_frame && !self.has_settings && !self.knows_tabs && !self.in_flight
     }
 
     pub fn sent(&mut self) {
@@ -32,6 +36,7 @@ impl Context {
     /// `what` is the path behind the session's id. Returns whether another tab is in use now.
     pub fn answered(&mut self, method: &Method, what: &str, body: &[u8], good: bool) -> bool {
         self.in_flight = false;
+        self.knows_tabs |= good && !self.names_last && matches!(what, "window" | "window/handles" | "window/new");
         if *method != Method::POST || !good {
             return false;
         }
@@ -62,7 +67,7 @@ mod tests {
     use super::{Context, Method};
 
     fn after(commands: &[(&str, &str)]) -> Context {
-        let mut context = Context::opened(Some("tab".into()));
+        let mut context = Context::opened(Some("tab".into()), true);
         for (what, body) in commands {
             context.sent();
             context.answered(&Method::POST, what, body.as_bytes(), true);
@@ -84,6 +89,21 @@ mod tests {
         check(&[("timeouts", "{}")], false);
         check(&[("goog/cdp/execute", r#"{"cmd":"Emulation.setTimezoneOverride"}"#)], false);
         check(&[("goog/cdp/execute", r#"{"cmd":"Storage.getCookies"}"#)], true);
+    }
+
+    #[test]
+    fn a_session_whose_holder_knows_names_that_do_not_last_is_not_plain() {
+        for (method, what, plain) in [
+            (Method::GET, "window", false),
+            (Method::GET, "window/handles", false),
+            (Method::POST, "window/new", false),
+            (Method::GET, "window/rect", true),
+            (Method::GET, "title", true),
+        ] {
+            let mut context = Context::opened(Some("tab".into()), false);
+            context.answered(&method, what, b"", true);
+            assert_eq!(context.is_plain(), plain, "{method} {what}");
+        }
     }
 
     #[test]

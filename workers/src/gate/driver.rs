@@ -1,10 +1,10 @@
-//! Starts chromedriver and opens the sandbox's one browser session: with a new browser, or with the one a former driver left.
+//! Starts the driver and opens the sandbox's one browser session: with a new browser, or with the one a former driver left.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,13 +17,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::chrome;
 use super::config::GateConfig;
 use super::display;
+use super::family::Family;
 use super::state::DisplayRef;
 use crate::sandbox::process::{MARKER, ProcessRef};
 
@@ -32,7 +31,11 @@ const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// A port that is taken again and again is something else.
 const START_ATTEMPTS: u32 = 4;
 /// The driver writes a handful of lines before the one with its port.
-const START_LINES_MAX: usize = 50;
+const START_BYTES_MAX: u64 = 64 << 10;
+/// Between two looks at what it wrote.
+const START_POLL: Duration = Duration::from_millis(10);
+/// What the driver, and a browser that inherits it, writes to standard output. A file, not a pipe: the browser outlives its reader.
+const OUTPUT_FILE: &str = "driver.out";
 /// Room left for what Chromium appends to its temporary folder in a Unix socket's path (108 bytes in all).
 const TMP_PATH_MAX_BYTES: usize = 60;
 /// Of a sandbox's id; 80 bits tell them apart.
@@ -69,21 +72,35 @@ pub struct Driver {
 
 pub struct Session {
     pub id: String,
-    pub debugger_address: Option<String>,
+    /// Where another driver joins the browser.
+    pub join_address: Option<String>,
     pub browser: Option<ProcessRef>,
     pub window: Option<String>,
     pub capabilities: Value,
 }
 
+/// A session in a browser that ran before.
+pub struct Joined {
+    pub id: String,
+    /// The tab it is in, and its place among all tabs.
+    pub window: Option<String>,
+    pub place: usize,
+}
+
 impl Driver {
-    pub async fn start(config: &GateConfig, display: Option<DisplayRef>) -> Result<Self, DriverError> {
-        for dir in [config.profile_dir(), config.downloads_dir(), config.logs_dir(), home_dir(config)] {
+    /// A driver that will start a browser, or one that will join the browser at this address.
+    pub async fn start(
+        config: &GateConfig,
+        display: Option<DisplayRef>,
+        join: Option<&str>,
+    ) -> Result<Self, DriverError> {
+        for dir in [config.profile_dir(), config.downloads_dir(), config.logs_dir(), config.home_dir()] {
             std::fs::create_dir_all(dir).map_err(DriverError::Folder)?;
         }
         // The driver chooses a port on one protocol and may find it taken on the other; it ends then.
         let mut attempt = 1;
         loop {
-            match Self::start_once(config, display).await {
+            match Self::start_once(config, display, join).await {
                 Err(DriverError::NoPort(said)) if attempt < START_ATTEMPTS => {
                     tracing::warn!(said, attempt, "the driver did not start");
                     attempt += 1;
@@ -93,13 +110,18 @@ impl Driver {
         }
     }
 
-    async fn start_once(config: &GateConfig, display: Option<DisplayRef>) -> Result<Self, DriverError> {
-        let mut child = command(config, display)?
+    async fn start_once(
+        config: &GateConfig,
+        display: Option<DisplayRef>,
+        join: Option<&str>,
+    ) -> Result<Self, DriverError> {
+        let output = config.logs_dir().join(OUTPUT_FILE);
+        let mut child = command(config, display, join, &output)?
             .spawn()
-            .map_err(|source| DriverError::Spawn { path: config.chromedriver.clone(), source })?;
-        let stdout = child.stdout.take().ok_or_else(|| DriverError::NoPort(String::new()))?;
+            .map_err(|source| DriverError::Spawn { path: config.driver.clone(), source })?;
         let within = Duration::from_millis(config.limits.driver_start_ms);
-        let port = timeout(within, read_port(stdout)).await.map_err(|_| DriverError::StartTimeout(within))??;
+        let port = timeout(within, read_port(&mut child, &output, config.kind.family())).await;
+        let port = port.map_err(|_| DriverError::StartTimeout(within))??;
         Ok(Self { child, port })
     }
 
@@ -113,34 +135,37 @@ impl Driver {
 
     /// Starts the browser.
     pub async fn open_session(&self, config: &GateConfig, proxy: SocketAddr) -> Result<Session, DriverError> {
-        let value = self.new_session(config, &chrome::new_session(config, proxy)).await?;
+        let family = config.kind.family();
+        let value = self.new_session(config, &family.new_session(config, proxy)).await?;
         let id = session_id(&value)?;
         let capabilities = value["capabilities"].clone();
         Ok(Session {
             window: self.current_window(&id).await,
             id,
-            debugger_address: capabilities["goog:chromeOptions"]["debuggerAddress"].as_str().map(str::to_owned),
-            browser: capabilities["goog:processID"].as_i64().and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?)),
+            join_address: family.join_address(config, &capabilities),
+            browser: family.process_id(&capabilities).and_then(|pid| ProcessRef::of(i32::try_from(pid).ok()?)),
             capabilities,
         })
     }
 
-    /// Opens a session with a browser that runs, in the tab that was in use where it is still open. Returns its id and that tab.
+    /// Opens a session with a browser that runs, in the tab that was in use where it is still open.
     pub async fn join_session(
         &self,
         config: &GateConfig,
-        debugger_address: &str,
-        window: Option<&str>,
-    ) -> Result<(String, Option<String>), DriverError> {
-        let id = session_id(&self.new_session(config, &chrome::joining_session(debugger_address)).await?)?;
-        let handles = self.session_get(&id, "window/handles").await?;
-        let wanted = window.filter(|wanted| handles.as_array().is_some_and(|all| all.iter().any(|h| h == wanted)));
-        if let Some(handle) = wanted.or_else(|| handles[0].as_str()) {
-            let body = json!({"handle": handle});
+        join: &str,
+        former: Option<&str>,
+        place: usize,
+    ) -> Result<Joined, DriverError> {
+        let id = session_id(&self.new_session(config, &config.kind.family().joining_session(join)).await?)?;
+        let tabs = self.session_get(&id, "window/handles").await?;
+        let tabs: Vec<&str> = tabs.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let place = former.and_then(|former| tabs.iter().position(|tab| *tab == former)).unwrap_or(place);
+        let place = if place < tabs.len() { place } else { 0 };
+        if let Some(tab) = tabs.get(place) {
+            let body = json!({"handle": tab});
             within(WINDOW_WITHIN, self.ask(Method::POST, &format!("/session/{id}/window"), &body)).await?;
         }
-        let window = self.current_window(&id).await;
-        Ok((id, window))
+        Ok(Joined { window: self.current_window(&id).await, place, id })
     }
 
     async fn new_session(&self, config: &GateConfig, body: &Value) -> Result<Value, DriverError> {
@@ -191,19 +216,25 @@ fn session_id(value: &Value) -> Result<String, DriverError> {
     value["sessionId"].as_str().map(str::to_owned).ok_or_else(|| DriverError::Refused(value.to_string()))
 }
 
-fn command(config: &GateConfig, own_display: Option<DisplayRef>) -> Result<Command, DriverError> {
-    let mut command = Command::new(&config.chromedriver);
+fn command(
+    config: &GateConfig,
+    own_display: Option<DisplayRef>,
+    join: Option<&str>,
+    output: &Path,
+) -> Result<Command, DriverError> {
+    let family = config.kind.family();
+    let mut command = Command::new(&config.driver);
     command
-        .arg("--port=0")
-        .arg(format!("--log-path={}", config.logs_dir().join("chromedriver.log").display()))
+        .args(family.driver_arguments(config, join))
         // The sandbox's own environment: nothing of the worker's leaks into the browser.
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8")
-        .env("HOME", home_dir(config))
+        .env("HOME", config.home_dir())
         .env(MARKER, &config.sandbox_dir)
+        .envs(family.environment().iter().copied())
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(new_output(output).map_err(DriverError::Folder)?)
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
@@ -250,26 +281,34 @@ pub fn browser_tmp(sandbox_dir: &Path) -> PathBuf {
     std::env::temp_dir().join(format!("{TMP_PREFIX}{short}"))
 }
 
-fn home_dir(config: &GateConfig) -> PathBuf {
-    config.sandbox_dir.join("home")
+/// Another file each time: a browser goes on writing to that of its first driver.
+fn new_output(path: &Path) -> io::Result<std::fs::File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }
 
-/// "ChromeDriver was started successfully on port 12345." Then keeps reading, so that the driver never blocks on a full pipe.
-async fn read_port(stdout: tokio::process::ChildStdout) -> Result<u16, DriverError> {
-    let mut lines = BufReader::new(stdout).lines();
-    let mut said = String::new();
-    for _ in 0..START_LINES_MAX {
-        let Ok(Some(line)) = lines.next_line().await else { break };
-        let port = line.rsplit_once("on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
-        if let Some(port) = port.filter(|_| line.contains("started successfully")) {
-            let mut rest = lines.into_inner();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while rest.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-            });
+/// Reads what the driver writes until it says on which port it listens.
+async fn read_port(child: &mut Child, output: &Path, family: &dyn Family) -> Result<u16, DriverError> {
+    loop {
+        // Asked before its words are read, so that the last of them are seen.
+        let ended = !matches!(child.try_wait(), Ok(None));
+        let said = read_start(output).map_err(DriverError::Folder)?;
+        let whole = said.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        if let Some(port) = whole.lines().find_map(|line| family.port_in(line)) {
             return Ok(port);
         }
-        said = line;
+        if ended {
+            return Err(DriverError::NoPort(said.lines().last().unwrap_or_default().to_owned()));
+        }
+        tokio::time::sleep(START_POLL).await;
     }
-    Err(DriverError::NoPort(said))
+}
+
+fn read_start(output: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(output)?.take(START_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -27,8 +27,10 @@ const END_DRIVER_WITHIN: Duration = Duration::from_secs(5);
 pub struct Kept {
     proxy: SocketAddr,
     browser: ProcessRef,
-    debugger_address: String,
+    join_address: String,
+    /// The tab in use, and its place among all tabs.
     window: Option<String>,
+    place: usize,
 }
 
 impl Kept {
@@ -42,8 +44,9 @@ impl Kept {
         Ok(Self {
             proxy: state.proxy_address.ok_or_else(unknown)?,
             browser,
-            debugger_address: state.debugger_address.clone().ok_or_else(unknown)?,
+            join_address: state.debugger_address.clone().ok_or_else(unknown)?,
             window: state.window.clone(),
+            place: state.window_place,
         })
     }
 }
@@ -81,6 +84,7 @@ pub async fn keep(
         if let Some(window) = forwarder.down() {
             kept.window = Some(window);
         }
+        kept.place = shared.state.lock().window_place;
         shared.write_state(|state| {
             state.driver = None;
             state.driver_port = None;
@@ -104,30 +108,31 @@ impl Keeper<'_> {
             own_display = Some(display::start(config).await?);
             self.shared.write_state(|state| state.display = own_display)?;
         }
-        let driver = self.driver(own_display).await?;
+        let driver = self.driver(own_display, None).await?;
         let session = driver.open_session(config, proxy).await?;
         let unknown = || GateError::NothingToAdopt("the driver does not tell where its browser is");
         let kept = Kept {
             proxy,
             browser: session.browser.ok_or_else(unknown)?,
-            debugger_address: session.debugger_address.ok_or_else(unknown)?,
+            join_address: session.join_address.ok_or_else(unknown)?,
             window: session.window,
+            place: 0,
         };
         self.shared.write_state(|state| {
             state.browser = Some(kept.browser);
-            state.debugger_address = Some(kept.debugger_address.clone());
+            state.debugger_address = Some(kept.join_address.clone());
             state.capabilities = session.capabilities;
         })?;
-        self.ready(&driver, session.id, kept.window.clone())?;
+        self.ready(&driver, session.id, kept.window.clone(), kept.place)?;
         Ok((kept, driver))
     }
 
     /// A driver for a browser that runs.
     async fn join(&self, kept: &Kept) -> Result<Driver, GateError> {
-        let driver = self.driver(None).await?;
-        let (session, window) =
-            driver.join_session(&self.shared.config, &kept.debugger_address, kept.window.as_deref()).await?;
-        self.ready(&driver, session, window)?;
+        let driver = self.driver(None, Some(&kept.join_address)).await?;
+        let config = &self.shared.config;
+        let joined = driver.join_session(config, &kept.join_address, kept.window.as_deref(), kept.place).await?;
+        self.ready(&driver, joined.id, joined.window, joined.place)?;
         Ok(driver)
     }
 
@@ -148,8 +153,8 @@ impl Keeper<'_> {
         Err(GateError::DriverKeepsEnding(limits.driver_restarts_max))
     }
 
-    async fn driver(&self, display: Option<DisplayRef>) -> Result<Driver, GateError> {
-        let driver = Driver::start(&self.shared.config, display).await?;
+    async fn driver(&self, display: Option<DisplayRef>, join: Option<&str>) -> Result<Driver, GateError> {
+        let driver = Driver::start(&self.shared.config, display, join).await?;
         self.shared.write_state(|state| {
             state.driver = driver.process();
             state.driver_port = Some(driver.port);
@@ -157,12 +162,13 @@ impl Keeper<'_> {
         Ok(driver)
     }
 
-    fn ready(&self, driver: &Driver, session: String, window: Option<String>) -> Result<(), GateError> {
+    fn ready(&self, driver: &Driver, session: String, window: Option<String>, place: usize) -> Result<(), GateError> {
         // First for whoever reads the state, so that nobody is told of a session that commands do not reach.
         self.forwarder.open(driver.port, session.clone(), window.clone());
         self.shared.write_state(|state| {
             state.session_id = Some(session);
             state.window = window;
+            state.window_place = place;
             state.phase = GatePhase::Ready;
         })
     }
@@ -199,7 +205,7 @@ async fn ended(browser: ProcessRef) {
 
 /// A killed gate leaves its driver, perhaps at work on a command of a holder that is none any more.
 async fn end_drivers(shared: &Shared) {
-    let (dir, program) = (shared.config.sandbox_dir.clone(), shared.config.chromedriver.clone());
+    let (dir, program) = (shared.config.sandbox_dir.clone(), shared.config.driver.clone());
     let recorded = shared.former_driver;
     let ending = tokio::task::spawn_blocking(move || {
         let drivers = process::of_sandbox(&dir).into_iter();

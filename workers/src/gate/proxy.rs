@@ -23,6 +23,9 @@ const REQUEST_MAX_BYTES: usize = 8 << 20;
 /// A screenshot of a long page in base64.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
+/// To look at the tabs there are.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+
 /// Chromium's own commands a worker may use. What could open another browser context, and so leave the forward proxy, is not among them.
 const CDP_ALLOWED: [&str; 8] = [
     "Storage.",
@@ -102,7 +105,8 @@ impl Forwarder {
 
     /// From now on commands go to this session.
     pub fn open(&self, driver_port: u16, session_id: String, window: Option<String>) {
-        *self.context.lock() = Context::opened(window);
+        let names_last = self.shared.config.kind.family().tab_names_last();
+        *self.context.lock() = Context::opened(window, names_last);
         self.link.send_modify(|link| {
             let (former, lost) = if let Link::Down { former, lost } = link {
                 (std::mem::take(former), std::mem::take(lost))
@@ -246,7 +250,7 @@ impl Forwarder {
         match exchanged {
             Ok(Ok((status, bytes))) => {
                 if answered(status.is_success()) {
-                    self.note_window();
+                    self.note_window(port, path).await;
                 }
                 Sent::Answered(status, bytes)
             }
@@ -267,10 +271,28 @@ impl Forwarder {
         }
     }
 
-    /// So that a later gate goes on in the same tab.
-    fn note_window(&self) {
+    /// So that a later driver or gate goes on in the same tab. `path` is the one of the command that changed it.
+    async fn note_window(&self, port: u16, path: &str) {
         let window = self.context.lock().window.clone();
-        if let Err(error) = self.shared.write_state(|state| state.window = window) {
+        let tabs = Request::builder()
+            .uri(format!("http://127.0.0.1:{port}{path}/handles"))
+            .body(Full::default())
+            .map(|request| ask(&self.client, request));
+        let tabs = match tabs {
+            Ok(asked) => tokio::time::timeout(LOOK_WITHIN, asked).await,
+            Err(_) => return,
+        };
+        let tabs: Value = match tabs {
+            Ok(Ok((_, bytes))) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            _ => Value::Null,
+        };
+        let place =
+            tabs["value"].as_array().and_then(|tabs| tabs.iter().position(|tab| tab.as_str() == window.as_deref()));
+        let written = self.shared.write_state(|state| {
+            state.window = window;
+            state.window_place = place.unwrap_or(state.window_place);
+        });
+        if let Err(error) = written {
             tracing::warn!(%error, "the tab in use could not be written down");
         }
     }
@@ -361,6 +383,10 @@ fn refuse(command: &Command) -> Option<Response<Body>> {
                 webdriver_error(StatusCode::BAD_REQUEST, "invalid argument", "only http and https pages are opened")
             })
         }
+        // Firefox's own: its inside, and programs for it.
+        (_, what) if what.starts_with("moz/context") || what.starts_with("moz/addon") => {
+            unsupported("this browser command is not allowed")
+        }
         (&Method::POST, what) if what.contains("cdp/") => {
             let method = json()["cmd"].as_str().unwrap_or("").to_owned();
             let allowed = CDP_ALLOWED
@@ -432,5 +458,8 @@ mod tests {
             false,
         );
         check(Method::POST, "/session/s1/goog/cdp/execute", "not json", false);
+        check(Method::POST, "/session/s1/moz/context", r#"{"context":"chrome"}"#, false);
+        check(Method::POST, "/session/s1/moz/addon/install", r#"{"path":"/x.xpi"}"#, false);
+        check(Method::GET, "/session/s1/moz/screenshot/full", "", true);
     }
 }

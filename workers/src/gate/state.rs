@@ -37,12 +37,15 @@ pub struct GateState {
     pub driver_port: Option<u16>,
     pub browser: Option<ProcessRef>,
     pub session_id: Option<String>,
-    /// Where another driver could attach to the same browser.
+    /// Where another driver joins the same browser: Chromium's debugger, Firefox's Marionette.
     pub debugger_address: Option<String>,
     pub capabilities: serde_json::Value,
     /// The tab that commands go to.
     #[serde(default)]
     pub window: Option<String>,
+    /// Its place among all tabs, for a driver that knows it by another name.
+    #[serde(default)]
+    pub window_place: usize,
     /// How often the driver was started anew for the same browser.
     #[serde(default)]
     pub driver_restarts: u32,
@@ -75,6 +78,7 @@ impl GateState {
             debugger_address: None,
             capabilities: serde_json::Value::Null,
             window: None,
+            window_place: 0,
             driver_restarts: 0,
             fence,
             lease_until_ms: unix_ms() + u64::try_from(lease.as_millis()).unwrap_or(u64::MAX / 2),
@@ -92,6 +96,7 @@ impl GateState {
             debugger_address: self.debugger_address,
             capabilities: self.capabilities,
             window: self.window,
+            window_place: self.window_place,
             driver_restarts: self.driver_restarts,
             ..fresh
         }

@@ -1,4 +1,4 @@
-//! The local tier: a Chromium on the worker's own machine, headless or with a window nobody sees, one folder per sandbox.
+//! The local tier: a browser on the worker's own machine, Chromium or Firefox, headless or with a window nobody sees, one folder per sandbox.
 //!
 //! `{root}/{id}/` holds `sandbox.json` (what is needed to find and clean it), the gate's configuration and state, the browser's profile,
 //! staged files and logs. The gate is a process of its own, so a sandbox outlives its worker; `destroy` finds every process from the
@@ -23,7 +23,7 @@ use super::{
     Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxError, SandboxId, SandboxKind, SandboxProvider,
     SandboxState,
 };
-use crate::gate::{EgressRule, GateLimits, GateState};
+use crate::gate::{BrowserKind, EgressRule, GateLimits, GateState};
 use folder::Folder;
 use gate_client::{GateAnswer, GateClient};
 use record::Record;
@@ -39,7 +39,9 @@ pub struct LocalConfig {
     pub root: PathBuf,
     /// Program and arguments that run [`crate::gate::run`]; `--config <file>` is appended.
     pub gate_command: Vec<String>,
-    pub chromedriver: PathBuf,
+    /// What new sandboxes get; those that are there keep what they have.
+    pub kind: BrowserKind,
+    pub driver: PathBuf,
     pub browser: PathBuf,
     /// X display for browsers with a window; without one each gets an X server of its own.
     pub display: Option<String>,
@@ -57,7 +59,8 @@ impl LocalConfig {
         Self {
             root,
             gate_command,
-            chromedriver: "/usr/bin/chromedriver".into(),
+            kind: BrowserKind::Chromium,
+            driver: "/usr/bin/chromedriver".into(),
             browser: "/usr/bin/chromium".into(),
             display: None,
             xvfb: "/usr/bin/Xvfb".into(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use valet_workers::browser::{AgentLimits, BrowserAgent as _, BrowserError, Selectors, WebDriverAgent};
 use valet_workers::form::{Applicant, PageKind, advance, classify, fill_page, read_page};
+use valet_workers::gate::BrowserKind;
 use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxProvider as _, process};
 
 use super::rig::Rig;
@@ -159,7 +160,8 @@ async fn a_huge_page_is_read_in_part_and_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_crashes_its_tab_is_gone_and_not_retried_in_vain() {
-    let rig = Rig::new();
+    // Firefox lays this page out.
+    let rig = Rig::of(BrowserKind::Chromium);
     let site = Site::start().await;
     let (sandbox, agent) = rig.browser(&[&site]).await;
     // Nested deeper than the browser can lay out.
@@ -209,8 +211,8 @@ fn kill(rig: &Rig, sandbox: &Sandbox, driver: bool) {
     for found in process::of_sandbox(&rig.dir(sandbox.id.0)) {
         let line = std::fs::read(format!("/proc/{}/cmdline", found.pid)).unwrap_or_default();
         let program = String::from_utf8_lossy(line.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
-        let is_driver = program.contains("chromedriver");
-        let is_browser = program.contains("chrom") && !is_driver;
+        let is_driver = program.contains("chromedriver") || program.contains("geckodriver");
+        let is_browser = (program.contains("chrom") || program.contains("firefox")) && !is_driver;
         if if driver { is_driver } else { is_browser } {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(found.pid), nix::sys::signal::Signal::SIGKILL);
         }

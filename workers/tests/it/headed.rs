@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use valet_workers::browser::BrowserAgent;
-use valet_workers::gate::DisplayRef;
+use valet_workers::gate::{BrowserKind, DisplayRef};
 use valet_workers::sandbox::{FenceNumber, SandboxError, SandboxId, SandboxKind, SandboxProvider};
 
-use super::rig::{Raw, Rig, kill, request};
+use super::rig::{Raw, Rig, kill, request, with_either_browser};
 use super::site::Site;
+
+with_either_browser!(
+    a_browser_with_a_window_does_not_say_it_is_headless,
+    a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill,
+);
 
 fn socket(display: DisplayRef) -> PathBuf {
     Path::new("/tmp/.X11-unix").join(format!("X{}", display.number))
@@ -20,9 +25,8 @@ fn has_left_its_socket(display: DisplayRef) -> bool {
     std::fs::metadata(socket(display)).is_ok_and(|data| Some(data.ino()) == display.socket_inode)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_with_a_window_does_not_say_it_is_headless() {
-    let rig = Rig::new();
+async fn a_browser_with_a_window_does_not_say_it_is_headless(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let url = site.page("/page", "<title>window</title>");
     let mut asked = request(Uuid::now_v7(), &[&site]);
@@ -31,7 +35,8 @@ async fn a_browser_with_a_window_does_not_say_it_is_headless() {
     assert_eq!(sandbox.kind, SandboxKind::LocalHeaded);
     let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
     let agent = raw.script("return navigator.userAgent").await;
-    assert!(agent.as_str().is_some_and(|agent| agent.contains("Chrome/") && !agent.contains("Headless")), "{agent}");
+    let name = if kind == BrowserKind::Firefox { "Firefox/" } else { "Chrome/" };
+    assert!(agent.as_str().is_some_and(|agent| agent.contains(name) && !agent.contains("Headless")), "{agent}");
     let screen = raw.script("return [screen.width, screen.height]").await;
     assert_eq!(screen, serde_json::json!([1440, 1000]));
     rig.agent(sandbox.id, 2).await.navigate(&url).await.expect("opened");
@@ -44,9 +49,8 @@ async fn a_browser_with_a_window_does_not_say_it_is_headless() {
     assert!(!has_left_its_socket(display), "its socket is gone");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill() {
-    let rig = Rig::new();
+async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let mut asked = request(Uuid::now_v7(), &[]);
     asked.headless = false;
     let sandbox = rig.provider.provision(&asked).await.expect("a sandbox");

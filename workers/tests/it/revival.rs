@@ -4,13 +4,24 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use valet_workers::browser::{BrowserAgent, BrowserError, Selectors, WebDriverAgent};
-use valet_workers::gate::GatePhase;
+use valet_workers::gate::{BrowserKind, GatePhase};
 use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxError, SandboxProvider, SandboxState};
 
-use super::rig::{Raw, Rig, eventually, kill};
+use super::rig::{Raw, Rig, eventually, kill, with_either_browser};
 use super::site::Site;
 
 const FORM: &str = "<title>t</title><form><label>Name <input id=n></label></form>";
+
+with_either_browser!(
+    a_killed_driver_is_replaced_and_what_was_typed_is_still_there,
+    a_new_driver_goes_on_in_the_tab_that_was_in_use,
+    a_session_that_held_more_than_the_page_must_be_attached_again,
+    a_command_the_driver_died_over_is_not_sent_again,
+    a_killed_browser_ends_its_sandbox_and_attaching_says_so,
+    a_killed_gate_is_followed_by_another_and_the_fence_does_not_go_back,
+    several_workers_at_once_give_a_browser_one_gate,
+    a_browser_whose_gate_and_itself_were_killed_is_gone,
+);
 
 /// A browser with a form in which a name was typed.
 async fn typed(rig: &Rig, site: &Site) -> (Sandbox, WebDriverAgent) {
@@ -25,9 +36,8 @@ async fn name_in(agent: &WebDriverAgent) -> String {
     agent.snapshot().await.expect("a page").controls[0].value.clone()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_driver_is_replaced_and_what_was_typed_is_still_there() {
-    let rig = Rig::new();
+async fn a_killed_driver_is_replaced_and_what_was_typed_is_still_there(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let (sandbox, agent) = typed(&rig, &site).await;
     let before = rig.state(sandbox.id);
@@ -39,8 +49,12 @@ async fn a_killed_driver_is_replaced_and_what_was_typed_is_still_there() {
     let after = rig.state(sandbox.id);
     assert_ne!(Some(&attachment.session_id), before.session_id.as_ref());
     assert_eq!(Some(&attachment.session_id), after.session_id.as_ref());
-    assert_eq!((after.browser, after.window, after.driver_restarts), (before.browser, before.window, 1));
-    assert_eq!(attachment.capabilities["browserName"], "chrome");
+    assert_eq!((after.browser, after.window_place, after.driver_restarts), (before.browser, before.window_place, 1));
+    if kind == BrowserKind::Chromium {
+        assert_eq!(after.window, before.window);
+    }
+    let name = if kind == BrowserKind::Firefox { "firefox" } else { "chrome" };
+    assert_eq!(attachment.capabilities["browserName"], name);
     let other =
         WebDriverAgent::attach(attachment, valet_workers::browser::AgentLimits::default()).await.expect("an agent");
     assert_eq!(name_in(&other).await, "Ada");
@@ -54,22 +68,32 @@ async fn a_killed_driver_is_replaced_and_what_was_typed_is_still_there() {
     assert_eq!(rig.processes(sandbox.id.0), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_driver_goes_on_in_the_tab_that_was_in_use() {
-    let rig = Rig::new();
+async fn a_new_driver_goes_on_in_the_tab_that_was_in_use(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let (first, second) = (site.page("/1", "<title>first</title>"), site.page("/2", "<title>second</title>"));
     let sandbox = rig.sandbox(&[&site]).await;
-    let raw = Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
+    let attach = async || Raw::new(rig.provider.attach(&sandbox.id, FenceNumber(1)).await.expect("attached"));
+    let mut raw = attach().await;
     raw.good("url", json!({"url": first})).await;
-    let one = raw.get("window").await.1;
-    let two = raw.good("window/new", json!({"type": "tab"})).await["handle"].clone();
-    for (tab, title) in [(&two, "second"), (&one, "first"), (&two, "second")] {
+    let mut one = raw.get("window").await.1;
+    let mut two = raw.good("window/new", json!({"type": "tab"})).await["handle"].clone();
+    for title in ["second", "first", "second"] {
+        let tab = if title == "first" { &one } else { &two };
         raw.good("window", json!({"handle": tab})).await;
         if title == "second" {
             raw.good("url", json!({"url": second})).await;
         }
         rig.kill_driver(sandbox.id).await;
+        if kind == BrowserKind::Firefox {
+            // Tabs have other names for every driver, so that whoever knows one attaches again.
+            let (status, answer) = raw.get("title").await;
+            assert_eq!((status, &answer["error"]), (503, &json!("driver_restarted")));
+            raw = attach().await;
+            let tabs = raw.get("window/handles").await.1;
+            (one, two) = (tabs[0].clone(), tabs[1].clone());
+        }
+        let tab = if title == "first" { &one } else { &two };
         assert_eq!(raw.get("title").await, (200, json!(title)));
         assert_eq!(raw.get("window").await, (200, tab.clone()));
         assert_eq!(rig.state(sandbox.id).window.map(Value::from).as_ref(), Some(tab));
@@ -81,9 +105,8 @@ async fn a_new_driver_goes_on_in_the_tab_that_was_in_use() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_held_more_than_the_page_must_be_attached_again() {
-    let rig = Rig::new();
+async fn a_session_that_held_more_than_the_page_must_be_attached_again(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     site.page("/inner", "<title>inner</title><input id=n>");
     let url = site.page("/outer", "<title>outer</title><iframe src=/inner></iframe><input id=o>");
@@ -101,9 +124,8 @@ async fn a_session_that_held_more_than_the_page_must_be_attached_again() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_the_driver_died_over_is_not_sent_again() {
-    let rig = Rig::new();
+async fn a_command_the_driver_died_over_is_not_sent_again(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let url = site.page("/form", FORM);
     let sandbox = rig.sandbox(&[&site]).await;
@@ -125,9 +147,8 @@ async fn a_command_the_driver_died_over_is_not_sent_again() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_browser_ends_its_sandbox_and_attaching_says_so() {
-    let rig = Rig::new();
+async fn a_killed_browser_ends_its_sandbox_and_attaching_says_so(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let (sandbox, agent) = rig.browser(&[]).await;
     kill(rig.state(sandbox.id).browser).await;
     eventually("gate and driver end too", || rig.processes(sandbox.id.0) == 0).await;
@@ -141,9 +162,8 @@ async fn a_killed_browser_ends_its_sandbox_and_attaching_says_so() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_gate_is_followed_by_another_and_the_fence_does_not_go_back() {
-    let rig = Rig::new();
+async fn a_killed_gate_is_followed_by_another_and_the_fence_does_not_go_back(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let (sandbox, _) = typed(&rig, &site).await;
     let held = rig.provider.attach(&sandbox.id, FenceNumber(5)).await.expect("attached");
@@ -171,9 +191,8 @@ async fn a_killed_gate_is_followed_by_another_and_the_fence_does_not_go_back() {
     assert_eq!(rig.processes(sandbox.id.0), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn several_workers_at_once_give_a_browser_one_gate() {
-    let rig = Rig::new();
+async fn several_workers_at_once_give_a_browser_one_gate(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let site = Site::start().await;
     let (sandbox, _) = typed(&rig, &site).await;
     let before = rig.state(sandbox.id);
@@ -210,9 +229,8 @@ async fn a_browser_whose_proxy_cannot_be_served_again_is_ended() {
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_whose_gate_and_itself_were_killed_is_gone() {
-    let rig = Rig::new();
+async fn a_browser_whose_gate_and_itself_were_killed_is_gone(kind: BrowserKind) {
+    let rig = Rig::of(kind);
     let sandbox = rig.sandbox(&[]).await;
     let state = rig.state(sandbox.id);
     kill(state.gate).await;

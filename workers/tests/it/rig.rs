@@ -1,6 +1,6 @@
 //! A sandbox of the local tier under a temporary folder, and the assertion that nothing of it is left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -9,33 +9,75 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 use valet_workers::browser::{AgentLimits, WebDriverAgent};
-use valet_workers::gate::GateState;
+use valet_workers::gate::{BrowserKind, GateState};
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::process::{self, ProcessRef};
 use valet_workers::sandbox::{Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxId, SandboxProvider};
 
 use super::site::Site;
 
+/// Set to `firefox`, tests that are not about one kind of browser have Firefox instead of Chromium.
+const BROWSER: &str = "VALET_TEST_BROWSER";
+
 pub struct Rig {
     pub provider: LocalProvider,
+    kind: BrowserKind,
     root: TempDir,
 }
+
+/// The same property with either kind of browser: a test for each, named after both.
+macro_rules! with_either_browser {
+    ($($property:ident),+ $(,)?) => {$(
+        mod $property {
+            use valet_workers::gate::BrowserKind;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn in_chromium() {
+                super::$property(BrowserKind::Chromium).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn in_firefox() {
+                super::$property(BrowserKind::Firefox).await;
+            }
+        }
+    )+};
+}
+pub(crate) use with_either_browser;
 
 impl Rig {
     pub fn new() -> Self {
         Self::with(|_| ())
     }
 
+    pub fn of(kind: BrowserKind) -> Self {
+        Self::of_with(kind, |_| ())
+    }
+
     /// With a configuration that is not the usual one.
     pub fn with(change: impl FnOnce(&mut LocalConfig)) -> Self {
+        Self::of_with(usual_kind(), change)
+    }
+
+    pub fn of_with(kind: BrowserKind, change: impl FnOnce(&mut LocalConfig)) -> Self {
         let root = TempDir::with_prefix("vlt").expect("a temporary folder");
-        let mut config = Self::config_at(root.path());
+        let mut config = Self::config_of(root.path(), kind);
         change(&mut config);
-        Self { provider: LocalProvider::new(config), root }
+        Self { provider: LocalProvider::new(config), kind, root }
     }
 
     pub fn config_at(root: &Path) -> LocalConfig {
-        LocalConfig::new(root.to_owned(), vec![env!("CARGO_BIN_EXE_valet-gate").into()])
+        Self::config_of(root, usual_kind())
+    }
+
+    fn config_of(root: &Path, kind: BrowserKind) -> LocalConfig {
+        let mut config = LocalConfig::new(root.to_owned(), vec![env!("CARGO_BIN_EXE_valet-gate").into()]);
+        if kind == BrowserKind::Firefox {
+            config.kind = kind;
+            config.browser = program(&["firefox-esr", "firefox"]);
+            config.driver = program(&["geckodriver"]);
+        }
+        config
     }
 
     /// Another worker's provider of the same folder.
@@ -44,7 +86,7 @@ impl Rig {
     }
 
     pub fn other_worker(&self) -> LocalProvider {
-        Self::provider_at(self.root.path())
+        LocalProvider::new(Self::config_of(self.root.path(), self.kind))
     }
 
     pub fn dir(&self, id: Uuid) -> std::path::PathBuf {
@@ -84,6 +126,18 @@ impl Rig {
         eventually("the port is closed", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
     }
 
+    /// What the gate's proxy let pass and what it refused.
+    pub async fn egress(&self, id: SandboxId) -> Value {
+        let record = std::fs::read(self.dir(id.0).join("sandbox.json")).expect("the sandbox's record");
+        let record: Value = serde_json::from_slice(&record).expect("json");
+        let url = format!("http://127.0.0.1:{}/control/status", self.state(id).gate_port);
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let asked = reqwest::Client::new().post(url).bearer_auth(record["control_secret"].as_str().expect("a secret"));
+        let status = asked.timeout(Duration::from_secs(30)).send().await.expect("an answer of the gate");
+        let status: Value = serde_json::from_str(&status.text().await.expect("its text")).expect("json");
+        status["egress"].clone()
+    }
+
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -115,6 +169,24 @@ impl Drop for Rig {
             }
         }
     }
+}
+
+fn usual_kind() -> BrowserKind {
+    match std::env::var(BROWSER).as_deref() {
+        Err(_) | Ok("chromium") => BrowserKind::Chromium,
+        Ok("firefox") => BrowserKind::Firefox,
+        Ok(other) => panic!("{BROWSER} is `chromium` or `firefox`, not `{other}`"),
+    }
+}
+
+/// The first of these programs there is, where a person or `ops/test` installs it.
+fn program(names: &[&str]) -> PathBuf {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([home.join(".cargo/bin"), cache.join("valet/tools/bin")]);
+    let found = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{} is not installed; `ops/test` brings it", names.join(" or ")))
 }
 
 pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {

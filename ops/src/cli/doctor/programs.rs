@@ -4,8 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use valet_workers::gate::BrowserKind;
+
 use super::Check;
 use crate::cli::bounds::PROGRAM_WAIT_MAX;
+use crate::tools;
 
 /// Debian and Ubuntu keep Postgres's programs out of PATH, a directory for each major version.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
@@ -20,7 +23,7 @@ struct Program {
     fix: &'static str,
 }
 
-const PROGRAMS: [Program; 4] = [
+const SERVERS: [Program; 2] = [
     Program {
         name: "postgres",
         files: &["postgres"],
@@ -33,6 +36,9 @@ const PROGRAMS: [Program; 4] = [
         least_major: Some(7),
         fix: "`valet up` needs it unless VALET_REDIS_URL is set: apt-get install redis-server (7 or newer)",
     },
+];
+
+const CHROMIUM: [Program; 2] = [
     Program {
         name: "chromium",
         files: &["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"],
@@ -47,11 +53,31 @@ const PROGRAMS: [Program; 4] = [
     },
 ];
 
-pub(super) async fn checks() -> Vec<Check> {
+/// Each geckodriver drives many versions.
+const FIREFOX: [Program; 2] = [
+    Program {
+        name: "firefox",
+        files: &["firefox", "firefox-esr"],
+        least_major: None,
+        fix: "a worker's local browser needs it (VALET_BROWSER=firefox): apt-get install firefox-esr",
+    },
+    Program {
+        name: "geckodriver",
+        files: &["geckodriver"],
+        least_major: None,
+        fix: "a worker's local browser needs it (VALET_BROWSER=firefox): cargo install geckodriver --locked",
+    },
+];
+
+pub(super) async fn checks(browser: BrowserKind) -> Vec<Check> {
+    let kind = match browser {
+        BrowserKind::Chromium => &CHROMIUM,
+        BrowserKind::Firefox => &FIREFOX,
+    };
     let folders = folders();
     let mut checks = Vec::new();
     let mut browser = None;
-    for program in &PROGRAMS {
+    for program in SERVERS.iter().chain(kind) {
         let (check, version) = check(program, &folders).await;
         match program.name {
             "chromium" => browser = version.as_deref().and_then(major),
@@ -94,9 +120,8 @@ fn pair(browser: Option<u32>, driver: Option<u32>) -> Option<Check> {
     })
 }
 
-/// PATH is the system's way to find programs and no setting of Valet's; system users' PATHs often lack sbin.
+/// Beside those in which a worker looks: system users' PATHs often lack sbin.
 fn folders() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
     let mut versions: Vec<PathBuf> = std::fs::read_dir(DEBIAN_POSTGRES)
         .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
         .unwrap_or_default();
@@ -106,7 +131,7 @@ fn folders() -> Vec<PathBuf> {
     });
     let system = ["/usr/local/bin", "/usr/bin", "/usr/sbin"].map(PathBuf::from);
     let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in versions.into_iter().chain(std::env::split_paths(&path)).chain(system) {
+    for folder in versions.into_iter().chain(tools::folders()).chain(system) {
         if folder.is_absolute() && !folders.contains(&folder) {
             folders.push(folder);
         }
@@ -150,7 +175,7 @@ mod tests {
     }
 
     async fn looked(folder: &Path) -> Check {
-        check(&PROGRAMS[1], &[folder.to_owned()]).await.0
+        check(&SERVERS[1], &[folder.to_owned()]).await.0
     }
 
     #[tokio::test]
@@ -170,6 +195,19 @@ mod tests {
         let found = looked(folder.path()).await;
         assert_eq!(found.verdict, Verdict::Ok);
         assert!(found.found.starts_with("8.1.1 (/"), "{}", found.found);
+    }
+
+    #[tokio::test]
+    async fn only_programs_of_the_chosen_browser_are_looked_for() {
+        for (kind, wanted) in
+            [(BrowserKind::Chromium, ["chromium", "chromedriver"]), (BrowserKind::Firefox, ["firefox", "geckodriver"])]
+        {
+            let names: Vec<String> = checks(kind).await.into_iter().map(|check| check.name).collect();
+            let of_browsers = names
+                .iter()
+                .filter(|name| !["postgres", "redis-server", "browser and driver"].contains(&name.as_str()));
+            assert!(of_browsers.eq(wanted), "{names:?}");
+        }
     }
 
     #[test]

@@ -62,9 +62,18 @@ async fn another_worker_goes_on_in_the_browser_that_waited_for_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_even_when_the_driver_and_its_gate_were_killed() {
-    let mut house = House::start(1).await;
+    it_goes_on_without(House::start(1).await, "chromedriver").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_does_in_firefox_whose_driver_and_gate_were_killed() {
+    it_goes_on_without(House::start_set(1, vec![("VALET_BROWSER", "firefox".to_owned())]).await, "geckodriver").await;
+}
+
+async fn it_goes_on_without(mut house: House, driver: &str) {
     // A name as the kernel keeps it: 15 characters.
-    let killed = [&["chromedriver"][..], &["valet-under-tes"], &["valet-under-tes", "chromedriver"]];
+    let gate = "valet-under-tes";
+    let killed = [&[driver][..], &[gate], &[gate, driver]];
     for (what, seed) in killed.into_iter().zip(asking()) {
         let run = house.parked(seed).await;
         house.worker.kill().await;

@@ -94,7 +94,9 @@ impl LocalProvider {
         if state.fence > 0 {
             config.fence_key = record.fence_key(state.fence);
         }
-        config.chromedriver.clone_from(&self.config.chromedriver);
+        if config.kind == self.config.kind {
+            config.driver.clone_from(&self.config.driver);
+        }
         config.limits = self.config.limits;
         folder.write(CONFIG_FILE, &config).map_err(io("configure the gate of"))?;
         tracing::warn!(sandbox = %id, "the gate was killed; another one takes its browser over");
@@ -110,7 +112,8 @@ impl LocalProvider {
             fence: 0,
             fence_key: secret(),
             lease_s: request.lease.as_secs().max(1),
-            chromedriver: self.config.chromedriver.clone(),
+            kind: self.config.kind,
+            driver: self.config.driver.clone(),
             browser: self.config.browser.clone(),
             headless: request.headless,
             display: self.config.display.clone(),

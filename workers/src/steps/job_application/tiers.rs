@@ -5,9 +5,9 @@ use valet_workflows::job_application::steps::{NO_TIER, SelectTier, TierChoice, W
 use super::Browsers;
 use crate::runtime::StepError;
 
-/// Headless Chromium.
+/// A headless browser.
 const LOCAL: &str = "local";
-/// Chromium with a window, on a screen of its own: what a headless one shows of itself is not there.
+/// One with a window, on a screen of its own: what a headless one shows of itself is not there.
 const LOCAL_HEADED: &str = "local_headed";
 
 pub(super) fn is_headless(tier: &str) -> bool {
