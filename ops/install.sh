@@ -120,7 +120,9 @@ ensure_geckodriver() {
     if ! timeout "$GECKODRIVER_BUILD_MAX" cargo install geckodriver --version "$GECKODRIVER_VERSION" --locked \
         --root "$(tools_folder)" >>"$INSTALL_LOG" 2>&1; then
         show_log
-        die "geckodriver could not be built; see above and $INSTALL_LOG, then run this again"
+        # Tests go on without what needs it, and say so.
+        [[ $1 == all ]] || die "geckodriver could not be built; see above and $INSTALL_LOG, then run this again"
+        say "geckodriver could not be built; see above"
     fi
 }
 
