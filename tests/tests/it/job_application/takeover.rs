@@ -1,9 +1,12 @@
 //! A browser is worth more than the process that drives it: another worker goes on in it, and when its machine is gone the form is
 //! begun anew in another one.
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use valet_board::{Expectation, FormKind};
+use valet_crash_points::{CrashPoint, Harm, Plan};
 use valet_tests::bounds::START_MAX;
 use valet_tests::wait::until;
 use valet_workers::sandbox::process::end_sandbox;
@@ -128,6 +131,34 @@ async fn a_browser_that_is_gone_after_it_sent_leaves_the_decision_to_a_person() 
     assert_eq!(about_sending, ["code", "in_doubt", "code"], "{asked:?}");
     assert_eq!(filed.asked.iter().find(|asked| asked.reason == "code").map(|asked| &asked.id), Some(&task.id));
     assert_eq!(filed.run.steps.iter().filter(|step| step.name == "provision").count(), 2);
+}
+
+/// Nothing is left that could tell, and the site did receive it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_went_out_with_its_browser_is_settled_by_a_person() {
+    let mut house = House::start(1).await;
+    house.worker.stop().await;
+    let seed = 12;
+    let mut sender = house.another_worker("sender");
+    // Long enough for the site to have the form.
+    sender.start_armed(Plan::first(CrashPoint::WorkerClickAfter, Harm::KillAfter(Duration::from_millis(500))));
+    let run = house.applicant().start(FormKind::Simple, seed).await;
+    until("the form to be sent and its sender to be gone", START_MAX, async || {
+        let sent = house.received(FormKind::Simple, seed).len();
+        if sent == 1 && !sender.is_running() { Ok(()) } else { Err(format!("{sent} received")) }
+    })
+    .await;
+    for folder in house.browsers_left() {
+        assert_eq!(end_sandbox(&folder, None, START_MAX).await, 0);
+    }
+    house.worker.start();
+    let filed = house.follow(FormKind::Simple, seed, &run).await;
+    assert_eq!(filed.run.run.status, "succeeded", "{:?}", filed.run.error);
+    assert_eq!(differences(&Expectation::of(FormKind::Simple, seed), &filed.received), [""; 0]);
+    let asked: Vec<&str> = filed.asked.iter().map(|task| task.reason.as_str()).collect();
+    assert_eq!(asked, ["in_doubt"]);
+    assert_eq!(filed.run.output.expect("a receipt")["confirmation"], "confirmed by a person");
+    assert_eq!(filed.run.steps.iter().filter(|step| step.name == "provision").count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
