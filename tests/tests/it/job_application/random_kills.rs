@@ -22,8 +22,8 @@ use super::house::{Filed, House};
 const RUNS: u32 = 12;
 /// Who is killed and when; another seed kills others.
 const SEED: u64 = 20_261_121;
-const WORKERS: usize = 3;
-const IN_FLIGHT: usize = 5;
+const WORKERS: usize = 5;
+const IN_FLIGHT: usize = 8;
 /// Between two kills. Whoever was killed needs up to 10 s until another takes its place.
 const PAUSE_MS: std::ops::Range<u64> = 300..4_000;
 /// One application: it may lose several browsers, and each worker's lease lasts 8 s.
