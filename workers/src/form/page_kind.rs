@@ -36,6 +36,8 @@ pub enum PageKind {
     Captcha,
     /// A code that was sent to the applicant is asked for.
     Code,
+    /// The visit is over, or the tab shows nothing of the site any more: the form is to be begun anew.
+    Expired,
     Error,
     Unknown,
 }
@@ -51,6 +53,8 @@ pub struct PageReport {
     pub reference: Option<String>,
 }
 
+/// Addresses of a new tab and the like.
+const BROWSERS_OWN: [&str; 3] = ["chrome:", "about:", "data:"];
 /// A page with less text says little else than its message.
 pub(super) const SHORT_TEXT_CHARS: usize = 1500;
 /// A frame that held a form; what is sold beside it is smaller.
@@ -96,6 +100,9 @@ impl Reader<'_> {
         if is_error_page(&self.page.url) {
             return (PageKind::Error, 0.9, "the browser's own page about an error".into());
         }
+        if BROWSERS_OWN.iter().any(|scheme| self.page.url.starts_with(scheme)) {
+            return (PageKind::Expired, 0.9, "a page of the browser's own".into());
+        }
         let form = self.form();
         if let Some(frame) = captcha_widget::challenge(self.page) {
             return (
@@ -117,7 +124,7 @@ impl Reader<'_> {
         if let Some(found) = self.confirmation() {
             return (PageKind::Confirmation, 0.9, found);
         }
-        form.or_else(|| self.by_status()).unwrap_or_else(|| self.by_words())
+        form.or_else(|| self.expired()).or_else(|| self.by_status()).unwrap_or_else(|| self.by_words())
     }
 
     /// The form asks for what only applications ask.
@@ -208,6 +215,11 @@ impl Reader<'_> {
         });
         let mut lines = frames.flat_map(|frame| frame.text.lines());
         lines.find(|line| text::any(wording, &words(line))).map(str::to_owned)
+    }
+
+    /// Said aloud, whatever the status: many sites answer a visit that is over as if the page were gone.
+    fn expired(&self) -> Option<Verdict> {
+        self.announced("expired", true).map(|found| (PageKind::Expired, 0.85, found))
     }
 
     fn by_status(&self) -> Option<Verdict> {

@@ -178,6 +178,7 @@ mod tests {
             "confirmation",
             "already_applied",
             "closed",
+            "expired",
             "login",
             "login_wall",
             "blocked",

@@ -83,6 +83,7 @@ fn lookalikes() -> Vec<Lookalike> {
         ("refused beside a search", PageKind::Blocked, None, "<title>Hm</title><h1>Automated requests are not allowed</h1><form><input type=email name=e placeholder='Your e-mail'><button>Send</button></form>".into()),
         ("a job about automation", PageKind::Posting, None, "<title>Job</title><h1>Test engineer</h1><p>You build automated tools and block unusual traffic.</p><button>Apply now</button>".into()),
         ("a job about security", PageKind::Posting, None, "<title>Job</title><h1>Guard</h1><p>You must pass a security check, and type the text in pictures. Verify codes sent by phone.</p><button>Apply now</button>".into()),
+        ("a visit that is over", PageKind::Expired, None, "<title>Job</title><h1>Your session timed out</h1><p>Please <a href=/>begin again</a>.</p>".into()),
         ("closed", PageKind::Closed, None, "<title>Job</title><h1>Applications have closed</h1><p>The deadline has passed.</p>".into()),
         ("closed, and a way to stay in touch", PageKind::Closed, None, "<title>Job</title><h1>This role has been filled</h1><form method=post><label>Email <input name=e></label><button>Submit</button></form>".into()),
     ]

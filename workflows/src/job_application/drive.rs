@@ -127,6 +127,10 @@ impl<'c, 'a> Drive<'c, 'a> {
                 Ok(Page::Again)
             }
             Filled::Obstacle(obstacle) => self.clear(obstacle).await,
+            Filled::Expired => {
+                self.under_way = false;
+                Ok(Page::Anew)
+            }
             Filled::ReadyToSubmit { screenshot, summary } => {
                 if self.case.application.mode == Mode::Review && self.case.approved.as_ref() != Some(&summary) {
                     let title = self.case.posting.title();

@@ -274,6 +274,8 @@ pub enum Filled {
         url: String,
     },
     Obstacle(Obstacle),
+    /// The site forgot the visit, or the tab shows nothing of it any more: the form is begun anew. Nothing was sent.
+    Expired,
     /// Everything is filled and verified; the button that sends it was not touched.
     ReadyToSubmit {
         summary: Vec<FilledField>,

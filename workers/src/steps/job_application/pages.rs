@@ -28,7 +28,7 @@ impl Browsers {
         if !step.from_here {
             agent.navigate(&step.job_url).await.map_err(browser_error)?;
         }
-        let mut posting = Posting { url: step.job_url, ..Posting::default() };
+        let mut posting = Posting { url: step.job_url.clone(), ..Posting::default() };
         for _ in 0..POSTING_PAGES_MAX {
             let page = form::read_page(&agent).await.map_err(browser_error)?;
             describe(&page, &mut posting);
@@ -39,6 +39,10 @@ impl Browsers {
             match plan.page.kind {
                 PageKind::Form | PageKind::Step | PageKind::Review => return Ok(Opened::Form(posting)),
                 PageKind::Posting | PageKind::Unknown => {}
+                PageKind::Expired => {
+                    agent.navigate(&step.job_url).await.map_err(browser_error)?;
+                    continue;
+                }
                 PageKind::AlreadyApplied => {
                     return Ok(Opened::AlreadyApplied(submission(&ctx, &agent, &page, &plan.page).await));
                 }
@@ -153,6 +157,7 @@ async fn not_a_form(
         PageKind::Confirmation | PageKind::AlreadyApplied => {
             Ok(Some(Filled::AlreadySubmitted(submission(ctx, agent, &filled.snapshot, report).await)))
         }
+        PageKind::Expired => Ok(Some(Filled::Expired)),
         PageKind::Form | PageKind::Step | PageKind::Review | PageKind::Unknown => Ok(None),
         _ => Err(cannot_go_on(ctx, agent, report).await),
     }
