@@ -1,8 +1,6 @@
 //! A browser is worth more than the process that drives it: another worker goes on in it, and when its machine is gone the form is
 //! begun anew in another one.
 
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use valet_board::{Expectation, FormKind};
@@ -140,14 +138,15 @@ async fn an_application_that_went_out_with_its_browser_is_settled_by_a_person() 
     house.worker.stop().await;
     let seed = 12;
     let mut sender = house.another_worker("sender");
-    // Long enough for the site to have the form.
-    sender.start_armed(Plan::first(CrashPoint::WorkerClickAfter, Harm::KillAfter(Duration::from_millis(500))));
+    // It stands still before it can read what the site says, while its browser goes on.
+    sender.start_armed(Plan::first(CrashPoint::WorkerClickAfter, Harm::Stop));
     let run = house.applicant().start(FormKind::Simple, seed).await;
-    until("the form to be sent and its sender to be gone", START_MAX, async || {
+    until("the form to be sent and its sender to stand still", START_MAX, async || {
         let sent = house.received(FormKind::Simple, seed).len();
-        if sent == 1 && !sender.is_running() { Ok(()) } else { Err(format!("{sent} received")) }
+        if sent == 1 && sender.is_stopped() { Ok(()) } else { Err(format!("{sent} received")) }
     })
     .await;
+    sender.kill().await;
     for folder in house.browsers_left() {
         assert_eq!(end_sandbox(&folder, None, START_MAX).await, 0);
     }
