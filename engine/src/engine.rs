@@ -13,6 +13,7 @@ use valet_core::command::{Command, Reply, StartRun};
 use valet_core::id::{RunId, SessionId};
 use valet_queue::TicketPush;
 
+use crate::audit::Deed;
 use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
 use crate::claimer::{self, ClaimRequest};
 use crate::dispatcher::Dispatcher;
@@ -167,16 +168,25 @@ impl<S: Store + ?Sized> Engine<S> {
 
     /// Carries a command out; the answer follows the commit.
     pub async fn command(&self, run: RunId, command: Command) -> Result<Reply, CommandError> {
+        self.ask(run, command, None).await
+    }
+
+    /// The same for what somebody asked for.
+    pub async fn command_by(&self, deed: Deed, run: RunId, command: Command) -> Result<Reply, CommandError> {
+        self.ask(run, command, Some(deed)).await
+    }
+
+    async fn ask(&self, run: RunId, command: Command, deed: Option<Deed>) -> Result<Reply, CommandError> {
         let Ok(_permit) = self.in_flight.try_acquire() else { return Err(CommandError::Busy) };
-        let answered = self.routes.ask(run, command);
+        let answered = self.routes.ask(run, command, deed);
         match tokio::time::timeout(ANSWER_WAIT_MAX, answered).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) | Err(_) => Err(CommandError::Unknown),
         }
     }
 
-    /// Starts a run; the same idempotency key and request answer the first run.
-    pub async fn start_run(&self, start: StartRun) -> Result<Started, StartError> {
+    /// Starts a run; the same idempotency key and request answer the first run. The deed's target is the run.
+    pub async fn start_run(&self, deed: Deed, start: StartRun) -> Result<Started, StartError> {
         let key = start.idempotency.clone();
         let (tenant, workflow) = (start.tenant.clone(), start.workflow.clone());
         if let Some(key) = &key
@@ -185,7 +195,8 @@ impl<S: Store + ?Sized> Engine<S> {
             return Ok(found);
         }
         let run = RunId::root(self.clock.now(), self.entropy.bytes());
-        match self.command(run, Command::Start(Box::new(start))).await {
+        let deed = Deed { target: run.to_string(), ..deed };
+        match self.command_by(deed, run, Command::Start(Box::new(start))).await {
             Ok(_) => Ok(Started::Created(run)),
             Err(CommandError::NotStarted) if key.is_some() => {
                 let key = key.as_ref().ok_or(CommandError::NotStarted)?;

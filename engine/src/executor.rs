@@ -21,6 +21,7 @@ use valet_core::journal::StuckReason;
 use valet_core::transition::Transition;
 use valet_core::{Registry, Timestamp};
 
+use crate::audit::Deed;
 use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
 use crate::ports::Clock;
 use crate::store::Loaded;
@@ -55,11 +56,13 @@ pub struct Work {
     pub tries: u32,
     /// The run was loaded since this came in: what is decided now is not the word of an old cache.
     pub loaded: bool,
+    /// Written down with what it changes.
+    pub deed: Option<Box<Deed>>,
 }
 
 impl Work {
     pub fn new(command: Command, answer: Answer) -> Self {
-        Self { command, answer, tries: 0, loaded: false }
+        Self { command, answer, tries: 0, loaded: false, deed: None }
     }
 
     pub fn answer(self, result: Result<Reply, CommandError>) {

@@ -28,9 +28,12 @@ use crate::bounds::{EVENT_STREAMS_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_B
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
+mod audit;
 mod auth;
 mod body;
+
 mod desk;
+mod doing;
 mod events;
 mod fault;
 mod files;
@@ -158,6 +161,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
+        .routes(routes!(audit::list))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

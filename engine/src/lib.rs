@@ -1,6 +1,7 @@
 //! The durable engine: store (Postgres), commit, dispatch (Redis), timers, sweeps, HTTP. Knows no browser.
 
 pub mod access;
+pub mod audit;
 pub mod blobs;
 pub mod bounds;
 pub mod claimer;

@@ -9,6 +9,7 @@ use valet_core::Timestamp;
 use valet_core::command::{Command, Reply};
 use valet_core::id::RunId;
 
+use crate::audit::Deed;
 use crate::executor::{CommandError, Message, Work};
 use crate::store::DueTicket;
 
@@ -68,9 +69,14 @@ impl Routes {
     }
 
     /// A command and its answer, which comes after the commit.
-    pub fn ask(&self, run: RunId, command: Command) -> oneshot::Receiver<Result<Reply, CommandError>> {
+    pub fn ask(
+        &self,
+        run: RunId,
+        command: Command,
+        deed: Option<Deed>,
+    ) -> oneshot::Receiver<Result<Reply, CommandError>> {
         let (answer, answered) = oneshot::channel();
-        let work = Work::new(command, Some(answer));
+        let work = Work { deed: deed.map(Box::new), ..Work::new(command, Some(answer)) };
         self.tell(self.partition(run), Message::Command { run, work });
         answered
     }

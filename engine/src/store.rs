@@ -16,6 +16,8 @@ use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_core::transition::Transition;
 
+use crate::audit::Deed;
+
 pub mod postgres;
 
 /// Why a store could not do what it was asked.
@@ -55,6 +57,8 @@ pub struct CommitBatch {
     /// Found again when the connection broke during the commit.
     pub id: Uuid,
     pub transitions: Vec<Arc<Transition>>,
+    /// Who asked for them, by the run: written down if the run's transition commits.
+    pub deeds: Vec<(RunId, Deed)>,
     /// Ready steps of these queues get no ticket with the commit: their backlog goes first.
     pub backlogged: Arc<HashSet<String>>,
 }

@@ -13,6 +13,7 @@ use valet_core::journal::{Entry, Op};
 use valet_core::transition::{StepChange, StepState, TimerChange, Transition};
 use valet_crash_points::crash_point;
 
+use crate::audit::Deed;
 use crate::bounds::{COMMIT_BYTES_MAX, COMMIT_PATIENCE, COMMIT_ROWS_MAX, TRANSITIONS_PER_COMMIT_MAX};
 use crate::executor::{CommandError, Message, Pending};
 use crate::ports::Entropy;
@@ -74,6 +75,7 @@ impl<S: Store + ?Sized> Writer<S> {
         let batch = CommitBatch {
             id: self.entropy.uuid(),
             transitions: pending.iter().map(|p| Arc::clone(&p.transition)).collect(),
+            deeds: pending.iter().flat_map(deeds).collect(),
             backlogged: self.routes.backlogged(),
         };
         metrics::histogram!("valet_commit_transitions").record(batch.transitions.len() as f64);
@@ -177,6 +179,13 @@ impl<S: Store + ?Sized> Writer<S> {
         }
         self.routes.tell(self.index, Message::Forget(runs));
     }
+}
+
+/// What was accepted of what somebody asked for.
+fn deeds(pending: &Pending) -> impl Iterator<Item = (RunId, Deed)> {
+    let run = pending.transition.run();
+    let accepted = pending.work.iter().zip(&pending.replies).filter(|(_, reply)| reply.is_ok());
+    accepted.filter_map(move |(work, _)| work.deed.as_deref().map(|deed| (run, deed.clone())))
 }
 
 /// Whether a finish is among them.

@@ -3,6 +3,7 @@
 mod it {
     mod access;
     mod app;
+    mod audit;
     mod builds;
     mod calls;
     mod claims;

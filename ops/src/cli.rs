@@ -16,6 +16,7 @@ pub mod global;
 pub mod output;
 pub mod progress;
 
+mod audit;
 mod bounds;
 mod doctor;
 mod document;
@@ -61,6 +62,8 @@ pub enum Verb {
     Files(files::Files),
     /// Make, list and revoke tokens
     Tokens(tokens::Tokens),
+    /// Show or export who changed what
+    Audit(audit::Audit),
     /// Look for what is wrong with the engine, the token or this machine
     Doctor(doctor::Doctor),
 }
@@ -97,6 +100,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,
+        Verb::Audit(args) => audit::run(args, &client, output).await,
         Verb::Doctor(_) => Ok(Exit::Done),
     }
 }

@@ -327,6 +327,42 @@ pub struct WhoAmI {
     pub subjects: Option<Vec<String>>,
 }
 
+/// `GET /api/v1/audit`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditPage {
+    pub entries: Vec<AuditEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One change: who made it, to what, from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The token's name; `link` for the link of a task, `queue` for a trigger in Redis.
+    pub who: String,
+    /// `token`, `session`, `link` or `queue`.
+    pub via: String,
+    /// The peer's address; behind a proxy, the proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The request's id, as in the answer's `x-request-id` and in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// `run.pause`, `task.answer`, …
+    pub action: String,
+    /// The id of what was changed.
+    pub target: String,
+    /// Its state before; absent for what was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub before: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub after: Option<serde_json::Value>,
+}
+
 /// `GET /api/v1/workers`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerList {

@@ -17,6 +17,7 @@ use valet_protocol::filename::{FILENAME_HEADER, encode_filename};
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
+use super::doing::Doing;
 use super::{App, Fault};
 use crate::bounds::FILE_BYTES_MAX;
 use crate::store::postgres::queries::{BlobRecord, NewBlob};
@@ -40,6 +41,7 @@ pub(super) struct Upload {
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Fault> {
     let multipart = multipart.map_err(|_| not_a_form())?;
@@ -52,7 +54,7 @@ pub(super) async fn upload(
     if bytes.is_empty() {
         return Err(Fault::bad_request("file_empty", "the file has no bytes").at("file"));
     }
-    let stored = store(&app, &caller.tenant, &form.subject, filename, &bytes, None).await?;
+    let stored = store(&app, &caller.tenant, &form.subject, filename, &bytes, By::Person(&doing)).await?;
     Ok((StatusCode::CREATED, Json(stored)).into_response())
 }
 
@@ -138,10 +140,14 @@ pub(super) fn clean_name(name: &str) -> String {
     if end == 0 { "file".to_owned() } else { clean[..end].to_owned() }
 }
 
-/// A run's artifact, where there is one.
-pub(super) struct OfRun {
-    pub run: RunId,
-    pub seq: i32,
+/// Who leaves a file.
+pub(super) enum By<'a> {
+    Person(&'a Doing),
+    /// A run's artifact.
+    Step {
+        run: RunId,
+        seq: i32,
+    },
 }
 
 pub(super) async fn store(
@@ -150,24 +156,29 @@ pub(super) async fn store(
     subject: &str,
     filename: String,
     bytes: &[u8],
-    of: Option<OfRun>,
+    by: By<'_>,
 ) -> Result<FileStored, Fault> {
     let id = app.engine.entropy.uuid();
     let sha256 = Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let sealed = app.engine.store.seal_for(tenant, subject, bytes).await?;
     // Bytes first: a row without bytes would be a promise that cannot be kept; bytes without a row are collected.
     app.blobs.put(id, sealed).await?;
+    let (of, deed) = match by {
+        By::Person(doing) => (None, Some(doing.on(file_id(id)))),
+        By::Step { run, seq } => (Some((run, seq)), None),
+    };
     let blob = NewBlob {
         id,
         kind: if of.is_some() { "artifact" } else { "file" },
         tenant: tenant.to_owned(),
         subject: subject.to_owned(),
-        run: of.as_ref().map(|of| of.run),
-        seq: of.as_ref().map(|of| of.seq),
+        run: of.map(|(run, _)| run),
+        seq: of.map(|(_, seq)| seq),
         content_type: sniff(bytes).to_owned(),
         size_bytes: bytes.len() as u64,
         sha256,
         filename,
+        deed,
     };
     app.engine.store.add_blob(&blob).await?;
     Ok(FileStored {

@@ -16,9 +16,11 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, OptionalBody};
+use super::doing::Doing;
 use super::query::Parameters;
 use super::schema::InputSchema;
 use super::{App, Fault, key, run_view, runs};
+use crate::audit::Deed;
 use crate::executor::CommandError;
 use crate::store::postgres::queries::TaskRecord;
 
@@ -76,10 +78,11 @@ pub(super) async fn show(
 pub(super) async fn claim(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Json<TaskView>, Fault> {
     let task = find_now(&app, &caller, &id).await?;
-    let claimed = app.engine.store.claim_task(&caller.tenant, task.id, &caller.name).await?;
+    let claimed = app.engine.store.claim_task(&doing.on_task(task.id), task.id).await?;
     let task = find(&app, &caller, &id).await?;
     if has_ended(&task) {
         return Err(ended(&task));
@@ -99,6 +102,7 @@ pub(super) async fn claim(
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
     headers: axum::http::HeaderMap,
     Body(request): Body<AnswerRequest>,
@@ -110,7 +114,7 @@ pub(super) async fn answer(
         return Err(Fault::invalid_input(problems));
     }
     let answer = Payload::of(&request.answer).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    end(&app, &caller, &id, &task, &headers, TaskAnswer::Answered(answer)).await
+    end(&app, &caller, doing.on_task(task.id), &task, &headers, TaskAnswer::Answered(answer)).await
 }
 
 /// Declines a task; the workflow decides what that means.
@@ -120,26 +124,28 @@ pub(super) async fn answer(
 pub(super) async fn reject(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
     headers: axum::http::HeaderMap,
     OptionalBody(request): OptionalBody<ReasonRequest>,
 ) -> Result<Json<TaskView>, Fault> {
     let task = find_now(&app, &caller, &id).await?;
-    end(&app, &caller, &id, &task, &headers, TaskAnswer::Rejected { reason: request.reason }).await
+    end(&app, &caller, doing.on_task(task.id), &task, &headers, TaskAnswer::Rejected { reason: request.reason }).await
 }
 
 async fn end(
     app: &App,
     caller: &Caller,
-    id: &str,
+    deed: Deed,
     task: &TaskRecord,
     headers: &axum::http::HeaderMap,
     answer: TaskAnswer,
 ) -> Result<Json<TaskView>, Fault> {
     let key = key::read(headers)?.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
     let command = Command::AnswerTask { seq: Seq(task.seq), by: caller.name.clone(), key, answer };
-    let told = app.engine.command(task.run, command).await;
-    let task = find(app, caller, id).await?;
+    let id = deed.target.clone();
+    let told = app.engine.command_by(deed, task.run, command).await;
+    let task = find(app, caller, &id).await?;
     match told {
         Ok(_) => Ok(Json(run_view::task(task))),
         // The run went on, or ended: to the person it is the task that is over.

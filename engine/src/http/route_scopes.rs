@@ -22,7 +22,7 @@ const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.jso
 
 type Row = (Method, &'static str, &'static [Scope]);
 
-pub(super) const ROUTES: [Row; 34] = [
+pub(super) const ROUTES: [Row; 35] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
@@ -49,6 +49,7 @@ pub(super) const ROUTES: [Row; 34] = [
     (Method::POST, "/api/v1/tokens", &[Admin]),
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),
     (Method::GET, "/api/v1/whoami", &Scope::ALL),
+    (Method::GET, "/api/v1/audit", &[Admin]),
     (Method::POST, "/worker/v1/sessions", &[Work]),
     (Method::DELETE, "/worker/v1/sessions/{id}", &[Work]),
     (Method::POST, "/worker/v1/heartbeats", &[Work]),

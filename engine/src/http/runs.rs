@@ -20,6 +20,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, OptionalBody};
+use super::doing::Doing;
 use super::query::Parameters;
 use super::{App, Fault, files, key, no_content, run_view};
 use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
@@ -83,10 +84,11 @@ pub(super) async fn show(
 pub(super) async fn pause(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Json<RunSummary>, Fault> {
     let by = caller.name.clone();
-    operate(&app, &caller, &id, Command::Pause { by }).await
+    operate(&app, &caller, &doing, &id, Command::Pause { by }).await
 }
 
 /// Lets a paused run go on.
@@ -95,10 +97,11 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Json<RunSummary>, Fault> {
     let by = caller.name.clone();
-    operate(&app, &caller, &id, Command::Unpause { by }).await
+    operate(&app, &caller, &doing, &id, Command::Unpause { by }).await
 }
 
 /// Ends a run: waits end at once, running steps are told to stop, then its clean-up runs.
@@ -107,11 +110,12 @@ pub(super) async fn resume(
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
     OptionalBody(request): OptionalBody<ReasonRequest>,
 ) -> Result<Json<RunSummary>, Fault> {
     let by = caller.name.clone();
-    operate(&app, &caller, &id, Command::Cancel { by, reason: request.reason }).await
+    operate(&app, &caller, &doing, &id, Command::Cancel { by, reason: request.reason }).await
 }
 
 /// Lets steps that ran out of attempts try again, and a stuck run be tried with the build at hand.
@@ -120,10 +124,11 @@ pub(super) async fn cancel(
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Json<RunSummary>, Fault> {
     let by = caller.name.clone();
-    operate(&app, &caller, &id, Command::Retry { by }).await
+    operate(&app, &caller, &doing, &id, Command::Retry { by }).await
 }
 
 /// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.
@@ -133,6 +138,7 @@ pub(super) async fn retry(
 pub(super) async fn signal(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path((id, name)): Path<(String, String)>,
     headers: axum::http::HeaderMap,
     Body(request): Body<SignalRequest>,
@@ -144,7 +150,8 @@ pub(super) async fn signal(
     let record = find(&app, &caller, &id).await?;
     let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
     let payload = Payload::of(&request.payload).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    app.engine.command(RunId(record.id), Command::Signal { name, key, payload }).await?;
+    let run = RunId(record.id);
+    app.engine.command_by(doing.on(run.to_string()), run, Command::Signal { name, key, payload }).await?;
     Ok(no_content())
 }
 
@@ -164,9 +171,15 @@ pub(super) async fn artifacts(
     Ok(Json(ArtifactList { artifacts }))
 }
 
-async fn operate(app: &App, caller: &Caller, id: &str, command: Command) -> Result<Json<RunSummary>, Fault> {
-    let record = find(app, caller, id).await?;
-    app.engine.command(RunId(record.id), command).await?;
+async fn operate(
+    app: &App,
+    caller: &Caller,
+    doing: &Doing,
+    id: &str,
+    command: Command,
+) -> Result<Json<RunSummary>, Fault> {
+    let run = RunId(find(app, caller, id).await?.id);
+    app.engine.command_by(doing.on(run.to_string()), run, command).await?;
     Ok(Json(run_view::summary(&find(app, caller, id).await?)))
 }
 

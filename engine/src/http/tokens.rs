@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use uuid::Uuid;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::id::parse_prefixed;
 use valet_core::workflow::InputProblem;
@@ -14,6 +15,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::{self, Caller};
 use super::body::Body;
+use super::doing::Doing;
 use super::{App, Fault, no_content};
 use crate::access::{Principal, Reach, Role, Scope};
 use crate::bounds::{TOKEN_LIFE_MAX_S, TOKEN_LIFE_MIN_S, TOKEN_LIMITS_MAX, TOKENS_LISTED_MAX};
@@ -30,18 +32,14 @@ const SECRET_PREFIX: &str = "vt_";
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Body(request): Body<CreateTokenRequest>,
 ) -> Result<Response, Fault> {
     let expires_in_s = request.expires_in_s;
     let principal = checked(&caller, request)?;
     let secret = secret();
-    let token = NewToken {
-        id: app.engine.entropy.uuid(),
-        hash: auth::hash(&secret),
-        principal,
-        created_by: caller.name,
-        expires_in_s,
-    };
+    let id = app.engine.entropy.uuid();
+    let token = NewToken { id, hash: auth::hash(&secret), principal, deed: doing.on(token_id(id)), expires_in_s };
     let Some(record) = app.engine.store.add_token(&token).await? else {
         let detail =
             format!("there is a token `{}` already; revoke it first, or choose another name", token.principal.name);
@@ -65,11 +63,11 @@ pub(super) async fn list(
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
     let id = parse_prefixed("tok", &id).map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
-    let hash = app.engine.store.revoke_token(&caller.tenant, id, &caller.name).await?;
+    let hash = app.engine.store.revoke_token(&doing.on(token_id(id)), id).await?;
     let hash = hash.ok_or_else(|| Fault::not_found("token", "there is no such token").at("id"))?;
     app.tokens.forget(&hash);
     Ok(no_content())
@@ -166,9 +164,13 @@ fn secret() -> String {
     })
 }
 
+fn token_id(id: Uuid) -> String {
+    format!("tok_{}", id.simple())
+}
+
 fn view(record: TokenRecord) -> TokenView {
     TokenView {
-        id: format!("tok_{}", record.id.simple()),
+        id: token_id(record.id),
         name: record.name,
         scopes: record.scopes,
         workflows: record.workflows,

@@ -15,6 +15,7 @@ use valet_queue::{QueueError, TriggerSource};
 
 use super::{App, Fault, body, key, workflows};
 use crate::access::Reach;
+use crate::audit::Deed;
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::engine::Started;
 
@@ -129,7 +130,7 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
         let asked =
             workflows::checked(app, TENANT, &Reach::default(), &workflow, Some(key.clone()), request.clone()).await;
         let started = match asked {
-            Ok(start) => app.engine.start_run(start).await.map_err(Fault::from),
+            Ok(start) => app.engine.start_run(Deed::queued(TENANT), start).await.map_err(Fault::from),
             Err(fault) => Err(fault),
         };
         match started {

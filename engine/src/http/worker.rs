@@ -256,9 +256,9 @@ async fn put_blob(
     let identity = found
         .filter(|identity| identity.tenant == caller.tenant)
         .ok_or_else(|| Fault::not_found("run", "there is no such run").at("run"))?;
-    let of = files::OfRun { run: query.run, seq: query.seq };
+    let by = files::By::Step { run: query.run, seq: query.seq };
     let name = files::clean_name(&query.name);
-    let stored = files::store(&app, &caller.tenant, &identity.subject, name, &bytes, Some(of)).await?;
+    let stored = files::store(&app, &caller.tenant, &identity.subject, name, &bytes, by).await?;
     let answer = BlobStored {
         id: valet_core::id::parse_prefixed("file", &stored.id).unwrap_or_default(),
         size_bytes: stored.size_bytes,

@@ -21,6 +21,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, segment, without_values};
+use super::doing::Doing;
 use super::query::Parameters;
 use super::{App, Fault, key, wait};
 use crate::access::Reach;
@@ -74,6 +75,7 @@ pub(super) struct StartQuery {
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    doing: Doing,
     Path(name): Path<String>,
     Parameters(query): Parameters<StartQuery>,
     headers: HeaderMap,
@@ -84,7 +86,7 @@ pub(super) async fn start(
     // Before the start: who cannot wait here starts nothing either.
     let _place = limit.map(|_| wait::place(&app)).transpose()?;
     let start = checked(&app, &caller.tenant, &caller.reach, &name, key::read(&headers)?, request).await?;
-    let (run, created) = match app.engine.start_run(start).await? {
+    let (run, created) = match app.engine.start_run(doing.on(""), start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
     };

@@ -11,6 +11,7 @@ use super::StoreError;
 use crate::bounds;
 use crate::codec::MasterKey;
 
+pub mod audit;
 pub(crate) mod commit;
 mod due;
 mod keys;
@@ -25,6 +26,20 @@ mod weeks;
 pub(crate) use commit::is_ticketed;
 pub use keys::KeyRing;
 pub use migrate::{MigrateError, migrate};
+
+/// Binds what a statement writes down of a deed besides its tenant and its doer: how, from where, in which request, what, to what.
+macro_rules! audited {
+    ($query:expr, $deed:expr) => {{
+        let deed = &$deed;
+        $query
+            .bind(deed.via.as_str())
+            .bind(deed.address_text())
+            .bind(deed.request.as_deref())
+            .bind(deed.action)
+            .bind(deed.target.as_str())
+    }};
+}
+use audited;
 
 /// The store that people run.
 pub struct PgStore {

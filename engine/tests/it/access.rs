@@ -71,6 +71,7 @@ fn rows() -> Vec<Row> {
         with(post("/api/v1/tokens", ADMINS, Common), json!({ "name": "" })),
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
         get("/api/v1/whoami", PEOPLES, Common),
+        get("/api/v1/audit", ADMINS, Own),
         post("/worker/v1/sessions", NOBODY, Common),
         row(Method::DELETE, "/worker/v1/sessions/{id}", NOBODY, Common),
         post("/worker/v1/heartbeats", NOBODY, Common),

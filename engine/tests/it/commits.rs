@@ -57,7 +57,7 @@ fn started(run: RunId, start: StartRun, registry: &Registry) -> Arc<Transition> 
 }
 
 fn batch(transitions: Vec<Arc<Transition>>) -> CommitBatch {
-    CommitBatch { id: Uuid::now_v7(), transitions, backlogged: Arc::new(HashSet::new()) }
+    CommitBatch { id: Uuid::now_v7(), transitions, deeds: Vec::new(), backlogged: Arc::new(HashSet::new()) }
 }
 
 /// What a stored run does with a command; `None`: nothing.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use valet_core::command::{IdempotencyKey, StartRun};
 use valet_core::{Payload, Workflow};
+use valet_engine::audit::Deed;
 use valet_engine::engine::{StartError, Started};
 
 use super::fleet::Fleet;
@@ -56,7 +57,9 @@ async fn produce(fleet: Arc<Fleet>, start: StartRun, key: String, number: u32) {
         let place = (number + round) as usize % fleet.len();
         round += 1;
         let request = start.clone();
-        let answer = fleet.ask(place, |engine| async move { engine.start_run(request).await }).await;
+        let answer = fleet
+            .ask(place, |engine| async move { engine.start_run(Deed::queued(&request.tenant), request).await })
+            .await;
         match answer {
             Some(Ok(started)) => {
                 started_rightly(&fleet, started, &start);
@@ -91,7 +94,9 @@ async fn clash(fleet: Arc<Fleet>, program: Program) {
     let request = request(&other, 2);
     let asked = request.clone();
     // One request: whichever is first has the key.
-    if let Some(Ok(started)) = fleet.ask(0, |engine| async move { engine.start_run(asked).await }).await {
+    if let Some(Ok(started)) =
+        fleet.ask(0, |engine| async move { engine.start_run(Deed::queued(&asked.tenant), asked).await }).await
+    {
         started_rightly(&fleet, started, &request);
     }
 }

@@ -10,6 +10,7 @@ use valet_core::id::{RunId, Seq};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 
 use super::{PgStore, StoreError, bounded};
+use crate::audit::Deed;
 use crate::codec::DataKey;
 use crate::store::CommitBatch;
 
@@ -34,6 +35,7 @@ struct Columns {
     closed: ClosedColumns,
     sent: SentColumns,
     noticed: NoticeColumns,
+    deeds: DeedColumns,
 }
 
 #[derive(Default)]
@@ -159,6 +161,19 @@ struct NoticeColumns {
     at: Vec<Timestamp>,
 }
 
+#[derive(Default)]
+struct DeedColumns {
+    run: Vec<Uuid>,
+    tenant: Vec<String>,
+    who: Vec<String>,
+    via: Vec<&'static str>,
+    address: Vec<Option<String>>,
+    request: Vec<Option<String>>,
+    action: Vec<&'static str>,
+    target: Vec<String>,
+    task: Vec<Option<Uuid>>,
+}
+
 /// Whether a step row gets its ticket with the commit.
 pub(crate) fn is_ticketed(row: &StepRow, backlogged: &HashSet<String>) -> bool {
     row.state == StepState::Ready && !row.gated && !backlogged.contains(&row.policy.queue)
@@ -181,6 +196,7 @@ impl Columns {
             columns.messages(transition, key)?;
             columns.notices(transition, key, listeners)?;
         }
+        columns.deeds(&batch.deeds);
         Ok(columns)
     }
 
@@ -380,11 +396,26 @@ impl Columns {
         Ok(())
     }
 
+    fn deeds(&mut self, deeds: &[(RunId, Deed)]) {
+        let columns = &mut self.deeds;
+        for (run, deed) in deeds {
+            columns.run.push(run.0);
+            columns.tenant.push(deed.tenant.clone());
+            columns.who.push(deed.who.clone());
+            columns.via.push(deed.via.as_str());
+            columns.address.push(deed.address_text());
+            columns.request.push(deed.request.clone());
+            columns.action.push(deed.action);
+            columns.target.push(deed.target.clone());
+            columns.task.push(deed.task);
+        }
+    }
+
     /// Binds in the order of the statement's parameters.
     async fn execute(&self, id: Uuid, connection: &mut PgConnection) -> Result<Vec<(Uuid,)>, StoreError> {
         let (runs, creates, inserted, updated) = (&self.runs, &self.creates, &self.inserted, &self.updated);
         let (opened, closed, sent, fences) = (&self.opened, &self.closed, &self.sent, &self.fences);
-        let noticed = &self.noticed;
+        let (noticed, deeds) = (&self.noticed, &self.deeds);
         let query = sqlx::query_as::<_, (Uuid,)>(include_str!("../sql/commit.sql"))
             .bind(id)
             .bind(&runs.id)
@@ -490,7 +521,16 @@ impl Columns {
             .bind(&noticed.at)
             .bind(&runs.waits_for_build)
             .bind(&self.timers_unserved.0)
-            .bind(&self.timers_unserved.1);
+            .bind(&self.timers_unserved.1)
+            .bind(&deeds.run)
+            .bind(&deeds.tenant)
+            .bind(&deeds.who)
+            .bind(&deeds.via)
+            .bind(&deeds.address)
+            .bind(&deeds.request)
+            .bind(&deeds.action)
+            .bind(&deeds.target)
+            .bind(&deeds.task);
         bounded(query.fetch_all(connection)).await
     }
 }

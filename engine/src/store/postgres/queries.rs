@@ -7,8 +7,9 @@ use valet_core::Timestamp;
 use valet_core::id::RunId;
 use valet_core::journal::{Chunk, HumanSpec};
 
-use super::{PgStore, StoreError, bounded};
+use super::{PgStore, StoreError, audited, bounded};
 use crate::access::Reach;
+use crate::audit::Deed;
 use crate::task_link::TaskLinks;
 
 /// A run as its row says it.
@@ -136,6 +137,8 @@ pub struct NewBlob {
     pub sha256: String,
     /// The file's name: may be personal, so it is sealed.
     pub filename: String,
+    /// Of a person's file: who stores it.
+    pub deed: Option<Deed>,
 }
 
 impl PgStore {
@@ -245,8 +248,9 @@ impl PgStore {
     }
 
     /// True if the task is now claimed by this person.
-    pub async fn claim_task(&self, tenant: &str, id: Uuid, by: &str) -> Result<bool, StoreError> {
-        let query = sqlx::query(include_str!("../sql/claim_task.sql")).bind(id).bind(tenant).bind(by);
+    pub async fn claim_task(&self, deed: &Deed, id: Uuid) -> Result<bool, StoreError> {
+        let query = sqlx::query(include_str!("../sql/claim_task.sql")).bind(id).bind(&deed.tenant).bind(&deed.who);
+        let query = audited!(query, deed);
         Ok(bounded(query.fetch_optional(&self.pool)).await?.is_some())
     }
 
@@ -262,6 +266,7 @@ impl PgStore {
 
     pub async fn add_blob(&self, blob: &NewBlob) -> Result<Timestamp, StoreError> {
         let meta = self.keys.seal_for(&blob.tenant, &blob.subject, blob.filename.as_bytes()).await?;
+        let deed = blob.deed.as_ref();
         let query = sqlx::query_scalar::<_, Timestamp>(include_str!("../sql/add_blob.sql"))
             .bind(blob.id)
             .bind(blob.kind)
@@ -272,7 +277,13 @@ impl PgStore {
             .bind(&blob.content_type)
             .bind(i64::try_from(blob.size_bytes).unwrap_or(i64::MAX))
             .bind(&blob.sha256)
-            .bind(meta);
+            .bind(meta)
+            .bind(deed.map(|deed| deed.who.as_str()))
+            .bind(deed.map(|deed| deed.via.as_str()))
+            .bind(deed.and_then(Deed::address_text))
+            .bind(deed.and_then(|deed| deed.request.as_deref()))
+            .bind(deed.map(|deed| deed.action))
+            .bind(deed.map(|deed| deed.target.as_str()));
         bounded(query.fetch_one(&self.pool)).await
     }
 

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 use valet_core::Timestamp;
 
-use super::{PgStore, bounded};
+use super::{PgStore, audited, bounded};
 use crate::access::{Principal, Reach, Scope};
+use crate::audit::Deed;
 use crate::store::StoreError;
 
 /// SHA-256 of a token's text.
@@ -43,7 +44,8 @@ pub struct NewToken {
     pub id: Uuid,
     pub hash: TokenHash,
     pub principal: Principal,
-    pub created_by: String,
+    /// Who makes it.
+    pub deed: Deed,
     pub expires_in_s: Option<u32>,
 }
 
@@ -60,8 +62,9 @@ impl PgStore {
             .bind(scopes)
             .bind(&principal.reach.workflows)
             .bind(&principal.reach.subjects)
-            .bind(&token.created_by)
+            .bind(&token.deed.who)
             .bind(token.expires_in_s.map(f64::from));
+        let query = audited!(query, token.deed);
         bounded(query.fetch_optional(self.pool())).await
     }
 
@@ -77,8 +80,9 @@ impl PgStore {
     }
 
     /// Its hash, if there is such a token.
-    pub async fn revoke_token(&self, tenant: &str, id: Uuid, by: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn revoke_token(&self, deed: &Deed, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         let query = sqlx::query_scalar::<_, Vec<u8>>(include_str!("../sql/revoke_token.sql"));
-        bounded(query.bind(id).bind(tenant).bind(by).fetch_optional(self.pool())).await
+        let query = audited!(query.bind(id).bind(&deed.tenant).bind(&deed.who), deed);
+        bounded(query.fetch_optional(self.pool())).await
     }
 }

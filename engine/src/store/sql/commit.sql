@@ -16,7 +16,7 @@ WITH input AS MATERIALIZED (
     FROM creates WHERE key IS NOT NULL ORDER BY tenant, workflow, key
     ON CONFLICT DO NOTHING RETURNING run_id
 ), locked AS MATERIALIZED (
-    SELECT r.id FROM runs r JOIN input i ON i.id = r.id AND i.expect = r.revision ORDER BY r.id FOR UPDATE OF r
+    SELECT r.id, r.status, r.paused FROM runs r JOIN input i ON i.id = r.id AND i.expect = r.revision ORDER BY r.id FOR UPDATE OF r
 ), consumed AS MATERIALIZED (
     SELECT * FROM unnest($24::uuid[], $25::uuid[], $26::bigint[]) AS t(to_run, from_run, number)
 ), taken AS MATERIALIZED (
@@ -177,6 +177,22 @@ WITH input AS MATERIALIZED (
              AS n(id, target, kind, tenant, subject, workflow, run_id, task_id, body, at)
     JOIN ok ON ok.id = n.run_id
     ON CONFLICT (id) DO NOTHING
+), audited AS (
+    INSERT INTO audit (tenant, who, via, address, request, action, target, before, after)
+    SELECT a.tenant, a.who, a.via, a.address, a.request, a.action, a.target,
+           CASE WHEN a.task IS NOT NULL THEN jsonb_build_object('state', h.state)
+                WHEN l.id IS NOT NULL THEN jsonb_build_object('status', l.status, 'paused', l.paused) END,
+           CASE WHEN a.task IS NOT NULL THEN jsonb_build_object('state', coalesce(c.state, h.state))
+                ELSE jsonb_build_object('status', i.status, 'paused', i.paused) END
+    FROM unnest($106::uuid[], $107::text[], $108::text[], $109::text[], $110::text[], $111::text[], $112::text[],
+                $113::text[], $114::uuid[])
+             AS a(run_id, tenant, who, via, address, request, action, target, task)
+    JOIN ok ON ok.id = a.run_id
+    JOIN input i ON i.id = a.run_id
+    LEFT JOIN locked l ON l.id = a.run_id
+    LEFT JOIN human_tasks h ON h.id = a.task
+    LEFT JOIN unnest($80::uuid[], $81::int[], $82::text[]) AS c(run_id, seq, state)
+           ON c.run_id = h.run_id AND c.seq = h.seq
 ), noted AS (
     INSERT INTO batches (id, committed) SELECT $1::uuid, coalesce(array_agg(id), '{}') FROM ok
 )

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, CreateTokenRequest, FileStored, QueueList, Readiness, ReasonRequest, RunDetail,
-    RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, TokenCreated, TokenList,
-    WorkerList, WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, QueueList, Readiness, ReasonRequest,
+    RunDetail, RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, TokenCreated,
+    TokenList, WorkerList, WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -156,6 +156,19 @@ impl Client {
 
     pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
         self.send(&Call::delete(path(["tokens", id]))).await.map(drop)
+    }
+
+    /// A page of the audit, oldest or newest first.
+    pub async fn audit(
+        &self,
+        target: Option<&str>,
+        order: &str,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<AuditPage, ClientError> {
+        let call = Call::get(path(["audit"])).query("target", target).query("order", Some(order));
+        let call = call.query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
     }
 
     pub async fn queues(&self) -> Result<QueueList, ClientError> {

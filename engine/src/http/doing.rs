@@ -1,0 +1,98 @@
+//! What a request is about to change, for the audit: the name of each changing route, and who calls it from where.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
+use axum::http::Method;
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::RequestId;
+use super::auth::Caller;
+use crate::audit::{Deed, Via};
+
+/// Every route of people and producers that changes something. What workers do stands in the journal.
+pub(super) const ACTIONS: [(Method, &str, &str); 12] = [
+    (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
+    (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
+    (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
+    (Method::POST, "/api/v1/runs/{id}/cancel", "run.cancel"),
+    (Method::POST, "/api/v1/runs/{id}/retry", "run.retry"),
+    (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
+    (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
+    (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),
+    (Method::POST, "/api/v1/human-tasks/{id}/reject", "task.reject"),
+    (Method::POST, "/api/v1/files", "file.store"),
+    (Method::POST, "/api/v1/tokens", "token.create"),
+    (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+];
+
+/// Extracted by every handler that changes something.
+pub(super) struct Doing {
+    tenant: String,
+    who: String,
+    via: Via,
+    address: Option<std::net::IpAddr>,
+    request: Option<String>,
+    action: &'static str,
+}
+
+impl Doing {
+    /// The deed, once it is known what it is done to.
+    pub fn on(&self, target: impl Into<String>) -> Deed {
+        Deed {
+            tenant: self.tenant.clone(),
+            who: self.who.clone(),
+            via: self.via,
+            address: self.address,
+            request: self.request.clone(),
+            action: self.action,
+            target: target.into(),
+            task: None,
+        }
+    }
+
+    pub fn on_task(&self, task: Uuid) -> Deed {
+        Deed { task: Some(task), ..self.on(format!("task_{}", task.simple())) }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Doing {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let action = ACTIONS.iter().find(|(method, path, _)| *method == parts.method && *path == route);
+        let caller = parts.extensions.get::<Caller>();
+        Ok(Self {
+            tenant: caller.map(|caller| caller.tenant.clone()).unwrap_or_default(),
+            who: caller.map(|caller| caller.name.clone()).unwrap_or_default(),
+            via: if caller.is_some_and(|caller| caller.is_link) { Via::Link } else { Via::Token },
+            address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical()),
+            request: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+            // A test walks the routes: none that changes something is without its row.
+            action: action.map_or("unknown", |(_, _, action)| action),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route_scopes::ROUTES;
+    use super::*;
+
+    #[test]
+    fn every_route_that_changes_something_has_its_action() {
+        let changing = ROUTES.iter().filter(|(method, path, _)| *method != Method::GET && path.starts_with("/api/v1/"));
+        let missing: Vec<_> = changing
+            .filter(|(method, path, _)| !ACTIONS.iter().any(|(known, at, _)| known == method && at == path))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let stale: Vec<_> = ACTIONS
+            .iter()
+            .filter(|(method, path, _)| !ROUTES.iter().any(|(known, at, _)| known == method && at == path))
+            .collect();
+        assert!(stale.is_empty(), "{stale:?}");
+    }
+}

@@ -1,0 +1,7 @@
+-- The same rows as list_audit.sql, from the end.
+SELECT txid::text AS txid, number, at, who, via, address, request, action, target, before, after
+FROM audit
+WHERE tenant = $1 AND txid < pg_snapshot_xmin(pg_current_snapshot())
+  AND ($2::text IS NULL OR (txid, number) < ($2::xid8, $3::bigint))
+  AND ($4::text IS NULL OR target = $4)
+ORDER BY txid DESC, number DESC LIMIT $5

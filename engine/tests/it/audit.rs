@@ -1,0 +1,273 @@
+//! The audit: every change leaves one row with who, what, from where, before and after, and no row is ever changed.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+
+use super::app::TestApp;
+use super::calls::{Call, OTHER_TENANT, SECOND_PERSON};
+use super::database;
+use super::worker::Worker;
+
+const FROM: &str = "203.0.113.7";
+
+/// Sends it as from somewhere, and answers what was said.
+async fn send(app: &TestApp, call: Call) -> (u16, Value) {
+    let mut request: Request<Body> = call.header("x-request-id", "req-1").into_request();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::new(FROM.parse().expect("an address"), 4711)));
+    let response = app.open(request).await;
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// All rows, oldest first, once `count` of them can be read.
+async fn entries(app: &TestApp, count: usize) -> Vec<Value> {
+    database::until(&format!("{count} rows of the audit"), async || {
+        let page = app.send(Call::get("/api/v1/audit?limit=200")).await.expect(200).json();
+        let entries = page["entries"].as_array().expect("entries").clone();
+        assert!(entries.len() <= count, "{} rows instead of {count}: {entries:#?}", entries.len());
+        (entries.len() == count).then_some(entries)
+    })
+    .await
+}
+
+/// A change: its route and call, and what the row says.
+struct Change {
+    route: &'static str,
+    call: Call,
+    action: &'static str,
+    before: Value,
+    after: Value,
+}
+
+fn change(route: &'static str, call: Call, action: &'static str, before: Value, after: Value) -> Change {
+    Change { route, call, action, before, after }
+}
+
+fn run_is(status: &str, paused: bool) -> Value {
+    json!({ "status": status, "paused": paused })
+}
+
+#[expect(clippy::too_many_lines, reason = "one row for each route")]
+async fn changes(app: &TestApp) -> Vec<Change> {
+    let worker = Worker::open(app).await;
+    let asking = app.start_run("ask", &json!({})).await;
+    let rejected = app.start_run("ask", &json!({})).await;
+    let listening = app.start_run("listen", &json!({ "count": 9 })).await;
+    let parked = app.start_run("echo", &json!({ "text": "x" })).await;
+    let hold = worker.take(&parked, 1, 1).await;
+    worker.finish(&hold, &json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } })).await;
+    let task = async |run: &str| app.run(run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    let (answered, rejected) = (task(&asking).await, task(&rejected).await);
+    let made = Call::post("/api/v1/tokens").json(&json!({ "name": "to be revoked", "role": "viewer" }));
+    let token = app.send(made).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
+    let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
+    vec![
+        change(
+            "/api/v1/workflows/{name}/runs",
+            Call::post("/api/v1/workflows/ask/runs").json(&json!({ "input": {} })),
+            "run.start",
+            Value::Null,
+            run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/pause",
+            of_run(&listening, "pause"),
+            "run.pause",
+            run_is("waiting", false),
+            run_is("waiting", true),
+        ),
+        change(
+            "/api/v1/runs/{id}/resume",
+            of_run(&listening, "resume"),
+            "run.resume",
+            run_is("waiting", true),
+            run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/signals/{name}",
+            of_run(&listening, "signals/go").json(&json!({ "payload": "personal" })),
+            "run.signal",
+            run_is("waiting", false),
+            run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/retry",
+            of_run(&parked, "retry"),
+            "run.retry",
+            run_is("waiting", false),
+            run_is("running", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/cancel",
+            of_run(&listening, "cancel").json(&json!({ "reason": "personal" })),
+            "run.cancel",
+            run_is("waiting", false),
+            run_is("cancelled", false),
+        ),
+        change(
+            "/api/v1/human-tasks/{id}/claim",
+            of_task(&answered, "claim"),
+            "task.claim",
+            json!({ "state": "open" }),
+            json!({ "state": "claimed" }),
+        ),
+        change(
+            "/api/v1/human-tasks/{id}/answer",
+            of_task(&answered, "answer").json(&json!({ "answer": { "age": 7_654_321 } })),
+            "task.answer",
+            json!({ "state": "claimed" }),
+            json!({ "state": "answered" }),
+        ),
+        change(
+            "/api/v1/human-tasks/{id}/reject",
+            of_task(&rejected, "reject").json(&json!({ "reason": "personal" })),
+            "task.reject",
+            json!({ "state": "open" }),
+            json!({ "state": "rejected" }),
+        ),
+        change(
+            "/api/v1/files",
+            super::files::form(&[("file", Some("personal.txt"), b"personal")]),
+            "file.store",
+            Value::Null,
+            json!({ "size_bytes": 8 }),
+        ),
+        change(
+            "/api/v1/tokens",
+            Call::post("/api/v1/tokens").json(&json!({ "name": "made", "scopes": ["read"] })),
+            "token.create",
+            Value::Null,
+            json!({ "name": "made", "scopes": ["read"] }),
+        ),
+        change(
+            "/api/v1/tokens/{id}",
+            Call::new(Method::DELETE, format!("/api/v1/tokens/{token}")),
+            "token.revoke",
+            json!({ "revoked": false }),
+            json!({ "revoked": true }),
+        ),
+    ]
+}
+
+/// What is expected is among what is there.
+fn holds(there: &Value, expected: &Value) -> bool {
+    match (there, expected) {
+        (Value::Object(there), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| there.get(key) == Some(value))
+        }
+        _ => there == expected,
+    }
+}
+
+#[tokio::test]
+async fn every_route_that_changes_something_leaves_one_row() {
+    let app = TestApp::start().await;
+    let changes = changes(&app).await;
+    let began: i64 = sqlx::query_scalar("SELECT count(*) FROM audit").fetch_one(app.pool()).await.expect("a count");
+    let mut count = usize::try_from(began).expect("few");
+    let mut made = BTreeSet::new();
+    for change in changes {
+        made.insert((change.call.method.as_str().to_ascii_lowercase(), change.route.to_owned()));
+        let (status, body) = send(&app, change.call).await;
+        assert!((200..300).contains(&status), "{}: {status} {body}", change.action);
+        count += 1;
+        let entries = entries(&app, count).await;
+        let last = entries.last().expect("a row");
+        assert_eq!(last["action"], change.action);
+        assert_eq!((&last["who"], &last["via"]), (&json!("ada"), &json!("token")), "{last}");
+        assert_eq!((&last["address"], &last["request"]), (&json!(FROM), &json!("req-1")), "{last}");
+        assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
+        assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);
+        let target = last["target"].as_str().expect("a target");
+        assert!(["run_", "task_", "file_", "tok_"].iter().any(|prefix| target.starts_with(prefix)), "{last}");
+        let told = last.to_string();
+        assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");
+    }
+    let document = app.send(Call::get("/api/v1/openapi.json")).await.expect(200).json();
+    let changing: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().expect("an item").keys().map(move |verb| (verb.clone(), path.clone()))
+        })
+        .filter(|(verb, _)| verb != "get")
+        .collect();
+    assert_eq!(made, changing, "each has its change here");
+}
+
+#[tokio::test]
+async fn what_changes_nothing_leaves_none() {
+    let app = TestApp::start().await;
+    let start = || Call::post("/api/v1/workflows/ask/runs").key("once").json(&json!({ "input": {} }));
+    let run = app.send(start()).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    app.send(start()).await.expect(200);
+    app.send(Call::post(format!("/api/v1/runs/{run}/retry"))).await.problem(409, "nothing_to_retry");
+    app.send(Call::post(format!("/api/v1/runs/{run}/pause")).token(OTHER_TENANT)).await.problem(404, "run_not_found");
+    let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    app.send(Call::post(format!("/api/v1/human-tasks/{task}/claim"))).await.expect(200);
+    let taken = Call::post(format!("/api/v1/human-tasks/{task}/claim")).token(SECOND_PERSON);
+    app.send(taken).await.problem(409, "task_taken");
+    let entries = entries(&app, 2).await;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions, ["run.start", "task.claim"]);
+}
+
+#[tokio::test]
+async fn a_row_is_never_changed_nor_removed() {
+    let app = TestApp::start().await;
+    app.start_run("ask", &json!({})).await;
+    for statement in ["UPDATE audit SET who = 'nobody'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let refused = sqlx::query(statement).execute(app.pool()).await.expect_err(statement);
+        assert!(refused.to_string().contains("append-only"), "{statement}: {refused}");
+    }
+    assert_eq!(entries(&app, 1).await[0]["who"], "ada");
+}
+
+/// A reader who keeps the cursor reads every row once, while rows are written.
+#[tokio::test]
+async fn a_reader_with_a_cursor_misses_no_row_and_reads_none_twice() {
+    const RUNS: usize = 40;
+    let app = TestApp::start().await;
+    let writing = async {
+        let input = json!({});
+        futures::future::join_all((0..RUNS).map(|_| app.start_run("ask", &input))).await
+    };
+    let reading = async {
+        let (mut read, mut cursor) = (Vec::new(), String::new());
+        database::until("all rows to be read", async || {
+            let page = app.send(Call::get(format!("/api/v1/audit?limit=3{cursor}"))).await.expect(200).json();
+            read.extend(page["entries"].as_array().expect("entries").iter().map(|entry| entry["target"].to_string()));
+            if let Some(next) = page["next_cursor"].as_str() {
+                cursor = format!("&cursor={next}");
+            }
+            (read.len() >= RUNS).then_some(())
+        })
+        .await;
+        read
+    };
+    let (started, read) = tokio::join!(writing, reading);
+    let started: BTreeSet<String> = started.iter().map(|run| format!("\"{run}\"")).collect();
+    assert_eq!(read.len(), RUNS);
+    assert_eq!(read.into_iter().collect::<BTreeSet<_>>(), started);
+
+    let one = started.first().expect("a run").trim_matches('"').to_owned();
+    let of_one = app.send(Call::get(format!("/api/v1/audit?target={one}"))).await.expect(200).json();
+    assert_eq!(of_one["entries"].as_array().map(Vec::len), Some(1), "{of_one}");
+    let newest = app.send(Call::get("/api/v1/audit?order=newest&limit=1")).await.expect(200).json();
+    let next = newest["next_cursor"].as_str().expect("a cursor").to_owned();
+    let before_it =
+        app.send(Call::get(format!("/api/v1/audit?order=newest&limit=200&cursor={next}"))).await.expect(200).json();
+    assert_eq!(before_it["entries"].as_array().map(Vec::len), Some(RUNS - 1));
+    app.send(Call::get("/api/v1/audit?order=up")).await.problem(400, "invalid_order").at("order");
+    let foreign = app.send(Call::get("/api/v1/audit").token(OTHER_TENANT)).await.expect(200).json();
+    assert_eq!(foreign["entries"], json!([]));
+    app.send(Call::get("/api/v1/audit?cursor=x")).await.problem(400, "invalid_cursor").at("cursor");
+}
