@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use uuid::Uuid;
+
+/// Where the marks of erasures lie.
+const MARKS: &str = "erased";
 
 /// Where bytes lie.
 #[derive(Clone)]
@@ -38,6 +42,33 @@ impl Blobs {
 
     pub async fn get(&self, id: Uuid) -> Result<Vec<u8>, BlobError> {
         Ok(self.store.get(&path(id)).await?.bytes().await?.to_vec())
+    }
+
+    /// Nothing is left of it; what is not there is no error.
+    pub async fn remove(&self, id: Uuid) -> Result<(), BlobError> {
+        match self.store.delete(&path(id)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps the mark of an erasure, one a subject.
+    pub async fn put_mark(&self, tenant: &str, subject: &str, mark: Vec<u8>) -> Result<(), BlobError> {
+        let digest =
+            ring::digest::digest(&ring::digest::SHA256, format!("{}:{tenant}{subject}", tenant.len()).as_bytes());
+        let name = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        self.store.put(&ObjectPath::from(format!("{MARKS}/{name}")), PutPayload::from(mark)).await?;
+        Ok(())
+    }
+
+    /// The marks of all erasures.
+    pub async fn marks(&self) -> Result<Vec<Vec<u8>>, BlobError> {
+        let found: Vec<_> = self.store.list(Some(&ObjectPath::from(MARKS))).try_collect().await?;
+        let mut marks = Vec::with_capacity(found.len());
+        for object in found {
+            marks.push(self.store.get(&object.location).await?.bytes().await?.to_vec());
+        }
+        Ok(marks)
     }
 }
 

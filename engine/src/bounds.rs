@@ -40,6 +40,19 @@ pub const TOKEN_LIFE_MAX_S: u32 = 10 * 366 * 24 * 3600;
 /// Shorter ones are over before they are handed on.
 pub const TOKEN_LIFE_MIN_S: u32 = 60;
 
+/// A data key that was found is not looked up again for so long, and neither is whether its subject is being erased.
+pub const DATA_KEY_CACHED: Duration = Duration::from_mins(1);
+/// An erasure goes on when nothing that began before it can still come: no engine holds the key, no commit is on its way.
+pub const ERASURE_GRACE: Duration = Duration::from_secs(60 + 20 + 30);
+/// Erasures carried out by one look, and live runs that one look cancels.
+pub const ERASURES_PER_LOOK_MAX: i64 = 16;
+pub const RUNS_CANCELLED_PER_LOOK_MAX: i64 = 500;
+/// How often is looked for erasures that another engine was asked for, and for keys of older master keys.
+pub const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(1);
+/// Data keys that one look wraps anew.
+pub const KEYS_PER_REWRAP_MAX: i64 = 500;
+/// An answer, a password, the state of a browser.
+pub const ITEM_BYTES_MAX: usize = 512 * 1024;
 /// Data keys kept unwrapped; beyond it the cache starts anew.
 pub const DATA_KEYS_CACHED_MAX: usize = 50_000;
 

@@ -8,6 +8,8 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use uuid::Uuid;
+
 use crate::task_link::TaskLinks;
 
 const VERSION: u8 = 1;
@@ -25,7 +27,7 @@ pub enum CodecError {
     NotAuthentic,
     #[error("the key {0} is not here: it was destroyed, or belongs to another master key")]
     NoKey(i64),
-    #[error("the master key `{found}` is not the one in VALET_SECRET_KEY_FILE (`{expected}`)")]
+    #[error("the master key `{found}` is not in VALET_SECRET_KEY_FILE, whose current one is `{expected}`")]
     OtherMasterKey { found: String, expected: String },
     #[error("the system's random source failed")]
     NoRandomness,
@@ -118,6 +120,11 @@ impl MasterKey {
         Some(Self::new(&secret))
     }
 
+    /// A data key of an older master key, wrapped by this one.
+    pub fn wrap_anew(&self, older: &Self, wrapped: &[u8]) -> Result<Vec<u8>, CodecError> {
+        self.key.seal(&older.key.open(wrapped)?)
+    }
+
     /// A new data key, wrapped for storage.
     pub fn new_wrapped_key(&self) -> Result<Vec<u8>, CodecError> {
         let mut secret = [0; KEY_BYTES];
@@ -128,6 +135,52 @@ impl MasterKey {
     pub fn unwrap_key(&self, id: i64, wrapped: &[u8]) -> Result<DataKey, CodecError> {
         let secret: [u8; KEY_BYTES] = self.key.open(wrapped)?.try_into().map_err(|_| CodecError::NotAuthentic)?;
         Ok(DataKey::new(id, &secret))
+    }
+}
+
+/// The master key in use, and older ones that still open what they wrapped, while it is wrapped anew.
+pub struct MasterKeys {
+    pub current: MasterKey,
+    pub older: Vec<MasterKey>,
+}
+
+impl MasterKeys {
+    /// One key a line, the current one first; empty lines and lines that begin with `#` are skipped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut keys = lines.map(MasterKey::parse).collect::<Option<Vec<_>>>()?;
+        if keys.is_empty() {
+            return None;
+        }
+        let current = keys.remove(0);
+        Some(Self { current, older: keys })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &MasterKey> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+
+    /// The key with this fingerprint.
+    pub fn named(&self, name: &str) -> Result<&MasterKey, CodecError> {
+        self.all()
+            .find(|key| key.name == name)
+            .ok_or_else(|| CodecError::OtherMasterKey { found: name.to_owned(), expected: self.current.name.clone() })
+    }
+
+    /// The token of a task's link, under the current key.
+    pub fn link_token(&self, task: Uuid) -> String {
+        self.current.links.token(task)
+    }
+
+    /// The task that a link's token opens, under whichever key it was made.
+    pub fn opened_by_link(&self, token: &str) -> Option<Uuid> {
+        self.all().find_map(|key| key.links.opened_by(token))
+    }
+}
+
+impl From<MasterKey> for MasterKeys {
+    fn from(current: MasterKey) -> Self {
+        Self { current, older: Vec::new() }
     }
 }
 
@@ -172,6 +225,18 @@ mod tests {
         let sealed = master.unwrap_key(3, &wrapped).unwrap().seal(b"x").unwrap();
         assert_eq!(master.unwrap_key(3, &wrapped).unwrap().open(&sealed).unwrap(), b"x");
         assert!(MasterKey::parse(&"cd".repeat(32)).unwrap().unwrap_key(3, &wrapped).is_err());
+        let rotated = MasterKeys::parse(&format!("# new\n{}\n\n{}\n", "cd".repeat(32), "ab".repeat(32))).unwrap();
+        assert_eq!(rotated.named(&master.name).unwrap().name, master.name);
+        let anew = rotated.current.wrap_anew(&rotated.older[0], &wrapped).unwrap();
+        assert_eq!(
+            rotated.current.unwrap_key(3, &anew).unwrap().open(&sealed).unwrap(),
+            b"x",
+            "the data key is the same"
+        );
+        assert_eq!(rotated.opened_by_link(&master.links.token(Uuid::from_u128(7))), Some(Uuid::from_u128(7)));
+        assert!(
+            MasterKeys::parse("# nothing").is_none() && MasterKeys::parse(&format!("{}\nx", "cd".repeat(32))).is_none()
+        );
         assert!(MasterKey::parse("too short").is_none());
         assert!(MasterKey::parse(&"é".repeat(32)).is_none());
     }

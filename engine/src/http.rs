@@ -14,7 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
@@ -46,6 +46,7 @@ mod route_scopes;
 mod run_view;
 mod runs;
 mod schema;
+mod subjects;
 mod tokens;
 mod triggers;
 mod wait;
@@ -67,6 +68,8 @@ pub struct App {
     /// Places for event streams and for requests that wait.
     streams: Arc<Semaphore>,
     desk: desk::Desk,
+    /// Tells the housekeeper that an erasure was asked for.
+    pub erasures: Arc<Notify>,
 }
 
 /// What the caller of [`App::new`] decides.
@@ -103,6 +106,7 @@ impl App {
             schemas,
             streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
             desk: desk::Desk::default(),
+            erasures: Arc::default(),
         }))
     }
 
@@ -162,6 +166,12 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
         .routes(routes!(audit::list))
+        .routes(routes!(subjects::show))
+        .routes(routes!(subjects::list, subjects::put))
+        .routes(routes!(subjects::show_item, subjects::remove))
+        .routes(routes!(subjects::uses))
+        .routes(routes!(subjects::list_files))
+        .routes(routes!(subjects::erase))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

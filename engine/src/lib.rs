@@ -9,6 +9,7 @@ pub mod codec;
 pub mod dispatcher;
 pub mod engine;
 pub mod executor;
+pub mod housekeeping;
 pub mod http;
 pub mod loader;
 pub mod notify;

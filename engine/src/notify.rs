@@ -72,7 +72,7 @@ async fn deliver_all(store: &PgStore, listeners: &[Arc<dyn Listener>], notices: 
         let Some(listener) = listeners.iter().find(|listener| listener.name() == notice.target) else { return };
         // Once the task is closed its link opens nothing.
         let open = notice.task.filter(|_| notice.kind != "human_task.closed");
-        let link = open.map(|task| store.task_links().token(task.0));
+        let link = open.map(|task| store.masters().link_token(task.0));
         let document = document(&notice, link.as_deref());
         let delivered = tokio::time::timeout(NOTICE_WAIT_MAX, listener.deliver(&notice, &document));
         let outcome = delivered.await.unwrap_or_else(|_| Err(format!("no answer within {} s", NOTICE_WAIT_MAX.as_secs())));

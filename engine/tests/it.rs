@@ -25,6 +25,7 @@ mod it {
     mod sealed;
     mod statements;
     mod states;
+    mod subjects;
     mod task_links;
     mod wait;
     mod worker;

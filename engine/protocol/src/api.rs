@@ -327,6 +327,91 @@ pub struct WhoAmI {
     pub subjects: Option<Vec<String>>,
 }
 
+/// `GET /api/v1/subjects/{subject}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubjectView {
+    pub subject: String,
+    /// Since when something is kept; absent once it was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub known_since: Option<Timestamp>,
+    pub live_runs: u64,
+    pub items: u64,
+    pub files: u64,
+    /// It is being erased: nothing new is taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub erasing_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub erased_at: Option<Timestamp>,
+}
+
+/// `PUT /api/v1/subjects/{subject}/items`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutItemRequest {
+    /// `answer`, `secret` or `document`.
+    pub kind: String,
+    /// Of an answer: the question. Of a secret: the site and the field, as in `jobs.example.com/password`.
+    pub name: String,
+    /// Of a document: `{"file": "file_…"}`.
+    #[schema(value_type = Object)]
+    pub value: serde_json::Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ItemStored {
+    pub kind: String,
+    pub name: String,
+    pub version: u32,
+}
+
+/// `GET /api/v1/subjects/{subject}/items`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ItemList {
+    pub items: Vec<ItemView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// An item without what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ItemView {
+    pub kind: String,
+    pub name: String,
+    pub version: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    pub created_by: String,
+}
+
+/// `GET /api/v1/subjects/{subject}/item`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Item {
+    #[serde(flatten)]
+    pub item: ItemView,
+    #[schema(value_type = Object)]
+    pub value: serde_json::Value,
+}
+
+/// `GET /api/v1/subjects/{subject}/uses`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UseList {
+    pub uses: Vec<UseView>,
+}
+
+/// A run was given this version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UseView {
+    pub run: String,
+    pub kind: String,
+    pub name: String,
+    pub version: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub used_at: Timestamp,
+}
+
 /// `GET /api/v1/audit`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditPage {

@@ -207,6 +207,33 @@ pub enum FinishAnswer {
     Again { why: String },
 }
 
+/// `POST /worker/v1/items`: something that the subject of a held step keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemWanted {
+    pub session: SessionId,
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    /// `answer`, `secret`, `document`, `browser_state`.
+    pub kind: String,
+    pub name: String,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemAnswer {
+    Item {
+        version: u32,
+        value: serde_json::Value,
+    },
+    /// The subject keeps none of this name.
+    Missing,
+    /// The lease does not hold.
+    Stale,
+}
+
 /// `POST /worker/v1/effects`: right before an outward effect that must not happen twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectBegin {

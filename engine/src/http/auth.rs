@@ -146,7 +146,7 @@ fn wrong_scope(scopes: &[Scope]) -> Response {
 
 /// A link's token opens one task: shown, claimed, answered, rejected.
 async fn by_link(app: &App, token: &str, mut request: Request, next: Next) -> Response {
-    let Some(task) = app.engine.store.task_links().opened_by(token) else {
+    let Some(task) = app.engine.store.masters().opened_by_link(token) else {
         return unauthorized("this token is not known here, was revoked or has expired");
     };
     if task_of(request.method(), request.uri().path()) != Some(task) {

@@ -13,7 +13,7 @@ use super::auth::Caller;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 12] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 15] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
@@ -26,6 +26,9 @@ pub(super) const ACTIONS: [(Method, &str, &str); 12] = [
     (Method::POST, "/api/v1/files", "file.store"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+    (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),
+    (Method::DELETE, "/api/v1/subjects/{subject}/item", "subject.remove"),
+    (Method::POST, "/api/v1/subjects/{subject}/erase", "subject.erase"),
 ];
 
 /// Extracted by every handler that changes something.

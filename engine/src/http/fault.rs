@@ -8,6 +8,7 @@ use valet_core::workflow::InputProblem;
 use valet_protocol::problem::{FieldProblem, Problem};
 
 use crate::blobs::BlobError;
+use crate::codec::CodecError;
 use crate::engine::StartError;
 use crate::executor::CommandError;
 use crate::store::StoreError;
@@ -142,6 +143,10 @@ impl From<StoreError> for Fault {
                 Self::away("database_unavailable", "the database cannot be reached; try again")
             }
             StoreError::BadData(_) => Self::bad_request("bad_value", "the database refuses a value of the request"),
+            StoreError::Sealed(CodecError::NoKey(_)) => {
+                let detail = "this was sealed with a key that is here no more: its subject was erased";
+                Self::new(StatusCode::GONE, "erased", detail)
+            }
             StoreError::Database(_) | StoreError::Sealed(_) | StoreError::Json(_) => {
                 tracing::error!(%error, "a request failed in the store");
                 Self::internal()

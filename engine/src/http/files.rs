@@ -18,7 +18,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::doing::Doing;
-use super::{App, Fault};
+use super::{App, Fault, subjects};
 use crate::bounds::FILE_BYTES_MAX;
 use crate::store::postgres::queries::{BlobRecord, NewBlob};
 
@@ -49,6 +49,7 @@ pub(super) async fn upload(
     if !caller.reach.has_subject(&form.subject) {
         return Err(Fault::out_of_reach("this token does not reach this subject").at("subject"));
     }
+    subjects::refuse_erasing(&app, &caller.tenant, &form.subject, "subject").await?;
     let (filename, bytes) =
         form.file.ok_or_else(|| Fault::bad_request("file_missing", "send the file in the field `file`").at("file"))?;
     if bytes.is_empty() {

@@ -68,7 +68,7 @@ pub(super) async fn show(
     if has_ended(&task) && caller.is_link {
         return Err(ended(&task));
     }
-    let link = (!has_ended(&task) && !caller.is_link).then(|| app.engine.store.task_links().token(task.id));
+    let link = (!has_ended(&task) && !caller.is_link).then(|| app.engine.store.masters().link_token(task.id));
     Ok(Json(TaskView { link, ..run_view::task(task) }))
 }
 

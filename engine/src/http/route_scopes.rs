@@ -22,7 +22,7 @@ const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.jso
 
 type Row = (Method, &'static str, &'static [Scope]);
 
-pub(super) const ROUTES: [Row; 35] = [
+pub(super) const ROUTES: [Row; 44] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
@@ -50,6 +50,15 @@ pub(super) const ROUTES: [Row; 35] = [
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),
     (Method::GET, "/api/v1/whoami", &Scope::ALL),
     (Method::GET, "/api/v1/audit", &[Admin]),
+    (Method::GET, "/api/v1/subjects/{subject}", &[Read]),
+    (Method::GET, "/api/v1/subjects/{subject}/items", &[Read]),
+    (Method::PUT, "/api/v1/subjects/{subject}/items", &[Trigger, Operate]),
+    // What is in an item is for those who act with it.
+    (Method::GET, "/api/v1/subjects/{subject}/item", &[Operate, Answer]),
+    (Method::DELETE, "/api/v1/subjects/{subject}/item", &[Operate]),
+    (Method::GET, "/api/v1/subjects/{subject}/uses", &[Read]),
+    (Method::GET, "/api/v1/subjects/{subject}/files", &[Read]),
+    (Method::POST, "/api/v1/subjects/{subject}/erase", &[Admin]),
     (Method::POST, "/worker/v1/sessions", &[Work]),
     (Method::DELETE, "/worker/v1/sessions/{id}", &[Work]),
     (Method::POST, "/worker/v1/heartbeats", &[Work]),
@@ -57,6 +66,7 @@ pub(super) const ROUTES: [Row; 35] = [
     (Method::POST, "/worker/v1/claim", &[Work]),
     (Method::POST, "/worker/v1/finishes", &[Work]),
     (Method::POST, "/worker/v1/effects", &[Work]),
+    (Method::POST, "/worker/v1/items", &[Work]),
     (Method::POST, "/worker/v1/blobs", &[Work]),
     (Method::GET, "/worker/v1/blobs/{id}", &[Work]),
 ];

@@ -17,16 +17,17 @@ use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
-    Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, OLDEST_VERSION, OpenSession,
-    SessionOpened, Standing, VERSION,
+    Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted,
+    OLDEST_VERSION, OpenSession, SessionOpened, Standing, VERSION,
 };
 
 use super::auth::Caller;
 use super::body::{nul, without_values};
 use super::query::Parameters;
-use super::{App, Fault, desk, files, no_content};
+use super::{App, Fault, desk, files, no_content, subjects};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
 use crate::executor::CommandError;
+use crate::store::postgres::subjects::Handed;
 use crate::store::{
     Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind,
 };
@@ -43,6 +44,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/worker/v1/claim", post(desk::claim_next))
         .route("/worker/v1/finishes", post(finishes))
         .route("/worker/v1/effects", post(effect))
+        .route("/worker/v1/items", post(item))
         .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))
         .route("/worker/v1/blobs/{id}", get(get_blob))
 }
@@ -210,6 +212,21 @@ async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> 
     let begun = app.engine.store.begin_effect(&claim).await?;
     crash_point!(EngineEffectAfter if begun);
     Ok(Json(if begun { EffectAnswer::Go } else { EffectAnswer::No }))
+}
+
+/// What a subject keeps, for whoever holds one of its steps; secrets go this way and no other.
+async fn item(State(app): State<Arc<App>>, Wire(wanted): Wire<ItemWanted>) -> Result<Json<ItemAnswer>, Fault> {
+    let kind = subjects::known_kind(&wanted.kind)?;
+    let ItemWanted { session, run, seq, attempt, lease, name, .. } = wanted;
+    let holder = SessionClaim { session, run, seq, attempt, lease };
+    Ok(Json(match app.engine.store.use_item(&holder, kind, &name).await? {
+        Handed::Item { version, plain } => {
+            let value = serde_json::from_slice(&plain).map_err(crate::store::StoreError::Json)?;
+            ItemAnswer::Item { version: version as u32, value }
+        }
+        Handed::Missing => ItemAnswer::Missing,
+        Handed::Stale => ItemAnswer::Stale,
+    }))
 }
 
 pub(super) fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {

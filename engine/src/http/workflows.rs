@@ -23,7 +23,7 @@ use super::auth::Caller;
 use super::body::{Body, segment, without_values};
 use super::doing::Doing;
 use super::query::Parameters;
-use super::{App, Fault, key, wait};
+use super::{App, Fault, key, subjects, wait};
 use crate::access::Reach;
 use crate::engine::Started;
 
@@ -148,6 +148,7 @@ pub(super) async fn checked(
     if !reach.has_subject(&subject) {
         return Err(Fault::out_of_reach("this token does not reach this subject").at("/subject"));
     }
+    subjects::refuse_erasing(app, tenant, &subject, "/subject").await?;
     Ok(StartRun {
         tenant: tenant.to_owned(),
         subject,

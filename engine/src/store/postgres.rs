@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::StoreError;
 use crate::bounds;
-use crate::codec::MasterKey;
+use crate::codec::MasterKeys;
 
 pub mod audit;
 pub(crate) mod commit;
@@ -20,6 +20,7 @@ mod migrate;
 pub mod notices;
 pub mod queries;
 mod runs;
+pub mod subjects;
 pub mod tokens;
 mod weeks;
 
@@ -56,14 +57,14 @@ pub struct PgStore {
 
 impl PgStore {
     /// Connects; `writers` connections commit, one claims, a small pool reads.
-    pub async fn connect(url: &str, master: MasterKey, writers: usize) -> Result<Arc<Self>, StoreError> {
-        Self::connect_with_listeners(url, master, writers, Vec::new()).await
+    pub async fn connect(url: &str, masters: impl Into<MasterKeys>, writers: usize) -> Result<Arc<Self>, StoreError> {
+        Self::connect_with_listeners(url, masters, writers, Vec::new()).await
     }
 
     /// The same; every commit leaves a notice for each of `listeners`.
     pub async fn connect_with_listeners(
         url: &str,
-        master: MasterKey,
+        masters: impl Into<MasterKeys>,
         writers: usize,
         listeners: Vec<String>,
     ) -> Result<Arc<Self>, StoreError> {
@@ -83,7 +84,7 @@ impl PgStore {
             .await
             .map_err(classify)?;
         Ok(Arc::new(Self {
-            keys: KeyRing::new(master, pool.clone()),
+            keys: KeyRing::new(masters.into(), pool.clone()),
             pool,
             options,
             writers: (0..writers).map(|_| Mutex::new(None)).collect(),

@@ -72,6 +72,17 @@ fn rows() -> Vec<Row> {
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
         get("/api/v1/whoami", PEOPLES, Common),
         get("/api/v1/audit", ADMINS, Own),
+        get("/api/v1/subjects/{subject}", VIEWERS, Missing),
+        get("/api/v1/subjects/{subject}/items", VIEWERS, Own),
+        get("/api/v1/subjects/{subject}/item", REVIEWERS, Missing),
+        row(Method::DELETE, "/api/v1/subjects/{subject}/item", OPERATORS, Missing),
+        get("/api/v1/subjects/{subject}/uses", VIEWERS, Own),
+        get("/api/v1/subjects/{subject}/files", VIEWERS, Own),
+        post("/api/v1/subjects/{subject}/erase", ADMINS, Missing),
+        with(
+            row(Method::PUT, "/api/v1/subjects/{subject}/items", OPERATORS, Common),
+            json!({ "kind": "answer", "name": "q", "value": "42" }),
+        ),
         post("/worker/v1/sessions", NOBODY, Common),
         row(Method::DELETE, "/worker/v1/sessions/{id}", NOBODY, Common),
         post("/worker/v1/heartbeats", NOBODY, Common),
@@ -79,6 +90,7 @@ fn rows() -> Vec<Row> {
         post("/worker/v1/claim", NOBODY, Common),
         post("/worker/v1/finishes", NOBODY, Common),
         post("/worker/v1/effects", NOBODY, Common),
+        post("/worker/v1/items", NOBODY, Common),
         post("/worker/v1/blobs", NOBODY, Common),
         get("/worker/v1/blobs/{id}", NOBODY, Common),
     ]
@@ -100,6 +112,8 @@ impl Things {
         let run = app.start_run("ask", &json!({})).await;
         let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
         let file = super::files::upload(app, PEOPLE, "ada").await;
+        let item = json!({ "kind": "answer", "name": "q", "value": "41" });
+        app.send(Call::new(Method::PUT, "/api/v1/subjects/ada/items").json(&item)).await.expect(201);
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
         Self { run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }
@@ -111,7 +125,8 @@ impl Things {
             route if route.contains("/tokens/") => &self.token,
             _ => &self.run,
         };
-        route.replace("{id}", id).replace("{name}", "ask")
+        let place = route.replace("{id}", id).replace("{name}", "ask").replace("{subject}", "ada");
+        if place.ends_with("/item") { format!("{place}?kind=answer&name=q") } else { place }
     }
 }
 

@@ -153,6 +153,28 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             json!({ "revoked": false }),
             json!({ "revoked": true }),
         ),
+        change(
+            "/api/v1/subjects/{subject}/items",
+            Call::new(Method::PUT, "/api/v1/subjects/ada/items")
+                .json(&json!({ "kind": "secret", "name": "jobs.example.com/password", "value": "personal" })),
+            "subject.put",
+            Value::Null,
+            json!({ "version": 1 }),
+        ),
+        change(
+            "/api/v1/subjects/{subject}/item",
+            Call::new(Method::DELETE, "/api/v1/subjects/ada/item?kind=secret&name=jobs.example.com%2Fpassword"),
+            "subject.remove",
+            json!({ "version": 1 }),
+            Value::Null,
+        ),
+        change(
+            "/api/v1/subjects/{subject}/erase",
+            Call::post("/api/v1/subjects/ada/erase"),
+            "subject.erase",
+            Value::Null,
+            Value::Null,
+        ),
     ]
 }
 
@@ -186,7 +208,7 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
         assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);
         let target = last["target"].as_str().expect("a target");
-        assert!(["run_", "task_", "file_", "tok_"].iter().any(|prefix| target.starts_with(prefix)), "{last}");
+        assert!(["run_", "task_", "file_", "tok_", "ada"].iter().any(|prefix| target.starts_with(prefix)), "{last}");
         let told = last.to_string();
         assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");
     }

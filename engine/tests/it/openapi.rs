@@ -12,7 +12,7 @@ use super::calls::{Call, WORKER};
 pub const EXAMPLE: &str = include_str!("../../../workflows/examples/job-application.json");
 
 /// Routes that the document does not list: the worker protocol has golden messages instead.
-const UNLISTED: [&str; 11] = [
+const UNLISTED: [&str; 12] = [
     "/api/v1/openapi.json",
     "/metrics",
     "/worker/v1/blobs",
@@ -22,6 +22,7 @@ const UNLISTED: [&str; 11] = [
     "/worker/v1/effects",
     "/worker/v1/finishes",
     "/worker/v1/heartbeats",
+    "/worker/v1/items",
     "/worker/v1/sessions",
     "/worker/v1/sessions/{id}",
 ];

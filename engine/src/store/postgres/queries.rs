@@ -1,5 +1,7 @@
 //! Reads for people: pages of runs, one run, tasks, queues, workers, blobs.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use valet_core::journal::{Chunk, HumanSpec};
 use super::{PgStore, StoreError, audited, bounded};
 use crate::access::Reach;
 use crate::audit::Deed;
-use crate::task_link::TaskLinks;
+use crate::codec::MasterKeys;
 
 /// A run as its row says it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -225,8 +227,8 @@ impl PgStore {
     }
 
     /// Makes and reads the tokens of task links.
-    pub fn task_links(&self) -> &TaskLinks {
-        self.keys.links()
+    pub fn masters(&self) -> Arc<MasterKeys> {
+        self.keys.masters()
     }
 
     async fn task(&self, row: TaskRow) -> Result<TaskRecord, StoreError> {

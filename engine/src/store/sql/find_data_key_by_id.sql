@@ -1,1 +1,1 @@
-SELECT tenant, subject, master_key, wrapped FROM data_keys WHERE id = $1
+SELECT master_key, wrapped FROM data_keys WHERE id = $1

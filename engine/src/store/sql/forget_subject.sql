@@ -1,0 +1,11 @@
+-- What is left of an erased subject besides ids and states.
+WITH items AS (
+    DELETE FROM subject_items WHERE tenant = $1 AND subject = $2 AND created_at <= $3
+), uses AS (
+    DELETE FROM subject_uses WHERE tenant = $1 AND subject = $2 AND used_at <= $3
+), lines AS (
+    UPDATE finished_runs SET status_line = NULL, attributes = '{}' WHERE tenant = $1 AND subject = $2 AND ended_at <= $3
+), told AS (
+    DELETE FROM notices WHERE tenant = $1 AND subject = $2 AND at <= $3
+)
+UPDATE erasures SET erased_at = now() WHERE tenant = $1 AND subject = $2 AND erased_at IS NULL
