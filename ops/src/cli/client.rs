@@ -25,6 +25,8 @@ pub use failure::{ClientError, Tried};
 pub struct ClientConfig {
     pub urls: Vec<Url>,
     pub token: Option<String>,
+    /// Trusted besides the system's.
+    pub authorities: Vec<reqwest::Certificate>,
 }
 
 impl ClientConfig {
@@ -79,6 +81,7 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_WAIT_MAX)
             .redirect(redirect::Policy::none())
+            .tls_certs_merge(config.authorities)
             .user_agent(concat!("valet/", env!("CARGO_PKG_VERSION")));
         if config.urls.iter().any(is_loopback) {
             builder = builder.no_proxy();

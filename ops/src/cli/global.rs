@@ -11,6 +11,7 @@ use super::bounds::TOKEN_BYTES_MAX;
 use super::client::{Client, ClientConfig, is_loopback};
 use super::error::{CliError, at_file};
 use crate::settings::{FOLDERS_ABOVE_MAX, running_engines};
+use crate::tls::authorities_of;
 
 /// Where `valet up` leaves the token, below the folder it was started in.
 const TOKEN_PLACE: &str = ".valet/token";
@@ -33,6 +34,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "token", help_heading = "Connection")]
     pub token_file: Option<PathBuf>,
 
+    /// PEM file with authorities to trust besides the system's [env: VALET_CA_FILE]
+    // The setting stands in for it (`program.rs`), so that the file `valet.toml` counts too.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub ca_file: Option<PathBuf>,
+
     /// Print JSON for programs, and nothing else, on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -50,7 +56,9 @@ impl Global {
     pub fn client(&self) -> Result<Client, CliError> {
         let urls = self.urls()?;
         let token = self.token(&urls, |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))?;
-        Ok(Client::new(ClientConfig { urls, token })?)
+        let authorities =
+            authorities_of(self.ca_file.as_deref()).map_err(|error| CliError::usage(error.to_string()))?;
+        Ok(Client::new(ClientConfig { urls, token, authorities })?)
     }
 
     /// A flag, else a variable, else the place of `valet up`.

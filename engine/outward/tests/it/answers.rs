@@ -16,11 +16,7 @@ async fn outward(router: Router) -> Outward {
     let network = Network::new();
     network.name("site.example", &[&[SOMEWHERE]]);
     network.server(SOMEWHERE, serve(router).await);
-    Outward::new(OutwardConfig {
-        body_bytes_max: BODY_BYTES_MAX,
-        time_max: Duration::from_secs(2),
-        ..network.config()
-    })
+    Outward::new(OutwardConfig { body_bytes_max: BODY_BYTES_MAX, time_max: Duration::from_secs(2), ..network.config() })
 }
 
 #[tokio::test]
