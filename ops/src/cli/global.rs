@@ -58,7 +58,7 @@ impl Global {
         let token = self.token(&urls, |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))?;
         let authorities =
             authorities_of(self.ca_file.as_deref()).map_err(|error| CliError::usage(error.to_string()))?;
-        Ok(Client::new(ClientConfig { urls, token, authorities })?)
+        Ok(Client::trusting(ClientConfig { urls, token }, authorities)?)
     }
 
     /// A flag, else a variable, else the place of `valet up`.

@@ -161,7 +161,7 @@ impl Parts {
         let urls = ClientConfig::parse_urls(&engine.url()).map_err(CliError::usage)?;
         let token = Some(settings.secret_file("tokens.api_file")?);
         let authorities = tls::client_authorities(settings)?;
-        let client = Client::new(ClientConfig { urls, token, authorities }).map_err(CliError::from)?;
+        let client = Client::trusting(ClientConfig { urls, token }, authorities).map_err(CliError::from)?;
         Ok(Self { stack, board, engine, client, stop_worker, worker, announcement })
     }
 

@@ -58,9 +58,8 @@ fn client(settings: &Settings, url: &str) -> Client {
     let config = ClientConfig {
         urls: ClientConfig::parse_urls(url).expect("a URL"),
         token: Some(settings.secret_file("tokens.api_file").expect("the token")),
-        authorities: client_authorities(settings).expect("authorities"),
     };
-    Client::new(config).expect("a client")
+    Client::trusting(config, client_authorities(settings).expect("authorities")).expect("a client")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ fn nobody() -> String {
 
 fn client(urls: &[String]) -> Client {
     let urls = ClientConfig::parse_urls(&urls.join(",")).unwrap();
-    Client::new(ClientConfig { urls, token: Some("secret\n".to_owned()), authorities: Vec::new() }).unwrap()
+    Client::new(ClientConfig { urls, token: Some("secret\n".to_owned()) }).unwrap()
 }
 
 fn problem(status: u16, code: &str, detail: &str) -> AxumResponse {
@@ -72,7 +72,7 @@ async fn the_token_goes_along_and_a_refused_one_is_told_apart() {
     let url = serve(router).await;
     assert!(client(std::slice::from_ref(&url)).workers().await.unwrap().workers.is_empty());
     let urls = ClientConfig::parse_urls(&url).unwrap();
-    let without = Client::new(ClientConfig { urls, token: None, authorities: Vec::new() }).unwrap();
+    let without = Client::new(ClientConfig { urls, token: None }).unwrap();
     let error = without.workers().await.unwrap_err();
     assert!(matches!(error, ClientError::Unauthorized { token_given: false }), "{error}");
     assert_eq!(error.exit(), Exit::Auth);
