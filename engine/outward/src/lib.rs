@@ -2,7 +2,8 @@
 //!
 //! Whom they go to is chosen by others, so that they must not reach what only this machine can: every name is resolved
 //! here, an address that is not public is refused unless its place was opened by name, and the address that was checked is
-//! the one that is dialled. Redirects are followed here, each with the check anew. Body, time and hops are bounded.
+//! the one that is dialled. No proxy is asked: it would resolve anew. Redirects are followed here, each with the check
+//! anew. Body, time and hops are bounded.
 //!
 //! It is no browser's way (that is the gate of `workers/`), and not the way between Valet's own parts.
 //!

@@ -149,6 +149,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_authorities_that_was_named_must_be_there() {
+        let global = Global { ca_file: Some("/there/is/no/such/file".into()), ..Global::default() };
+        let error = global.client().err().expect("it is refused");
+        assert_eq!(error.exit(), crate::cli::Exit::Usage);
+        assert!(error.to_string().contains("/there/is/no/such/file cannot be read"), "{error}");
+    }
+
+    #[test]
     fn a_token_file_that_was_named_must_be_there_and_hold_a_token() {
         let folder = tempfile::tempdir().unwrap();
         let empty = folder.path().join("empty");

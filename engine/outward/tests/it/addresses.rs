@@ -1,5 +1,8 @@
 //! Which addresses are dialled.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::Router;
 use axum::routing::get as on_get;
 use valet_outward::{Outward, OutwardConfig, OutwardError};
@@ -84,6 +87,21 @@ async fn an_opened_place_is_reached_with_its_port_only() {
     assert_eq!(answer.bytes().await.expect("a body"), "inside");
     let beside = format!("http://127.0.0.1:{}/", real.port().wrapping_add(1).max(1));
     assert!(matches!(outward.send(get(&beside)).await, Err(OutwardError::Refused(_))));
+}
+
+#[tokio::test]
+async fn the_machines_own_resolver_is_not_believed_either() {
+    let hits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&hits);
+    let count = move || async move { counted.fetch_add(1, Ordering::Relaxed).to_string() };
+    let port = serve(Router::new().route("/", on_get(count))).await.port();
+    let url = format!("http://localhost:{port}/");
+    let refused = Outward::new(OutwardConfig::default()).send(get(&url)).await;
+    assert!(matches!(refused, Err(OutwardError::Refused(_))), "{refused:?}");
+    assert_eq!(hits.load(Ordering::Relaxed), 0);
+    let opened = vec![format!("LOCALHOST.:{port}").parse().expect("a place")];
+    let opened = Outward::new(OutwardConfig { opened, ..OutwardConfig::default() });
+    assert_eq!(opened.send(get(&url)).await.expect("it is open").status.as_u16(), 200);
 }
 
 #[tokio::test]
