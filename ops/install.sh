@@ -9,6 +9,8 @@ REDIS_LEAST_MAJOR=7
 RUST_LEAST_MINOR=94 # of 1.x, as in Cargo.toml's rust-version
 GECKODRIVER_VERSION=0.37.1
 GECKODRIVER_BUILD_MAX=30m # some minutes on two cores
+CARGO_DENY_VERSION=0.20.2
+CARGO_DENY_BUILD_MAX=15m # 92 s of one core
 APT_ATTEMPTS=3
 APT_LOCK_WAIT_S=300
 
@@ -124,6 +126,28 @@ ensure_geckodriver() {
         [[ $1 == all ]] || die "geckodriver could not be built; see above and $INSTALL_LOG, then run this again"
         say "geckodriver could not be built; see above"
     fi
+}
+
+# --- cargo-deny ----------------------------------------------------------------------------------------------------
+
+have_cargo_deny() { has cargo-deny || [[ -x $(tools_folder)/bin/cargo-deny ]]; }
+
+# Where it is, once it is there.
+cargo_deny() { command -v cargo-deny || printf '%s\n' "$(tools_folder)/bin/cargo-deny"; }
+
+# Only `ops/test` wants it. Its own profile optimises across all crates, which takes minutes; without any of that a check
+# still takes seconds.
+ensure_cargo_deny() {
+    if have_cargo_deny; then return 0; fi
+    say "building cargo-deny $CARGO_DENY_VERSION, which takes a minute or two (log: ${INSTALL_LOG#"$ROOT"/})"
+    if env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 timeout "$CARGO_DENY_BUILD_MAX" cargo install cargo-deny \
+        --version "$CARGO_DENY_VERSION" --locked --root "$(tools_folder)" >>"$INSTALL_LOG" 2>&1; then
+        return 0
+    fi
+    show_log
+    say "cargo-deny could not be built; see above"
+    return 1
 }
 
 # --- apt -----------------------------------------------------------------------------------------------------------

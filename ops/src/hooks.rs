@@ -11,11 +11,15 @@ use ring::hmac;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use valet_core::address::HostPort;
 use valet_engine::notify::Listener;
 use valet_engine::ports::{Clock, Machine};
 use valet_engine::store::postgres::notices::DueNotice;
+use valet_outward::{Call, HeaderMap, HeaderValue, Method, Outward, OutwardConfig, OutwardError};
 
+use crate::cli::client::is_loopback;
 use crate::settings::{Settings, SettingsError, wrong};
+use crate::tls;
 
 /// From the connection's start to the end of the answer.
 const WEBHOOK_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -24,16 +28,31 @@ const COMMAND_WAIT_MAX: Duration = Duration::from_secs(25);
 /// What a failed program said that goes into the error.
 const STDERR_CHARS_MAX: usize = 200;
 
+/// A receiver's answer is its status; whatever it says besides is not read.
+const ANSWER_BYTES_MAX: usize = 0;
+
 /// The listeners that are configured.
 pub fn listeners(settings: &Settings) -> Result<Vec<Arc<dyn Listener>>, SettingsError> {
     let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
-    if let Some(url) = settings.find("hooks.webhook_url") {
-        let url: Url = url.parse().map_err(|e| wrong("hooks.webhook_url", format!("not a URL: {e}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("hooks.webhook_url", "the address begins with http:// or https://".to_owned()));
-        }
+    if let Some(url) = webhook_url(settings)? {
         let key = settings.secret_file("hooks.webhook_secret_file")?;
-        listeners.push(Arc::new(Webhook::new(url, &key)));
+        let outward = Outward::new(OutwardConfig {
+            opened: opened(settings)?,
+            authorities: tls::authorities(settings)?,
+            time_max: WEBHOOK_WAIT_MAX,
+            body_bytes_max: ANSWER_BYTES_MAX,
+            redirects_max: 0,
+            ..OutwardConfig::default()
+        });
+        match outward.problem(&url) {
+            Some(OutwardError::Refused(place)) => {
+                let problem = format!("{place} is a private address; VALET_HOOK_ALLOW_HOSTS={place} opens it");
+                return Err(wrong("hooks.webhook_url", problem));
+            }
+            Some(error) => return Err(wrong("hooks.webhook_url", error.to_string())),
+            None => {}
+        }
+        listeners.push(Arc::new(Webhook::new(outward, url, &key)));
     }
     if let Some(program) = settings.find("hooks.command") {
         listeners.push(Arc::new(HookCommand { program: PathBuf::from(program) }));
@@ -41,23 +60,38 @@ pub fn listeners(settings: &Settings) -> Result<Vec<Arc<dyn Listener>>, Settings
     Ok(listeners)
 }
 
+/// For `valet up`, whose webhooks go to a program beside it: opens the place of a webhook on this machine.
+pub fn open_loopback(settings: &mut Settings) -> Result<(), SettingsError> {
+    let Some(url) = webhook_url(settings)?.filter(is_loopback) else { return Ok(()) };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(()) };
+    let mut places = settings.list("hooks.allow_hosts")?;
+    places.push(HostPort::new(host, port).to_string());
+    settings.set("hooks.allow_hosts", places.join(","));
+    Ok(())
+}
+
+fn webhook_url(settings: &Settings) -> Result<Option<Url>, SettingsError> {
+    let parse = |url: &str| url.parse().map_err(|e| wrong("hooks.webhook_url", format!("not a URL: {e}")));
+    settings.find("hooks.webhook_url").map(parse).transpose()
+}
+
+fn opened(settings: &Settings) -> Result<Vec<HostPort>, SettingsError> {
+    let places = settings.list("hooks.allow_hosts")?;
+    let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
+    places.map_err(|error| wrong("hooks.allow_hosts", format!("{error}, such as 127.0.0.1:9000")))
+}
+
 /// `POST`s each notice. `Valet-Signature: t=<seconds>,v1=<hex>` is HMAC-SHA256 over `<seconds>.<body>`; a receiver
 /// checks it and that the time is near. Redirects are not followed: they could lead the notice elsewhere.
 struct Webhook {
-    http: reqwest::Client,
+    outward: Outward,
     url: Url,
     key: hmac::Key,
 }
 
 impl Webhook {
-    fn new(url: Url, key: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(WEBHOOK_WAIT_MAX).redirect(reqwest::redirect::Policy::none());
-        Self {
-            // Fails only where TLS cannot be set up, which the program did before.
-            http: http.build().unwrap_or_default(),
-            url,
-            key: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
-        }
+    fn new(outward: Outward, url: Url, key: &str) -> Self {
+        Self { outward, url, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()) }
     }
 }
 
@@ -79,19 +113,18 @@ impl Listener for Webhook {
     async fn deliver(&self, notice: &DueNotice, document: &Value) -> Result<(), String> {
         let body = document.to_string();
         let signature = signature(&self.key, Machine.now().timestamp(), &body);
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header("content-type", "application/json")
-            .header("valet-event", &notice.kind)
-            .header("valet-signature", signature)
-            .body(body);
-        // The address may hold a secret: it is left out of errors.
-        let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
-        if answer.status().is_success() {
+        let header = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("valet-event", header(&notice.kind)?);
+        headers.insert("valet-signature", header(&signature)?);
+        let call = Call { method: Method::POST, url: self.url.clone(), headers, body: body.into() };
+        // The address may hold a secret: errors name its host only.
+        let answer = self.outward.send(call).await.map_err(|error| error.to_string())?;
+        if answer.status.is_success() {
             return Ok(());
         }
-        Err(format!("the receiver answered {}", answer.status().as_u16()))
+        Err(format!("the receiver answered {}", answer.status.as_u16()))
     }
 }
 
@@ -134,6 +167,58 @@ impl Listener for HookCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn webhook(url: &str, opened: &str) -> (tempfile::TempDir, Settings) {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "key").unwrap();
+        let mut settings = Settings::from_parts(None, |_| None).unwrap();
+        settings.set("hooks.webhook_url", url.to_owned());
+        settings.set("hooks.webhook_secret_file", secret.display().to_string());
+        settings.set("hooks.allow_hosts", opened.to_owned());
+        (folder, settings)
+    }
+
+    #[test]
+    fn a_webhook_inside_is_refused_at_start_unless_its_place_is_opened() {
+        for (url, place) in [
+            ("http://127.0.0.1:9000/secret", "127.0.0.1:9000"),
+            ("http://localhost/secret", "localhost:80"),
+            ("https://[::1]:9000/secret", "[::1]:9000"),
+            ("http://169.254.169.254/secret", "169.254.169.254:80"),
+        ] {
+            let (_folder, settings) = webhook(url, "");
+            let error = listeners(&settings).err().expect("it is refused").to_string();
+            assert!(error.contains(&format!("VALET_HOOK_ALLOW_HOSTS={place}")), "{error}");
+            assert!(error.contains("VALET_WEBHOOK_URL") && !error.contains("secret"), "{error}");
+            let (_folder, settings) = webhook(url, &format!("db.example:1, {place}"));
+            assert_eq!(listeners(&settings).unwrap().len(), 1, "{place} is opened");
+        }
+        let (_folder, settings) = webhook("https://hooks.example/x", "");
+        assert_eq!(listeners(&settings).unwrap().len(), 1, "what a name leads to is seen when it is called");
+    }
+
+    #[test]
+    fn a_webhook_setting_that_cannot_work_is_named() {
+        for (url, opened, variable) in [
+            ("hooks.example/x", "", "VALET_WEBHOOK_URL"),
+            ("ftp://hooks.example/x", "", "VALET_WEBHOOK_URL"),
+            ("http://hooks.example/x", "127.0.0.1", "VALET_HOOK_ALLOW_HOSTS"),
+        ] {
+            let (_folder, settings) = webhook(url, opened);
+            let error = listeners(&settings).err().expect("it is refused").to_string();
+            assert!(error.contains(variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn valet_up_opens_a_webhook_beside_it_and_no_other() {
+        for (url, expect) in [("http://127.0.0.1:9000/x", "127.0.0.1:9000"), ("http://10.0.0.1/x", "")] {
+            let (_folder, mut settings) = webhook(url, "");
+            open_loopback(&mut settings).unwrap();
+            assert_eq!(settings.text("hooks.allow_hosts").unwrap(), expect);
+        }
+    }
 
     #[test]
     fn a_signature_is_what_a_receiver_computes() {

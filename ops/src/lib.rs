@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod settings;
 pub mod simulate;
 pub mod telemetry;
+pub mod tls;
 mod tools;
 
 pub use program::main;

@@ -9,7 +9,7 @@ use crate::cli;
 use crate::registry::Registry;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, Source, reference};
-use crate::{bench, simulate, telemetry};
+use crate::{bench, hooks, simulate, telemetry, tls};
 
 /// Durable workflows for work that needs a browser and sometimes a person.
 #[derive(Parser)]
@@ -90,7 +90,11 @@ pub fn main(registry: Registry) -> ! {
     std::process::exit(i32::from(code))
 }
 
-async fn carry_out(program: Program, mut settings: Settings, registry: Registry) -> u8 {
+async fn carry_out(mut program: Program, mut settings: Settings, registry: Registry) -> u8 {
+    match &program.global.ca_file {
+        Some(file) => settings.set("http.ca_file", file.display().to_string()),
+        None => program.global.ca_file = settings.find("http.ca_file").map(PathBuf::from),
+    }
     if let Verb::Operate(verb) = program.verb {
         return cli::run(verb, program.global).await;
     }
@@ -160,6 +164,9 @@ fn configure(command: &ConfigCommand, settings: &Settings) -> u8 {
                 settings.secret_file("secrets.key_file").map(drop),
                 settings.secret_file("tokens.api_file").map(drop),
                 settings.secret_file("tokens.worker_file").map(drop),
+                tls::certificate(settings).map(drop),
+                tls::authorities(settings).map(drop),
+                hooks::listeners(settings).map(drop),
             ];
             let problems: Vec<String> = checks.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
             if !problems.is_empty() {

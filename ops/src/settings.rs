@@ -36,6 +36,25 @@ pub const FOLDERS_ABOVE_MAX: usize = 32;
 pub const SETTINGS: &[Setting] = &[
     setting("data.dir", "VALET_DATA_DIR", Some(".valet"), "folder for what `valet up` keeps"),
     setting("engine.listen", "VALET_LISTEN", Some("127.0.0.1:7300"), "address of the engine's HTTP surface"),
+    setting(
+        "http.tls_cert_file",
+        "VALET_TLS_CERT_FILE",
+        None,
+        "PEM file with the engine's certificate and its chain; with its key: the engine serves https, and reads both again \
+         when they change",
+    ),
+    setting(
+        "http.tls_key_file",
+        "VALET_TLS_KEY_FILE",
+        None,
+        "PEM file with the private key of the engine's certificate",
+    ),
+    setting(
+        "http.ca_file",
+        "VALET_CA_FILE",
+        None,
+        "PEM file with certificate authorities that commands, workers and webhooks trust besides the system's",
+    ),
     secret("database.url", "VALET_DATABASE_URL", "Postgres 15 or later; `valet up` starts one where this is not set"),
     secret("redis.url", "VALET_REDIS_URL", "Redis 7 or later; `valet up` starts one where this is not set"),
     setting("redis.prefix", "VALET_REDIS_PREFIX", Some("valet"), "first part of every key in Redis"),
@@ -71,6 +90,12 @@ pub const SETTINGS: &[Setting] = &[
         "VALET_WEBHOOK_SECRET_FILE",
         Some(".valet/webhook-secret"),
         "file with the key that signs webhooks",
+    ),
+    setting(
+        "hooks.allow_hosts",
+        "VALET_HOOK_ALLOW_HOSTS",
+        Some(""),
+        "`host:port,…`: private places that webhooks may reach; others must have a public address",
     ),
     setting("hooks.command", "VALET_HOOK_COMMAND", None, "program that is run for each event, which it reads as JSON"),
     setting("hooks.due_soon_s", "VALET_DUE_SOON_S", Some("3600"), "how long before its deadline a task is `due_soon`"),

@@ -15,6 +15,7 @@ mod it {
     pub mod redis;
     pub mod sizes;
     pub mod stale_fence;
+    pub mod tls;
     pub mod triggers;
     pub mod two_engines;
 

@@ -45,7 +45,7 @@ pub use bounds::{BLOB_BYTES_MAX, DRAIN_TIMEOUT, GRACE, PROGRESS_BYTES_MAX, QUEUE
 pub use config::{ConfigError, WorkerConfig};
 pub use context::{Blobs, StepContext};
 pub use handler::{Handler, Handlers};
-pub use http::{HttpTransport, WorkerToken, connect};
+pub use http::{HttpTransport, WorkerToken, connect, connect_trusting};
 pub use ids::{Ids, RandomIds};
 pub use session::Halted;
 pub use step_error::{OrStepError, StepError};

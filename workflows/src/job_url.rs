@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use url::{Host, Url};
+use valet_core::address::is_public;
 use valet_core::workflow::Door;
 
 /// What is wrong with a job URL, as a sentence with the fix; `None`: nothing.
@@ -43,44 +44,8 @@ fn is_private(host: &Host<&str>) -> bool {
             // A name without a dot is resolved by search domains: somewhere inside.
             !name.contains('.') || private.iter().any(|p| name == *p || name.ends_with(&format!(".{p}")))
         }
-        Host::Ipv4(ip) => is_private_ip(IpAddr::V4(*ip)),
-        Host::Ipv6(ip) => is_private_ip(IpAddr::V6(*ip)),
-    }
-}
-
-/// Loopback, private, link-local (the clouds' metadata services), unspecified, multicast, shared and reserved ranges.
-pub fn is_private_ip(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (18..20).contains(&b))
-                || (a == 192 && b == 0 && v4.octets()[2] == 0)
-        }
-        IpAddr::V6(v6) => {
-            if let Some(v4) = v6.to_ipv4_mapped() {
-                return is_private_ip(IpAddr::V4(v4));
-            }
-            let first = v6.segments()[0];
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || (first & 0xfe00) == 0xfc00
-                || (first & 0xffc0) == 0xfe80
-                // NAT64, 6to4 and Teredo carry an IPv4 address that this rule would not see.
-                || first == 0x64
-                || first == 0x2002
-                || (first == 0x2001 && v6.segments()[1] == 0)
-                || v6.to_ipv4().is_some()
-        }
+        Host::Ipv4(ip) => !is_public(IpAddr::V4(*ip)),
+        Host::Ipv6(ip) => !is_public(IpAddr::V6(*ip)),
     }
 }
 

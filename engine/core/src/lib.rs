@@ -6,6 +6,7 @@
 //! Reading order: [`journal`] (what is recorded), [`context`] (what workflow code may ask for), [`replay`] (how code is
 //! polled against its journal), [`run`] (the state that the journal folds into), [`decide`] (command → transition).
 
+pub mod address;
 pub mod bounds;
 pub mod command;
 pub mod context;

@@ -74,11 +74,17 @@ pub struct Client {
 
 impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        Self::trusting(config, Vec::new())
+    }
+
+    /// The same, with authorities that are trusted besides the system's.
+    pub fn trusting(config: ClientConfig, authorities: Vec<reqwest::Certificate>) -> Result<Self, ClientError> {
         install_tls();
         // An engine never redirects; following one could carry a body elsewhere.
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_WAIT_MAX)
             .redirect(redirect::Policy::none())
+            .tls_certs_merge(authorities)
             .user_agent(concat!("valet/", env!("CARGO_PKG_VERSION")));
         if config.urls.iter().any(is_loopback) {
             builder = builder.no_proxy();

@@ -11,6 +11,7 @@ use super::bounds::TOKEN_BYTES_MAX;
 use super::client::{Client, ClientConfig, is_loopback};
 use super::error::{CliError, at_file};
 use crate::settings::{FOLDERS_ABOVE_MAX, running_engines};
+use crate::tls::authorities_of;
 
 /// Where `valet up` leaves the token, below the folder it was started in.
 const TOKEN_PLACE: &str = ".valet/token";
@@ -33,6 +34,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "token", help_heading = "Connection")]
     pub token_file: Option<PathBuf>,
 
+    /// PEM file with authorities to trust besides the system's [env: VALET_CA_FILE]
+    // The setting stands in for it (`program.rs`), so that the file `valet.toml` counts too.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub ca_file: Option<PathBuf>,
+
     /// Print JSON for programs, and nothing else, on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -50,7 +56,9 @@ impl Global {
     pub fn client(&self) -> Result<Client, CliError> {
         let urls = self.urls()?;
         let token = self.token(&urls, |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))?;
-        Ok(Client::new(ClientConfig { urls, token })?)
+        let authorities =
+            authorities_of(self.ca_file.as_deref()).map_err(|error| CliError::usage(error.to_string()))?;
+        Ok(Client::trusting(ClientConfig { urls, token }, authorities)?)
     }
 
     /// A flag, else a variable, else the place of `valet up`.
@@ -138,6 +146,14 @@ mod tests {
         assert_eq!(Global::default().token(&urls, variable).unwrap().as_deref(), Some("of the variable"));
         let other = |name: &str| variable(name).filter(|_| name == "VALET_TOKEN_FILE");
         assert!(Global::default().token(&urls, other).is_err());
+    }
+
+    #[test]
+    fn a_file_of_authorities_that_was_named_must_be_there() {
+        let global = Global { ca_file: Some("/there/is/no/such/file".into()), ..Global::default() };
+        let error = global.client().err().expect("it is refused");
+        assert_eq!(error.exit(), crate::cli::Exit::Usage);
+        assert!(error.to_string().contains("/there/is/no/such/file cannot be read"), "{error}");
     }
 
     #[test]

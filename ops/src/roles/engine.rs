@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener, ListenerExt};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
 
 use crate::hooks;
 use crate::settings::{Settings, SettingsError, wrong};
+use crate::tls::{self, ListenerBounds, Renewing, TlsListener};
 
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ pub enum EngineRoleError {
 /// An engine that serves.
 pub struct RunningEngine {
     pub address: SocketAddr,
+    is_tls: bool,
     engine: Arc<Engine<PgStore>>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -60,7 +64,8 @@ pub struct RunningEngine {
 impl RunningEngine {
     /// Where it serves.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Lets requests in flight end, then gives the shards up.
@@ -90,6 +95,8 @@ pub async fn start(
     let key = settings.secret_file("secrets.key_file")?;
     let master = MasterKey::parse(&key)
         .ok_or_else(|| wrong("secrets.key_file", "the file must hold 64 hexadecimal digits".to_owned()))?;
+    let certificate = tls::certificate(settings)?;
+    let is_tls = certificate.is_some();
     let listeners = hooks::listeners(settings)?;
     let names = listeners.iter().map(|listener| listener.name().to_owned()).collect();
     let store = PgStore::connect_with_listeners(settings.text("database.url")?, master, WRITERS, names).await?;
@@ -121,21 +128,45 @@ pub async fn start(
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
-    // Without this a small answer may wait 40 ms for the client's acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    let (stop, mut stopping) = watch::channel(false);
-    let serving = tokio::spawn(async move {
-        let stopped = async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
-    });
+    let (stop, stopping) = watch::channel(false);
+    let serving = listen(listener, certificate, router(app), stopping)
+        .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
-    Ok(RunningEngine { address, engine, stop, serving, notifying, triggering })
+    Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering })
+}
+
+/// Serves over TLS where there is a certificate, else over plain HTTP.
+fn listen(
+    tcp: TcpListener,
+    certificate: Option<Renewing>,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    let Some(certificate) = certificate else {
+        // Without this a small answer may wait 40 ms for the client's acknowledgement.
+        let tcp = tcp.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+        });
+        return Ok(tokio::spawn(serve(tcp, router, stopping)));
+    };
+    let tls = TlsListener::start(tcp, certificate, ListenerBounds::default())?;
+    // Tapped for its type: of such listeners axum knows where a connection comes from.
+    Ok(tokio::spawn(serve(tls.tap_io(|_| {}), router, stopping)))
+}
+
+/// Until it is told to stop; handlers see whom they talk to.
+async fn serve<L>(listener: L, router: Router, mut stopping: watch::Receiver<bool>) -> std::io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let stopped = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stopped).await
 }
 
 fn tokens(settings: &Settings) -> Result<Vec<FixedToken>, SettingsError> {

@@ -21,9 +21,11 @@ use super::worker::{self, WorkerRoleError};
 use crate::cli::client::Client;
 use crate::cli::progress::{FollowEnd, follow, show_result};
 use crate::cli::{CliError, ClientConfig, Exit, Output};
+use crate::hooks;
 use crate::registry::Registry;
 use crate::secrets;
 use crate::settings::{Announcement, Settings, SettingsError};
+use crate::tls;
 
 /// The sample application, and its résumé.
 const SAMPLE: &str = include_str!("../../../workflows/examples/job-application.json");
@@ -143,6 +145,8 @@ impl Parts {
         places.push(board.address().to_string());
         settings.set("door.allow_hosts", places.join(","));
 
+        hooks::open_loopback(settings)?;
+
         let engine = start_engine(settings, registry.workflows).await?;
         settings.set("client.url", engine.url());
         let (stop_worker, mut stopping) = watch::channel(false);
@@ -156,7 +160,8 @@ impl Parts {
         let announcement = settings.announce(&["client.url", "database.url", "redis.url", "door.allow_hosts"])?;
         let urls = ClientConfig::parse_urls(&engine.url()).map_err(CliError::usage)?;
         let token = Some(settings.secret_file("tokens.api_file")?);
-        let client = Client::new(ClientConfig { urls, token }).map_err(CliError::from)?;
+        let authorities = tls::client_authorities(settings)?;
+        let client = Client::trusting(ClientConfig { urls, token }, authorities).map_err(CliError::from)?;
         Ok(Self { stack, board, engine, client, stop_worker, worker, announcement })
     }
 

@@ -8,7 +8,9 @@ use valet_core::step::queue_of_host;
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
 use valet_workers::gate::{self, BrowserKind, GateConfig, GateError, HostPort};
-use valet_workers::runtime::{ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect};
+use valet_workers::runtime::{
+    ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect_trusting,
+};
 use valet_workers::sandbox::SandboxProvider;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
@@ -17,6 +19,7 @@ use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
 use crate::settings::{Settings, SettingsError, wrong};
+use crate::tls;
 use crate::tools;
 
 /// Why a worker could not start, or ended.
@@ -116,7 +119,12 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     let slots = settings.number("worker.slots", 1, 4096)?;
     let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
     let handlers = handlers(settings, own_handlers, &provider, &host)?;
-    let worker = Worker::new(config, handlers, connect(urls, &token)?, Arc::new(tickets))?;
+    let worker = Worker::new(
+        config,
+        handlers,
+        connect_trusting(urls, &token, &tls::client_authorities(settings)?)?,
+        Arc::new(tickets),
+    )?;
     Ok(WorkerRole { worker, browsers: browses.then_some(provider) })
 }
 

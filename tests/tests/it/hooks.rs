@@ -47,8 +47,11 @@ fn notice(delivery: &Delivery) -> (String, Value) {
 async fn webhook_cluster(receiver: &Receiver, folder: &Path) -> Cluster {
     let secret = folder.join("webhook-secret");
     std::fs::write(&secret, SECRET).expect("the secret is written");
-    let environment =
-        vec![("VALET_WEBHOOK_URL", receiver.url()), ("VALET_WEBHOOK_SECRET_FILE", secret.display().to_string())];
+    let environment = vec![
+        ("VALET_WEBHOOK_URL", receiver.url()),
+        ("VALET_HOOK_ALLOW_HOSTS", receiver.place()),
+        ("VALET_WEBHOOK_SECRET_FILE", secret.display().to_string()),
+    ];
     Cluster::start(PROGRAM, Shape { environment, ..Shape::default() }).await
 }
 
@@ -205,6 +208,7 @@ async fn asking_engine(stack: &Stack, receiver: &Receiver, folder: &Path, hook: 
         ("tokens.worker_file", file("worker-token")),
         ("files.dir", file("files")),
         ("hooks.webhook_url", receiver.url()),
+        ("hooks.allow_hosts", receiver.place()),
         ("hooks.webhook_secret_file", file("webhook-secret")),
         ("hooks.command", hook.display().to_string()),
         ("hooks.due_soon_s", "60".to_owned()),

@@ -208,6 +208,18 @@ fn a_forbidden_import_is_found() {
 }
 
 #[test]
+fn every_crate_takes_the_workspace_lints_and_unsafe_code_is_forbidden() {
+    let workspace = read_toml(&root().join("Cargo.toml"));
+    assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    let members = workspace["workspace"]["members"].as_array().expect("the workspace has members");
+    for member in members.iter().map(|member| member.as_str().expect("a member is a path")) {
+        let lints = read_toml(&root().join(member).join("Cargo.toml")).get("lints").cloned();
+        let taken = lints.as_ref().and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(taken, Some(true), "{member}/Cargo.toml wants `[lints]` with `workspace = true`");
+    }
+}
+
+#[test]
 fn core_and_workflows_read_no_clock_and_do_no_io() {
     let mut files = Vec::new();
     for folder in ["engine/core/src", "workflows/src"] {

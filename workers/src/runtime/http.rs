@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -56,9 +56,18 @@ pub struct HttpTransport {
 
 /// Transports to all engines of a comma separated list of URLs.
 pub fn connect(urls: &str, token: &WorkerToken) -> Result<Vec<Arc<dyn Transport>>, ConfigError> {
+    connect_trusting(urls, token, &[])
+}
+
+/// The same, with authorities that are trusted besides the system's.
+pub fn connect_trusting(
+    urls: &str,
+    token: &WorkerToken,
+    authorities: &[Certificate],
+) -> Result<Vec<Arc<dyn Transport>>, ConfigError> {
     let addresses = urls.split(',').map(str::trim).filter(|address| !address.is_empty());
     let engines: Vec<Arc<dyn Transport>> = addresses
-        .map(|address| Ok(Arc::new(HttpTransport::new(address, token)?) as Arc<dyn Transport>))
+        .map(|address| Ok(Arc::new(HttpTransport::trusting(address, token, authorities)?) as Arc<dyn Transport>))
         .collect::<Result<_, ConfigError>>()?;
     if engines.is_empty() { Err(ConfigError::NoEngine) } else { Ok(engines) }
 }
@@ -66,6 +75,11 @@ pub fn connect(urls: &str, token: &WorkerToken) -> Result<Vec<Arc<dyn Transport>
 impl HttpTransport {
     /// Opens no connection yet.
     pub fn new(address: &str, token: &WorkerToken) -> Result<Self, ConfigError> {
+        Self::trusting(address, token, &[])
+    }
+
+    /// The same, with authorities that are trusted besides the system's.
+    pub fn trusting(address: &str, token: &WorkerToken, authorities: &[Certificate]) -> Result<Self, ConfigError> {
         let bad = |detail: String| ConfigError::Address { address: address.to_owned(), detail };
         let mut base = Url::parse(address).map_err(|error| bad(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
@@ -75,7 +89,7 @@ impl HttpTransport {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let http = client(&base, token)?;
+        let http = client(&base, token, authorities)?;
         Ok(Self { engine: base.as_str().trim_end_matches('/').to_owned(), base, http })
     }
 
@@ -148,7 +162,7 @@ impl HttpTransport {
     }
 }
 
-fn client(base: &Url, token: &WorkerToken) -> Result<Client, ConfigError> {
+fn client(base: &Url, token: &WorkerToken, authorities: &[Certificate]) -> Result<Client, ConfigError> {
     // Fails only if the process has chosen a provider already, which is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.0)).map_err(|_| ConfigError::Token)?;
@@ -162,7 +176,10 @@ fn client(base: &Url, token: &WorkerToken) -> Result<Client, ConfigError> {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     // A machine without certificate authorities can still speak to an engine over plain HTTP.
-    let builder = if base.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
+    let builder = match base.scheme() {
+        "http" => builder.tls_certs_only([]),
+        _ => builder.tls_certs_merge(authorities.iter().cloned()),
+    };
     builder.build().map_err(|error| ConfigError::Client { detail: Chain(&error).to_string() })
 }
 

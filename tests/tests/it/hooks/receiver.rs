@@ -74,6 +74,11 @@ impl Receiver {
         self.url.clone()
     }
 
+    /// `host:port`, which lies inside.
+    pub fn place(&self) -> String {
+        self.url.trim_start_matches("http://").split('/').next().expect("a host").to_owned()
+    }
+
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
