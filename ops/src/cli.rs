@@ -30,6 +30,7 @@ mod runs;
 mod save;
 mod start;
 mod style;
+mod subjects;
 mod table;
 mod text;
 mod tokens;
@@ -62,6 +63,8 @@ pub enum Verb {
     Files(files::Files),
     /// Make, list and revoke tokens
     Tokens(tokens::Tokens),
+    /// Show, keep, take out and forget what is of an end user
+    Subjects(subjects::Subjects),
     /// Show or export who changed what
     Audit(audit::Audit),
     /// Look for what is wrong with the engine, the token or this machine
@@ -100,6 +103,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,
+        Verb::Subjects(args) => subjects::run(args, &client, output).await,
         Verb::Audit(args) => audit::run(args, &client, output).await,
         Verb::Doctor(_) => Ok(Exit::Done),
     }

@@ -62,3 +62,5 @@ pub const FILE_NAMES_MAX: u32 = 100;
 pub const PROGRAM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A clock that differs more than this from the engine's shows wrong ages.
 pub const CLOCK_SKEW_MAX_S: i64 = 5;
+/// A value for a subject that is read from standard input: what an engine takes, and a little.
+pub const VALUE_BYTES_MAX: u64 = 600 * 1024;

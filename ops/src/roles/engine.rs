@@ -15,9 +15,9 @@ use valet_core::Registry;
 use valet_core::workflow::Door;
 use valet_engine::access::Role;
 use valet_engine::blobs::{BlobError, Blobs};
-use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
-use valet_engine::codec::MasterKey;
+use valet_engine::bounds::{CACHE_BYTES_MAX, ERASURE_GRACE, WRITERS};
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
+use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
 use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, router, run_triggers};
 use valet_engine::notify;
 use valet_engine::ports::Machine;
@@ -25,6 +25,7 @@ use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
 
+use super::master_keys;
 use crate::hooks;
 use crate::settings::{Settings, SettingsError, wrong};
 use crate::tls::{self, ListenerBounds, Renewing, TlsListener};
@@ -46,6 +47,8 @@ pub enum EngineRoleError {
     Schema(#[from] SchemaError),
     #[error(transparent)]
     Blobs(#[from] BlobError),
+    #[error("what was erased cannot be kept so: {0}")]
+    Housekeeping(#[from] HousekeepingError),
     #[error("the engine cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
 }
@@ -59,6 +62,8 @@ pub struct RunningEngine {
     serving: JoinHandle<std::io::Result<()>>,
     notifying: JoinHandle<()>,
     triggering: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+    watching_keys: JoinHandle<()>,
 }
 
 impl RunningEngine {
@@ -77,6 +82,8 @@ impl RunningEngine {
         // What is on its way is delivered again by another engine, or at the next start.
         self.notifying.abort();
         self.triggering.abort();
+        self.housekeeping.abort();
+        self.watching_keys.abort();
         self.engine.stop().await;
     }
 }
@@ -92,14 +99,12 @@ pub async fn start(
     registry: Registry,
     address: SocketAddr,
 ) -> Result<RunningEngine, EngineRoleError> {
-    let key = settings.secret_file("secrets.key_file")?;
-    let master = MasterKey::parse(&key)
-        .ok_or_else(|| wrong("secrets.key_file", "the file must hold 64 hexadecimal digits".to_owned()))?;
+    let masters = master_keys::read(settings)?;
     let certificate = tls::certificate(settings)?;
     let is_tls = certificate.is_some();
     let listeners = hooks::listeners(settings)?;
     let names = listeners.iter().map(|listener| listener.name().to_owned()).collect();
-    let store = PgStore::connect_with_listeners(settings.text("database.url")?, master, WRITERS, names).await?;
+    let store = PgStore::connect_with_listeners(settings.text("database.url")?, masters, WRITERS, names).await?;
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
     let taker = uuid::Uuid::now_v7().simple().to_string();
@@ -125,6 +130,17 @@ pub async fn start(
         metrics: metrics_handle(),
     };
     let app = App::new(Arc::clone(&engine), config)?;
+    let housekeeper = Housekeeper {
+        engine: Arc::clone(&engine),
+        blobs: app.blobs.clone(),
+        grace: ERASURE_GRACE,
+        wake: Arc::clone(&app.erasures),
+    };
+    // Before it serves: a back-up that was restored has what was erased.
+    housekeeper.keep_erased().await?;
+    let housekeeping = tokio::spawn(housekeeper.run());
+    let keys = settings.path("secrets.key_file")?;
+    let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
@@ -132,7 +148,7 @@ pub async fn start(
     let serving = listen(listener, certificate, router(app), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
-    Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering })
+    Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering, housekeeping, watching_keys })
 }
 
 /// Serves over TLS where there is a certificate, else over plain HTTP.

@@ -1,14 +1,14 @@
 //! The routes, one function each.
 
-use reqwest::StatusCode;
 use reqwest::header::DATE;
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, QueueList, Readiness, ReasonRequest,
-    RunDetail, RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest, TaskPage, TaskView, TokenCreated,
-    TokenList, WorkerList, WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, Item, ItemList, ItemStored, PutItemRequest,
+    QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest,
+    SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -156,6 +156,50 @@ impl Client {
 
     pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
         self.send(&Call::delete(path(["tokens", id]))).await.map(drop)
+    }
+
+    pub async fn subject(&self, subject: &str) -> Result<SubjectView, ClientError> {
+        body::json(self.send(&Call::get(path(["subjects", subject]))).await?).await
+    }
+
+    pub async fn items(
+        &self,
+        subject: &str,
+        kind: Option<&str>,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<ItemList, ClientError> {
+        let call = Call::get(path(["subjects", subject, "items"])).query("kind", kind);
+        body::json(self.send(&call.query("cursor", cursor).query("limit", Some(rows))).await?).await
+    }
+
+    pub async fn put_item(&self, subject: &str, request: &PutItemRequest) -> Result<ItemStored, ClientError> {
+        let call = Call::post(path(["subjects", subject, "items"]), document(request));
+        body::json(self.send(&Call { method: Method::PUT, ..call }).await?).await
+    }
+
+    pub async fn item(&self, subject: &str, kind: &str, name: &str, version: Option<u32>) -> Result<Item, ClientError> {
+        let call = Call::get(path(["subjects", subject, "item"])).query("kind", Some(kind)).query("name", Some(name));
+        body::json(self.send(&call.query("version", version)).await?).await
+    }
+
+    pub async fn remove_item(&self, subject: &str, kind: &str, name: &str) -> Result<(), ClientError> {
+        let call = Call::delete(path(["subjects", subject, "item"])).query("kind", Some(kind));
+        self.send(&call.query("name", Some(name))).await.map(drop)
+    }
+
+    pub async fn uses(&self, subject: &str) -> Result<UseList, ClientError> {
+        body::json(self.send(&Call::get(path(["subjects", subject, "uses"]))).await?).await
+    }
+
+    pub async fn files_of(&self, subject: &str, after: Option<&str>) -> Result<ArtifactList, ClientError> {
+        body::json(self.send(&Call::get(path(["subjects", subject, "files"])).query("after", after)).await?).await
+    }
+
+    /// Asking again changes nothing.
+    pub async fn erase(&self, subject: &str) -> Result<SubjectView, ClientError> {
+        let call = Call::post(path(["subjects", subject, "erase"]), Body::Empty);
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
     }
 
     /// A page of the audit, oldest or newest first.
