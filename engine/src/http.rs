@@ -3,10 +3,12 @@
 //! Handlers extract, call a command or a query, and answer: no rules and no SQL here.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderValue, StatusCode};
@@ -14,9 +16,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
@@ -24,7 +25,7 @@ use utoipa_axum::routes;
 use valet_core::workflow::Door;
 
 use crate::blobs::Blobs;
-use crate::bounds::{EVENT_STREAMS_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::bounds::{FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
@@ -37,12 +38,17 @@ mod files;
 mod health;
 mod human_tasks;
 mod key;
+mod limits;
 mod operations;
+mod places;
 mod query;
+mod recent;
 mod route_scopes;
 mod run_view;
 mod runs;
 mod schema;
+mod session;
+mod session_cookie;
 mod tokens;
 mod triggers;
 mod wait;
@@ -51,6 +57,7 @@ mod workflows;
 
 pub use auth::FixedToken;
 pub use fault::Fault;
+pub use limits::{Limits, Rate};
 pub use triggers::run as run_triggers;
 
 /// What handlers share.
@@ -61,8 +68,9 @@ pub struct App {
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
     schemas: HashMap<String, schema::InputSchema>,
-    /// Places for event streams and for requests that wait.
-    streams: Arc<Semaphore>,
+    pace: limits::Pace,
+    places: Arc<places::Places>,
+    secure_cookies: bool,
     desk: desk::Desk,
 }
 
@@ -73,6 +81,9 @@ pub struct AppConfig {
     pub door: Door,
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
+    pub limits: Limits,
+    /// Browsers reach this engine through TLS: cookies are to go no other way.
+    pub secure_cookies: bool,
 }
 
 /// A workflow's schema that is no schema.
@@ -98,14 +109,16 @@ impl App {
             blobs: config.blobs,
             metrics: config.metrics,
             schemas,
-            streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            pace: limits::Pace::new(&config.limits),
+            places: places::Places::new(config.limits.tenant_streams),
+            secure_cookies: config.secure_cookies,
             desk: desk::Desk::default(),
         }))
     }
 
     /// Event streams and waiting requests that are open now.
     pub fn streams_open(&self) -> usize {
-        EVENT_STREAMS_MAX - self.streams.available_permits()
+        self.places.open()
     }
 }
 
@@ -117,18 +130,21 @@ impl App {
                        application/problem+json with a stable `code`.",
         license(name = "MIT OR Apache-2.0")
     ),
-    modifiers(&BearerToken),
-    security(("token" = []))
+    modifiers(&Credentials),
+    security(("token" = []), ("session" = []))
 )]
 struct Document;
 
-struct BearerToken;
+struct Credentials;
 
-impl Modify for BearerToken {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let detail = "POST /api/v1/session sets it. What changes something shows the session's `csrf` in `X-Valet-Csrf`.";
+        let cookie = ApiKeyValue::with_description(session_cookie::NAME, detail);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -158,6 +174,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
+        .routes(routes!(session::open, session::show, session::close))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }
@@ -180,6 +197,7 @@ fn describe_errors(operation: &mut Operation) {
         for (status, description) in [
             ("401", "No token, or one that is not known"),
             ("403", "A token of another scope"),
+            ("429", "Too many requests; come back after `Retry-After`"),
             ("503", "A part is away; come back after `Retry-After`"),
         ] {
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
@@ -210,6 +228,11 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::require))
         .layer(middleware::from_fn(observe))
         .with_state(app)
+}
+
+/// The routes for a listener, which tells them who connects.
+pub fn service(app: Arc<App>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(app).into_make_service_with_connect_info()
 }
 
 /// The request's id: the caller's, else a new one; in the answer and in every log line of the request.

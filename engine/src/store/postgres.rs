@@ -12,6 +12,7 @@ use crate::bounds;
 use crate::codec::MasterKey;
 
 pub(crate) mod commit;
+pub mod console_sessions;
 mod due;
 mod keys;
 mod leases;

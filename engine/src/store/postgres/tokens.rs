@@ -47,6 +47,14 @@ pub struct NewToken {
     pub expires_in_s: Option<u32>,
 }
 
+/// Who revokes a token.
+#[derive(Clone, Copy)]
+pub struct Revoker<'a> {
+    pub tenant: &'a str,
+    pub name: &'a str,
+    pub reach: &'a Reach,
+}
+
 impl PgStore {
     /// `None` when another token bears the name.
     pub async fn add_token(&self, token: &NewToken) -> Result<Option<TokenRecord>, StoreError> {
@@ -71,14 +79,24 @@ impl PgStore {
         bounded(query.fetch_optional(self.pool())).await
     }
 
-    pub async fn list_tokens(&self, tenant: &str, most: u32) -> Result<Vec<TokenRecord>, StoreError> {
-        let query = sqlx::query_as::<_, TokenRecord>(include_str!("../sql/list_tokens.sql"));
-        bounded(query.bind(tenant).bind(i64::from(most)).fetch_all(self.pool())).await
+    /// Those within this reach.
+    pub async fn list_tokens(&self, tenant: &str, reach: &Reach, most: u32) -> Result<Vec<TokenRecord>, StoreError> {
+        let query = sqlx::query_as::<_, TokenRecord>(include_str!("../sql/list_tokens.sql"))
+            .bind(tenant)
+            .bind(i64::from(most))
+            .bind(&reach.workflows)
+            .bind(&reach.subjects);
+        bounded(query.fetch_all(self.pool())).await
     }
 
-    /// Its hash, if there is such a token.
-    pub async fn revoke_token(&self, tenant: &str, id: Uuid, by: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let query = sqlx::query_scalar::<_, Vec<u8>>(include_str!("../sql/revoke_token.sql"));
-        bounded(query.bind(id).bind(tenant).bind(by).fetch_optional(self.pool())).await
+    /// Its hash, if there is such a token within the reach.
+    pub async fn revoke_token(&self, id: Uuid, of: Revoker<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = sqlx::query_scalar::<_, Vec<u8>>(include_str!("../sql/revoke_token.sql"))
+            .bind(id)
+            .bind(of.tenant)
+            .bind(of.name)
+            .bind(&of.reach.workflows)
+            .bind(&of.reach.subjects);
+        bounded(query.fetch_optional(self.pool())).await
     }
 }
