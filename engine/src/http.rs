@@ -142,7 +142,8 @@ impl Modify for Credentials {
         let components = document.components.get_or_insert_with(Default::default);
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
-        let detail = "POST /api/v1/session sets it. What changes something shows the session's `csrf` in `X-Valet-Csrf`.";
+        let detail =
+            "POST /api/v1/session sets it. What changes something shows the session's `csrf` in `X-Valet-Csrf`.";
         let cookie = ApiKeyValue::with_description(session_cookie::NAME, detail);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }

@@ -145,7 +145,7 @@ impl Credential {
     async fn principal(&self, app: &App, from: Option<IpAddr>) -> Result<(TokenHash, Arc<Principal>), Fault> {
         let store = &app.engine.store;
         match self {
-            Self::Bearer(token) => known(app, token, from).await,
+            Self::Bearer(token) => known(app, &Shown { token, field: HEADER, from }).await,
             Self::Session(secret) => {
                 let ended = || unauthorized("this session has ended; sign in again").at("Cookie");
                 let token = app.tokens.of_session(store, &secret.hash()).await?.ok_or_else(ended)?;
@@ -156,22 +156,26 @@ impl Credential {
     }
 }
 
-/// Whose token it is. One that is not known is counted for the address that it came from.
-pub(super) async fn known(
-    app: &App,
-    token: &str,
-    from: Option<IpAddr>,
-) -> Result<(TokenHash, Arc<Principal>), Fault> {
-    let hash = hash(token);
-    match app.tokens.principal(&app.engine.store, &hash).await? {
-        Some(principal) => Ok((hash, principal)),
-        None => Err(unknown(app, from)),
-    }
+/// A token, the place of the request that it stood in, and the address that it came from.
+pub(super) struct Shown<'a> {
+    pub token: &'a str,
+    pub field: &'static str,
+    pub from: Option<IpAddr>,
 }
 
-fn unknown(app: &App, from: Option<IpAddr>) -> Fault {
-    match app.pace.unknown_token(from) {
-        Ok(()) => unauthorized("this token is not known here, was revoked or has expired").at("Authorization"),
+/// The field of requests with a token.
+const HEADER: &str = "Authorization";
+
+/// Whose token it is. One that is not known is counted for its address.
+pub(super) async fn known(app: &App, shown: &Shown<'_>) -> Result<(TokenHash, Arc<Principal>), Fault> {
+    let hash = hash(shown.token);
+    let principal = app.tokens.principal(&app.engine.store, &hash).await?;
+    principal.map_or_else(|| Err(unknown(app, shown)), |principal| Ok((hash, principal)))
+}
+
+fn unknown(app: &App, shown: &Shown<'_>) -> Fault {
+    match app.pace.unknown_token(shown.from) {
+        Ok(()) => unauthorized("this token is not known here, was revoked or has expired").at(shown.field),
         Err(limited) => limited,
     }
 }
@@ -196,7 +200,7 @@ async fn admit(app: &App, need: Need, parts: &Parts) -> Result<Caller, Fault> {
     let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let credential = Credential::read(&parts.headers).ok_or_else(|| {
         let detail = "send the header `Authorization: Bearer TOKEN`; `ops/up` prints the token's file";
-        unauthorized(detail).at("Authorization")
+        unauthorized(detail).at(HEADER)
     })?;
     if let Credential::Bearer(token) = &credential
         && token.starts_with(task_link::PREFIX)
@@ -230,7 +234,8 @@ fn not_forged(parts: &Parts, secret: SessionSecret) -> Result<SessionSecret, Fau
     if matches!(parts.method, Method::GET | Method::HEAD) || secret.is_shown_by(&parts.headers) {
         return Ok(secret);
     }
-    let detail = "a request by cookie shows the session's `csrf` in the header `X-Valet-Csrf`; GET /api/v1/session tells it";
+    let detail =
+        "a request by cookie shows the session's `csrf` in the header `X-Valet-Csrf`; GET /api/v1/session tells it";
     Err(Fault::new(StatusCode::FORBIDDEN, "csrf", detail).at(session_cookie::CSRF_HEADER.as_str()))
 }
 
@@ -247,7 +252,7 @@ fn wrong_scope(scopes: &[Scope]) -> Fault {
 /// A link's token opens one task: shown, claimed, answered, rejected.
 async fn by_link(app: &App, token: &str, parts: &Parts, from: Option<IpAddr>) -> Result<Caller, Fault> {
     let Some(task) = app.engine.store.task_links().opened_by(token) else {
-        return Err(unknown(app, from));
+        return Err(unknown(app, &Shown { token, field: HEADER, from }));
     };
     if task_of(&parts.method, parts.uri.path()) != Some(task) {
         let detail = "this token opens one human task, and no other route";

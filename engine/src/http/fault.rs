@@ -74,7 +74,8 @@ impl Fault {
     pub fn invalid_input(problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", first.1).at(first.0);
-        fault.problem.errors = problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
+        fault.problem.errors =
+            problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
         fault
     }
 

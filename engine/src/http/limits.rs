@@ -72,7 +72,8 @@ impl Pace {
             limited("token", "this token comes more often than the engine allows one (`limits.token_rate_per_s`)", wait)
         })?;
         self.tenants.take(tenant, now).map_err(|wait| {
-            let detail = "the tokens of this tenant come more often than the engine allows (`limits.tenant_rate_per_s`)";
+            let detail =
+                "the tokens of this tenant come more often than the engine allows (`limits.tenant_rate_per_s`)";
             limited("tenant", detail, wait)
         })
     }

@@ -12,7 +12,7 @@ use axum::{Extension, Json};
 use valet_protocol::api::{ConsoleSession, OpenConsoleSession};
 use valet_protocol::problem::Problem;
 
-use super::auth::{self, Caller};
+use super::auth::{self, Caller, Shown};
 use super::body::Body;
 use super::session_cookie::{self, SessionSecret};
 use super::{App, Fault, no_content, tokens};
@@ -34,7 +34,7 @@ pub(super) async fn open(
     Body(request): Body<OpenConsoleSession>,
 ) -> Result<Response, Fault> {
     let from = from.map(|Extension(ConnectInfo(address))| address.ip());
-    let (token, principal) = auth::known(&app, &request.token, from).await.map_err(|fault| fault.at("/token"))?;
+    let (token, principal) = auth::known(&app, &Shown { token: &request.token, field: "/token", from }).await?;
     if principal.scopes == [Scope::Work] {
         let detail = "this token is a worker's, and the console is for people: use another";
         return Err(Fault::new(StatusCode::FORBIDDEN, "wrong_scope", detail).at("/token"));

@@ -16,7 +16,7 @@ use valet_engine::blobs::{BlobError, Blobs};
 use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
-use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, router, run_triggers};
+use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
 use valet_engine::notify;
 use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
@@ -116,6 +116,8 @@ pub async fn start(
         door: Door { allow_hosts: settings.list("door.allow_hosts")? },
         blobs: Blobs::folder(&settings.path("files.dir")?)?,
         metrics: metrics_handle(),
+        limits: settings.limits()?,
+        secure_cookies: settings.flag("door.secure_cookies")?,
     };
     let app = App::new(Arc::clone(&engine), config)?;
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
@@ -132,7 +134,7 @@ pub async fn start(
         let stopped = async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
+        axum::serve(listener, service(app)).with_graceful_shutdown(stopped).await
     });
     tracing::info!(%address, "the engine serves");
     Ok(RunningEngine { address, engine, stop, serving, notifying, triggering })
