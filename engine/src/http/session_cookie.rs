@@ -92,14 +92,14 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
     }
 
     #[test]
     fn the_cookie_is_found_among_others_and_must_be_a_secret() {
         let secret = "0a".repeat(32);
-        let read = |values: &[&str]| SessionSecret::read(&headers(header::COOKIE, values)).map(|secret| secret.0);
+        let read = |values: &[&str]| SessionSecret::read(&headers(&header::COOKIE, values)).map(|secret| secret.0);
         let own = format!("valet_session={secret}");
         assert_eq!(read(&[&own]), Some(secret.clone()));
         assert_eq!(read(&["a=b; c", &format!("x=y;{own} ; z=1")]), Some(secret.clone()));
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn only_the_sessions_own_word_is_taken() {
         let (secret, other) = (SessionSecret::random(), SessionSecret::random());
-        let shows = |word: &str| secret.is_shown_by(&headers(CSRF_HEADER, &[word]));
+        let shows = |word: &str| secret.is_shown_by(&headers(&CSRF_HEADER, &[word]));
         assert!(shows(&secret.csrf()));
         assert!(!shows(&other.csrf()) && !shows("") && !shows(&secret.csrf()[..63]) && !shows(&secret.0));
         assert!(!secret.is_shown_by(&HeaderMap::new()));

@@ -100,7 +100,7 @@ async fn of_a_session_only_hashes_are_stored() {
     let rows: Vec<String> =
         sqlx::query_scalar("SELECT s::text FROM console_sessions s").fetch_all(app.pool()).await.expect("rows");
     let (_, secret) = browser.cookie.split_once('=').expect("a value");
-    let hexed = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hexed = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     for word in [secret, &browser.csrf, PEOPLE, &hexed(secret), &hexed(PEOPLE)] {
         assert!(rows.len() == 1 && !rows[0].contains(word), "{word} in {rows:?}");
     }
@@ -231,7 +231,7 @@ async fn a_session_ends_with_its_token_or_its_own_time_and_is_removed() {
     .await;
     let other = TestApp::on(&app.url).await;
     other.send(own.forged(Call::get("/api/v1/runs"))).await.problem(401, "unauthorized");
-    app.store.tidy(chrono::Utc::now()).await.expect("tidy");
+    app.store.tidy(app.engine.clock.now()).await.expect("tidy");
     assert_eq!(sessions(&app).await, 1, "only what is over is removed");
 }
 
