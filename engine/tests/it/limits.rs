@@ -149,6 +149,8 @@ async fn a_tenant_has_its_share_of_streams_and_leaves_the_others_theirs() {
     let first = app.open(events(PEOPLE, &run).into_request()).await;
     let second = app.open(events(SECOND_PERSON, &run).into_request()).await;
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    // Not read to its end, which a stream would not have.
+    assert_eq!(app.open(events(PEOPLE, &run).into_request()).await.status(), 429);
     let refused = app.send(events(PEOPLE, &run)).await.problem(429, "too_many_streams");
     assert!(refused.json()["detail"].as_str().is_some_and(|detail| detail.contains("limits.tenant_streams")));
     let waiting = Call::post("/api/v1/workflows/ask/runs?wait=1s").json(&json!({ "input": {} }));

@@ -214,23 +214,23 @@ async fn a_revoked_token_ends_its_sessions_at_once_and_elsewhere_after_a_moment(
     app.send(own.forged(Call::get("/api/v1/runs"))).await.expect(200);
 }
 
-/// What an engine knows for a moment is no matter here: each look is another engine's first.
+/// What an engine knows for a moment is no matter here: each look is an engine's first. They start before, since a start tidies.
 #[tokio::test]
 async fn a_session_ends_with_its_token_or_its_own_time_and_is_removed() {
     let app = TestApp::start().await;
     let (_, secret) = token(&app, &json!({ "name": "v", "role": "viewer", "expires_in_s": 60 })).await;
     let (brief, own) = (Browser::sign_in(&app, &secret).await, Browser::sign_in(&app, PEOPLE).await);
+    let (second, third) = (TestApp::on(&app.url).await, TestApp::on(&app.url).await);
     let run = async |sql: &'static str| sqlx::query(sql).execute(app.pool()).await.expect("a change");
     run("UPDATE tokens SET expires_at = now() - interval '1 second'").await;
-    let other = TestApp::on(&app.url).await;
-    other.send(brief.forged(Call::get("/api/v1/runs"))).await.problem(401, "unauthorized");
-    other.send(own.forged(Call::get("/api/v1/runs"))).await.expect(200);
+    second.send(brief.forged(Call::get("/api/v1/runs"))).await.problem(401, "unauthorized");
+    second.send(own.forged(Call::get("/api/v1/runs"))).await.expect(200);
 
-    run("UPDATE console_sessions SET expires_at = now() - interval '1 second' WHERE token_hash <> \
-         (SELECT hash FROM tokens)")
-    .await;
-    let other = TestApp::on(&app.url).await;
-    other.send(own.forged(Call::get("/api/v1/runs"))).await.problem(401, "unauthorized");
+    let over = "UPDATE console_sessions SET expires_at = now() - interval '1 second' \
+                WHERE token_hash <> (SELECT hash FROM tokens)";
+    assert_eq!(run(over).await.rows_affected(), 1);
+    third.send(own.forged(Call::get("/api/v1/runs"))).await.problem(401, "unauthorized");
+    assert_eq!(sessions(&app).await, 2);
     app.store.tidy(app.engine.clock.now()).await.expect("tidy");
     assert_eq!(sessions(&app).await, 1, "only what is over is removed");
 }

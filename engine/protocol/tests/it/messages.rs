@@ -82,6 +82,8 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::TokenView>("api/token_view", &[""], Tolerated),
         Golden::of::<api::TokenList>("api/token_list", &["", "/tokens/0"], Tolerated),
         Golden::of::<api::WhoAmI>("api/who_am_i", &[""], Tolerated),
+        Golden::of::<api::OpenConsoleSession>("api/open_console_session", &[""], Refused),
+        Golden::of::<api::ConsoleSession>("api/console_session", &[""], Tolerated),
         Golden::of::<api::WorkerList>("api/worker_list", &["", "/workers/0"], Tolerated),
         Golden::of::<api::Readiness>("api/readiness", &[""], Tolerated),
         Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),
