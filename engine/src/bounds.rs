@@ -53,6 +53,23 @@ pub const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(1);
 pub const KEYS_PER_REWRAP_MAX: i64 = 500;
 /// An answer, a password, the state of a browser.
 pub const ITEM_BYTES_MAX: usize = 512 * 1024;
+/// How long a session of the console lasts: a working day.
+pub const CONSOLE_SESSION_LIFE: Duration = Duration::from_hours(12);
+/// Sessions that one token has open; the oldest makes room, so that a program that signs in over and over fills no table.
+pub const CONSOLE_SESSIONS_PER_TOKEN_MAX: u32 = 100;
+
+/// Requests of one token: far more than people and producers send, few enough that a loop gone wild leaves room for others.
+pub const TOKEN_RATE_PER_S: u32 = 1_000;
+pub const TOKEN_BURST: u32 = 2_000;
+/// Requests of one tenant, through all of its tokens.
+pub const TENANT_RATE_PER_S: u32 = 5_000;
+pub const TENANT_BURST: u32 = 10_000;
+/// Unknown tokens that one address may show at once, and how often one more: ten a minute, more than people mistype.
+pub const UNKNOWN_TOKENS_BURST: u32 = 10;
+pub const UNKNOWN_TOKEN_EVERY: Duration = Duration::from_secs(6);
+/// Tokens, tenants or addresses whose pace is kept; beyond it those that are furthest from their limit are forgotten.
+pub const PACED_MAX: usize = 50_000;
+
 /// Data keys kept unwrapped; beyond it the cache starts anew.
 pub const DATA_KEYS_CACHED_MAX: usize = 50_000;
 
@@ -100,6 +117,8 @@ pub const PAGE_ROWS_MAX: u32 = 200;
 pub const PAGE_ROWS_DEFAULT: u32 = 50;
 /// Open event streams of one engine.
 pub const EVENT_STREAMS_MAX: usize = 1_000;
+/// Those of one tenant: a quarter of the places, so that one tenant does not keep the others out.
+pub const TENANT_STREAMS: usize = EVENT_STREAMS_MAX / 4;
 /// How long a request waits for a commit before it is told that the engine is busy.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait that a request may ask for: proxies end longer ones.

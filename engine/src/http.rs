@@ -3,10 +3,12 @@
 //! Handlers extract, call a command or a query, and answer: no rules and no SQL here.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderValue, StatusCode};
@@ -14,9 +16,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
@@ -24,7 +26,7 @@ use utoipa_axum::routes;
 use valet_core::workflow::Door;
 
 use crate::blobs::Blobs;
-use crate::bounds::{EVENT_STREAMS_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::bounds::{FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
@@ -40,12 +42,17 @@ mod files;
 mod health;
 mod human_tasks;
 mod key;
+mod limits;
 mod operations;
+mod places;
 mod query;
+mod recent;
 mod route_scopes;
 mod run_view;
 mod runs;
 mod schema;
+mod session;
+mod session_cookie;
 mod subjects;
 mod tokens;
 mod triggers;
@@ -55,6 +62,7 @@ mod workflows;
 
 pub use auth::FixedToken;
 pub use fault::Fault;
+pub use limits::{Limits, Rate};
 pub use triggers::run as run_triggers;
 
 /// What handlers share.
@@ -65,8 +73,9 @@ pub struct App {
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
     schemas: HashMap<String, schema::InputSchema>,
-    /// Places for event streams and for requests that wait.
-    streams: Arc<Semaphore>,
+    pace: limits::Pace,
+    places: Arc<places::Places>,
+    secure_cookies: bool,
     desk: desk::Desk,
     /// Tells the housekeeper that an erasure was asked for.
     pub erasures: Arc<Notify>,
@@ -79,6 +88,9 @@ pub struct AppConfig {
     pub door: Door,
     pub blobs: Blobs,
     pub metrics: Option<PrometheusHandle>,
+    pub limits: Limits,
+    /// Browsers reach this engine through TLS: cookies are to go no other way.
+    pub secure_cookies: bool,
 }
 
 /// A workflow's schema that is no schema.
@@ -104,7 +116,9 @@ impl App {
             blobs: config.blobs,
             metrics: config.metrics,
             schemas,
-            streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            pace: limits::Pace::new(&config.limits),
+            places: places::Places::new(config.limits.tenant_streams),
+            secure_cookies: config.secure_cookies,
             desk: desk::Desk::default(),
             erasures: Arc::default(),
         }))
@@ -112,7 +126,7 @@ impl App {
 
     /// Event streams and waiting requests that are open now.
     pub fn streams_open(&self) -> usize {
-        EVENT_STREAMS_MAX - self.streams.available_permits()
+        self.places.open()
     }
 }
 
@@ -124,18 +138,22 @@ impl App {
                        application/problem+json with a stable `code`.",
         license(name = "MIT OR Apache-2.0")
     ),
-    modifiers(&BearerToken),
-    security(("token" = []))
+    modifiers(&Credentials),
+    security(("token" = []), ("session" = []))
 )]
 struct Document;
 
-struct BearerToken;
+struct Credentials;
 
-impl Modify for BearerToken {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let detail =
+            "POST /api/v1/session sets it. What changes something shows the session's `csrf` in `X-Valet-Csrf`.";
+        let cookie = ApiKeyValue::with_description(session_cookie::NAME, detail);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -172,6 +190,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(subjects::uses))
         .routes(routes!(subjects::list_files))
         .routes(routes!(subjects::erase))
+        .routes(routes!(session::open, session::show, session::close))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }
@@ -194,6 +213,7 @@ fn describe_errors(operation: &mut Operation) {
         for (status, description) in [
             ("401", "No token, or one that is not known"),
             ("403", "A token of another scope"),
+            ("429", "Too many requests; come back after `Retry-After`"),
             ("503", "A part is away; come back after `Retry-After`"),
         ] {
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
@@ -224,6 +244,11 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::require))
         .layer(middleware::from_fn(observe))
         .with_state(app)
+}
+
+/// The routes for a listener, which tells them who connects.
+pub fn service(app: Arc<App>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(app).into_make_service_with_connect_info()
 }
 
 /// The request's id: the caller's, else a new one; in the answer and in every log line of the request.

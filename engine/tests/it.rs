@@ -18,6 +18,8 @@ mod it {
     mod human_tasks;
     mod idempotency;
     mod job_urls;
+    mod limits;
+    mod login;
     mod migrations;
     mod openapi;
     mod operators;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+mod limits;
+
 /// One setting, as `valet config reference` prints it.
 pub struct Setting {
     /// `section.name` in the file.
@@ -77,6 +79,32 @@ pub const SETTINGS: &[Setting] = &[
         "VALET_ALLOW_HOSTS",
         Some(""),
         "`host:port,…`: private places that job URLs and browsers may reach",
+    ),
+    setting(
+        "door.secure_cookies",
+        "VALET_SECURE_COOKIES",
+        Some("false"),
+        "`true` where browsers come through TLS: the console's cookie goes no other way",
+    ),
+    setting(
+        "limits.token_rate_per_s",
+        "VALET_TOKEN_RATE_PER_S",
+        Some("1000"),
+        "requests a second of one token; 0: no limit",
+    ),
+    setting("limits.token_burst", "VALET_TOKEN_BURST", Some("2000"), "requests of one token at once"),
+    setting(
+        "limits.tenant_rate_per_s",
+        "VALET_TENANT_RATE_PER_S",
+        Some("5000"),
+        "requests a second of all tokens of one tenant; 0: no limit",
+    ),
+    setting("limits.tenant_burst", "VALET_TENANT_BURST", Some("10000"), "requests of one tenant at once"),
+    setting(
+        "limits.tenant_streams",
+        "VALET_TENANT_STREAMS",
+        Some("250"),
+        "event streams and waiting requests of one tenant at one engine, 1 to 1000",
     ),
     setting(
         "client.url",
@@ -266,6 +294,11 @@ impl Settings {
             .ok()
             .filter(|n| (low..=high).contains(n))
             .ok_or_else(|| wrong(key, format!("`{text}` is not a number from {low} to {high}")))
+    }
+
+    pub fn flag(&self, key: &'static str) -> Result<bool, SettingsError> {
+        let text = self.text(key)?;
+        text.parse().map_err(|_| wrong(key, format!("`{text}` is neither `true` nor `false`")))
     }
 
     pub fn address(&self, key: &'static str) -> Result<std::net::SocketAddr, SettingsError> {

@@ -448,6 +448,35 @@ pub struct AuditEntry {
     pub after: Option<serde_json::Value>,
 }
 
+/// `POST /api/v1/session`
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenConsoleSession {
+    /// `vt_…`
+    pub token: String,
+}
+
+impl std::fmt::Debug for OpenConsoleSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenConsoleSession").finish_non_exhaustive()
+    }
+}
+
+/// `GET /api/v1/session`
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleSession {
+    #[serde(flatten)]
+    pub who: WhoAmI,
+    /// What a request by cookie that changes something shows in `X-Valet-Csrf`.
+    pub csrf: String,
+}
+
+impl std::fmt::Debug for ConsoleSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsoleSession").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
 /// `GET /api/v1/workers`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerList {

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use valet_core::id::{LeaseId, SessionId};
 use valet_core::step::Outcome;
 use valet_protocol::worker::{BATCH_ITEMS_MAX, ClaimNext, ClaimedNext, Finish, Grant};
 
+use super::auth::Caller;
 use super::query::Parameters;
 use super::worker::{Wire, finish_one, grant};
 use super::{App, Fault, no_content, wait};
@@ -67,6 +68,7 @@ pub(super) struct ClaimQuery {
 
 pub(super) async fn claim_next(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<ClaimQuery>,
     Wire(ask): Wire<ClaimNext>,
 ) -> Result<Response, Fault> {
@@ -81,7 +83,7 @@ pub(super) async fn claim_next(
         let detail = format!("1 to {QUEUES_MAX} names of queues");
         return Err(Fault::bad_request("invalid_queue", detail).at("queues"));
     }
-    let _place = wait::place(&app)?;
+    let _place = app.places.take(&caller)?;
     let of_session = app.engine.store.session_queues(ask.session).await?.ok_or_else(session_ended)?;
     let (answer, answered) = oneshot::channel();
     let mut visit = Visit { app: Arc::clone(&app), session: ask.session, answered };

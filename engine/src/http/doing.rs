@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::RequestId;
 use super::auth::Caller;
+use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 15] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 17] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
@@ -26,6 +27,8 @@ pub(super) const ACTIONS: [(Method, &str, &str); 15] = [
     (Method::POST, "/api/v1/files", "file.store"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+    (Method::POST, "/api/v1/session", "session.open"),
+    (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),
     (Method::DELETE, "/api/v1/subjects/{subject}/item", "subject.remove"),
     (Method::POST, "/api/v1/subjects/{subject}/erase", "subject.erase"),
@@ -56,6 +59,11 @@ impl Doing {
         }
     }
 
+    /// Of somebody who has only just said who they are.
+    pub fn by(self, principal: &Principal) -> Self {
+        Self { tenant: principal.tenant.clone(), who: principal.name.clone(), ..self }
+    }
+
     pub fn on_task(&self, task: Uuid) -> Deed {
         Deed { task: Some(task), ..self.on(format!("task_{}", task.simple())) }
     }
@@ -71,7 +79,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Doing {
         Ok(Self {
             tenant: caller.map(|caller| caller.tenant.clone()).unwrap_or_default(),
             who: caller.map(|caller| caller.name.clone()).unwrap_or_default(),
-            via: if caller.is_some_and(|caller| caller.is_link) { Via::Link } else { Via::Token },
+            via: match caller {
+                Some(caller) if caller.is_link => Via::Link,
+                Some(caller) if caller.session.is_some() => Via::Session,
+                _ => Via::Token,
+            },
             address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical()),
             request: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
             // A test walks the routes: none that changes something is without its row.
@@ -82,7 +94,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Doing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route_scopes::ROUTES;
+    use super::super::route_scopes::{ROUTES, SIGN_IN};
     use super::*;
 
     #[test]
@@ -94,6 +106,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
         let stale: Vec<_> = ACTIONS
             .iter()
+            .filter(|(method, path, _)| (method.clone(), *path) != SIGN_IN)
             .filter(|(method, path, _)| !ROUTES.iter().any(|(known, at, _)| known == method && at == path))
             .collect();
         assert!(stale.is_empty(), "{stale:?}");

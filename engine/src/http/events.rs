@@ -8,13 +8,14 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 use valet_core::id::RunId;
 use valet_core::journal::{Chunk, Entry};
 use valet_protocol::api::RunEvent;
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
+use super::places::Place;
 use super::{App, Fault, runs, wait};
 
 /// Chunks read at once.
@@ -35,7 +36,7 @@ pub(super) async fn stream(
     if after.is_some_and(|(revision, _)| revision > record.revision as u32) {
         return Err(bad_id("this run has no such event yet"));
     }
-    let permit = wait::place(&app)?;
+    let place = app.places.take(&caller)?;
     let tail = Tail {
         changed: app.engine.routes.watch(),
         app,
@@ -43,7 +44,7 @@ pub(super) async fn stream(
         after: after.unwrap_or((0, 0)),
         waiting: Vec::new().into_iter(),
         ended: false,
-        _permit: permit,
+        _place: place,
     };
     Ok(Sse::new(futures::stream::unfold(tail, next)).keep_alive(KeepAlive::default()))
 }
@@ -56,7 +57,7 @@ struct Tail {
     after: (u32, u32),
     waiting: std::vec::IntoIter<RunEvent>,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 async fn next(mut tail: Tail) -> Option<(Result<Event, Infallible>, Tail)> {

@@ -1,5 +1,7 @@
 //! Errors as callers see them: problem+json with a stable code, the field, and what to do.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use valet_core::Timestamp;
@@ -14,32 +16,42 @@ use crate::executor::CommandError;
 use crate::store::StoreError;
 
 /// How soon a caller should come back when a part is away.
-const RETRY_AFTER_S: &str = "2";
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// An error answer.
 #[derive(Debug)]
-pub struct Fault(Box<Problem>);
+pub struct Fault {
+    problem: Box<Problem>,
+    /// How soon to come back, where it is known.
+    retry_after: Option<Duration>,
+}
 
 impl Fault {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self(Box::new(Problem::new(status.as_u16(), code, title, detail)))
+        Self { problem: Box::new(Problem::new(status.as_u16(), code, title, detail)), retry_after: None }
     }
 
     pub fn at(mut self, field: impl Into<String>) -> Self {
-        self.0.field = Some(field.into());
+        self.problem.field = Some(field.into());
+        self
+    }
+
+    /// When the same request may go through.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
     /// How the task ended.
     pub fn outcome(mut self, outcome: &str) -> Self {
-        self.0.outcome = Some(outcome.to_owned());
+        self.problem.outcome = Some(outcome.to_owned());
         self
     }
 
     /// Who was first, and when.
     pub fn by(mut self, by: Option<String>, at: Option<Timestamp>) -> Self {
-        (self.0.by, self.0.at) = (by, at);
+        (self.problem.by, self.problem.at) = (by, at);
         self
     }
 
@@ -63,17 +75,18 @@ impl Fault {
     pub fn invalid_input(problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", first.1).at(first.0);
-        fault.0.errors = problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
+        fault.problem.errors =
+            problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
         fault
     }
 
     pub(super) fn problem(&self) -> &Problem {
-        &self.0
+        &self.problem
     }
 
     /// Nothing is wrong with the request: a part is away or busy, and the same request may go through later.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self.0.status, 429 | 503)
+        matches!(self.problem.status, 429 | 503)
     }
 
     /// The token is good, and what it asks for is beyond it.
@@ -92,13 +105,19 @@ impl Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The body is written by the outermost layer, which knows the request's id.
         let mut response = status.into_response();
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+            let wait = self.retry_after.unwrap_or(RETRY_AFTER);
+            // Rounded up: who comes back then is not early.
+            let seconds = (wait.as_nanos().div_ceil(1_000_000_000) as u64).max(1);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(Carried(self.0));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Carried(self.problem));
         response
     }
 }
@@ -209,5 +228,21 @@ impl From<StartError> for Fault {
             StartError::Command(error) => error.into(),
             StartError::Store(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_the_wait_in_whole_seconds_rounded_up() {
+        for (wait_ms, seconds) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
+            let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "later");
+            let response = fault.after(Duration::from_millis(wait_ms)).into_response();
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds, "{wait_ms} ms");
+        }
+        let away = Fault::away("database_unavailable", "later").into_response();
+        assert_eq!(away.headers()[header::RETRY_AFTER], "2");
     }
 }

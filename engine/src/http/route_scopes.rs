@@ -20,9 +20,15 @@ pub(super) enum Need {
 /// They answer nothing about runs.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
 
+/// Where a token is changed for a session.
+pub(super) const SIGN_IN: (Method, &str) = (Method::POST, "/api/v1/session");
+
 type Row = (Method, &'static str, &'static [Scope]);
 
-pub(super) const ROUTES: [Row; 44] = [
+/// Whoever is no worker.
+const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
+
+pub(super) const ROUTES: [Row; 46] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
@@ -59,6 +65,8 @@ pub(super) const ROUTES: [Row; 44] = [
     (Method::GET, "/api/v1/subjects/{subject}/uses", &[Read]),
     (Method::GET, "/api/v1/subjects/{subject}/files", &[Read]),
     (Method::POST, "/api/v1/subjects/{subject}/erase", &[Admin]),
+    (Method::GET, "/api/v1/session", &OF_PEOPLE),
+    (Method::DELETE, "/api/v1/session", &OF_PEOPLE),
     (Method::POST, "/worker/v1/sessions", &[Work]),
     (Method::DELETE, "/worker/v1/sessions/{id}", &[Work]),
     (Method::POST, "/worker/v1/heartbeats", &[Work]),
@@ -77,7 +85,7 @@ pub(super) fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
         let is_guarded = path.starts_with("/api/") || path.starts_with("/worker/");
         return if is_guarded { Need::Token } else { Need::Nothing };
     };
-    if OPEN.contains(&route) {
+    if OPEN.contains(&route) || SIGN_IN == (method.clone(), route) {
         return Need::Nothing;
     }
     let method = if method == Method::HEAD { &Method::GET } else { method };

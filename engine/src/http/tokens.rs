@@ -48,13 +48,13 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(TokenCreated { secret, token: view(record) })).into_response())
 }
 
-/// The tokens of this tenant, those that were revoked last.
+/// The tokens of this tenant that reach no further than the one that asks; those that were revoked last.
 #[utoipa::path(get, operation_id = "list_tokens", path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = TokenList)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<TokenList>, Fault> {
-    let records = app.engine.store.list_tokens(&caller.tenant, TOKENS_LISTED_MAX).await?;
+    let records = app.engine.store.list_tokens(&caller.tenant, &caller.reach, TOKENS_LISTED_MAX).await?;
     Ok(Json(TokenList { tokens: records.into_iter().map(view).collect() }))
 }
 
@@ -63,11 +63,13 @@ pub(super) async fn list(
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     doing: Doing,
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
     let id = parse_prefixed("tok", &id).map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
-    let hash = app.engine.store.revoke_token(&doing.on(token_id(id)), id).await?;
+    let deed = doing.on(token_id(id));
+    let hash = app.engine.store.revoke_token(&deed, id, &caller.reach).await?;
     let hash = hash.ok_or_else(|| Fault::not_found("token", "there is no such token").at("id"))?;
     app.tokens.forget(&hash);
     Ok(no_content())
@@ -76,13 +78,17 @@ pub(super) async fn revoke(
 /// Whose token it is that was sent, and what it opens.
 #[utoipa::path(get, operation_id = "whoami", path = "/api/v1/whoami", tag = "tokens", responses((status = 200, body = WhoAmI)))]
 pub(super) async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
-    Json(WhoAmI {
-        tenant: caller.tenant,
-        name: caller.name,
-        scopes: caller.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-        workflows: caller.reach.workflows,
-        subjects: caller.reach.subjects,
-    })
+    Json(who(Principal { tenant: caller.tenant, name: caller.name, scopes: caller.scopes, reach: caller.reach }))
+}
+
+pub(super) fn who(principal: Principal) -> WhoAmI {
+    WhoAmI {
+        tenant: principal.tenant,
+        name: principal.name,
+        scopes: principal.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        workflows: principal.reach.workflows,
+        subjects: principal.reach.subjects,
+    }
 }
 
 /// Nobody gives what they do not have: a token reaches no further than the one that made it.

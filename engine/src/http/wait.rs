@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use valet_core::id::RunId;
 use valet_protocol::api::RunDetail;
@@ -21,14 +21,6 @@ pub(super) fn read(text: &str) -> Result<Duration, Fault> {
     wait.filter(|wait| !wait.is_zero() && *wait <= WAIT_MAX).ok_or_else(|| {
         let detail = format!("wait like `30s`, `500ms` or `30`, for at most {} s", WAIT_MAX.as_secs());
         Fault::bad_request("invalid_wait", detail).at("wait")
-    })
-}
-
-/// A place among those who wait, which it shares with event streams; free again when it is dropped.
-pub(super) fn place(app: &App) -> Result<OwnedSemaphorePermit, Fault> {
-    app.streams.clone().try_acquire_owned().map_err(|_| {
-        let status = axum::http::StatusCode::TOO_MANY_REQUESTS;
-        Fault::new(status, "too_many_streams", "this engine serves no more event streams and waits now")
     })
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn start(
     let limit = query.wait.as_deref().map(wait::read).transpose()?;
     let deadline = limit.map(|limit| Instant::now() + limit);
     // Before the start: who cannot wait here starts nothing either.
-    let _place = limit.map(|_| wait::place(&app)).transpose()?;
+    let _place = limit.map(|_| app.places.take(&caller)).transpose()?;
     let start = checked(&app, &caller.tenant, &caller.reach, &name, key::read(&headers)?, request).await?;
     let (run, created) = match app.engine.start_run(doing.on(""), start).await? {
         Started::Created(run) => (run, true),

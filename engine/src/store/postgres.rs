@@ -13,6 +13,7 @@ use crate::codec::MasterKeys;
 
 pub mod audit;
 pub(crate) mod commit;
+pub mod console_sessions;
 mod due;
 mod keys;
 mod leases;

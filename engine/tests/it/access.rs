@@ -83,6 +83,8 @@ fn rows() -> Vec<Row> {
             row(Method::PUT, "/api/v1/subjects/{subject}/items", OPERATORS, Common),
             json!({ "kind": "answer", "name": "q", "value": "42" }),
         ),
+        get("/api/v1/session", PEOPLES, Missing),
+        row(Method::DELETE, "/api/v1/session", PEOPLES, Missing),
         post("/worker/v1/sessions", NOBODY, Common),
         row(Method::DELETE, "/worker/v1/sessions/{id}", NOBODY, Common),
         post("/worker/v1/heartbeats", NOBODY, Common),
@@ -98,6 +100,9 @@ fn rows() -> Vec<Row> {
 
 /// Routes that want no token.
 const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/healthz", "/metrics", "/readyz"];
+
+/// Of a path of [`rows`], the method that wants no token.
+const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
 
 struct Things {
     run: String,
@@ -215,7 +220,8 @@ async fn every_route_has_its_row() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for verb in item.as_object().expect("an item").keys() {
             let is_known = rows().iter().any(|row| row.route == path && row.method.as_str().eq_ignore_ascii_case(verb));
-            assert!(is_known || OPEN.contains(&path.as_str()), "{verb} {path} has no row");
+            let is_open = OPEN.contains(&path.as_str()) || SIGN_IN == (verb, path);
+            assert!(is_known || is_open, "{verb} {path} has no row");
         }
     }
 }
@@ -314,6 +320,41 @@ async fn a_token_that_was_revoked_elsewhere_opens_nothing_after_a_moment() {
         (answer.status == 401).then_some(())
     })
     .await;
+}
+
+/// Of an admin who reaches one subject, the tokens of others are hidden, and those without a limit too.
+#[tokio::test]
+async fn a_limited_admin_sees_and_revokes_only_tokens_within_their_own_reach() {
+    let app = TestApp::start().await;
+    let make = async |name: &str, limits: Value| {
+        let mut body = json!({ "name": name, "role": "admin" });
+        body.as_object_mut().expect("an object").extend(limits.as_object().expect("an object").clone());
+        let made = create(&app, PEOPLE, &body).await.expect(201).json();
+        (made["id"].as_str().expect("an id").to_owned(), made["secret"].as_str().expect("a secret").to_owned())
+    };
+    let (own, limited) = make("limited", json!({ "workflows": ["ask", "other"], "subjects": ["ada"] })).await;
+    let (within, within_secret) = make("within", json!({ "workflows": ["ask"], "subjects": ["ada"] })).await;
+    let beyond = [
+        make("all", json!({})).await,
+        make("all subjects", json!({ "workflows": ["ask"] })).await,
+        make("all workflows", json!({ "subjects": ["ada"] })).await,
+        make("one subject more", json!({ "workflows": ["ask"], "subjects": ["ada", "eve"] })).await,
+        make("another workflow", json!({ "workflows": ["third"], "subjects": ["ada"] })).await,
+    ];
+    let listed = app.send(Call::get("/api/v1/tokens").token(&limited)).await.expect(200).json();
+    let ids: Vec<&str> = listed["tokens"].as_array().expect("tokens").iter().filter_map(|t| t["id"].as_str()).collect();
+    assert_eq!(ids, [within.as_str(), own.as_str()], "{listed}");
+    let revoke =
+        async |id: &str| app.send(Call::new(Method::DELETE, format!("/api/v1/tokens/{id}")).token(&limited)).await;
+    for (id, secret) in &beyond {
+        revoke(id).await.problem(404, "token_not_found");
+        app.send(Call::get("/api/v1/whoami").token(secret)).await.expect(200);
+    }
+    revoke(&within).await.expect(204);
+    app.send(Call::get("/api/v1/whoami").token(&within_secret)).await.problem(401, "unauthorized");
+    // Whoever reaches all sees all.
+    let all = app.send(Call::get("/api/v1/tokens")).await.expect(200).json();
+    assert_eq!(all["tokens"].as_array().map(Vec::len), Some(7));
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! A whole engine with its router, on a database of its own and a queue in memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -13,10 +15,12 @@ use valet_core::Registry;
 use valet_core::workflow::Door;
 use valet_engine::access::Role;
 use valet_engine::blobs::Blobs;
-use valet_engine::bounds::{CACHE_BYTES_MAX, WRITERS};
+use valet_engine::bounds::{
+    CACHE_BYTES_MAX, EVENT_STREAMS_MAX, TENANT_BURST, TENANT_RATE_PER_S, TOKEN_BURST, TOKEN_RATE_PER_S, WRITERS,
+};
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, Parts, Threading};
-use valet_engine::http::{App, AppConfig, FixedToken, router};
+use valet_engine::http::{App, AppConfig, FixedToken, Limits, Rate, router};
 use valet_engine::ports::Machine;
 use valet_engine::store::postgres::PgStore;
 use valet_queue::MemoryQueue;
@@ -27,6 +31,13 @@ use super::{database, workflows};
 pub const SECRET: [u8; 32] = [7; 32];
 /// The only private place that runs may go to.
 pub const OPENED: &str = "127.0.0.1:4444";
+
+/// What ships, but for the streams of one tenant: most tests have but one.
+const ONE_TENANT_MAY_WAIT_EVERYWHERE: Limits = Limits {
+    token: Rate { per_s: TOKEN_RATE_PER_S, burst: TOKEN_BURST },
+    tenant: Rate { per_s: TENANT_RATE_PER_S, burst: TENANT_BURST },
+    tenant_streams: EVENT_STREAMS_MAX,
+};
 
 pub struct TestApp {
     pub engine: Arc<Engine<PgStore>>,
@@ -51,6 +62,20 @@ impl TestApp {
 
     /// With this build of these workflows.
     pub async fn with(url: &str, registry: Registry) -> Self {
+        Self::build(url, registry, ONE_TENANT_MAY_WAIT_EVERYWHERE, false).await
+    }
+
+    /// On a new database, with these limits.
+    pub async fn limited(limits: Limits) -> Self {
+        Self::build(&database::migrated().await, workflows::registry(), limits, false).await
+    }
+
+    /// On a database that has its schema, for browsers that come through TLS.
+    pub async fn behind_tls(url: &str) -> Self {
+        Self::build(url, workflows::registry(), ONE_TENANT_MAY_WAIT_EVERYWHERE, true).await
+    }
+
+    async fn build(url: &str, registry: Registry, limits: Limits, secure_cookies: bool) -> Self {
         let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
         let queue = MemoryQueue::new();
         let parts = Parts {
@@ -74,6 +99,8 @@ impl TestApp {
             door: Door { allow_hosts: vec![OPENED.to_owned()] },
             blobs: Blobs::folder(files.path()).expect("a folder"),
             metrics: None,
+            limits,
+            secure_cookies,
         };
         let app = App::new(Arc::clone(&engine), config).expect("schemas");
         Self { router: router(Arc::clone(&app)), app, engine, store, queue, url: url.to_owned(), _files: files }
@@ -94,7 +121,19 @@ impl TestApp {
     }
 
     pub async fn send(&self, call: Call) -> Answer {
-        let (parts, body) = self.open(call.into_request()).await.into_parts();
+        self.send_request(call.into_request()).await
+    }
+
+    /// As if the client had connected from this address.
+    pub async fn send_from(&self, address: &str, call: Call) -> Answer {
+        let address = SocketAddr::new(address.parse().expect("an address"), 50_000);
+        let mut request = call.into_request();
+        request.extensions_mut().insert(ConnectInfo(address));
+        self.send_request(request).await
+    }
+
+    async fn send_request(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.open(request).await.into_parts();
         let bytes = to_bytes(body, 64 << 20).await.expect("a whole body").to_vec();
         Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
     }

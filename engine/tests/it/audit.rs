@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 
 use super::app::TestApp;
-use super::calls::{Call, OTHER_TENANT, SECOND_PERSON};
+use super::calls::{Call, OTHER_TENANT, PEOPLE, SECOND_PERSON};
 use super::database;
 use super::worker::Worker;
 
@@ -188,6 +188,19 @@ fn holds(there: &Value, expected: &Value) -> bool {
     }
 }
 
+/// Signs in and out, and answers the last row after each.
+async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
+    let open = Call::post("/api/v1/session").without(header::AUTHORIZATION).json(&json!({ "token": PEOPLE }));
+    let opened = app.send(open).await.expect(201);
+    let after_opening = entries(app, rows_before + 1).await;
+    let cookie = opened.header("set-cookie").expect("a cookie").split(';').next().expect("its value").to_owned();
+    let csrf = opened.json()["csrf"].as_str().expect("a word").to_owned();
+    let close = Call::new(Method::DELETE, "/api/v1/session").without(header::AUTHORIZATION);
+    app.send(close.header("cookie", cookie).header("x-valet-csrf", csrf)).await.expect(204);
+    let after_closing = entries(app, rows_before + 2).await;
+    [after_opening, after_closing].map(|rows| rows.last().expect("a row").clone())
+}
+
 #[tokio::test]
 async fn every_route_that_changes_something_leaves_one_row() {
     let app = TestApp::start().await;
@@ -211,6 +224,14 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert!(["run_", "task_", "file_", "tok_", "ada"].iter().any(|prefix| target.starts_with(prefix)), "{last}");
         let told = last.to_string();
         assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");
+    }
+    let told = session(&app, count).await;
+    for (row, (verb, action, via)) in
+        told.iter().zip([("post", "session.open", "token"), ("delete", "session.close", "session")])
+    {
+        made.insert((verb.to_owned(), "/api/v1/session".to_owned()));
+        assert_eq!((&row["action"], &row["via"]), (&json!(action), &json!(via)), "{row}");
+        assert_eq!((&row["who"], &row["target"]), (&json!("ada"), &json!("ada")), "{row}");
     }
     let document = app.send(Call::get("/api/v1/openapi.json")).await.expect(200).json();
     let changing: BTreeSet<(String, String)> = document["paths"]

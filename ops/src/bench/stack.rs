@@ -59,6 +59,9 @@ impl Processes {
             ("VALET_LISTEN", format!("127.0.0.1:{port}")),
             ("VALET_URL", url.clone()),
             ("VALET_LOG", "warn".to_owned()),
+            // What the engine can do is measured, not what it allows.
+            ("VALET_TOKEN_RATE_PER_S", "0".to_owned()),
+            ("VALET_TENANT_RATE_PER_S", "0".to_owned()),
         ];
         let program = std::env::current_exe()?;
         let spawn = |arguments: &[&str], log: &str| -> Result<Child, BenchError> {

@@ -93,7 +93,7 @@ pub async fn run(args: Subjects, client: &Client, output: &Output) -> Result<Exi
     match args.verb {
         SubjectsVerb::Show { subject } => show(&client.subject(&subject).await?, output)?,
         SubjectsVerb::Items { subject, kind, paging } => {
-            items(&subject, kind.as_deref(), &paging, client, output).await?
+            items(&subject, kind.as_deref(), &paging, client, output).await?;
         }
         SubjectsVerb::Set { subject, kind, name, value } => {
             let value = given(value, &kind)?;

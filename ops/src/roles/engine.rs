@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
+use axum::extract::connect_info::{Connected, IntoMakeServiceWithConnectInfo};
 use axum::serve::{IncomingStream, Listener, ListenerExt};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use valet_engine::blobs::{BlobError, Blobs};
 use valet_engine::bounds::{CACHE_BYTES_MAX, ERASURE_GRACE, WRITERS};
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
-use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, router, run_triggers};
+use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
 use valet_engine::notify;
 use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
@@ -128,6 +128,8 @@ pub async fn start(
         door: Door { allow_hosts: settings.list("door.allow_hosts")? },
         blobs: Blobs::folder(&settings.path("files.dir")?)?,
         metrics: metrics_handle(),
+        limits: settings.limits()?,
+        secure_cookies: settings.flag("door.secure_cookies")?,
     };
     let app = App::new(Arc::clone(&engine), config)?;
     let housekeeper = Housekeeper {
@@ -145,17 +147,20 @@ pub async fn start(
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
     let (stop, stopping) = watch::channel(false);
-    let serving = listen(listener, certificate, router(app), stopping)
+    let serving = listen(listener, certificate, service(app), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
     Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering, housekeeping, watching_keys })
 }
 
+/// The routes, which are told who connects.
+type Service = IntoMakeServiceWithConnectInfo<Router, SocketAddr>;
+
 /// Serves over TLS where there is a certificate, else over plain HTTP.
 fn listen(
     tcp: TcpListener,
     certificate: Option<Renewing>,
-    router: Router,
+    service: Service,
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     let Some(certificate) = certificate else {
@@ -165,15 +170,15 @@ fn listen(
                 tracing::debug!(%error, "TCP_NODELAY");
             }
         });
-        return Ok(tokio::spawn(serve(tcp, router, stopping)));
+        return Ok(tokio::spawn(serve(tcp, service, stopping)));
     };
     let tls = TlsListener::start(tcp, certificate, ListenerBounds::default())?;
     // Tapped for its type: of such listeners axum knows where a connection comes from.
-    Ok(tokio::spawn(serve(tls.tap_io(|_| {}), router, stopping)))
+    Ok(tokio::spawn(serve(tls.tap_io(|_| {}), service, stopping)))
 }
 
 /// Until it is told to stop; handlers see whom they talk to.
-async fn serve<L>(listener: L, router: Router, mut stopping: watch::Receiver<bool>) -> std::io::Result<()>
+async fn serve<L>(listener: L, service: Service, mut stopping: watch::Receiver<bool>) -> std::io::Result<()>
 where
     L: Listener<Addr = SocketAddr>,
     SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
@@ -181,7 +186,6 @@ where
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stopped).await
 }
 

@@ -42,7 +42,7 @@ async fn take_in(path: &Path, store: &PgStore, known: &mut Option<String>) {
             store.set_masters(keys);
         }
         None => {
-            tracing::error!(path = %path.display(), "the file of master keys cannot be read: the keys stay as they are")
+            tracing::error!(path = %path.display(), "the file of master keys cannot be read: the keys stay as they are");
         }
     }
     *known = Some(text);

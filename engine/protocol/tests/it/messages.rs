@@ -96,6 +96,8 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::UseView>("api/use_view", &[""], Tolerated),
         Golden::of::<api::AuditEntry>("api/audit_entry", &[""], Tolerated),
         Golden::of::<api::AuditPage>("api/audit_page", &["", "/entries/0"], Tolerated),
+        Golden::of::<api::OpenConsoleSession>("api/open_console_session", &[""], Refused),
+        Golden::of::<api::ConsoleSession>("api/console_session", &[""], Tolerated),
         Golden::of::<api::WorkerList>("api/worker_list", &["", "/workers/0"], Tolerated),
         Golden::of::<api::Readiness>("api/readiness", &[""], Tolerated),
         Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),

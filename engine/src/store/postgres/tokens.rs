@@ -74,15 +74,21 @@ impl PgStore {
         bounded(query.fetch_optional(self.pool())).await
     }
 
-    pub async fn list_tokens(&self, tenant: &str, most: u32) -> Result<Vec<TokenRecord>, StoreError> {
-        let query = sqlx::query_as::<_, TokenRecord>(include_str!("../sql/list_tokens.sql"));
-        bounded(query.bind(tenant).bind(i64::from(most)).fetch_all(self.pool())).await
+    /// Those within this reach.
+    pub async fn list_tokens(&self, tenant: &str, reach: &Reach, most: u32) -> Result<Vec<TokenRecord>, StoreError> {
+        let query = sqlx::query_as::<_, TokenRecord>(include_str!("../sql/list_tokens.sql"))
+            .bind(tenant)
+            .bind(i64::from(most))
+            .bind(&reach.workflows)
+            .bind(&reach.subjects);
+        bounded(query.fetch_all(self.pool())).await
     }
 
-    /// Its hash, if there is such a token.
-    pub async fn revoke_token(&self, deed: &Deed, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Its hash, if there is such a token within the reach.
+    pub async fn revoke_token(&self, deed: &Deed, id: Uuid, reach: &Reach) -> Result<Option<Vec<u8>>, StoreError> {
         let query = sqlx::query_scalar::<_, Vec<u8>>(include_str!("../sql/revoke_token.sql"));
         let query = audited!(query.bind(id).bind(&deed.tenant).bind(&deed.who), deed);
+        let query = query.bind(&reach.workflows).bind(&reach.subjects);
         bounded(query.fetch_optional(self.pool())).await
     }
 }
