@@ -43,6 +43,7 @@ mod health;
 mod human_tasks;
 mod key;
 mod limits;
+mod mask;
 mod operations;
 mod places;
 mod query;

@@ -20,6 +20,7 @@ mod it {
     mod job_urls;
     mod limits;
     mod login;
+    mod marks;
     mod migrations;
     mod openapi;
     mod operators;

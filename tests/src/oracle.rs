@@ -62,6 +62,19 @@ impl Oracle {
         &self.pool
     }
 
+    /// Every value of every table as text; byte columns as hexadecimal.
+    pub async fn everything(&self) -> String {
+        let tables = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                      WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')";
+        let mut all = String::new();
+        for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&self.pool).await.expect("tables") {
+            let rows = sqlx::AssertSqlSafe(format!("SELECT to_jsonb(t)::text FROM {table} t"));
+            let rows = sqlx::query_scalar::<_, String>(rows).fetch_all(&self.pool).await.expect("rows");
+            all.extend(rows);
+        }
+        all
+    }
+
     /// How all runs of a workflow stand.
     pub async fn tally(&self, workflow: &str) -> Tally {
         sqlx::query_as(

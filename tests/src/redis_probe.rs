@@ -39,6 +39,31 @@ impl RedisProbe {
         redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(&mut connection).await.expect("LRANGE")
     }
 
+    /// All keys with all that is in them, as text.
+    pub async fn everything(&self) -> String {
+        let mut connection = self.connection().await;
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("KEYS");
+        let mut all = String::new();
+        for key in keys {
+            let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut connection).await.expect("TYPE");
+            let read = match kind.as_str() {
+                "string" => redis::cmd("GET").arg(&key).to_owned(),
+                "list" => redis::cmd("LRANGE").arg(&key).arg(0).arg(-1).to_owned(),
+                "hash" => redis::cmd("HGETALL").arg(&key).to_owned(),
+                "set" => redis::cmd("SMEMBERS").arg(&key).to_owned(),
+                "zset" => redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).to_owned(),
+                "stream" => redis::cmd("XRANGE").arg(&key).arg("-").arg("+").to_owned(),
+                // It expired meanwhile.
+                _ => continue,
+            };
+            let value: redis::Value = read.query_async(&mut connection).await.expect("what a key holds");
+            flatten(&value, &mut all);
+            all.push_str(&key);
+            all.push('\n');
+        }
+        all
+    }
+
     pub async fn keys(&self) -> u64 {
         redis::cmd("DBSIZE").query_async(&mut self.connection().await).await.expect("DBSIZE")
     }
@@ -53,6 +78,20 @@ impl RedisProbe {
 
 /// What the probe itself sends, also while it connects.
 const OWN: [&str; 6] = ["info", "dbsize", "flushall", "lpush", "get", "lrange"];
+
+fn flatten(value: &redis::Value, into: &mut String) {
+    match value {
+        redis::Value::Array(items) | redis::Value::Set(items) => items.iter().for_each(|item| flatten(item, into)),
+        redis::Value::Map(pairs) => pairs.iter().for_each(|(key, value)| {
+            flatten(key, into);
+            flatten(value, into);
+        }),
+        redis::Value::BulkString(bytes) => into.push_str(&String::from_utf8_lossy(bytes)),
+        redis::Value::SimpleString(text) => into.push_str(text),
+        _ => {}
+    }
+    into.push('\n');
+}
 
 /// `cmdstat_get:calls=1,usec=…`
 fn read_call(line: &str) -> Option<(String, u64)> {

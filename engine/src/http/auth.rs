@@ -114,6 +114,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Sees what people wrote, since they act with it; others see what schemas leave open.
+    pub fn sees_contents(&self) -> bool {
+        self.is_link || [Scope::Trigger, Scope::Operate, Scope::Answer].iter().any(|scope| self.scopes.contains(scope))
+    }
+
     fn new(principal: &Principal, session: Option<SessionSecret>) -> Self {
         let Principal { tenant, name, scopes, reach } = principal.clone();
         Self { tenant, name, scopes, reach, is_link: false, session }

@@ -18,7 +18,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::doing::Doing;
-use super::{App, Fault, subjects};
+use super::{App, Fault, mask, subjects};
 use crate::bounds::FILE_BYTES_MAX;
 use crate::store::postgres::queries::{BlobRecord, NewBlob};
 
@@ -217,9 +217,11 @@ pub(super) async fn send(app: &App, caller: &Caller, id: Uuid) -> Result<Respons
     Ok(response)
 }
 
-pub(super) async fn artifact(app: &App, blob: BlobRecord) -> Result<ArtifactView, Fault> {
+pub(super) async fn artifact(app: &App, caller: &Caller, blob: BlobRecord) -> Result<ArtifactView, Fault> {
+    let filename =
+        if caller.sees_contents() { app.engine.store.blob_filename(&blob).await? } else { mask::HIDDEN.to_owned() };
     Ok(ArtifactView {
-        filename: app.engine.store.blob_filename(&blob).await?,
+        filename,
         id: file_id(blob.id),
         step: blob.seq.map(|seq| seq as u32),
         content_type: blob.content_type,

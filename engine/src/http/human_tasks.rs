@@ -20,6 +20,7 @@ use super::doing::Doing;
 use super::query::Parameters;
 use super::schema::InputSchema;
 use super::{App, Fault, key, run_view, runs};
+use crate::access::Scope;
 use crate::audit::Deed;
 use crate::executor::CommandError;
 use crate::store::postgres::queries::TaskRecord;
@@ -53,7 +54,7 @@ pub(super) async fn list(
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
     let next_cursor = tasks.last().filter(|_| more).map(|last| runs::write_cursor(last.deadline, last.id));
-    Ok(Json(TaskPage { tasks: tasks.into_iter().map(run_view::task).collect(), next_cursor }))
+    Ok(Json(TaskPage { tasks: tasks.into_iter().map(|task| view(&caller, task)).collect(), next_cursor }))
 }
 
 /// One task with its form.
@@ -68,8 +69,9 @@ pub(super) async fn show(
     if has_ended(&task) && caller.is_link {
         return Err(ended(&task));
     }
-    let link = (!has_ended(&task) && !caller.is_link).then(|| app.engine.store.masters().link_token(task.id));
-    Ok(Json(TaskView { link, ..run_view::task(task) }))
+    let hands_out = !has_ended(&task) && !caller.is_link && caller.scopes.contains(&Scope::Answer);
+    let link = hands_out.then(|| app.engine.store.masters().link_token(task.id));
+    Ok(Json(TaskView { link, ..view(&caller, task) }))
 }
 
 /// Takes a task; the second person gets 409 with who was first.
@@ -157,6 +159,11 @@ async fn end(
         )) if has_ended(&task) => Err(ended(&task)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn view(caller: &Caller, task: TaskRecord) -> TaskView {
+    let task = run_view::task(task);
+    if caller.sees_contents() { task } else { run_view::masked_task(task) }
 }
 
 fn has_ended(task: &TaskRecord) -> bool {

@@ -40,7 +40,8 @@ pub(super) const ROUTES: [Row; 46] = [
     (Method::POST, "/api/v1/runs/{id}/retry", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", &[Trigger, Operate]),
     (Method::GET, "/api/v1/runs/{id}/artifacts", &[Read]),
-    (Method::GET, "/api/v1/runs/{id}/events", &[Read]),
+    // The journal has everything; what of it a viewer may see is in the run.
+    (Method::GET, "/api/v1/runs/{id}/events", &[Trigger, Operate, Answer]),
     (Method::GET, "/api/v1/human-tasks", &[Read, Answer]),
     (Method::GET, "/api/v1/human-tasks/{id}", &[Read, Answer]),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", &[Answer]),
@@ -48,7 +49,7 @@ pub(super) const ROUTES: [Row; 46] = [
     (Method::POST, "/api/v1/human-tasks/{id}/reject", &[Answer]),
     // An answer may name a file, as an input does.
     (Method::POST, "/api/v1/files", &[Trigger, Answer]),
-    (Method::GET, "/api/v1/files/{id}", &[Read]),
+    (Method::GET, "/api/v1/files/{id}", &[Trigger, Operate, Answer]),
     (Method::GET, "/api/v1/queues", &[Read]),
     (Method::GET, "/api/v1/workers", &[Read]),
     (Method::GET, "/api/v1/tokens", &[Admin]),

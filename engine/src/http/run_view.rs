@@ -10,7 +10,7 @@ use valet_core::payload::Payload;
 use valet_core::step::Failure;
 use valet_protocol::api::{RunDetail, RunError, RunSummary, StepView, TaskView};
 
-use super::{App, Fault};
+use super::{App, Fault, mask};
 use crate::access::Reach;
 use crate::bounds::PAGE_ROWS_MAX;
 use crate::store::RunStore as _;
@@ -199,6 +199,29 @@ fn error(failure: &Failure) -> RunError {
         message: failure.message.clone(),
         details: failure.details.as_ref().map(value),
     }
+}
+
+/// As a viewer sees it: ids, states, names, codes and times.
+pub(super) fn masked(app: &App, mut detail: RunDetail) -> RunDetail {
+    let schema = app.engine.registry.get(&detail.run.workflow).map_or(&Value::Null, |workflow| &workflow.input_schema);
+    detail.input = mask::shown(&detail.input, schema);
+    detail.output = detail.output.as_ref().map(mask::hidden);
+    detail.error = detail.error.map(masked_error);
+    for step in &mut detail.steps {
+        step.input = mask::hidden(&step.input);
+        step.output = step.output.as_ref().map(mask::hidden);
+        step.error = step.error.take().map(masked_error);
+    }
+    detail.tasks = detail.tasks.into_iter().map(masked_task).collect();
+    detail
+}
+
+pub(super) fn masked_task(task: TaskView) -> TaskView {
+    TaskView { form: mask::hidden(&task.form), context: mask::hidden(&task.context), link: None, ..task }
+}
+
+fn masked_error(error: RunError) -> RunError {
+    RunError { code: error.code, message: mask::HIDDEN.to_owned(), details: error.details.as_ref().map(mask::hidden) }
 }
 
 /// A payload as a value; what cannot be read shows as null.

@@ -75,7 +75,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<RunDetail>, Fault> {
     let record = find(&app, &caller, &id).await?;
-    Ok(Json(run_view::detail(&app, &caller.tenant, record).await?))
+    let detail = run_view::detail(&app, &caller.tenant, record).await?;
+    Ok(Json(if caller.sees_contents() { detail } else { run_view::masked(&app, detail) }))
 }
 
 /// Stops grants and deliveries of a run. Results, signals and answers are still taken; deadlines go on.
@@ -166,7 +167,7 @@ pub(super) async fn artifacts(
     let record = find(&app, &caller, &id).await?;
     let mut artifacts = Vec::new();
     for blob in app.engine.store.list_artifacts(&caller.tenant, RunId(record.id)).await? {
-        artifacts.push(files::artifact(&app, blob).await?);
+        artifacts.push(files::artifact(&app, &caller, blob).await?);
     }
     Ok(Json(ArtifactList { artifacts }))
 }

@@ -240,7 +240,7 @@ pub(super) async fn list_files(
     let after = after.map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("after"))?;
     let mut artifacts = Vec::new();
     for blob in app.engine.store.list_blobs_of_subject(&caller.tenant, &subject, after, PAGE_ROWS_MAX).await? {
-        artifacts.push(files::artifact(&app, blob).await?);
+        artifacts.push(files::artifact(&app, &caller, blob).await?);
     }
     Ok(Json(ArtifactList { artifacts }))
 }

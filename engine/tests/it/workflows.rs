@@ -41,6 +41,7 @@ impl Workflow for Anything {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Say {
+    #[schemars(extend("x-personal" = true))]
     pub text: String,
 }
 

@@ -258,3 +258,39 @@ fn nothing_else_lies_at_the_top() {
         .collect();
     assert_eq!(others, Vec::<String>::new(), "top-level names are fixed; configuration of tools goes into dotfiles");
 }
+
+/// Every test that the page of threats names is there.
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("engine/THREATS.md")).expect("the page");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---") && !line.starts_with("| Threat"));
+    let mut sources = String::new();
+    for folder in FOLDERS {
+        gather(&root.join(folder), &mut sources);
+    }
+    let mut threats = 0;
+    for row in rows {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().expect("a last column");
+        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+        threats += 1;
+    }
+    assert!(threats > 15, "only {threats} threats: was the page read?");
+}
+
+fn gather(folder: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != "node_modules") {
+            gather(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&std::fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}

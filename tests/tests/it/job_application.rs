@@ -10,6 +10,7 @@ mod every_kind;
 mod every_seed;
 mod files;
 pub(super) mod house;
+mod planted;
 mod random_kills;
 mod refused;
 mod takeover;

@@ -8,11 +8,15 @@ use valet_workers::gate::BrowserKind;
 use valet_workers::sandbox::{FenceNumber, SandboxProvider};
 
 use super::rig::{Raw, Rig, eventually, request, with_either_browser};
-use super::site::Site;
+use super::site::{Page, Site};
+
+/// A page tries at once; a service worker after it was installed.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 
 with_either_browser!(
     a_page_reaches_its_own_host_and_no_other,
     a_host_allowed_by_name_still_needs_its_private_address_opened,
+    no_way_that_a_page_knows_leads_out,
 );
 
 async fn a_page_reaches_its_own_host_and_no_other(kind: BrowserKind) {
@@ -36,15 +40,6 @@ async fn a_page_reaches_its_own_host_and_no_other(kind: BrowserKind) {
         let refused = agent.navigate(&target).await;
         assert!(matches!(refused, Err(BrowserError::Blocked { .. })), "{refused:?}");
     }
-    for u in [
-        "https://jobs.example.test/",
-        &other.url("/").replace("http:", "https:"),
-        &site.url("/").replace("http:", "https:"),
-        "https://localhost:1/",
-        "http://localhost:1/",
-    ] {
-        eprintln!("{u} {:?}", agent.navigate(u).await);
-    }
     assert!(matches!(agent.navigate("https://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
     assert!(matches!(agent.navigate("http://jobs.example.test/").await, Err(BrowserError::Blocked { .. })));
     for target in ["file:///etc/passwd", "chrome://version", "javascript:1", "nonsense"] {
@@ -67,6 +62,47 @@ async fn a_host_allowed_by_name_still_needs_its_private_address_opened(kind: Bro
     let agent = rig.agent(sandbox.id, 1).await;
     assert!(matches!(agent.navigate(&url).await, Err(BrowserError::Blocked { .. })));
     assert!(site.requests().is_empty());
+    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
+}
+
+/// Each is refused by the browser's only way out, whatever the page thinks of.
+async fn no_way_that_a_page_knows_leads_out(kind: BrowserKind) {
+    let rig = Rig::of(kind);
+    let (site, other) = (Site::start().await, Site::start().await);
+    let secret = other.page("/secret", "secret");
+    site.put("/redirect", Page::Redirect(secret.clone()));
+    site.put("/sw.js", Page::Script(format!("self.addEventListener('install', e => e.waitUntil(fetch('{secret}')))")));
+    let pages = [
+        ("/meta", format!("<meta http-equiv=refresh content='0;url={secret}'>")),
+        (
+            "/form",
+            format!(
+                "<form action='{secret}' method=post><input name=a></form><script>document.forms[0].submit()</script>"
+            ),
+        ),
+        ("/open", format!("<title>t</title><script>window.open('{secret}')</script>")),
+        ("/frame", format!("<title>t</title><iframe src='{secret}'></iframe>")),
+        ("/location", format!("<script>location = '{secret}'</script>")),
+        ("/socket", format!("<title>t</title><script>new WebSocket('{}')</script>", secret.replace("http:", "ws:"))),
+        ("/service-worker", "<title>t</title><script>navigator.serviceWorker.register('/sw.js')</script>".to_owned()),
+    ];
+    for (path, html) in &pages {
+        site.page(path, html.as_str());
+    }
+    let (sandbox, agent) = rig.browser(&[&site]).await;
+    for path in std::iter::once("/redirect").chain(pages.iter().map(|(path, _)| *path)) {
+        let before = rig.egress(sandbox.id).await["refused"].as_u64().expect("a count");
+        // Some end on the browser's own page that says no.
+        let _ = agent.navigate(&site.url(path)).await;
+        let deadline = tokio::time::Instant::now() + REFUSED_WITHIN;
+        while rig.egress(sandbox.id).await["refused"].as_u64() <= Some(before) {
+            assert!(tokio::time::Instant::now() < deadline, "{path}: nothing was refused");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let refused = rig.egress(sandbox.id).await["last_refused"].clone();
+        assert!(refused.to_string().contains(&other.host_port()), "{path}: {refused}");
+    }
+    assert_eq!(other.requests(), [] as [String; 0], "nothing reached the other site");
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 

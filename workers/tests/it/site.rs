@@ -40,6 +40,7 @@ pub enum Page {
     /// Answers this late.
     Slow(Duration, String),
     Redirect(String),
+    Script(String),
 }
 
 pub struct Site {
@@ -118,6 +119,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             Html(html).into_response()
         }
         Some(Page::Redirect(to)) => (StatusCode::FOUND, [(LOCATION, to)]).into_response(),
+        Some(Page::Script(script)) => ([(CONTENT_TYPE, "text/javascript")], script).into_response(),
         None => (StatusCode::NOT_FOUND, Html("<title>Not found</title><h1>404 Not found</h1>")).into_response(),
     }
 }

@@ -18,14 +18,15 @@ pub struct Application {
     /// Whose application it is: an id, not a name.
     #[schemars(length(min = 1, max = 128))]
     pub subject: String,
+    #[schemars(extend("x-personal" = true))]
     pub profile: Profile,
     /// Files to hand in; `file` is what `POST /api/v1/files` answered.
     #[serde(default)]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 20), extend("x-personal" = true))]
     pub documents: Vec<Document>,
     /// Answers to questions that forms ask beyond the profile.
     #[serde(default)]
-    #[schemars(length(max = 200))]
+    #[schemars(length(max = 200), extend("x-personal" = true))]
     pub answers: Vec<Answer>,
     #[serde(default)]
     pub mode: Mode,

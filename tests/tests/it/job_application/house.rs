@@ -40,7 +40,7 @@ pub struct House {
     resume: String,
     environment: Vec<(&'static str, String)>,
     folder: TempDir,
-    _stack: Stack,
+    pub stack: Stack,
 }
 
 /// An application as it came to its end.
@@ -81,17 +81,7 @@ impl House {
         worker.start();
         let file = client.upload(applicant::RESUME_NAME, applicant::RESUME.to_vec(), None).await.expect("a file");
         let first_answers_are_wrong = false;
-        Self {
-            board,
-            client,
-            engine,
-            worker,
-            first_answers_are_wrong,
-            resume: file.id,
-            environment,
-            folder,
-            _stack: stack,
-        }
+        Self { board, client, engine, worker, first_answers_are_wrong, resume: file.id, environment, folder, stack }
     }
 
     /// One more worker on the same machine, not started.
@@ -211,6 +201,12 @@ impl House {
             }
             _ => None,
         }
+    }
+
+    /// What a process is started with.
+    pub fn setting(&self, name: &str) -> &str {
+        let found = self.environment.iter().rfind(|(known, _)| *known == name);
+        &found.unwrap_or_else(|| panic!("no {name}")).1
     }
 
     /// Where the folders of browsers lie while they live.
