@@ -109,6 +109,8 @@ pub struct Principal {
     pub name: String,
     pub scopes: Vec<Scope>,
     pub reach: Reach,
+    /// Of a file that the engine was started with: it opens tenants, and a worker's serves all of them.
+    pub is_root: bool,
 }
 
 impl Principal {

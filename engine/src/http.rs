@@ -34,6 +34,7 @@ mod audit;
 mod auth;
 mod body;
 
+mod cursor;
 mod desk;
 mod doing;
 mod events;

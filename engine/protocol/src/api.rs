@@ -252,6 +252,9 @@ pub struct QueueView {
 pub struct CreateTokenRequest {
     /// Who did something with it is told by this name. One name, one token: a revoked one frees it.
     pub name: String,
+    /// Whose: another tenant's tokens are made with the token of the engine's own file. Default: the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// `viewer` (read), `reviewer` (and answer), `operator` (and trigger, operate) or `admin` (and admin). Or give `scopes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use valet_protocol::api::{AuditEntry, AuditPage};
@@ -13,7 +11,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::query::Parameters;
-use super::{App, Fault, runs};
+use super::{App, Fault, cursor, runs};
 use crate::store::postgres::audit::AuditRecord;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -43,7 +41,7 @@ pub(super) async fn list(
         return Err(Fault::out_of_reach("the audit is for tokens without limits to workflows or subjects"));
     }
     let limit = runs::page_rows(query.limit)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = query.cursor.as_deref().map(read_place).transpose()?;
     let newest_first = match query.order.as_deref() {
         None | Some("oldest") => false,
         Some("newest") => true,
@@ -51,19 +49,12 @@ pub(super) async fn list(
     };
     let target = query.target.as_deref();
     let records = app.engine.store.list_audit(&caller.tenant, after, target, newest_first, limit).await?;
-    let next_cursor = records.last().map(|last| URL_SAFE_NO_PAD.encode(format!("{}:{}", last.txid, last.number)));
+    let next_cursor = records.last().map(|last| cursor::write(&last.txid, last.number));
     Ok(Json(AuditPage { entries: records.into_iter().map(view).collect(), next_cursor }))
 }
 
-fn read_cursor(text: &str) -> Result<(u64, i64), Fault> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (txid, number) = text.split_once(':')?;
-        Some((txid.parse().ok()?, number.parse().ok()?))
-    };
-    read().ok_or_else(|| {
-        Fault::bad_request("invalid_cursor", "use the `next_cursor` of the page before, unchanged").at("cursor")
-    })
+fn read_place(text: &str) -> Result<(u64, i64), Fault> {
+    cursor::read(text, |txid, number| Some((txid.parse().ok()?, number.parse().ok()?)))
 }
 
 fn view(record: AuditRecord) -> AuditEntry {

@@ -40,6 +40,7 @@ impl FixedToken {
             name: name.to_owned(),
             scopes: role.scopes().to_vec(),
             reach: Reach::default(),
+            is_root: true,
         };
         Self { hash: hash(secret), principal: Arc::new(principal) }
     }
@@ -111,6 +112,7 @@ pub struct Caller {
     pub is_link: bool,
     /// Came with the cookie of this session.
     pub session: Option<SessionSecret>,
+    pub is_root: bool,
 }
 
 impl Caller {
@@ -120,8 +122,8 @@ impl Caller {
     }
 
     fn new(principal: &Principal, session: Option<SessionSecret>) -> Self {
-        let Principal { tenant, name, scopes, reach } = principal.clone();
-        Self { tenant, name, scopes, reach, is_link: false, session }
+        let Principal { tenant, name, scopes, reach, is_root } = principal.clone();
+        Self { tenant, name, scopes, reach, is_link: false, session, is_root }
     }
 }
 
@@ -267,7 +269,15 @@ async fn by_link(app: &App, token: &str, parts: &Parts, from: Option<IpAddr>) ->
     let tenant = tenant.ok_or_else(|| Fault::not_found("task", "there is no such task"))?;
     app.pace.request(&hash(token), &tenant)?;
     let name = LINK_NAME.to_owned();
-    Ok(Caller { tenant, name, scopes: Vec::new(), reach: Reach::default(), is_link: true, session: None })
+    Ok(Caller {
+        tenant,
+        name,
+        scopes: Vec::new(),
+        reach: Reach::default(),
+        is_link: true,
+        session: None,
+        is_root: false,
+    })
 }
 
 /// The task that a request is about, if it is one of those that links are for.
@@ -300,6 +310,7 @@ mod tests {
             name: "ada".to_owned(),
             scopes: Role::Admin.scopes().to_vec(),
             reach: Reach { workflows: Some(vec!["apply".to_owned()]), subjects: None },
+            is_root: false,
         };
         let secret = format!("vt_{}", "0a".repeat(32));
         tokens.found.keep(hash(&secret), Arc::new(principal), Instant::now() + std::time::Duration::from_mins(1));

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Extension, Json};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -22,7 +20,7 @@ use super::auth::Caller;
 use super::body::{Body, OptionalBody};
 use super::doing::Doing;
 use super::query::Parameters;
-use super::{App, Fault, files, key, no_content, run_view};
+use super::{App, Fault, cursor, files, key, no_content, run_view};
 use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::store::postgres::queries::{RunFilter, RunRecord};
 
@@ -205,19 +203,13 @@ pub(super) fn page_rows(limit: Option<u32>) -> Result<u32, Fault> {
     }
 }
 
+/// Of a list in order of an instant.
 pub(super) fn write_cursor(at: Timestamp, id: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}:{}", at.timestamp_micros(), id.simple()))
+    cursor::write(at.timestamp_micros(), id.simple())
 }
 
 pub(super) fn read_cursor(text: &str) -> Result<(Timestamp, Uuid), Fault> {
-    let read = || {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (at, id) = text.split_once(':')?;
-        let at = chrono::DateTime::from_timestamp_micros(at.parse().ok()?)?;
-        Some((at, Uuid::parse_str(id).ok()?))
-    };
-    read().ok_or_else(|| {
-        Fault::bad_request("invalid_cursor", "use the `next_cursor` of the page before, unchanged").at("cursor")
+    cursor::read(text, |at, id| {
+        Some((chrono::DateTime::from_timestamp_micros(at.parse().ok()?)?, Uuid::parse_str(id).ok()?))
     })
 }

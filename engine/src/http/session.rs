@@ -56,9 +56,9 @@ pub(super) async fn open(
 #[utoipa::path(get, operation_id = "show_session", path = "/api/v1/session", tag = "session",
     responses((status = 200, body = ConsoleSession), (status = 404, body = Problem)))]
 pub(super) async fn show(Extension(caller): Extension<Caller>) -> Result<Response, Fault> {
-    let Caller { tenant, name, scopes, reach, session, .. } = caller;
+    let Caller { tenant, name, scopes, reach, session, is_root, .. } = caller;
     let secret = session.ok_or_else(none)?;
-    Ok(told(Principal { tenant, name, scopes, reach }, &secret))
+    Ok(told(Principal { tenant, name, scopes, reach, is_root }, &secret))
 }
 
 /// Signs out: the session ends, at once on this engine, within two seconds on all others.

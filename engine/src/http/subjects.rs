@@ -6,8 +6,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use valet_core::bounds::NAME_BYTES_MAX;
@@ -21,7 +19,7 @@ use super::auth::Caller;
 use super::body::Body;
 use super::doing::Doing;
 use super::query::Parameters;
-use super::{App, Fault, files, no_content, runs};
+use super::{App, Fault, cursor, files, no_content, runs};
 use crate::bounds::{ITEM_BYTES_MAX, PAGE_ROWS_MAX};
 use crate::store::postgres::subjects::{ItemName, ItemRecord};
 
@@ -104,13 +102,12 @@ pub(super) async fn list(
     reached(&caller, &subject)?;
     query.kind.as_deref().map(known_kind).transpose()?;
     let limit = runs::page_rows(query.limit)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = query.cursor.as_deref().map(read_place).transpose()?;
     let kind = query.kind.as_deref();
     let mut items = app.engine.store.list_items(&caller.tenant, &subject, kind, after, limit + 1).await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let cursor = |last: &ItemRecord| URL_SAFE_NO_PAD.encode(format!("{}:{}", last.kind, last.name));
-    let next_cursor = items.last().filter(|_| more).map(cursor);
+    let next_cursor = items.last().filter(|_| more).map(|last| cursor::write(&last.kind, &last.name));
     Ok(Json(ItemList { items: items.into_iter().map(item_view).collect(), next_cursor }))
 }
 
@@ -289,14 +286,8 @@ pub(super) fn known_kind(kind: &str) -> Result<&'static str, Fault> {
     known.ok_or_else(|| Fault::bad_request("invalid_kind", format!("one of: {}", KINDS.join(", "))).at("kind"))
 }
 
-fn read_cursor(text: &str) -> Result<(String, String), Fault> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        text.split_once(':').map(|(kind, name)| (kind.to_owned(), name.to_owned()))
-    };
-    read().ok_or_else(|| {
-        Fault::bad_request("invalid_cursor", "use the `next_cursor` of the page before, unchanged").at("cursor")
-    })
+fn read_place(text: &str) -> Result<(String, String), Fault> {
+    cursor::read(text, |kind, name| Some((kind.to_owned(), name.to_owned())))
 }
 
 fn item_view(record: ItemRecord) -> ItemView {

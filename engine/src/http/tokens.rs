@@ -78,7 +78,8 @@ pub(super) async fn revoke(
 /// Whose token it is that was sent, and what it opens.
 #[utoipa::path(get, operation_id = "whoami", path = "/api/v1/whoami", tag = "tokens", responses((status = 200, body = WhoAmI)))]
 pub(super) async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
-    Json(who(Principal { tenant: caller.tenant, name: caller.name, scopes: caller.scopes, reach: caller.reach }))
+    let Caller { tenant, name, scopes, reach, is_root, .. } = caller;
+    Json(who(Principal { tenant, name, scopes, reach, is_root }))
 }
 
 pub(super) fn who(principal: Principal) -> WhoAmI {
@@ -95,8 +96,11 @@ pub(super) fn who(principal: Principal) -> WhoAmI {
 fn checked(caller: &Caller, request: CreateTokenRequest) -> Result<Principal, Fault> {
     let mut problems = Vec::new();
     let mut wrong = |field: &str, message: String| problems.push(InputProblem { field: field.to_owned(), message });
-    if request.name.is_empty() || request.name.len() > NAME_BYTES_MAX || request.name.chars().any(char::is_control) {
-        wrong("/name", format!("a name has 1 to {NAME_BYTES_MAX} bytes, and no control characters"));
+    for (field, name) in [("/name", Some(&request.name)), ("/tenant", request.tenant.as_ref())] {
+        let fits = |name: &String| (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+        if !name.is_none_or(fits) {
+            wrong(field, format!("a name has 1 to {NAME_BYTES_MAX} bytes, and no control characters"));
+        }
     }
     let scopes = match (&request.role, &request.scopes) {
         (Some(role), None) => {
@@ -135,7 +139,12 @@ fn checked(caller: &Caller, request: CreateTokenRequest) -> Result<Principal, Fa
     if caller.reach.subjects.is_some() && !within(reach.subjects.as_deref(), |name| caller.reach.has_subject(name)) {
         return Err(beyond("/subjects"));
     }
-    Ok(Principal { tenant: caller.tenant.clone(), name: request.name, scopes, reach })
+    let tenant = request.tenant.unwrap_or_else(|| caller.tenant.clone());
+    if tenant != caller.tenant && !caller.is_root {
+        let detail = "tokens of another tenant are made with the token of the engine's own file";
+        return Err(Fault::out_of_reach(detail).at("/tenant"));
+    }
+    Ok(Principal { tenant, name: request.name, scopes, reach, is_root: false })
 }
 
 fn scopes(words: &[String], wrong: &mut impl FnMut(&str, String)) -> Vec<Scope> {

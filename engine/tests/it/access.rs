@@ -226,6 +226,39 @@ async fn every_route_has_its_row() {
     }
 }
 
+/// A tenant begins with a token that is made for it; the workers that an engine knows by its file do its steps.
+#[tokio::test]
+async fn a_tenant_is_opened_with_the_engines_own_token_and_its_steps_are_done() {
+    let app = TestApp::start().await;
+    let admin = secret(&app, &json!({ "name": "boss", "role": "admin", "tenant": "newcomer" })).await;
+    let who = app.send(Call::get("/api/v1/whoami").token(&admin)).await.expect(200).json();
+    assert_eq!(who["tenant"], "newcomer");
+    let start = Call::post("/api/v1/workflows/echo/runs").token(&admin);
+    let started = app.send(start.json(&json!({ "input": { "text": "x" } }))).await.expect(201).json();
+    let run = started["id"].as_str().expect("an id").to_owned();
+    let file = super::files::upload(&app, &admin, "ada").await;
+
+    let worker = super::worker::Worker::open(&app).await;
+    let hold = worker.take(&run, 1, 1).await;
+    app.send(Call::get(format!("/worker/v1/blobs/{file}")).token(WORKER)).await.expect(200);
+    let picture = Call::post(format!("/worker/v1/blobs?run={}&seq=1&name=page.png", hold.run)).token(WORKER);
+    app.send(picture.body(b"a picture".to_vec())).await.expect(201);
+    worker.finish(&hold, &json!({ "done": { "output": "x" } })).await;
+
+    let artifacts = app.send(Call::get(format!("/api/v1/runs/{run}/artifacts")).token(&admin)).await.expect(200).json();
+    assert_eq!(artifacts["artifacts"][0]["filename"], "page.png");
+    app.send(Call::get(format!("/api/v1/runs/{run}"))).await.problem(404, "run_not_found");
+    let theirs = app.send(Call::get("/api/v1/tokens")).await.expect(200).json();
+    assert_eq!(theirs["tokens"], json!([]), "it is the newcomer's");
+
+    let further = json!({ "name": "x", "role": "viewer", "tenant": "acme" });
+    create(&app, &admin, &further).await.problem(403, "out_of_reach").at("/tenant");
+    create(&app, PEOPLE, &json!({ "name": "x", "role": "viewer", "tenant": "" }))
+        .await
+        .problem(422, "invalid_input")
+        .at("/tenant");
+}
+
 #[tokio::test]
 async fn a_limited_token_finds_only_what_it_reaches() {
     let app = TestApp::start().await;

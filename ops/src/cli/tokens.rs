@@ -51,6 +51,9 @@ struct Create {
     /// Only what is of this subject; may be given several times [default: all]
     #[arg(long)]
     subject: Vec<String>,
+    /// Of another tenant: with the token of the engine's own file only [default: one's own]
+    #[arg(long)]
+    tenant: Option<String>,
     /// Such as 30d, 12h, 90m; without it the token does not expire
     #[arg(long, value_name = "TIME", value_parser = when::lasting)]
     expires: Option<Duration>,
@@ -62,6 +65,7 @@ pub async fn run(args: Tokens, client: &Client, output: &Output) -> Result<Exit,
             let some = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
             let request = CreateTokenRequest {
                 name: create.name,
+                tenant: create.tenant,
                 role: create.role,
                 scopes: some(create.scope),
                 workflows: some(create.workflow),

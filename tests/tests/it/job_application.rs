@@ -13,6 +13,7 @@ pub(super) mod house;
 mod planted;
 mod random_kills;
 mod refused;
+mod secrets;
 mod takeover;
 mod ten_at_once;
 mod unknown_board;

@@ -36,7 +36,7 @@ pub(super) const SESSION_LIMIT: Duration = Duration::from_secs(5);
 /// A file of some dozen megabytes over a slow line.
 pub(super) const BLOB_LIMIT: Duration = Duration::from_mins(1);
 
-/// Tries of a blob call over all engines; then the step's own retries take over.
+/// Tries of a blob call, or of one for a subject's item, over all engines; then the step's own retries take over.
 pub(super) const BLOB_TRIES: usize = 4;
 
 /// Shortest and longest pause between two tries of the same message.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
-use valet_protocol::worker::{BlobStored, EffectAnswer, EffectBegin, Grant};
+use valet_protocol::worker::{BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemWanted};
 
 use super::bounds::{BLOB_TRIES, PROGRESS_BYTES_MAX};
 use super::engines::{Engines, Route, run_key};
@@ -165,9 +166,34 @@ impl StepContext {
         self.inner.grant.progress.as_ref().and_then(|progress| progress.read().ok())
     }
 
+    /// What the subject of this step keeps under a name; which version it got is noted for the run.
+    pub async fn item(&self, kind: &str, name: &str) -> Result<Option<Value>, StepError> {
+        let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
+        let (session, kind, name) = (self.inner.hold.session.id, kind.to_owned(), name.to_owned());
+        let wanted = ItemWanted { session, run, seq, attempt, lease, kind, name };
+        let mut route = self.inner.engines.route(run_key(run));
+        for _ in 1..BLOB_TRIES {
+            match route.transport().item(&wanted).await {
+                Err(error) if error.is_retryable() => tokio::time::sleep(route.failed()).await,
+                answer => return kept(answer),
+            }
+        }
+        kept(route.transport().item(&wanted).await)
+    }
+
     /// Files and artifacts, through the engine.
     pub fn blobs(&self) -> Blobs<'_> {
         Blobs { ctx: self }
+    }
+}
+
+fn kept(answer: Result<ItemAnswer, TransportError>) -> Result<Option<Value>, StepError> {
+    match answer {
+        Ok(ItemAnswer::Item { value, .. }) => Ok(Some(value)),
+        // 404: an engine of the release before keeps nothing.
+        Ok(ItemAnswer::Missing) | Err(TransportError::Rejected { status: 404, .. }) => Ok(None),
+        Ok(ItemAnswer::Stale) => Err(StepError::HandedBack),
+        Err(error) => Err(error.into()),
     }
 }
 

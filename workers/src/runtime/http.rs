@@ -16,7 +16,7 @@ use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
-    HeartbeatAnswer, OpenSession, SessionOpened, VERSION,
+    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, VERSION,
 };
 
 use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HEARTBEAT_LIMIT, SESSION_LIMIT};
@@ -207,6 +207,10 @@ impl Transport for HttpTransport {
 
     async fn effect_begin(&self, begin: &EffectBegin) -> Result<EffectAnswer, TransportError> {
         self.post("worker/v1/effects", begin, CALL_LIMIT).await
+    }
+
+    async fn item(&self, wanted: &ItemWanted) -> Result<ItemAnswer, TransportError> {
+        self.post("worker/v1/items", wanted, CALL_LIMIT).await
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError> {

@@ -7,6 +7,7 @@ mod applicant;
 mod evidence;
 mod failures;
 mod pages;
+mod sign_in;
 mod submission;
 mod tiers;
 

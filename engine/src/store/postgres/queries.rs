@@ -294,6 +294,12 @@ impl PgStore {
         bounded(query.fetch_optional(&self.pool)).await
     }
 
+    /// Whose blob it is, for workers that serve all tenants.
+    pub async fn find_blob_tenant(&self, id: Uuid) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_scalar::<_, String>(include_str!("../sql/find_blob_tenant.sql")).bind(id);
+        bounded(query.fetch_optional(&self.pool)).await
+    }
+
     pub async fn list_artifacts(&self, tenant: &str, run: RunId) -> Result<Vec<BlobRecord>, StoreError> {
         let query = sqlx::query_as::<_, BlobRecord>(include_str!("../sql/list_artifacts.sql")).bind(run.0).bind(tenant);
         bounded(query.fetch_all(&self.pool)).await

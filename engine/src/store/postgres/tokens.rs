@@ -35,6 +35,7 @@ impl TokenRecord {
             // A scope that a newer build brought opens nothing here.
             scopes: self.scopes.iter().filter_map(|word| Scope::parse(word)).collect(),
             reach: Reach { workflows: self.workflows.clone(), subjects: self.subjects.clone() },
+            is_root: false,
         }
     }
 }

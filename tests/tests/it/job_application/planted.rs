@@ -67,7 +67,8 @@ async fn what_was_told_is_in_no_log_metric_error_redis_key_or_plain_column() {
         assert_eq!(filed.run.run.status, "succeeded", "{form:?}: {:?}", filed.run.error);
         assert_eq!(differences(&Expectation::of(form, seed), &filed.received), [""; 0]);
         if form == FormKind::Login {
-            words.push(house.board.credentials(seed).password);
+            // Its first part: some of its signs look otherwise in JSON.
+            words.push(house.board.credentials(seed).password[..6].to_owned());
         }
     }
     // One that fails says why, and not for whom.

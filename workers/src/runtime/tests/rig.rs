@@ -13,7 +13,7 @@ use valet_core::id::SessionId;
 use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
-    Heartbeat, HeartbeatAnswer, OpenSession, SessionOpened,
+    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened,
 };
 use valet_queue::QueueName;
 
@@ -167,6 +167,10 @@ impl Transport for Door {
         }
         tokio::time::sleep(delay).await;
         Ok(answer)
+    }
+
+    async fn item(&self, _: &ItemWanted) -> Result<ItemAnswer, TransportError> {
+        Err(self.unreachable())
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError> {

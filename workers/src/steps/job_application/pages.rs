@@ -1,6 +1,6 @@
 //! The way to the form and through its pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use valet_workflows::job_application::steps::{
@@ -11,14 +11,15 @@ use super::Browsers;
 use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
 use super::evidence::{describe, obstacle, screenshot};
 use super::failures::{browser_error, sandbox_error};
+use super::sign_in::sign_in;
 use super::submission::{is_confirmed, submission};
 use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
 use crate::form::{self, Advance, Applicant, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot};
 use crate::runtime::{StepContext, StepError};
 use crate::sandbox::SandboxId;
 
-/// Pages between a posting and its form.
-const POSTING_PAGES_MAX: u32 = 4;
+/// Pages between a posting and its form, a login in two steps among them.
+const POSTING_PAGES_MAX: u32 = 6;
 /// Times that a page is filled again because it complained.
 const CORRECTIONS_MAX: u32 = 2;
 
@@ -29,9 +30,13 @@ impl Browsers {
             agent.navigate(&step.job_url).await.map_err(browser_error)?;
         }
         let mut posting = Posting { url: step.job_url.clone(), ..Posting::default() };
+        let mut typed = BTreeSet::new();
         for _ in 0..POSTING_PAGES_MAX {
             let page = form::read_page(&agent).await.map_err(browser_error)?;
             describe(&page, &mut posting);
+            if sign_in(&ctx, &agent, &page, &mut typed).await? {
+                continue;
+            }
             if let Some(asked) = obstacle(&ctx, &agent, &page).await {
                 return Ok(Opened::Obstacle(posting, asked));
             }
@@ -61,9 +66,14 @@ impl Browsers {
         self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
         let applicant = applicant(&ctx, self.provider.as_ref(), &step).await?;
         let mut corrections = 0;
+        let mut typed = BTreeSet::new();
         loop {
             ctx.check()?;
             let filled = form::fill_page(&agent, &applicant).await.map_err(browser_error)?;
+            // Bounded: nothing is typed twice.
+            if sign_in(&ctx, &agent, &filled.snapshot, &mut typed).await? {
+                continue;
+            }
             if let Some(done) = not_a_form(&ctx, &agent, &filled).await? {
                 return Ok(done);
             }

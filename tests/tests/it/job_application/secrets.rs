@@ -1,0 +1,66 @@
+//! A site that wants a login gets it from what the subject keeps for it; where that does not do, a person is asked.
+
+use serde_json::json;
+use valet_board::{Expectation, FormKind};
+use valet_protocol::api::PutItemRequest;
+
+use super::applicant::differences;
+use super::house::{Filed, House};
+
+const SUBJECT: &str = "applicant-1";
+
+impl House {
+    async fn keep(&self, subject: &str, name: String, value: &str) {
+        let secret = PutItemRequest { kind: "secret".to_owned(), name, value: json!(value) };
+        self.client.put_item(subject, &secret).await.expect("a secret is kept");
+    }
+
+    async fn applied(&self, seed: u32) -> Filed {
+        let run = self.applicant().start(FormKind::Login, seed).await;
+        let filed = self.follow(FormKind::Login, seed, &run).await;
+        assert_eq!(filed.run.run.status, "succeeded", "{:?}", filed.run.error);
+        assert_eq!(differences(&Expectation::of(FormKind::Login, seed), &filed.received), [""; 0]);
+        filed
+    }
+
+    fn logins_asked(filed: &Filed) -> usize {
+        filed.asked.iter().filter(|task| task.reason == "login").count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_taken_from_what_the_subject_keeps_and_nobody_is_asked() {
+    let house = House::start(1).await;
+    let (site, seed) = (house.board.address(), 3);
+    let known = house.board.credentials(seed);
+    house.keep(SUBJECT, format!("{site}/username"), &known.user).await;
+    house.keep(SUBJECT, format!("{site}/password"), &known.password).await;
+    let filed = house.applied(seed).await;
+    assert_eq!(House::logins_asked(&filed), 0, "{:?}", filed.asked);
+    let told = serde_json::to_string(&filed.run).expect("JSON");
+    // Its first part: some of its signs look otherwise in JSON.
+    assert!(!told.contains(&known.password[..6]), "the run knows no secret");
+    let uses = house.client.uses(SUBJECT).await.expect("the uses").uses;
+    let names: Vec<&str> = uses.iter().map(|used| used.name.as_str()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(uses.iter().all(|used| used.run == filed.run.run.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_wrong_or_anothers_leaves_the_login_to_a_person() {
+    let house = House::start(1).await;
+    let site = house.board.address();
+    let known = house.board.credentials(4);
+    // Kept by another subject, and for another place.
+    house.keep("somebody-else", format!("{site}/username"), &known.user).await;
+    house.keep("somebody-else", format!("{site}/password"), &known.password).await;
+    house.keep(SUBJECT, "jobs.example.com/username".to_owned(), &known.user).await;
+    house.keep(SUBJECT, "jobs.example.com/password".to_owned(), &known.password).await;
+    assert_eq!(House::logins_asked(&house.applied(4).await), 1);
+    assert!(house.client.uses("somebody-else").await.is_ok_and(|list| list.uses.is_empty()), "not given away");
+
+    let known = house.board.credentials(5);
+    house.keep(SUBJECT, format!("{site}/username"), &known.user).await;
+    house.keep(SUBJECT, format!("{site}/password"), "no longer right").await;
+    assert_eq!(House::logins_asked(&house.applied(5).await), 1);
+}
