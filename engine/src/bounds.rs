@@ -44,13 +44,16 @@ pub const TOKEN_LIFE_MIN_S: u32 = 60;
 pub const DATA_KEY_CACHED: Duration = Duration::from_mins(1);
 /// An erasure goes on when nothing that began before it can still come: no engine holds the key, no commit is on its way.
 pub const ERASURE_GRACE: Duration = Duration::from_secs(60 + 20 + 30);
-/// Erasures carried out by one look, and live runs that one look cancels.
-pub const ERASURES_PER_LOOK_MAX: i64 = 16;
+/// Erasures read at once, and how often by one look; then live runs of one subject that one look cancels.
+pub const ERASURES_PER_PAGE: i64 = 500;
+pub const ERASURE_PAGES_MAX: u32 = 20;
 pub const RUNS_CANCELLED_PER_LOOK_MAX: i64 = 500;
 /// How often is looked for erasures that another engine was asked for, and for keys of older master keys.
 pub const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(1);
 /// Data keys that one look wraps anew.
 pub const KEYS_PER_REWRAP_MAX: i64 = 500;
+/// Rounds of it: two engines whose files name different current keys must not keep each other busy.
+pub const REWRAPS_PER_LOOK_MAX: u32 = 200;
 /// An answer, a password, the state of a browser.
 pub const ITEM_BYTES_MAX: usize = 512 * 1024;
 /// How long a session of the console lasts: a working day.

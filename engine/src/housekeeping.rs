@@ -14,7 +14,7 @@ use valet_core::Timestamp;
 use valet_core::command::Command;
 
 use crate::blobs::{BlobError, Blobs};
-use crate::bounds::{HOUSEKEEPING_EVERY, KEYS_PER_REWRAP_MAX};
+use crate::bounds::{HOUSEKEEPING_EVERY, KEYS_PER_REWRAP_MAX, REWRAPS_PER_LOOK_MAX};
 use crate::engine::Engine;
 use crate::store::StoreError;
 use crate::store::postgres::PgStore;
@@ -73,9 +73,16 @@ impl Housekeeper {
     pub async fn look(&self) -> Result<(), HousekeepingError> {
         self.cancel_runs(Duration::ZERO).await?;
         for erasure in self.engine.store.due_erasures(self.grace).await? {
-            self.erase(&erasure).await?;
+            // One that cannot be carried out now does not hold up the others.
+            if let Err(error) = self.erase(&erasure).await {
+                tracing::warn!(%error, tenant = erasure.tenant, "an erasure is tried again");
+            }
         }
-        while self.engine.store.rewrap_keys().await? as i64 == KEYS_PER_REWRAP_MAX {}
+        for _ in 0..REWRAPS_PER_LOOK_MAX {
+            if (self.engine.store.rewrap_keys().await? as i64) < KEYS_PER_REWRAP_MAX {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use valet_core::id::RunId;
 use super::queries::BlobRecord;
 use super::{PgStore, audited, bounded};
 use crate::audit::Deed;
-use crate::bounds::{ERASURES_PER_LOOK_MAX, RUNS_CANCELLED_PER_LOOK_MAX};
+use crate::bounds::{ERASURE_PAGES_MAX, ERASURES_PER_PAGE, RUNS_CANCELLED_PER_LOOK_MAX};
 use crate::store::{SessionClaim, StoreError};
 
 /// Times that a put is tried while others put the same item.
@@ -203,9 +203,22 @@ impl PgStore {
         Ok(begun > 0)
     }
 
+    /// All of them, page by page: those that wait for their runs do not hold up the others.
     pub async fn due_erasures(&self, grace: Duration) -> Result<Vec<DueErasure>, StoreError> {
-        let query = sqlx::query_as::<_, DueErasure>(include_str!("../sql/due_erasures.sql"));
-        bounded(query.bind(grace.as_secs_f64()).bind(ERASURES_PER_LOOK_MAX).fetch_all(self.pool())).await
+        let mut due: Vec<DueErasure> = Vec::new();
+        for _ in 0..ERASURE_PAGES_MAX {
+            let query = sqlx::query_as::<_, DueErasure>(include_str!("../sql/due_erasures.sql"))
+                .bind(grace.as_secs_f64())
+                .bind(ERASURES_PER_PAGE)
+                .bind(due.last().map_or(0, |last| last.id));
+            let page = bounded(query.fetch_all(self.pool())).await?;
+            let is_last = (page.len() as i64) < ERASURES_PER_PAGE;
+            due.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(due)
     }
 
     pub async fn live_runs_of_subject(&self, tenant: &str, subject: &str) -> Result<Vec<RunId>, StoreError> {
