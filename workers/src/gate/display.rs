@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::config::GateConfig;
-use super::state::{DisplayRef, write_private};
+use super::state::{DisplayRef, SocketRef, write_private};
 use crate::sandbox::process::{MARKER, ProcessRef};
 
 /// Pages are laid out for a desktop from this size on.
@@ -68,7 +68,7 @@ pub async fn start(config: &GateConfig) -> Result<DisplayRef, DisplayError> {
     // Reaped when it ends; who ends it is whoever ends the sandbox.
     tokio::spawn(async move { server.wait().await });
     let (number, server) = number.zip(process).ok_or(DisplayError::NoDisplay)?;
-    Ok(DisplayRef { number, server, socket_inode: socket_inode(number) })
+    Ok(DisplayRef { number, server, socket: socket_now(number) })
 }
 
 /// The file that holds the cookie, for the browser's environment.
@@ -78,12 +78,15 @@ pub fn authority(sandbox_dir: &Path) -> PathBuf {
 
 /// Removes the socket of an X server that was killed; it lies at a fixed place outside of the sandbox.
 pub(crate) fn remove_traces(display: DisplayRef) {
-    // The number may be somebody else's by now, with a socket of his own.
-    if !display.server.is_alive()
-        && display.socket_inode.is_some()
-        && socket_inode(display.number) == display.socket_inode
-    {
+    if !display.server.is_alive() && display.has_its_socket() {
         let _ = fs::remove_file(socket(display.number));
+    }
+}
+
+impl DisplayRef {
+    /// Whether the display's socket is there. The number may be somebody else's by now, with a socket of his own.
+    pub fn has_its_socket(&self) -> bool {
+        self.socket.is_some() && socket_now(self.number) == self.socket
     }
 }
 
@@ -91,8 +94,9 @@ fn socket(display_number: u32) -> PathBuf {
     PathBuf::from(format!("/tmp/.X11-unix/X{display_number}"))
 }
 
-fn socket_inode(display_number: u32) -> Option<u64> {
-    fs::symlink_metadata(socket(display_number)).ok().map(|data| data.ino())
+fn socket_now(display_number: u32) -> Option<SocketRef> {
+    let data = fs::symlink_metadata(socket(display_number)).ok()?;
+    Some(SocketRef { inode: data.ino(), made: (data.mtime(), data.mtime_nsec()) })
 }
 
 fn cookie() -> Vec<u8> {

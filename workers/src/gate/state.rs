@@ -58,8 +58,17 @@ pub struct GateState {
 pub struct DisplayRef {
     pub number: u32,
     pub server: ProcessRef,
-    /// Tells its socket from one that another server made later under the same number.
-    pub socket_inode: Option<u64>,
+    /// `None` where it could not be looked at.
+    #[serde(default)]
+    pub socket: Option<SocketRef>,
+}
+
+/// Tells an X server's socket from one that another server made later under the same number; file systems give an inode's number away again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketRef {
+    pub inode: u64,
+    /// Seconds and nanoseconds since 1970.
+    pub made: (i64, i64),
 }
 
 impl GateState {

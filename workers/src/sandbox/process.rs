@@ -75,11 +75,16 @@ impl Stat {
     fn read(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_whitespace().collect();
-        if matches!(fields.first(), Some(&"Z" | &"X")) {
+        if matches!(fields.first(), Some(&"Z" | &"X")) && threads(pid) < 2 {
             return None;
         }
         Some(Self { parent: fields.get(1)?.parse().ok()?, start_ticks: fields.get(19)?.parse().ok()? })
     }
+}
+
+/// A process whose first thread has ended is a zombie to its parent while others of its threads still end, and may still write.
+fn threads(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map(Iterator::count).unwrap_or_default()
 }
 
 /// Every live process that belongs to the sandbox in `dir`, descendants included, the caller excluded.

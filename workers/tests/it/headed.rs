@@ -1,8 +1,5 @@
 //! The second tier: a browser with a window, on an X server of its own.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-
 use uuid::Uuid;
 use valet_workers::browser::BrowserAgent;
 use valet_workers::gate::{BrowserKind, DisplayRef};
@@ -15,15 +12,6 @@ with_either_browser!(
     a_browser_with_a_window_does_not_say_it_is_headless,
     a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill,
 );
-
-fn socket(display: DisplayRef) -> PathBuf {
-    Path::new("/tmp/.X11-unix").join(format!("X{}", display.number))
-}
-
-/// Another server may have taken the number meanwhile, with a socket of its own.
-fn has_left_its_socket(display: DisplayRef) -> bool {
-    std::fs::metadata(socket(display)).is_ok_and(|data| Some(data.ino()) == display.socket_inode)
-}
 
 async fn a_browser_with_a_window_does_not_say_it_is_headless(kind: BrowserKind) {
     let rig = Rig::of(kind);
@@ -42,11 +30,11 @@ async fn a_browser_with_a_window_does_not_say_it_is_headless(kind: BrowserKind) 
     rig.agent(sandbox.id, 2).await.navigate(&url).await.expect("opened");
 
     let display = rig.state(sandbox.id).display.expect("a display");
-    assert!(display.server.is_alive() && has_left_its_socket(display));
+    assert!(display.server.is_alive() && display.has_its_socket());
     assert!(!opens_without_the_cookie(display), "other users of the machine do not see the pages");
     rig.other_worker().destroy(&sandbox.id).await.expect("destroyed");
     assert!(!display.server.is_alive() && rig.processes(sandbox.id.0) == 0);
-    assert!(!has_left_its_socket(display), "its socket is gone");
+    assert!(!display.has_its_socket(), "its socket is gone");
 }
 
 async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_kill(kind: BrowserKind) {
@@ -62,7 +50,7 @@ async fn a_window_outlives_its_gate_and_nothing_of_its_display_is_left_after_a_k
     let display = before.display.expect("a display");
     kill(Some(display.server)).await;
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
-    assert!(rig.processes(sandbox.id.0) == 0 && !has_left_its_socket(display));
+    assert!(rig.processes(sandbox.id.0) == 0 && !display.has_its_socket());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +69,8 @@ async fn without_an_x_server_a_window_is_refused_by_the_name_of_its_package() {
 /// The X11 connection setup of a client that has no cookie; the server answers with 1 where it lets it in.
 fn opens_without_the_cookie(display: DisplayRef) -> bool {
     use std::io::{Read as _, Write as _};
-    let mut stream = std::os::unix::net::UnixStream::connect(socket(display)).expect("the display's socket");
+    let mut stream = std::os::unix::net::UnixStream::connect(format!("/tmp/.X11-unix/X{}", display.number))
+        .expect("the display's socket");
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a bound");
     // Little-endian, protocol 11.0, no authorization.
     stream.write_all(&[b'l', 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0]).expect("sent");

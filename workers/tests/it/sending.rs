@@ -75,8 +75,12 @@ async fn a_site_that_never_answers_a_form_leaves_the_press_in_doubt() {
     site.put("/sent", Page::Hangs);
     let limits = AgentLimits { navigation: Duration::from_secs(5), ..AgentLimits::default() };
     let done = sent(&rig, &site, form("", ""), limits).await;
-    let in_doubt = matches!(&done, Err(BrowserError::Timeout { .. }))
-        || done.as_ref().is_ok_and(|done| done.moved == Moved::Nowhere);
+    // Chromium's driver, when it is asked in the moment the page gives way, heeds none of its own bounds and answers once the gate has
+    // given the site up: then the page is the gate's.
+    let in_doubt = match &done {
+        Err(error) => matches!(error, BrowserError::Timeout { .. }),
+        Ok(done) => done.moved == Moved::Nowhere || done.page.kind == PageKind::Error,
+    };
     assert!(in_doubt, "{:?}", done.map(|done| (done.moved, done.page)));
     assert_eq!(site.forms("/sent").len(), 1);
 }
