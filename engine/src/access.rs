@@ -45,7 +45,7 @@ pub enum Role {
     Reviewer,
     Operator,
     Admin,
-    /// Not for people, and not to be had through the API: a worker does steps of every tenant.
+    /// Not for people. A worker with the token of the engine's own file does steps of every tenant, others those of their own.
     Worker,
 }
 
@@ -62,9 +62,8 @@ impl Role {
         }
     }
 
-    /// A role of people by its name.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::OF_PEOPLE.into_iter().find(|role| role.as_str() == word)
+        Self::OF_PEOPLE.into_iter().chain([Self::Worker]).find(|role| role.as_str() == word)
     }
 
     pub fn scopes(self) -> &'static [Scope] {
@@ -140,6 +139,7 @@ mod tests {
             assert!(pair[0].scopes().iter().all(|scope| pair[1].scopes().contains(scope)), "{pair:?}");
         }
         assert!(Role::OF_PEOPLE.iter().all(|role| !role.scopes().contains(&Scope::Work)));
-        assert_eq!(Role::parse("worker"), None);
+        assert_eq!(Role::parse("worker"), Some(Role::Worker));
+        assert_eq!(Role::parse("workers"), None);
     }
 }

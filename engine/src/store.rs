@@ -94,6 +94,8 @@ pub enum ClaimVerdict {
 pub struct NewSession {
     pub id: SessionId,
     pub kind: SessionKind,
+    /// Whose steps it does; `None`: everybody's.
+    pub tenant: Option<String>,
     pub name: String,
     pub queues: Vec<String>,
     pub slots: u32,

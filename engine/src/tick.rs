@@ -44,6 +44,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         let session = NewSession {
             id,
             kind: SessionKind::Engine,
+            tenant: None,
             name: self.name.clone(),
             queues: Vec::new(),
             slots: 0,

@@ -33,5 +33,6 @@ mod it {
     mod wait;
     mod worker;
     mod worker_door;
+    mod worker_tenants;
     mod workflows;
 }

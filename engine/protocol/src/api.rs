@@ -255,10 +255,11 @@ pub struct CreateTokenRequest {
     /// Whose: another tenant's tokens are made with the token of the engine's own file. Default: the caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// `viewer` (read), `reviewer` (and answer), `operator` (and trigger, operate) or `admin` (and admin). Or give `scopes`.
+    /// `viewer` (read), `reviewer` (and answer), `operator` (and trigger, operate), `admin` (and admin), or
+    /// `worker` (work: does steps of its tenant, which it asks for without Redis). Or give `scopes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Of `trigger`, `read`, `operate`, `answer`, `admin`.
+    /// Of `trigger`, `read`, `operate`, `answer`, `admin`; or `work` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// Only runs of these workflows are there for it. Default: all.

@@ -116,6 +116,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The tenant that its steps are of; `None` for a worker that serves all.
+    pub fn serves(&self) -> Option<&str> {
+        (!self.is_root).then_some(self.tenant.as_str())
+    }
+
     /// Sees what people wrote, since they act with it; others see what schemas leave open.
     pub fn sees_contents(&self) -> bool {
         self.is_link || [Scope::Trigger, Scope::Operate, Scope::Answer].iter().any(|scope| self.scopes.contains(scope))
@@ -228,9 +233,9 @@ async fn admit(app: &App, need: Need, parts: &Parts) -> Result<Caller, Fault> {
     Ok(Caller::new(&principal, session))
 }
 
-/// Counts a request; those of workers are not limited.
+/// Counts a request; those of workers that serve all tenants are not limited.
 pub(super) fn paced(app: &App, token: &TokenHash, principal: &Principal) -> Result<(), Fault> {
-    if principal.scopes.contains(&Scope::Work) {
+    if principal.is_root && principal.scopes.contains(&Scope::Work) {
         return Ok(());
     }
     app.pace.request(token, &principal.tenant)

@@ -21,7 +21,7 @@ use valet_protocol::worker::{BATCH_ITEMS_MAX, ClaimNext, ClaimedNext, Finish, Gr
 
 use super::auth::Caller;
 use super::query::Parameters;
-use super::worker::{Wire, finish_one, grant};
+use super::worker::{Wire, finish_one, grant, own_session};
 use super::{App, Fault, no_content, wait};
 use crate::bounds::{EVENT_POLL, WAIT_MAX};
 use crate::store::{ClaimVerdict, DueTicket, SessionClaim};
@@ -48,6 +48,8 @@ struct Line {
 
 struct Waiting {
     session: SessionId,
+    /// Whose steps it may have; `None`: everybody's.
+    tenant: Option<String>,
     queues: Vec<String>,
     most: usize,
     until: Instant,
@@ -84,12 +86,14 @@ pub(super) async fn claim_next(
         return Err(Fault::bad_request("invalid_queue", detail).at("queues"));
     }
     let _place = app.places.take(&caller)?;
+    own_session(&app, &caller, ask.session).await?;
     let of_session = app.engine.store.session_queues(ask.session).await?.ok_or_else(session_ended)?;
     let (answer, answered) = oneshot::channel();
     let mut visit = Visit { app: Arc::clone(&app), session: ask.session, answered };
     let queues = ask.queues.unwrap_or(of_session);
     let until = Instant::now() + limit;
-    stand_in_line(&app, Waiting { session: ask.session, queues, most, until, answer });
+    let tenant = caller.serves().map(str::to_owned);
+    stand_in_line(&app, Waiting { session: ask.session, tenant, queues, most, until, answer });
     // The line answers when the time is over; long after that, nobody serves it.
     match timeout_at(until + WAIT_MAX, &mut visit.answered).await {
         Ok(Ok(Answer::Granted(granted))) if !granted.is_empty() => Ok(Json(ClaimedNext { granted }).into_response()),
@@ -174,12 +178,16 @@ async fn serve(mut serving: Serving) {
 async fn hand_out(app: &Arc<App>, round: Vec<Waiting>) -> Vec<Waiting> {
     let began = Instant::now();
     let mut got: Vec<Result<Vec<Grant>, SessionEnded>> = round.iter().map(|_| Ok(Vec::new())).collect();
-    match candidates(app, &round).await {
-        Ok(mut candidates) => {
-            // Each pass uses candidates up, so that it ends.
-            while claim_some(app, &round, &mut got, &mut candidates).await {}
+    // Who serves one tenant must not stand behind the steps of others.
+    let tenants: BTreeSet<Option<&str>> = round.iter().map(|waiting| waiting.tenant.as_deref()).collect();
+    for tenant in tenants {
+        match candidates(app, &round, tenant).await {
+            Ok(mut candidates) => {
+                // Each pass uses candidates up, so that it ends.
+                while claim_some(app, &round, tenant, &mut got, &mut candidates).await {}
+            }
+            Err(error) => tracing::warn!(%error, "workers without tickets wait for the database"),
         }
-        Err(error) => tracing::warn!(%error, "workers without tickets wait for the database"),
     }
     let mut left = Vec::new();
     for (waiting, got) in round.into_iter().zip(got) {
@@ -194,28 +202,37 @@ async fn hand_out(app: &Arc<App>, round: Vec<Waiting>) -> Vec<Waiting> {
 
 struct SessionEnded;
 
-async fn candidates(app: &App, round: &[Waiting]) -> Result<VecDeque<DueTicket>, crate::store::StoreError> {
-    let queues: BTreeSet<&String> = round.iter().flat_map(|waiting| &waiting.queues).collect();
+async fn candidates(
+    app: &App,
+    round: &[Waiting],
+    tenant: Option<&str>,
+) -> Result<VecDeque<DueTicket>, crate::store::StoreError> {
+    let of_tenant = || round.iter().filter(|waiting| waiting.tenant.as_deref() == tenant);
+    let queues: BTreeSet<&String> = of_tenant().flat_map(|waiting| &waiting.queues).collect();
     if queues.is_empty() {
         return Ok(VecDeque::new());
     }
     let queues: Vec<String> = queues.into_iter().cloned().collect();
-    let wanted: usize = round.iter().map(|waiting| waiting.most).sum();
+    let wanted: usize = of_tenant().map(|waiting| waiting.most).sum();
     let most = wanted.min(BATCH_ITEMS_MAX) + SPARE_CANDIDATES;
-    Ok(app.engine.store.ready_steps(&queues, most).await?.into())
+    Ok(app.engine.store.ready_steps(&queues, most, tenant).await?.into())
 }
 
 /// One group of claims; false once there is nobody to claim for, or nothing to claim.
 async fn claim_some(
     app: &App,
     round: &[Waiting],
+    tenant: Option<&str>,
     got: &mut [Result<Vec<Grant>, SessionEnded>],
     candidates: &mut VecDeque<DueTicket>,
 ) -> bool {
     let mut room: Vec<usize> = round
         .iter()
         .zip(got.iter())
-        .map(|(waiting, got)| got.as_ref().map_or(0, |granted| waiting.most - granted.len()))
+        .map(|(waiting, got)| match got {
+            Ok(granted) if waiting.tenant.as_deref() == tenant => waiting.most - granted.len(),
+            _ => 0,
+        })
         .collect();
     let mut claims = Vec::new();
     let mut others = VecDeque::new();

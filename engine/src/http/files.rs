@@ -231,7 +231,7 @@ pub(super) async fn artifact(app: &App, caller: &Caller, blob: BlobRecord) -> Re
     })
 }
 
-fn file_id(id: Uuid) -> String {
+pub(super) fn file_id(id: Uuid) -> String {
     format!("file_{}", id.simple())
 }
 

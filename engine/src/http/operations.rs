@@ -31,10 +31,13 @@ pub(super) async fn queues(
     Ok(Json(QueueList { queues }))
 }
 
-/// Live workers.
+/// Live workers that do steps of this tenant.
 #[utoipa::path(get, operation_id = "list_workers", path = "/api/v1/workers", tag = "operations", responses((status = 200, body = WorkerList)))]
-pub(super) async fn workers(State(app): State<Arc<App>>) -> Result<Json<WorkerList>, Fault> {
-    let records = app.engine.store.list_workers().await?;
+pub(super) async fn workers(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<WorkerList>, Fault> {
+    let records = app.engine.store.list_workers(&caller.tenant).await?;
     let workers = records
         .into_iter()
         .map(|w| WorkerView {

@@ -28,13 +28,13 @@ impl Places {
         EVENT_STREAMS_MAX - self.all.available_permits()
     }
 
-    /// A place, free again when it is dropped. A tenant's share does not hold for workers: they serve all tenants.
+    /// A place, free again when it is dropped. A tenant's share does not hold for workers that serve all tenants.
     pub fn take(self: &Arc<Self>, caller: &Caller) -> Result<Place, Fault> {
         let full = |detail| Fault::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail);
         let permit = Arc::clone(&self.all)
             .try_acquire_owned()
             .map_err(|_| full("this engine serves no more event streams and waits now"))?;
-        if caller.scopes.contains(&Scope::Work) {
+        if caller.is_root && caller.scopes.contains(&Scope::Work) {
             return Ok(Place { _permit: permit, _share: None });
         }
         let mut taken = self.taken.lock();

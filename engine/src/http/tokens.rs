@@ -106,7 +106,7 @@ fn checked(caller: &Caller, request: CreateTokenRequest) -> Result<Principal, Fa
         (Some(role), None) => {
             let role = Role::parse(role);
             if role.is_none() {
-                wrong("/role", "one of: viewer, reviewer, operator, admin".to_owned());
+                wrong("/role", "one of: viewer, reviewer, operator, admin, worker".to_owned());
             }
             role.map(|role| role.scopes().to_vec()).unwrap_or_default()
         }
@@ -133,6 +133,14 @@ fn checked(caller: &Caller, request: CreateTokenRequest) -> Result<Principal, Fa
         return Err(Fault::invalid_input(problems));
     }
     let reach = Reach { workflows: request.workflows, subjects: request.subjects };
+    if scopes.contains(&Scope::Work) && (scopes.len() > 1 || reach != Reach::default()) {
+        let message =
+            "`work` stands alone, and without `workflows` and `subjects`: a worker does whatever its queues bring";
+        return Err(Fault::invalid_input(vec![InputProblem {
+            field: "/scopes".to_owned(),
+            message: message.to_owned(),
+        }]));
+    }
     if caller.reach.workflows.is_some() && !within(reach.workflows.as_deref(), |name| caller.reach.has_workflow(name)) {
         return Err(beyond("/workflows"));
     }
@@ -151,13 +159,9 @@ fn scopes(words: &[String], wrong: &mut impl FnMut(&str, String)) -> Vec<Scope> 
     let mut scopes: Vec<Scope> = Vec::new();
     for word in words {
         match Scope::parse(word) {
-            Some(Scope::Work) => wrong(
-                "/scopes",
-                "`work` is the worker's own: its token is a file, see VALET_WORKER_TOKEN_FILE".to_owned(),
-            ),
             Some(scope) if scopes.contains(&scope) => {}
             Some(scope) => scopes.push(scope),
-            None => wrong("/scopes", "each is one of: trigger, read, operate, answer, admin".to_owned()),
+            None => wrong("/scopes", "each is one of: trigger, read, operate, answer, work, admin".to_owned()),
         }
     }
     scopes

@@ -29,7 +29,7 @@ use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
 use crate::executor::CommandError;
 use crate::store::postgres::subjects::Handed;
 use crate::store::{
-    Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind,
+    Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind, StoreError,
 };
 
 /// Slots of one worker: more than any machine runs, few enough that sums of them fit everywhere.
@@ -68,6 +68,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wire<T> {
 
 async fn open_session(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Wire(open): Wire<OpenSession>,
 ) -> Result<Json<SessionOpened>, Fault> {
     if !(OLDEST_VERSION..=VERSION).contains(&open.protocol) {
@@ -94,6 +95,7 @@ async fn open_session(
     let new = NewSession {
         id: session,
         kind: SessionKind::Worker,
+        tenant: caller.serves().map(str::to_owned),
         name: open.name.chars().take(128).collect(),
         queues: open.queues,
         slots: open.slots,
@@ -110,14 +112,35 @@ async fn open_session(
     }))
 }
 
-async fn close_session(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Fault> {
+/// A session belongs to whoever opened it: its id alone opens nothing to the workers of another tenant. Those that serve all tenants are
+/// not asked.
+pub(super) async fn own_session(app: &App, caller: &Caller, session: SessionId) -> Result<(), Fault> {
+    if let Some(tenant) = caller.serves()
+        && !app.engine.store.session_serves(session, tenant).await?
+    {
+        return Err(Fault::not_found("session", "there is no such session").at("session"));
+    }
+    Ok(())
+}
+
+async fn close_session(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Fault> {
     let session: SessionId =
         id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
+    own_session(&app, &caller, session).await?;
     app.engine.store.close_session(session).await?;
     Ok(no_content())
 }
 
-async fn heartbeat(State(app): State<Arc<App>>, Wire(beat): Wire<Heartbeat>) -> Result<Json<HeartbeatAnswer>, Fault> {
+async fn heartbeat(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(beat): Wire<Heartbeat>,
+) -> Result<Json<HeartbeatAnswer>, Fault> {
+    own_session(&app, &caller, beat.session).await?;
     if app.engine.routes.is_blind() {
         // Sessions are extended by the gap first; an answer now could end one that nobody could renew.
         return Err(CommandError::Unknown.into());
@@ -147,8 +170,13 @@ async fn heartbeat(State(app): State<Arc<App>>, Wire(beat): Wire<Heartbeat>) -> 
     Ok(Json(HeartbeatAnswer { standing, lease_ms: SESSION_LEASE.as_millis() as u64, stop }))
 }
 
-async fn claims(State(app): State<Arc<App>>, Wire(batch): Wire<ClaimBatch>) -> Result<Json<ClaimAnswers>, Fault> {
+async fn claims(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(batch): Wire<ClaimBatch>,
+) -> Result<Json<ClaimAnswers>, Fault> {
     bounded_batch(batch.claims.len())?;
+    own_session(&app, &caller, batch.session).await?;
     let session = batch.session;
     let verdicts = batch.claims.iter().map(|claim| {
         let claim =
@@ -170,11 +198,28 @@ async fn claims(State(app): State<Arc<App>>, Wire(batch): Wire<ClaimBatch>) -> R
     Ok(Json(ClaimAnswers { answers }))
 }
 
-async fn finishes(State(app): State<Arc<App>>, Wire(batch): Wire<FinishBatch>) -> Result<Json<FinishAnswers>, Fault> {
+async fn finishes(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(batch): Wire<FinishBatch>,
+) -> Result<Json<FinishAnswers>, Fault> {
     bounded_batch(batch.finishes.len())?;
+    own_session(&app, &caller, batch.session).await?;
     let session = batch.session;
-    let replies = batch.finishes.into_iter().map(|finish| finish_one(&app, session, finish));
+    let (app, caller) = (&*app, &caller);
+    let replies = batch.finishes.into_iter().map(async |finish| match is_of(app, caller.serves(), finish.run).await {
+        Ok(true) => finish_one(app, session, finish).await,
+        Ok(false) => FinishAnswer::Refused { why: CommandError::NotFound.to_string() },
+        Err(error) => FinishAnswer::Again { why: error.to_string() },
+    });
     Ok(Json(FinishAnswers { answers: join_all(replies).await }))
+}
+
+async fn is_of(app: &App, tenant: Option<&str>, run: RunId) -> Result<bool, StoreError> {
+    match tenant {
+        Some(tenant) => Ok(app.engine.store.find_run(tenant, run).await?.is_some()),
+        None => Ok(true),
+    }
 }
 
 pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
@@ -200,7 +245,12 @@ pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) ->
     }
 }
 
-async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> Result<Json<EffectAnswer>, Fault> {
+async fn effect(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(begin): Wire<EffectBegin>,
+) -> Result<Json<EffectAnswer>, Fault> {
+    own_session(&app, &caller, begin.session).await?;
     let claim = SessionClaim {
         session: begin.session,
         run: begin.run,
@@ -215,13 +265,18 @@ async fn effect(State(app): State<Arc<App>>, Wire(begin): Wire<EffectBegin>) -> 
 }
 
 /// What a subject keeps, for whoever holds one of its steps; secrets go this way and no other.
-async fn item(State(app): State<Arc<App>>, Wire(wanted): Wire<ItemWanted>) -> Result<Json<ItemAnswer>, Fault> {
+async fn item(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(wanted): Wire<ItemWanted>,
+) -> Result<Json<ItemAnswer>, Fault> {
+    own_session(&app, &caller, wanted.session).await?;
     let kind = subjects::known_kind(&wanted.kind)?;
     let ItemWanted { session, run, seq, attempt, lease, name, .. } = wanted;
     let holder = SessionClaim { session, run, seq, attempt, lease };
     Ok(Json(match app.engine.store.use_item(&holder, kind, &name).await? {
         Handed::Item { version, plain } => {
-            let value = serde_json::from_slice(&plain).map_err(crate::store::StoreError::Json)?;
+            let value = serde_json::from_slice(&plain).map_err(StoreError::Json)?;
             ItemAnswer::Item { version: version as u32, value }
         }
         Handed::Missing => ItemAnswer::Missing,
@@ -271,7 +326,7 @@ async fn put_blob(
 ) -> Result<Response, Fault> {
     let found = app.engine.store.identity(query.run).await?;
     let identity = found
-        .filter(|identity| caller.is_root || identity.tenant == caller.tenant)
+        .filter(|identity| caller.serves().is_none_or(|tenant| tenant == identity.tenant))
         .ok_or_else(|| Fault::not_found("run", "there is no such run").at("run"))?;
     let by = files::By::Step { run: query.run, seq: query.seq };
     let name = files::clean_name(&query.name);
@@ -285,10 +340,17 @@ async fn put_blob(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
+/// For which run a file is read; workers of before do not say.
+#[derive(Deserialize)]
+struct BlobUse {
+    run: Option<RunId>,
+}
+
 async fn get_blob(
     State(app): State<Arc<App>>,
     Extension(mut caller): Extension<Caller>,
     Path(id): Path<String>,
+    Parameters(of): Parameters<BlobUse>,
 ) -> Result<Response, Fault> {
     let id = valet_core::id::parse_prefixed("file", &id)
         .map_err(|e| Fault::bad_request("invalid_id", e.to_string()).at("id"))?;
@@ -297,5 +359,9 @@ async fn get_blob(
     {
         caller.tenant = tenant;
     }
-    files::send(&app, &caller, id).await
+    let sent = files::send(&app, &caller, id).await?;
+    if let Some(run) = of.run {
+        app.engine.store.use_file(run, id, &files::file_id(id)).await?;
+    }
+    Ok(sent)
 }

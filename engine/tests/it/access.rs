@@ -140,7 +140,7 @@ async fn create(app: &TestApp, token: &str, body: &Value) -> Answer {
 }
 
 /// The secret of a new token.
-async fn secret(app: &TestApp, body: &Value) -> String {
+pub async fn secret(app: &TestApp, body: &Value) -> String {
     create(app, PEOPLE, body).await.expect(201).json()["secret"].as_str().expect("a secret").to_owned()
 }
 
@@ -399,10 +399,10 @@ async fn what_is_no_token_is_refused_at_its_place() {
         (json!({ "name": "a\nb", "role": "viewer" }), "/name"),
         (json!({ "name": "x" }), "/role"),
         (json!({ "name": "x", "role": "viewer", "scopes": ["read"] }), "/role"),
-        (json!({ "name": "x", "role": "worker" }), "/role"),
+        (json!({ "name": "x", "role": "worker", "subjects": ["ada"] }), "/scopes"),
         (json!({ "name": "x", "scopes": [] }), "/role"),
         (json!({ "name": "x", "scopes": ["everything"] }), "/scopes"),
-        (json!({ "name": "x", "scopes": ["work"] }), "/scopes"),
+        (json!({ "name": "x", "scopes": ["work", "read"] }), "/scopes"),
         (json!({ "name": "x", "role": "viewer", "workflows": [] }), "/workflows"),
         (json!({ "name": "x", "role": "viewer", "subjects": [""] }), "/subjects"),
         (json!({ "name": "x", "role": "viewer", "expires_in_s": 1 }), "/expires_in_s"),

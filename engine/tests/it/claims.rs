@@ -20,6 +20,7 @@ async fn session(store: &PgStore, lease: Duration) -> SessionId {
     let session = NewSession {
         id,
         kind: SessionKind::Worker,
+        tenant: None,
         name: "w".to_owned(),
         queues: vec!["default".to_owned()],
         slots: 1,

@@ -273,7 +273,8 @@ async fn live_steps(store: &PgStore) -> Vec<(RunId, Seq, Attempt, Option<Uuid>)>
 async fn open(store: &PgStore, kind: SessionKind) -> SessionId {
     let id = SessionId(Uuid::now_v7());
     let (name, queues) = ("stress".to_owned(), vec!["default".to_owned()]);
-    let session = NewSession { id, kind, name, queues, slots: 9, labels: json!({}), lease: Duration::from_mins(1) };
+    let (tenant, lease) = (None, Duration::from_mins(1));
+    let session = NewSession { id, kind, tenant, name, queues, slots: 9, labels: json!({}), lease };
     fine(store.open_session(&session).await);
     id
 }

@@ -9,6 +9,7 @@ use super::database;
 
 pub struct Worker<'a> {
     app: &'a TestApp,
+    token: String,
     pub session: String,
 }
 
@@ -33,9 +34,13 @@ impl<'a> Worker<'a> {
     }
 
     pub async fn pulling(app: &'a TestApp, queues: &[&str]) -> Self {
+        Self::with_token(app, WORKER, queues).await
+    }
+
+    pub async fn with_token(app: &'a TestApp, token: &str, queues: &[&str]) -> Self {
         let open = json!({ "protocol": 1, "name": "w", "queues": queues, "slots": 4 });
-        let answer = app.send(Call::post("/worker/v1/sessions").token(WORKER).json(&open)).await.expect(200);
-        Self { app, session: answer.json()["session"].as_str().expect("a session").to_owned() }
+        let answer = app.send(Call::post("/worker/v1/sessions").token(token).json(&open)).await.expect(200);
+        Self { app, token: token.to_owned(), session: answer.json()["session"].as_str().expect("a session").to_owned() }
     }
 
     /// As messages of the protocol name it.
@@ -44,7 +49,7 @@ impl<'a> Worker<'a> {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.app.send(Call::post(format!("/worker/v1/{path}")).token(WORKER).json(body)).await
+        self.app.send(Call::post(format!("/worker/v1/{path}")).token(&self.token).json(body)).await
     }
 
     /// The answer to one claim.
@@ -82,7 +87,7 @@ impl<'a> Worker<'a> {
 
     pub async fn good_bye(self) {
         let close = Call::new(axum::http::Method::DELETE, format!("/worker/v1/sessions/{}", self.session));
-        self.app.send(close.token(WORKER)).await.expect(204);
+        self.app.send(close.token(&self.token)).await.expect(204);
     }
 
     pub async fn beat(&self, held: &[&Hold]) -> Value {

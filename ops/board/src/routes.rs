@@ -90,6 +90,7 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/_oracle/check/{visit}", get(oracle::check))
         .route("/_oracle/check/{form}/{seed}", get(oracle::checks))
         .route("/_oracle/inbox", get(oracle::inbox))
+        .route("/_oracle/inbox/code", get(oracle::latest_code))
         .route("/_oracle/login/{seed}", get(oracle::login))
         .route("/_oracle/blocks", get(oracle::blocks))
         .route("/healthz", get(|| async { "ok" }))

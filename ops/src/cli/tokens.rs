@@ -39,10 +39,10 @@ enum TokensVerb {
 struct Create {
     /// Stands beside what is done with it
     name: String,
-    /// viewer, reviewer, operator or admin
+    /// viewer, reviewer, operator, admin, or worker: for workers that do this tenant's steps only
     #[arg(long, required_unless_present = "scope", conflicts_with = "scope")]
     role: Option<String>,
-    /// Instead of a role: trigger, read, operate, answer, admin; may be given several times
+    /// Instead of a role: trigger, read, operate, answer, admin, or work alone; may be given several times
     #[arg(long)]
     scope: Vec<String>,
     /// Only runs of this workflow; may be given several times [default: all]

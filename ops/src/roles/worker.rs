@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use valet_core::step::queue_of_host;
+use valet_outward::{Outward, OutwardConfig};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
 use valet_workers::gate::{self, BrowserKind, GateConfig, GateError, HostPort};
@@ -45,6 +46,9 @@ pub enum WorkerRoleError {
 const REAP_EVERY: Duration = Duration::from_secs(30);
 /// Sandboxes on one machine, at most.
 const SANDBOXES_MAX: u32 = 1_000;
+/// A subject's inbox answers whether a code has come, in so long and no more.
+const INBOX_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const INBOX_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// A worker as configured, with the browsers of its machine.
 pub struct WorkerRole {
@@ -89,11 +93,20 @@ fn handlers(
     let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
     let allow_private =
         places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
+    let outward = Outward::new(OutwardConfig {
+        opened: allow_private.clone(),
+        authorities: tls::authorities(settings)?,
+        time_max: INBOX_ANSWER_WITHIN,
+        body_bytes_max: INBOX_ANSWER_BYTES_MAX,
+        redirects_max: 0,
+        ..OutwardConfig::default()
+    });
     let browsers = Arc::new(Browsers {
         provider: Arc::clone(provider) as Arc<dyn SandboxProvider>,
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         allow_private,
+        outward,
         limits: AgentLimits::default(),
     });
     Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))

@@ -204,14 +204,14 @@ pub struct Blobs<'a> {
 
 impl Blobs<'_> {
     pub async fn get(&self, id: Uuid) -> Result<Blob, TransportError> {
-        let mut route = self.route();
+        let (run, mut route) = (self.ctx.run(), self.route());
         for _ in 1..BLOB_TRIES {
-            match route.transport().get_blob(id).await {
+            match route.transport().get_blob(run, id).await {
                 Err(error) if error.is_retryable() => tokio::time::sleep(route.failed()).await,
                 answer => return answer,
             }
         }
-        route.transport().get_blob(id).await
+        route.transport().get_blob(run, id).await
     }
 
     /// Stores an artifact of the step. Tried again after a lost answer, it may be stored twice.

@@ -11,7 +11,7 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode,
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
-use valet_core::id::SessionId;
+use valet_core::id::{RunId, SessionId};
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
@@ -218,8 +218,9 @@ impl Transport for HttpTransport {
         self.send(self.request(Method::DELETE, &path, SESSION_LIMIT)).await.map(drop)
     }
 
-    async fn get_blob(&self, id: Uuid) -> Result<Blob, TransportError> {
-        let response = self.send(self.request(Method::GET, &format!("worker/v1/blobs/{id}"), BLOB_LIMIT)).await?;
+    async fn get_blob(&self, run: RunId, id: Uuid) -> Result<Blob, TransportError> {
+        let path = format!("worker/v1/blobs/{id}?run={}", run.0);
+        let response = self.send(self.request(Method::GET, &path, BLOB_LIMIT)).await?;
         let text = |name: &str| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let (filename, content_type) = (text(FILENAME_HEADER), text(CONTENT_TYPE.as_str()));
         let (filename, content_type) = (filename.map(|name| decode_filename(&name)), content_type.map(Into::into));

@@ -27,7 +27,7 @@ pub trait Transport: Send + Sync + 'static {
     async fn effect_begin(&self, begin: &EffectBegin) -> Result<EffectAnswer, TransportError>;
     async fn item(&self, wanted: &ItemWanted) -> Result<ItemAnswer, TransportError>;
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError>;
-    async fn get_blob(&self, id: Uuid) -> Result<Blob, TransportError>;
+    async fn get_blob(&self, run: RunId, id: Uuid) -> Result<Blob, TransportError>;
     async fn put_blob(&self, blob: &NewBlob) -> Result<BlobStored, TransportError>;
 }
 

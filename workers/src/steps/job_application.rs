@@ -6,6 +6,7 @@
 mod applicant;
 mod evidence;
 mod failures;
+mod one_time_code;
 mod pages;
 mod sign_in;
 mod submission;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use valet_crash_points::crash_point;
+use valet_outward::Outward;
 use valet_workflows::job_application::steps::{
     AnswerObstacle, CheckSubmission, Cleanup, FillPage, OpenPosting, Place, Provision, Provisioned, SelectTier, Submit,
 };
@@ -34,6 +36,8 @@ pub struct Browsers {
     /// Private places that browsers may reach (`VALET_ALLOW_HOSTS`).
     pub allow_private: Vec<HostPort>,
     pub limits: AgentLimits,
+    /// To the inboxes of subjects.
+    pub outward: Outward,
 }
 
 /// Adds the handlers of `job-application`.

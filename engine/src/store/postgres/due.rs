@@ -79,11 +79,17 @@ impl DueStore for PgStore {
 }
 
 impl PgStore {
-    /// Steps of these queues that may be claimed, in the order in which tickets are handed out.
-    pub async fn ready_steps(&self, queues: &[String], most: usize) -> Result<Vec<DueTicket>, StoreError> {
+    /// Steps of these queues, and of this tenant if there is one, that may be claimed, in the order in which tickets are handed out.
+    pub async fn ready_steps(
+        &self,
+        queues: &[String],
+        most: usize,
+        tenant: Option<&str>,
+    ) -> Result<Vec<DueTicket>, StoreError> {
         let query = sqlx::query_as::<_, (Uuid, i32, i32, String)>(include_str!("../sql/ready_steps.sql"))
             .bind(queues)
-            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .bind(tenant);
         let rows = bounded(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|(run, seq, attempt, queue)| ticket(queue, run, seq, attempt)).collect())
     }

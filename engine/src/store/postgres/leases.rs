@@ -46,7 +46,8 @@ impl LeaseStore for PgStore {
             .bind(&session.queues)
             .bind(session.slots as i32)
             .bind(session.labels.to_string())
-            .bind(millis(session.lease) as f64);
+            .bind(millis(session.lease) as f64)
+            .bind(&session.tenant);
         bounded(open.execute(&self.pool)).await?;
         Ok(())
     }
@@ -126,6 +127,12 @@ impl LeaseStore for PgStore {
 }
 
 impl PgStore {
+    /// Whether it is a worker's session that serves this tenant and no other.
+    pub async fn session_serves(&self, session: SessionId, tenant: &str) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar::<_, bool>(include_str!("../sql/session_serves.sql"));
+        bounded(query.bind(session.0).bind(tenant).fetch_one(&self.pool)).await
+    }
+
     /// The queues that a live worker's session was opened with; `None`: it has ended.
     pub async fn session_queues(&self, session: SessionId) -> Result<Option<Vec<String>>, StoreError> {
         let query = sqlx::query_scalar::<_, Vec<String>>(include_str!("../sql/session_queues.sql")).bind(session.0);

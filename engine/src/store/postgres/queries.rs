@@ -261,8 +261,9 @@ impl PgStore {
         bounded(query.fetch_all(&self.pool)).await
     }
 
-    pub async fn list_workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
-        let query = sqlx::query_as::<_, WorkerRecord>(include_str!("../sql/list_workers.sql"));
+    /// Those that do this tenant's steps.
+    pub async fn list_workers(&self, tenant: &str) -> Result<Vec<WorkerRecord>, StoreError> {
+        let query = sqlx::query_as::<_, WorkerRecord>(include_str!("../sql/list_workers.sql")).bind(tenant);
         bounded(query.fetch_all(&self.pool)).await
     }
 
@@ -295,6 +296,12 @@ impl PgStore {
     }
 
     /// Whose blob it is, for workers that serve all tenants.
+    /// Notes that the run was given the file.
+    pub async fn use_file(&self, run: RunId, file: Uuid, name: &str) -> Result<(), StoreError> {
+        let query = sqlx::query(include_str!("../sql/use_file.sql")).bind(run.0).bind(file).bind(name);
+        bounded(query.execute(&self.pool)).await.map(drop)
+    }
+
     pub async fn find_blob_tenant(&self, id: Uuid) -> Result<Option<String>, StoreError> {
         let query = sqlx::query_scalar::<_, String>(include_str!("../sql/find_blob_tenant.sql")).bind(id);
         bounded(query.fetch_optional(&self.pool)).await

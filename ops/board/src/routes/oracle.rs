@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -101,6 +102,21 @@ pub struct Address {
 
 pub async fn inbox(State(site): State<Arc<Site>>, Query(address): Query<Address>) -> Json<Vec<Mail>> {
     Json(site.inbox.lock().to(address.email.as_deref()))
+}
+
+#[derive(Deserialize)]
+pub struct Since {
+    email: Option<String>,
+    since: Option<DateTime<Utc>>,
+}
+
+/// The inbox as a worker's hook: the code of the newest mail, or 204 while none has come since then.
+pub async fn latest_code(State(site): State<Arc<Site>>, Query(asked): Query<Since>) -> Response {
+    let mails = site.inbox.lock().to(asked.email.as_deref());
+    match mails.last().filter(|mail| asked.since.is_none_or(|since| mail.sent_at >= since)) {
+        Some(mail) => Json(serde_json::json!({ "code": mail.code })).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
 }
 
 pub async fn login(Path(seed): Path<String>) -> Response {

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use valet::cli::{Client, ClientConfig};
 use valet_board::{Expectation, FormKind};
-use valet_protocol::api::PutItemRequest;
+use valet_protocol::api::{CreateTokenRequest, PutItemRequest, StartRunRequest};
+use valet_tests::bounds::SOON;
 use valet_tests::oracle::Oracle;
 use valet_tests::redis_probe::RedisProbe;
+use valet_tests::wait::until_true;
 
 use super::applicant::differences;
 use super::house::House;
@@ -91,4 +94,50 @@ async fn what_was_told_is_in_no_log_metric_error_redis_key_or_plain_column() {
         assert!(places[place].contains(proof), "{place} was read: {}", places[place].len());
     }
     assert_eq!(found(&places, &words), Vec::<String>::new());
+}
+
+/// Two tenants give one key to runs of one workflow: they share Redis and the metrics, and neither finds the other there.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_share_redis_and_metrics_without_their_names() {
+    let house = House::start(1).await;
+    let tenants = ["marillenknoedel", "topfenstrudel"];
+    let mut runs = Vec::new();
+    for tenant in tenants {
+        let request = CreateTokenRequest {
+            name: format!("{tenant}-boss"),
+            tenant: Some(tenant.to_owned()),
+            role: Some("admin".to_owned()),
+            scopes: None,
+            workflows: None,
+            subjects: None,
+            expires_in_s: None,
+        };
+        let token = house.client.create_token(&request).await.expect("a token").secret;
+        let urls = ClientConfig::parse_urls(house.setting("VALET_URL")).expect("an address");
+        let client = Client::new(ClientConfig { urls, token: Some(token) }).expect("a client");
+        // Nobody pulls its queue here: its ticket stays in Redis.
+        let start = StartRunRequest {
+            input: json!({ "steps": 1 }),
+            subject: Some(format!("{tenant}-subject")),
+            plan: None,
+            attributes: serde_json::Map::new(),
+        };
+        runs.push((client.start("bench", &start, "one key for both").await.expect("a run").id, client));
+    }
+    assert_ne!(runs[0].0, runs[1].0, "a key is its tenant's own");
+    for ((run, client), (foreign, _)) in runs.iter().zip(runs.iter().rev()) {
+        assert!(client.run(run).await.is_ok() && client.run(foreign).await.is_err());
+    }
+    let probe = RedisProbe::new(house.stack.redis_url());
+    let hex = |id: &str| id.trim_start_matches("run_").to_owned();
+    until_true("the tickets of both to be in Redis", SOON, async || {
+        let held = probe.everything().await.replace('-', "");
+        runs.iter().all(|(run, _)| held.contains(&hex(run)))
+    })
+    .await;
+    let oracle = Oracle::connect(house.stack.database_url()).await;
+    let mut places = open_places(&house, &oracle).await;
+    // There a tenant is a column of every row.
+    places.remove("the database");
+    assert_eq!(found(&places, &tenants.map(str::to_owned)), Vec::<String>::new());
 }

@@ -190,13 +190,13 @@ async fn answers_are_sorted_into_what_may_be_tried_again_and_what_may_not() {
     let engine = Engine::new();
     let served = Served::start(&engine).await;
     let here = served.transport();
-    let missing = here.get_blob(Uuid::from_u128(5)).await.unwrap_err();
+    let missing = here.get_blob(RunId(Uuid::nil()), Uuid::from_u128(5)).await.unwrap_err();
     assert!(
         matches!(&missing, TransportError::Rejected { status: 404, detail, .. } if detail.contains("no_such_blob"))
     );
     assert!(!missing.is_retryable() && !missing.is_fatal());
     let nowhere = HttpTransport::new("http://127.0.0.1:9", &WorkerToken::new(TOKEN)).unwrap();
-    assert!(nowhere.get_blob(Uuid::nil()).await.unwrap_err().is_retryable());
+    assert!(nowhere.get_blob(RunId(Uuid::nil()), Uuid::nil()).await.unwrap_err().is_retryable());
     let blob = NewBlob {
         run: RunId(Uuid::from_u128(1)),
         seq: Seq(1),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
-use valet_core::id::SessionId;
+use valet_core::id::{RunId, SessionId};
 use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
@@ -178,7 +178,7 @@ impl Transport for Door {
         self.leave(())
     }
 
-    async fn get_blob(&self, _: Uuid) -> Result<Blob, TransportError> {
+    async fn get_blob(&self, _: RunId, _: Uuid) -> Result<Blob, TransportError> {
         Err(self.unreachable())
     }
 

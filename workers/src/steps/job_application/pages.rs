@@ -11,7 +11,6 @@ use super::Browsers;
 use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
 use super::evidence::{describe, obstacle, screenshot};
 use super::failures::{browser_error, sandbox_error};
-use super::sign_in::sign_in;
 use super::submission::{is_confirmed, submission};
 use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
 use crate::form::{self, Advance, Applicant, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot};
@@ -34,7 +33,7 @@ impl Browsers {
         for _ in 0..POSTING_PAGES_MAX {
             let page = form::read_page(&agent).await.map_err(browser_error)?;
             describe(&page, &mut posting);
-            if sign_in(&ctx, &agent, &page, &mut typed).await? {
+            if self.sign_in(&ctx, &agent, &page, &mut typed).await? {
                 continue;
             }
             if let Some(asked) = obstacle(&ctx, &agent, &page).await {
@@ -71,7 +70,7 @@ impl Browsers {
             ctx.check()?;
             let filled = form::fill_page(&agent, &applicant).await.map_err(browser_error)?;
             // Bounded: nothing is typed twice.
-            if sign_in(&ctx, &agent, &filled.snapshot, &mut typed).await? {
+            if self.sign_in(&ctx, &agent, &filled.snapshot, &mut typed).await? {
                 continue;
             }
             if let Some(done) = not_a_form(&ctx, &agent, &filled).await? {

@@ -1,4 +1,4 @@
-//! Signs in with what the subject keeps for the site, so that nobody need be asked.
+//! Signs in, and types one-time codes, with what the subject keeps for the site, so that nobody need be asked.
 //!
 //! A secret is asked for right before it is typed, and is in no input, output or journal. It is typed on a page of the very host that it
 //! is kept for, over https; over plain HTTP only where the page comes from this machine.
@@ -8,42 +8,65 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use url::{Host, Url};
 
+use super::Browsers;
 use super::failures::browser_error;
+use super::one_time_code::one_time_code;
 use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
-use crate::form::{self, ObstacleKind, Snapshot};
+use crate::form::{self, ObstacleField, ObstacleKind, Snapshot};
 use crate::runtime::{StepContext, StepError};
 
-/// True if something was typed: the page is to be read anew. Whether it let the browser pass is seen there. What is in `typed` already
-/// was refused, or is asked for again: that is a person's to put right.
-pub(super) async fn sign_in(
+impl Browsers {
+    /// True if something was typed: the page is to be read anew. Whether it let the browser pass is seen there. What is in `typed` already
+    /// was refused, or is asked for again: that is a person's to put right.
+    pub(super) async fn sign_in(
+        &self,
+        ctx: &StepContext,
+        agent: &WebDriverAgent,
+        page: &Snapshot,
+        typed: &mut BTreeSet<String>,
+    ) -> Result<bool, StepError> {
+        // What stands in a frame may be another's.
+        let asked = form::obstacle(page).filter(|asked| !asked.fields.is_empty() && asked.frame().is_empty());
+        let Some(asked) = asked else { return Ok(false) };
+        let address = agent.current_url().await.map_err(browser_error)?;
+        let Some(site) = site(&address) else { return Ok(false) };
+        let answers = match (asked.kind, asked.fields.as_slice()) {
+            (ObstacleKind::Login, fields) => login(ctx, &site, fields, typed).await?,
+            (ObstacleKind::Code, [field]) => one_time_code(ctx, &self.outward, &site, typed)
+                .await?
+                .map(|code| BTreeMap::from([(field.key.clone(), code)])),
+            _ => None,
+        };
+        let Some(answers) = answers else { return Ok(false) };
+        ctx.check()?;
+        match form::answer_obstacle(agent, page, &answers).await {
+            Ok(_) => Ok(true),
+            // It asks for another shape of it: a person can tell.
+            Err(BrowserError::BadInput { .. }) => Ok(false),
+            Err(error) => Err(browser_error(error)),
+        }
+    }
+}
+
+/// Answers by the fields' keys; `None` where something is not kept, or was typed before.
+async fn login(
     ctx: &StepContext,
-    agent: &WebDriverAgent,
-    page: &Snapshot,
+    site: &str,
+    fields: &[ObstacleField],
     typed: &mut BTreeSet<String>,
-) -> Result<bool, StepError> {
-    let asked = form::obstacle(page).filter(|asked| asked.kind == ObstacleKind::Login && !asked.fields.is_empty());
-    // What stands in a frame may be another's.
-    let Some(asked) = asked.filter(|asked| asked.frame().is_empty()) else { return Ok(false) };
-    let address = agent.current_url().await.map_err(browser_error)?;
-    let Some(site) = site(&address) else { return Ok(false) };
+) -> Result<Option<BTreeMap<String, String>>, StepError> {
     let (mut answers, mut names) = (BTreeMap::new(), Vec::new());
-    for field in &asked.fields {
+    for field in fields {
         let name = format!("{site}/{}", if field.secret { "password" } else { "username" });
         if typed.contains(&name) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(Value::String(secret)) = ctx.item("secret", &name).await? else { return Ok(false) };
+        let Some(Value::String(secret)) = ctx.item("secret", &name).await? else { return Ok(None) };
         answers.insert(field.key.clone(), secret);
         names.push(name);
     }
-    ctx.check()?;
     typed.extend(names);
-    match form::answer_obstacle(agent, page, &answers).await {
-        Ok(_) => Ok(true),
-        // It asks for another shape of it: a person can tell.
-        Err(BrowserError::BadInput { .. }) => Ok(false),
-        Err(error) => Err(browser_error(error)),
-    }
+    Ok(Some(answers))
 }
 
 /// The host as secrets name it, with its port where that is not the scheme's own.

@@ -1,7 +1,9 @@
 //! Sending the application once, and finding out whether it went out.
 
+use std::collections::BTreeSet;
+
 use valet_core::decide::IN_DOUBT;
-use valet_workflows::job_application::steps::{CheckSubmission, Sent, Submission, Submit};
+use valet_workflows::job_application::steps::{CheckSubmission, Obstacle, Sent, Submission, Submit};
 
 use super::Browsers;
 use super::evidence::{obstacle, screenshot};
@@ -27,7 +29,32 @@ impl Browsers {
             });
         };
         ctx.effect_begin().await?;
-        press(&ctx, &agent, &page, &next).await
+        match press(&ctx, &agent, &page, &next).await? {
+            Sent::Obstacle(asked) => self.past(&ctx, &agent, asked).await,
+            sent => Ok(sent),
+        }
+    }
+
+    /// What stands before the end, such as a code that was sent by mail, is typed where the subject keeps what tells it. Something was sent
+    /// by now: what goes wrong leaves that in doubt.
+    async fn past(&self, ctx: &StepContext, agent: &WebDriverAgent, asked: Obstacle) -> Result<Sent, StepError> {
+        let typing = async {
+            let page = form::read_page(agent).await.map_err(browser_error)?;
+            if !self.sign_in(ctx, agent, &page, &mut BTreeSet::new()).await? {
+                return Ok(None);
+            }
+            form::read_page(agent).await.map(Some).map_err(browser_error)
+        };
+        let in_doubt = |why: &dyn std::fmt::Display| StepError::fail(IN_DOUBT, why);
+        let Some(page) = typing.await.map_err(|error: StepError| in_doubt(&error))? else {
+            return Ok(Sent::Obstacle(asked));
+        };
+        let report = form::classify(&page);
+        if is_confirmed(&report) {
+            return Ok(Sent::Confirmed(submission(ctx, agent, &page, &report).await));
+        }
+        let next = obstacle(ctx, agent, &page).await;
+        next.map(Sent::Obstacle).ok_or_else(|| in_doubt(&format!("the page says nothing of it: {:?}", report.kind)))
     }
 
     /// First the page as it was left, then the posting: many sites say there that one has applied.

@@ -22,6 +22,7 @@ impl Worker {
             let session = NewSession {
                 id: SessionId(self.world.uuid()),
                 kind: SessionKind::Worker,
+                tenant: None,
                 name: format!("worker-{}", self.process),
                 queues: self.queues.iter().map(ToString::to_string).collect(),
                 slots: self.slots,
