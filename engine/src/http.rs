@@ -170,6 +170,8 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::resume))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
+        .routes(routes!(runs::kill))
+        .routes(routes!(runs::skip))
         .routes(routes!(runs::signal))
         .routes(routes!(runs::artifacts))
         .routes(routes!(events::stream))

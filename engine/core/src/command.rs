@@ -55,6 +55,18 @@ pub enum Command {
     Retry {
         by: String,
     },
+    /// Ends a step that nobody works on with this output, as if a worker had.
+    SkipStep {
+        seq: Seq,
+        by: String,
+        output: Payload,
+    },
+    /// Ends the run without waiting for steps and children at work; with `cleanup` its finalizers still run.
+    Kill {
+        by: String,
+        reason: String,
+        cleanup: bool,
+    },
     /// An engine's build may go on where older ones could not: with a stuck run, or with what they took in and did not
     /// deliver.
     Revive,
@@ -174,6 +186,10 @@ pub enum Rejection {
     NothingToRetry { status: &'static str },
     #[error("build {needs} has advanced the run; this engine has build {build}: ask one that is not older")]
     BuildTooOld { build: i64, needs: i64 },
+    #[error("the run has no live step {seq}")]
+    NoSuchStep { seq: Seq },
+    #[error("a worker is at step {seq}: pause or cancel the run, or wait until the attempt ends")]
+    StepAtWork { seq: Seq },
     #[error("the run exists already")]
     Exists,
 }

@@ -417,6 +417,8 @@ impl<'a> Folding<'a> {
             }
             Command::Cancel { by, reason } => self.cancel(by, reason),
             Command::Retry { by } => self.retry(&by),
+            Command::SkipStep { seq, by, output } => self.skip(seq, by, output),
+            Command::Kill { by, reason, cleanup } => Ok(self.kill(by, reason, cleanup)),
             Command::Revive => {
                 self.revive();
                 Ok(Reply::Done)
@@ -902,6 +904,44 @@ impl<'a> Folding<'a> {
         Ok(Reply::Done)
     }
 
+    fn skip(&mut self, seq: Seq, by: String, output: Payload) -> Result<Reply, Rejection> {
+        let step = self.run().steps.get(&seq).ok_or(Rejection::NoSuchStep { seq })?;
+        if step.grant.is_some() || step.phase == StepPhase::Stopping {
+            return Err(Rejection::StepAtWork { seq });
+        }
+        let attempt = step.attempt;
+        if self.is_stored(seq) {
+            self.fences.push(Fence::NotGranted { seq });
+        }
+        self.record(Entry::Skipped { seq, by });
+        self.resolve_step(seq, attempt, None, Ok(output));
+        Ok(Reply::Done)
+    }
+
+    /// Nothing at work is waited for: whoever holds one of its steps is told to stop by the next heartbeat, and refused until then.
+    fn kill(&mut self, by: String, reason: String, cleanup: bool) -> Reply {
+        if !matches!(self.run().phase, Phase::Closing(_)) {
+            self.begin_closing(RunOutcome::Cancelled { by: by.clone(), reason: reason.clone() });
+        }
+        for seq in self.run().children.keys().copied().collect::<Vec<_>>() {
+            self.cancel_child(seq, "the parent run was killed");
+        }
+        let run = self.run();
+        let going = run.steps.iter().filter(|(_, step)| !cleanup || step.phase == StepPhase::Stopping);
+        let going: Vec<(Seq, Attempt, Option<LeaseId>)> =
+            going.map(|(seq, step)| (*seq, step.attempt, step.grant)).collect();
+        for (seq, attempt, grant) in going {
+            match grant {
+                Some(lease) => self.fences.push(Fence::Granted { seq, attempt, lease }),
+                None if self.is_stored(seq) => self.fences.push(Fence::NotGranted { seq }),
+                None => {}
+            }
+        }
+        self.record(Entry::Killed { by, reason, cleanup });
+        self.continue_closing();
+        Reply::Done
+    }
+
     /// A build that comes to a run for the first time tries once. Where its code fits no better it says so, and the run
     /// waits for the next.
     fn revive(&mut self) {
@@ -937,13 +977,7 @@ impl<'a> Folding<'a> {
 
     /// Fixes the outcome. What is granted is told to stop, what is not is taken off; then finalizers run.
     fn close_with(&mut self, outcome: RunOutcome) {
-        self.machine.code = None;
-        self.deliveries.clear();
-        self.record(Entry::Closing { outcome });
-        if self.run().paused_by.is_some() {
-            // Finalizers are shielded from pause.
-            self.gate = Some(false);
-        }
+        self.begin_closing(outcome);
         let steps: Vec<(Seq, Attempt, Option<LeaseId>)> =
             self.run().steps.iter().map(|(seq, step)| (*seq, step.attempt, step.grant)).collect();
         for (seq, attempt, grant) in steps {
@@ -960,6 +994,17 @@ impl<'a> Folding<'a> {
             self.cancel_child(seq, "the parent run ends");
         }
         self.continue_closing();
+    }
+
+    /// From here on nothing is delivered to the code.
+    fn begin_closing(&mut self, outcome: RunOutcome) {
+        self.machine.code = None;
+        self.deliveries.clear();
+        self.record(Entry::Closing { outcome });
+        if self.run().paused_by.is_some() {
+            // Finalizers are shielded from pause.
+            self.gate = Some(false);
+        }
     }
 
     /// True if the step had a row before this transition.

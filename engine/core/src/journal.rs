@@ -88,6 +88,17 @@ pub enum Entry {
         seq: Seq,
         by: String,
     },
+    /// An operator says what a step comes to, in a worker's place; its resolution follows.
+    Skipped {
+        seq: Seq,
+        by: String,
+    },
+    /// An operator ended the run without waiting for what is at work. Without `cleanup` what was to be cleaned is left too.
+    Killed {
+        by: String,
+        reason: String,
+        cleanup: bool,
+    },
     Stuck {
         why: StuckReason,
     },

@@ -368,7 +368,8 @@ impl Run {
     pub fn apply(&mut self, entry: &Entry, revision: u32) {
         self.entries += 1;
         match entry {
-            Entry::Started { .. } | Entry::CancelRequested { .. } => {}
+            Entry::Started { .. } | Entry::CancelRequested { .. } | Entry::Skipped { .. } => {}
+            Entry::Killed { cleanup, .. } => self.kill(*cleanup),
             Entry::Op { seq, op } => self.open(*seq, op, revision),
             Entry::Dropped { seq } => self.close(*seq),
             Entry::Resolved { seq, with } => self.resolve(*seq, with),
@@ -554,6 +555,18 @@ impl Run {
             if let Some(step) = self.steps.get_mut(&seq) {
                 step.phase = StepPhase::Stopping;
             }
+        }
+    }
+
+    /// What is at work is let go, and unless it is to be cleaned, what was to be cleaned too.
+    fn kill(&mut self, cleanup: bool) {
+        let going = self.steps.iter().filter(|(_, step)| !cleanup || step.phase == StepPhase::Stopping);
+        for seq in going.map(|(seq, _)| *seq).collect::<Vec<_>>() {
+            self.close(seq);
+        }
+        self.children.clear();
+        if !cleanup {
+            self.finalizers.values_mut().for_each(|finalizer| finalizer.done = true);
         }
     }
 

@@ -3,6 +3,7 @@
 mod it {
     mod bounds;
     mod builds;
+    mod by_hand;
     mod code;
     mod endings;
     mod entries;

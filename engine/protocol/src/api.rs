@@ -184,6 +184,26 @@ pub struct ReasonRequest {
     pub reason: String,
 }
 
+/// `POST /api/v1/runs/{id}/kill`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    #[serde(default)]
+    pub reason: String,
+    /// Whether clean-ups still run. Without them, what the run began outside ends by its own lease.
+    #[serde(default)]
+    pub cleanup: bool,
+}
+
+/// `POST /api/v1/runs/{id}/steps/{seq}/skip`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SkipRequest {
+    /// What the step comes to, in the shape of its output; `null` for a clean-up.
+    #[serde(default)]
+    pub output: Value,
+}
+
 /// `POST /api/v1/runs/{id}/signals/{name}`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

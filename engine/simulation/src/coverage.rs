@@ -5,7 +5,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 43] = [
+pub const ENTRY_KINDS: [&str; 46] = [
     "started",
     "op_step",
     "op_sleep",
@@ -44,6 +44,9 @@ pub const ENTRY_KINDS: [&str; 43] = [
     "unpaused",
     "cancel_requested",
     "retry_requested",
+    "skipped",
+    "killed",
+    "killed_with_cleanup",
     "stuck",
     "mended",
     "closing_succeeded",
@@ -70,6 +73,9 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::Unpaused { .. } => "unpaused",
         Entry::CancelRequested { .. } => "cancel_requested",
         Entry::RetryRequested { .. } => "retry_requested",
+        Entry::Skipped { .. } => "skipped",
+        Entry::Killed { cleanup: true, .. } => "killed_with_cleanup",
+        Entry::Killed { cleanup: false, .. } => "killed",
         Entry::Stuck { .. } => "stuck",
         Entry::Mended { .. } => "mended",
         Entry::Closing { outcome: RunOutcome::Succeeded { .. } } => "closing_succeeded",

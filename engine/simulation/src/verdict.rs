@@ -95,8 +95,11 @@ fn ended_rightly(program: &Program, end: &End, facts: &Facts<'_>) -> Result<(), 
     }
 }
 
-/// Every registered clean-up ran to an accepted result, early or at the end.
+/// Every registered clean-up ran to an accepted result, early or at the end, unless somebody gave them up.
 fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
+    if journal.iter().any(|entry| matches!(entry, Entry::Killed { cleanup: false, .. })) {
+        return Ok(());
+    }
     let mut ran: BTreeMap<Seq, u32> = BTreeMap::new();
     let mut early: BTreeMap<Seq, Seq> = BTreeMap::new();
     for entry in journal {
@@ -157,6 +160,8 @@ fn children_known(journal: &[&Entry]) -> Result<(), String> {
         match entry {
             Entry::Op { seq, op: Op::Child { .. } } => drop(open.insert(*seq, 0)),
             Entry::Dropped { seq } => drop(open.remove(seq)),
+            // Not waited for any more.
+            Entry::Killed { .. } => open.retain(|_, ends| *ends > 0),
             Entry::Resolved { seq, with: Resolution::ChildEnded { .. } }
             | Entry::Held { seq, with: Resolution::ChildEnded { .. } } => {
                 *open.entry(*seq).or_default() += 1;

@@ -14,12 +14,14 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 17] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 19] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
     (Method::POST, "/api/v1/runs/{id}/cancel", "run.cancel"),
     (Method::POST, "/api/v1/runs/{id}/retry", "run.retry"),
+    (Method::POST, "/api/v1/runs/{id}/kill", "run.kill"),
+    (Method::POST, "/api/v1/runs/{id}/steps/{seq}/skip", "run.skip"),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
     (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),

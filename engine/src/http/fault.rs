@@ -210,6 +210,8 @@ impl From<Rejection> for Fault {
             Rejection::TaskEnded { by: None, .. } => Self::conflict("task_ended", detail),
             Rejection::NoSuchTask => Self::not_found("task", detail),
             Rejection::ChannelFull { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "channel_full", detail),
+            Rejection::NoSuchStep { .. } => Self::not_found("step", detail).at("seq"),
+            Rejection::StepAtWork { .. } => Self::conflict("step_at_work", detail).at("seq"),
             Rejection::BuildTooOld { .. } => Self::conflict("build_too_old", detail),
             Rejection::NothingToRetry { .. } => Self::conflict("nothing_to_retry", detail),
             Rejection::Exists => Self::conflict("run_exists", detail),

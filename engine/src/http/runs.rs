@@ -11,9 +11,11 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::Command;
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
 use valet_core::payload::Payload;
-use valet_protocol::api::{ArtifactList, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest};
+use valet_protocol::api::{
+    ArtifactList, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest, SkipRequest,
+};
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
@@ -128,6 +130,41 @@ pub(super) async fn retry(
 ) -> Result<Json<RunSummary>, Fault> {
     let by = caller.name.clone();
     operate(&app, &caller, &doing, &id, Command::Retry { by }).await
+}
+
+/// Ends a run without waiting for what is at work: its steps are let go, their results refused. Without `cleanup` its clean-ups are given
+/// up too, also one that waits for an operator; what they would have cleaned ends by its own lease.
+#[utoipa::path(post, operation_id = "kill_run", path = "/api/v1/runs/{id}/kill", tag = "runs", params(("id" = String, Path)), request_body = KillRequest,
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn kill(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path(id): Path<String>,
+    OptionalBody(request): OptionalBody<KillRequest>,
+) -> Result<Json<RunSummary>, Fault> {
+    let KillRequest { reason, cleanup } = request;
+    let by = caller.name.clone();
+    operate(&app, &caller, &doing, &id, Command::Kill { by, reason, cleanup }).await
+}
+
+/// Ends a step that no worker holds with a given output, as if a worker had: one that is parked, backs off or waits for a worker.
+#[utoipa::path(post, operation_id = "skip_step", path = "/api/v1/runs/{id}/steps/{seq}/skip", tag = "runs", request_body = SkipRequest,
+    params(("id" = String, Path), ("seq" = u32, Path)),
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn skip(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path((id, seq)): Path<(String, String)>,
+    Body(request): Body<SkipRequest>,
+) -> Result<Json<RunSummary>, Fault> {
+    let bad =
+        || Fault::bad_request("invalid_step", "a step is named by its number, as `valet runs show` tells it").at("seq");
+    let seq = seq.parse::<u32>().ok().filter(|seq| i32::try_from(*seq).is_ok()).ok_or_else(bad)?;
+    let output = Payload::of(&request.output).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    let by = caller.name.clone();
+    operate(&app, &caller, &doing, &id, Command::SkipStep { seq: Seq(seq), by, output }).await
 }
 
 /// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.

@@ -55,6 +55,8 @@ fn rows() -> Vec<Row> {
         post("/api/v1/runs/{id}/resume", OPERATORS, Missing),
         post("/api/v1/runs/{id}/cancel", OPERATORS, Missing),
         post("/api/v1/runs/{id}/retry", OPERATORS, Missing),
+        post("/api/v1/runs/{id}/kill", OPERATORS, Missing),
+        post("/api/v1/runs/{id}/steps/{seq}/skip", OPERATORS, Missing),
         with(post("/api/v1/runs/{id}/signals/{name}", OPERATORS, Missing), json!({ "payload": 1 })),
         get("/api/v1/runs/{id}/artifacts", VIEWERS, Missing),
         get("/api/v1/runs/{id}/events", REVIEWERS, Missing),
@@ -130,7 +132,8 @@ impl Things {
             route if route.contains("/tokens/") => &self.token,
             _ => &self.run,
         };
-        let place = route.replace("{id}", id).replace("{name}", "ask").replace("{subject}", "ada");
+        let place =
+            route.replace("{id}", id).replace("{seq}", "1").replace("{name}", "ask").replace("{subject}", "ada");
         if place.ends_with("/item") { format!("{place}?kind=answer&name=q") } else { place }
     }
 }

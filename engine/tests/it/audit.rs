@@ -59,6 +59,7 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let asking = app.start_run("ask", &json!({})).await;
     let rejected = app.start_run("ask", &json!({})).await;
     let listening = app.start_run("listen", &json!({ "count": 9 })).await;
+    let doomed = app.start_run("listen", &json!({ "count": 9 })).await;
     let parked = app.start_run("echo", &json!({ "text": "x" })).await;
     let hold = worker.take(&parked, 1, 1).await;
     worker.finish(&hold, &json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } })).await;
@@ -103,6 +104,20 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             "run.retry",
             run_is("waiting", false),
             run_is("running", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/steps/{seq}/skip",
+            of_run(&parked, "steps/1/skip").json(&json!({ "output": "personal" })),
+            "run.skip",
+            run_is("running", false),
+            run_is("succeeded", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/kill",
+            of_run(&doomed, "kill").json(&json!({ "reason": "personal" })),
+            "run.kill",
+            run_is("waiting", false),
+            run_is("cancelled", false),
         ),
         change(
             "/api/v1/runs/{id}/cancel",

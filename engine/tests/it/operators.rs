@@ -173,3 +173,61 @@ async fn pages_of_runs_show_each_run_once() {
         assert_eq!(page.get("next_cursor"), None, "{query}");
     }
 }
+
+fn skip(run: &str, step: &str, output: &Value) -> Call {
+    Call::post(format!("/api/v1/runs/{run}/steps/{step}/skip")).json(&json!({ "output": output }))
+}
+
+#[tokio::test]
+async fn a_step_that_no_worker_holds_is_skipped_with_an_output() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let run = app.start_run("echo", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    app.send(skip(&run, "1", &json!("given"))).await.problem(409, "step_at_work").at("seq");
+    worker.finish(&hold, &json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } })).await;
+    app.send(skip(&run, "2", &json!("given"))).await.problem(404, "step_not_found").at("seq");
+    for bad in ["x", "-1", "4294967296"] {
+        app.send(skip(&run, bad, &json!("given"))).await.problem(400, "invalid_step").at("seq");
+    }
+    app.send(skip(&run, "1", &json!("given"))).await.expect(200);
+    assert_eq!(app.until_status(&run, "succeeded").await["output"], "given");
+    app.send(skip(&run, "1", &json!("late"))).await.problem(409, "run_ended");
+
+    // What does not fit the step's output is the code's to judge, as a worker's would be.
+    let other = app.start_run("echo", &json!({ "text": "x" })).await;
+    app.send(skip(&other, "1", &json!({ "not": "a text" }))).await.expect(200);
+    assert_eq!(app.until_status(&other, "failed").await["error"]["code"], "bad_output");
+}
+
+#[tokio::test]
+async fn a_killed_run_ends_at_once_and_its_worker_is_told() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let kill = |run: &str, cleanup: bool| {
+        let body = json!({ "reason": "it hangs", "cleanup": cleanup });
+        Call::post(format!("/api/v1/runs/{run}/kill")).json(&body)
+    };
+    let run = app.start_run("echo", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    let killed = app.send(kill(&run, false)).await.expect(200).json();
+    assert_eq!(killed["status"], "cancelled");
+    assert_eq!(worker.beat(&[&hold]).await["stop"], json!([hold.lease]));
+    let late = worker.finish(&hold, &json!({ "done": { "output": "late" } })).await;
+    assert!(late.get("refused").is_some(), "{late}");
+    app.send(kill(&run, false)).await.problem(409, "run_ended");
+
+    // A clean-up that cannot succeed holds its run until somebody gives it up.
+    let guarded = app.start_run("guarded", &json!({ "text": "x" })).await;
+    app.send(kill(&guarded, true)).await.expect(200);
+    assert_eq!(app.run(&guarded).await["status"], "closing", "its clean-up runs");
+    let sweep = worker.take(&guarded, 1, 1).await;
+    worker.finish(&sweep, &json!({ "fail": { "error": { "code": "x", "message": "no" } } })).await;
+    assert_eq!(app.run(&guarded).await["reason"]["kind"], "parked");
+    assert_eq!(app.send(kill(&guarded, false)).await.expect(200).json()["status"], "cancelled");
+    let unknown = json!({ "cleanup": "yes" });
+    app.send(Call::post(format!("/api/v1/runs/{run}/kill")).json(&unknown))
+        .await
+        .problem(422, "invalid_body")
+        .at("/cleanup");
+}

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use uuid::Uuid;
+use valet_protocol::api::KillRequest;
 
 use super::client::Client;
 use super::error::CliError;
@@ -65,6 +66,27 @@ enum RunsVerb {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },
+    /// End runs without waiting for what is at work; what they began outside ends by its own lease
+    Kill {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Let clean-ups run all the same
+        #[arg(long)]
+        with_cleanup: bool,
+        /// Why, for the journal
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// End a step that no worker holds with a given output, as if a worker had
+    Skip {
+        /// Id of the run
+        id: String,
+        /// Number of the step, as `valet runs show` tells it
+        step: u32,
+        /// What the step comes to, in the shape of its output; null for a clean-up
+        #[arg(long, value_name = "JSON", default_value = "null")]
+        output: String,
+    },
     /// Send a message to a channel of a run
     Signal {
         /// Id of the run
@@ -99,6 +121,14 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
             control::each(&ids, output, async |id| client.cancel(id, &reason).await).await
         }
         RunsVerb::Retry { ids } => control::each(&ids, output, async |id| client.retry(id).await).await,
+        RunsVerb::Kill { ids, with_cleanup, reason } => {
+            let request = KillRequest { reason, cleanup: with_cleanup };
+            control::each(&ids, output, async |id| client.kill(id, &request).await).await
+        }
+        RunsVerb::Skip { id, step, output: given } => {
+            let given = document::parse("--output", &given)?;
+            control::each(&[id], output, async |id| client.skip(id, step, given.clone()).await).await
+        }
         RunsVerb::Signal { id, name, payload, key } => {
             let payload = document::parse("--payload", &payload)?;
             let key = key.unwrap_or_else(|| Uuid::new_v4().to_string());

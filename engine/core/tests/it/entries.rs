@@ -33,6 +33,8 @@ fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
         "paused",
         "unpaused",
         "cancel_requested",
+        "skipped",
+        "killed",
         "retry_requested",
         "stuck",
         "mended",

@@ -75,6 +75,8 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::TaskPage>("api/task_page", &["", "/tasks/0"], Tolerated),
         Golden::of::<api::AnswerRequest>("api/answer_request", &[""], Refused),
         Golden::of::<api::ReasonRequest>("api/reason_request", &[""], Refused),
+        Golden::of::<api::KillRequest>("api/kill_request", &[""], Refused),
+        Golden::of::<api::SkipRequest>("api/skip_request", &[""], Refused),
         Golden::of::<api::SignalRequest>("api/signal_request", &[""], Refused),
         Golden::of::<api::RunEvent>("api/run_event", &[""], Tolerated),
         Golden::of::<api::WorkflowList>("api/workflow_list", &["", "/workflows/0"], Tolerated),

@@ -115,7 +115,11 @@ impl Tables {
         ledger: &Ledger,
         now: Timestamp,
     ) -> bool {
-        let dropped = |entry: &Entry| matches!(entry, Entry::Dropped { seq } if *seq == at.1);
+        let dropped = |entry: &Entry| match entry {
+            Entry::Dropped { seq } => *seq == at.1,
+            Entry::Killed { .. } => true,
+            _ => false,
+        };
         self.is_lost(lease, now)
             || record.missed >= 2
             || ledger.finish_was_sent(at, record.attempt, lease.id)

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use valet_core::Payload;
 use valet_core::command::{Command, Rejection, Reply};
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
 use valet_core::run::{Reason, Status};
 use valet_engine::executor::CommandError;
 
 use super::fleet::Fleet;
 use super::ledger::SignalSent;
-use crate::program::CHANNELS;
+use crate::program::{CHANNELS, Job};
 use crate::world::Violation;
 
 /// Requests for one command.
@@ -118,6 +118,8 @@ pub(crate) async fn meddle(fleet: Arc<Fleet>) {
         let Some(run) = any_run(&fleet) else { continue };
         if fleet.world.draw(|dice| dice.chance(0.25)) {
             tokio::spawn(cancel(Arc::clone(&fleet), run));
+        } else if fleet.world.draw(|dice| dice.chance(0.15)) {
+            tokio::spawn(kill(Arc::clone(&fleet), run));
         } else {
             tokio::spawn(pause(Arc::clone(&fleet), run));
         }
@@ -138,6 +140,42 @@ async fn cancel(fleet: Arc<Fleet>, run: RunId) {
             Some(Err(why)) => contended(&fleet, run, &why).await,
             None => tokio::time::sleep(AGAIN).await,
         }
+    }
+}
+
+/// A run that closes already keeps its outcome.
+async fn kill(fleet: Arc<Fleet>, run: RunId) {
+    let world = &fleet.world;
+    world.ledger.lock().cancels.entry(run).or_insert(false);
+    let cleanup = world.draw(|dice| dice.chance(0.5));
+    let command = Command::Kill { by: "operator".to_owned(), reason: "at once".to_owned(), cleanup };
+    for round in 0..TRIES_MAX {
+        match ask(&fleet, run, command.clone(), round).await {
+            Some(Ok(_)) => return,
+            Some(Err(CommandError::Rejected(why))) => return refused(&fleet, run, &why),
+            Some(Err(why)) => contended(&fleet, run, &why).await,
+            None => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+/// Ends a parked step with an output of the operator's own.
+async fn skip(fleet: &Arc<Fleet>, run: RunId, seq: Seq) {
+    let world = &fleet.world;
+    let asked = {
+        let tables = world.tables.lock();
+        let mut ops = tables.asked_of(run);
+        ops.find(|(at, _)| *at == seq).and_then(|(_, op)| Some((op.input.read::<Job>().ok()?.at, op.name == "clean")))
+    };
+    let Some((place, is_clean_up)) = asked else { return };
+    let value = 7_000_000 + u64::from(seq.0);
+    let output = if is_clean_up { Payload::null() } else { Payload::of(&value).unwrap_or_default() };
+    let index = world.ledger.lock().say_instead(&place, value);
+    let command = Command::SkipStep { seq, by: "operator".to_owned(), output };
+    match ask(fleet, run, command, 0).await {
+        Some(Ok(_)) => world.ledger.lock().taken(&place, index),
+        Some(Err(CommandError::Rejected(why))) => refused(fleet, run, &why),
+        Some(Err(_)) | None => {}
     }
 }
 
@@ -196,6 +234,9 @@ pub(crate) async fn mend(fleet: Arc<Fleet>) {
         let calm = fleet.world.is_calm();
         for (run, reason) in stuck {
             match reason {
+                Reason::Parked { seq, .. } if fleet.world.draw(|dice| dice.chance(0.2)) => {
+                    skip(&fleet, run, seq).await;
+                }
                 Reason::Parked { .. } => {
                     let _ = ask(&fleet, run, Command::Retry { by: "operator".to_owned() }, 0).await;
                 }

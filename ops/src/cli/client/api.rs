@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, Item, ItemList, ItemStored, PutItemRequest,
-    QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary, SignalRequest, StartRunRequest,
-    SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, Item, ItemList, ItemStored, KillRequest,
+    PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary, SignalRequest,
+    SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList,
+    WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -87,6 +88,16 @@ impl Client {
 
     pub async fn cancel(&self, id: &str, reason: &str) -> Result<RunSummary, ClientError> {
         self.operate(id, "cancel", document(&ReasonRequest { reason: reason.to_owned() })).await
+    }
+
+    pub async fn kill(&self, id: &str, request: &KillRequest) -> Result<RunSummary, ClientError> {
+        self.operate(id, "kill", document(request)).await
+    }
+
+    pub async fn skip(&self, id: &str, seq: u32, output: Value) -> Result<RunSummary, ClientError> {
+        let seq = seq.to_string();
+        let call = Call::post(path(["runs", id, "steps", &seq, "skip"]), document(&SkipRequest { output }));
+        body::json(self.send(&call).await?).await
     }
 
     pub async fn retry(&self, id: &str) -> Result<RunSummary, ClientError> {

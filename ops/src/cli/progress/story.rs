@@ -170,6 +170,14 @@ impl Story {
                 Some(tell(at, Mark::Operator, format!("cancelled by {}{reason}", text::line(&by))))
             }
             Entry::RetryRequested { seq, by } => Some(self.retried(seq, &by, at)),
+            Entry::Skipped { seq, by } => {
+                Some(tell(at, Mark::Operator, format!("step {seq} skipped by {}", text::line(&by))))
+            }
+            Entry::Killed { by, reason, cleanup } => {
+                let reason = if reason.is_empty() { String::new() } else { format!(": {}", message(&reason)) };
+                let how = if cleanup { "killed, to be cleaned up," } else { "killed" };
+                Some(tell(at, Mark::Operator, format!("{how} by {}{reason}", text::line(&by))))
+            }
             Entry::Stuck { why } => {
                 self.stuck = true;
                 let text = self.id.map_or_else(|| "stuck".to_owned(), |id| format!("stuck: {}", why.explain(id)));

@@ -1,4 +1,4 @@
-//! `valet runs pause | resume | cancel | retry`: one thing done to each of several runs.
+//! `valet runs pause | resume | cancel | retry | kill`: one thing done to each of several runs.
 
 use valet_protocol::api::RunSummary;
 
