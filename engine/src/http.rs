@@ -172,6 +172,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::retry))
         .routes(routes!(runs::kill))
         .routes(routes!(runs::skip))
+        .routes(routes!(runs::edit))
         .routes(routes!(runs::signal))
         .routes(routes!(runs::artifacts))
         .routes(routes!(events::stream))

@@ -14,6 +14,7 @@ pub mod http;
 pub mod loader;
 pub mod notify;
 pub mod ports;
+pub mod replay_check;
 pub mod routes;
 pub mod store;
 pub mod task_link;

@@ -25,6 +25,7 @@ mod it {
     mod openapi;
     mod operators;
     mod proxy;
+    mod replay_check;
     mod sealed;
     mod statements;
     mod states;

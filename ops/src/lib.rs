@@ -14,6 +14,7 @@ pub mod cli;
 pub mod hooks;
 pub mod program;
 mod registry;
+pub mod replay_check;
 pub mod roles;
 pub mod secrets;
 pub mod settings;

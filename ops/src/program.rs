@@ -9,7 +9,7 @@ use crate::cli;
 use crate::registry::Registry;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, Source, reference};
-use crate::{bench, hooks, simulate, telemetry, tls};
+use crate::{bench, hooks, replay_check, simulate, telemetry, tls};
 
 /// Durable workflows for work that needs a browser and sometimes a person.
 #[derive(Parser)]
@@ -96,7 +96,11 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
         None => program.global.ca_file = settings.find("http.ca_file").map(PathBuf::from),
     }
     if let Verb::Operate(verb) = program.verb {
-        return cli::run(verb, program.global).await;
+        let check = if let cli::Verb::Workflows(workflows) = &verb { workflows.replay_check() } else { None };
+        return match check {
+            Some(check) => replay_check::run(check, &settings, registry, program.global.json).await,
+            None => cli::run(verb, program.global).await,
+        };
     }
     if let Verb::Simulate(command) = &program.verb {
         // Without logs: the engines of a simulation meet faults all the time.

@@ -1,7 +1,7 @@
 //! What one process can be: an engine, a worker, or everything at once on one machine.
 
 pub mod engine;
-mod master_keys;
+pub(crate) mod master_keys;
 pub mod up;
 pub mod worker;
 

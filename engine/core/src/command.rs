@@ -61,6 +61,12 @@ pub enum Command {
         by: String,
         output: Payload,
     },
+    /// Gives the next attempt of a step that nobody works on another input.
+    EditStep {
+        seq: Seq,
+        by: String,
+        input: Payload,
+    },
     /// Ends the run without waiting for steps and children at work; with `cleanup` its finalizers still run.
     Kill {
         by: String,
@@ -188,7 +194,7 @@ pub enum Rejection {
     BuildTooOld { build: i64, needs: i64 },
     #[error("the run has no live step {seq}")]
     NoSuchStep { seq: Seq },
-    #[error("a worker is at step {seq}: pause or cancel the run, or wait until the attempt ends")]
+    #[error("a worker is at step {seq}: wait until its attempt ends, or kill the run")]
     StepAtWork { seq: Seq },
     #[error("the run exists already")]
     Exists,

@@ -94,7 +94,32 @@ impl CodeUse {
     }
 }
 
+/// What a build makes of a run that was rebuilt with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Its code does what the journal says, or is polled no more.
+    Fits,
+    /// It is stuck, and would go on.
+    Mends,
+    Misfit(StuckReason),
+    /// A later build advanced it.
+    Newer,
+}
+
 impl Machine {
+    pub fn fit(&self, registry: &Registry) -> Fit {
+        if registry.build() < self.run.build {
+            return Fit::Newer;
+        }
+        let breaks = self.ahead.as_ref().and_then(|polled| polled.stuck.clone());
+        match (&self.run.phase, breaks) {
+            (Phase::Active | Phase::Stuck(_), Some(why)) => Fit::Misfit(why),
+            (Phase::Stuck(_), None) if self.code.is_some() && self.ahead.is_some() => Fit::Mends,
+            (Phase::Stuck(was), None) => Fit::Misfit(self.misfit.clone().unwrap_or_else(|| was.clone())),
+            _ => Fit::Fits,
+        }
+    }
+
     pub fn run(&self) -> &Run {
         &self.run
     }
@@ -418,6 +443,7 @@ impl<'a> Folding<'a> {
             Command::Cancel { by, reason } => self.cancel(by, reason),
             Command::Retry { by } => self.retry(&by),
             Command::SkipStep { seq, by, output } => self.skip(seq, by, output),
+            Command::EditStep { seq, by, input } => self.edit(seq, by, input),
             Command::Kill { by, reason, cleanup } => Ok(self.kill(by, reason, cleanup)),
             Command::Revive => {
                 self.revive();
@@ -593,8 +619,10 @@ impl<'a> Folding<'a> {
         };
         let used = step.used + 1;
         let policy = &step.op.policy;
-        if used < policy.max_attempts {
-            let delay = after_ms.map_or_else(|| policy.backoff.delay(used), std::time::Duration::from_millis);
+        let hopeless = matches!(&why, AttemptEnd::Failed(failure) if policy.non_retryable.contains(&failure.code));
+        if used < policy.max_attempts && !hopeless {
+            let drawn = || self.run().id().derive(seq, &format!("backoff {attempt}")).as_u64_pair().1;
+            let delay = after_ms.map_or_else(|| policy.backoff.delay(used, drawn()), std::time::Duration::from_millis);
             let next_at = self.now + chrono::TimeDelta::from_std(delay).unwrap_or(chrono::TimeDelta::days(1));
             self.again(seq, attempt, lease, why, Some(next_at));
             return;
@@ -607,7 +635,8 @@ impl<'a> Folding<'a> {
                     AttemptEnd::Lost => Failure::new("worker_lost", "the worker vanished in the last attempt"),
                     AttemptEnd::HandedBack => Failure::new("handed_back", "the worker gave the step back"),
                 };
-                self.resolve_step(seq, attempt, lease, Err(StepFailure::Exhausted(failure)));
+                let failure = if hopeless { StepFailure::Failed(failure) } else { StepFailure::Exhausted(failure) };
+                self.resolve_step(seq, attempt, lease, Err(failure));
             }
         }
     }
@@ -904,7 +933,8 @@ impl<'a> Folding<'a> {
         Ok(Reply::Done)
     }
 
-    fn skip(&mut self, seq: Seq, by: String, output: Payload) -> Result<Reply, Rejection> {
+    /// The step's attempt, which nobody works on; the fence tells if a worker took it meanwhile.
+    fn fence_idle(&mut self, seq: Seq) -> Result<Attempt, Rejection> {
         let step = self.run().steps.get(&seq).ok_or(Rejection::NoSuchStep { seq })?;
         if step.grant.is_some() || step.phase == StepPhase::Stopping {
             return Err(Rejection::StepAtWork { seq });
@@ -913,6 +943,17 @@ impl<'a> Folding<'a> {
         if self.is_stored(seq) {
             self.fences.push(Fence::NotGranted { seq });
         }
+        Ok(attempt)
+    }
+
+    fn edit(&mut self, seq: Seq, by: String, input: Payload) -> Result<Reply, Rejection> {
+        self.fence_idle(seq)?;
+        self.record(Entry::InputChanged { seq, by, input });
+        Ok(Reply::Done)
+    }
+
+    fn skip(&mut self, seq: Seq, by: String, output: Payload) -> Result<Reply, Rejection> {
+        let attempt = self.fence_idle(seq)?;
         self.record(Entry::Skipped { seq, by });
         self.resolve_step(seq, attempt, None, Ok(output));
         Ok(Reply::Done)

@@ -88,6 +88,12 @@ pub enum Entry {
         seq: Seq,
         by: String,
     },
+    /// An operator gave the step's next attempts another input.
+    InputChanged {
+        seq: Seq,
+        by: String,
+        input: Payload,
+    },
     /// An operator says what a step comes to, in a worker's place; its resolution follows.
     Skipped {
         seq: Seq,

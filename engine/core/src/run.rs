@@ -369,6 +369,7 @@ impl Run {
         self.entries += 1;
         match entry {
             Entry::Started { .. } | Entry::CancelRequested { .. } | Entry::Skipped { .. } => {}
+            Entry::InputChanged { seq, input, .. } => self.change_input(*seq, input, revision),
             Entry::Killed { cleanup, .. } => self.kill(*cleanup),
             Entry::Op { seq, op } => self.open(*seq, op, revision),
             Entry::Dropped { seq } => self.close(*seq),
@@ -555,6 +556,14 @@ impl Run {
             if let Some(step) = self.steps.get_mut(&seq) {
                 step.phase = StepPhase::Stopping;
             }
+        }
+    }
+
+    fn change_input(&mut self, seq: Seq, input: &Payload, revision: u32) {
+        self.touch_step(seq);
+        if let Some(step) = self.steps.get_mut(&seq) {
+            step.op.input = input.clone();
+            step.revision = revision;
         }
     }
 

@@ -55,6 +55,9 @@ pub struct StepPolicy {
     /// The step has an outward effect that must not happen twice.
     #[serde(skip_serializing_if = "is_default")]
     pub effect_once: bool,
+    /// Codes of errors after which no further attempt is made, whatever the worker says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub non_retryable: Vec<String>,
     /// What happens when attempts run out.
     #[serde(skip_serializing_if = "is_default")]
     pub on_exhausted: OnExhausted,
@@ -77,6 +80,7 @@ impl Default for StepPolicy {
             execution_timeout_ms: DEFAULT_TIMEOUT_MS,
             schedule_timeout_ms: None,
             effect_once: false,
+            non_retryable: Vec::new(),
             on_exhausted: OnExhausted::default(),
             priority: 0,
         }
@@ -105,6 +109,11 @@ impl StepPolicy {
 
     pub fn effect_once(mut self) -> Self {
         self.effect_once = true;
+        self
+    }
+
+    pub fn non_retryable(mut self, codes: &[&str]) -> Self {
+        self.non_retryable = codes.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -137,26 +146,31 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Delay before attempt n + 1: `initial * factor^(n-1)`, never above `max`.
+/// Delay before attempt n + 1: `initial * factor^(n-1)`, never above `max`, and shorter by a share of up to `jitter`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backoff {
     pub initial_ms: u64,
     pub factor: f64,
     pub max_ms: u64,
+    /// 0 to 1: steps that failed together are not tried again together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jitter: f64,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { initial_ms: 1_000, factor: 2.0, max_ms: 60_000 }
+        Self { initial_ms: 1_000, factor: 2.0, max_ms: 60_000, jitter: 0.0 }
     }
 }
 
 impl Backoff {
-    /// Delay after attempt `failed` (1 for the first).
-    pub fn delay(&self, failed: u32) -> Duration {
+    /// Delay after attempt `failed` (1 for the first). `drawn` is any number, the same whenever this is asked again.
+    pub fn delay(&self, failed: u32, drawn: u64) -> Duration {
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
         let ms = (self.initial_ms as f64) * self.factor.max(1.0).powi(exponent);
-        Duration::from_millis(if ms.is_finite() { (ms as u64).min(self.max_ms) } else { self.max_ms })
+        let ms = if ms.is_finite() { ms.min(self.max_ms as f64) } else { self.max_ms as f64 };
+        let share = drawn as f64 / u64::MAX as f64;
+        Duration::from_millis((ms * (1.0 - self.jitter.clamp(0.0, 1.0) * share)) as u64)
     }
 }
 
@@ -261,10 +275,19 @@ mod tests {
 
     #[test]
     fn backoff_grows_by_its_factor_and_stops_at_its_cap() {
-        let backoff = Backoff { initial_ms: 100, factor: 3.0, max_ms: 1_000 };
-        let delays: Vec<u128> = (1..=5).map(|n| backoff.delay(n).as_millis()).collect();
+        let backoff = Backoff { initial_ms: 100, factor: 3.0, max_ms: 1_000, jitter: 0.0 };
+        let delays: Vec<u128> = (1..=5).map(|n| backoff.delay(n, u64::MAX).as_millis()).collect();
         assert_eq!(delays, [100, 300, 900, 1_000, 1_000]);
-        assert_eq!(backoff.delay(u32::MAX).as_millis(), 1_000);
+        assert_eq!(backoff.delay(u32::MAX, 0).as_millis(), 1_000);
+    }
+
+    #[test]
+    fn jitter_takes_off_a_share_and_never_adds() {
+        let backoff = Backoff { initial_ms: 1_000, factor: 2.0, max_ms: 60_000, jitter: 0.5 };
+        let delay = |drawn| backoff.delay(1, drawn).as_millis();
+        assert_eq!((delay(0), delay(u64::MAX / 2), delay(u64::MAX)), (1_000, 750, 500));
+        let wild = Backoff { jitter: 7.0, ..backoff };
+        assert_eq!(wild.delay(1, u64::MAX).as_millis(), 0, "at most all of it");
     }
 
     #[test]

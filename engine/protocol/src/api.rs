@@ -195,6 +195,14 @@ pub struct KillRequest {
     pub cleanup: bool,
 }
 
+/// `PUT /api/v1/runs/{id}/steps/{seq}/input`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditRequest {
+    /// The whole input, in the shape that the step's worker reads.
+    pub input: Value,
+}
+
 /// `POST /api/v1/runs/{id}/steps/{seq}/skip`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

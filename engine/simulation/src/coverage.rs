@@ -5,7 +5,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 46] = [
+pub const ENTRY_KINDS: [&str; 47] = [
     "started",
     "op_step",
     "op_sleep",
@@ -44,6 +44,7 @@ pub const ENTRY_KINDS: [&str; 46] = [
     "unpaused",
     "cancel_requested",
     "retry_requested",
+    "input_changed",
     "skipped",
     "killed",
     "killed_with_cleanup",
@@ -73,6 +74,7 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::Unpaused { .. } => "unpaused",
         Entry::CancelRequested { .. } => "cancel_requested",
         Entry::RetryRequested { .. } => "retry_requested",
+        Entry::InputChanged { .. } => "input_changed",
         Entry::Skipped { .. } => "skipped",
         Entry::Killed { cleanup: true, .. } => "killed_with_cleanup",
         Entry::Killed { cleanup: false, .. } => "killed",

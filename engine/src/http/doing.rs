@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 19] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 20] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
@@ -22,6 +22,7 @@ pub(super) const ACTIONS: [(Method, &str, &str); 19] = [
     (Method::POST, "/api/v1/runs/{id}/retry", "run.retry"),
     (Method::POST, "/api/v1/runs/{id}/kill", "run.kill"),
     (Method::POST, "/api/v1/runs/{id}/steps/{seq}/skip", "run.skip"),
+    (Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", "run.edit"),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
     (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),

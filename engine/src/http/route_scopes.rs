@@ -28,7 +28,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 48] = [
+pub(super) const ROUTES: [Row; 49] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
@@ -40,6 +40,7 @@ pub(super) const ROUTES: [Row; 48] = [
     (Method::POST, "/api/v1/runs/{id}/retry", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/kill", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/steps/{seq}/skip", &[Operate]),
+    (Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", &[Trigger, Operate]),
     (Method::GET, "/api/v1/runs/{id}/artifacts", &[Read]),
     // The journal has everything; what of it a viewer may see is in the run.

@@ -111,6 +111,18 @@ impl Story {
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => self.finalizing(*seq, *of, at),
             Entry::FinalizerStarted { seq, .. } => self.finalizing(*seq, *seq, at),
             Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.ended(*seq, "cancelled", at),
+            Entry::InputChanged { seq, input, .. } => {
+                if let Some(step) = self.steps.get_mut(seq) {
+                    step.input = value(input);
+                }
+            }
+            Entry::Killed { cleanup, .. } => {
+                let live = self.steps.iter().filter(|(_, step)| step.ended_at.is_none());
+                let going = live.filter(|(seq, _)| !(*cleanup && self.finalizers.contains_key(seq)));
+                for seq in going.map(|(seq, _)| *seq).collect::<Vec<_>>() {
+                    self.ended(seq, "cancelled", at);
+                }
+            }
             Entry::AttemptEnded { seq, attempt, why, .. } => {
                 if let Some(step) = self.steps.get_mut(seq) {
                     step.attempt = attempt.0 + 1;

@@ -14,7 +14,7 @@ use valet_core::command::Command;
 use valet_core::id::{RunId, Seq};
 use valet_core::payload::Payload;
 use valet_protocol::api::{
-    ArtifactList, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest, SkipRequest,
+    ArtifactList, EditRequest, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest, SkipRequest,
 };
 use valet_protocol::problem::Problem;
 
@@ -159,12 +159,33 @@ pub(super) async fn skip(
     Path((id, seq)): Path<(String, String)>,
     Body(request): Body<SkipRequest>,
 ) -> Result<Json<RunSummary>, Fault> {
-    let bad =
-        || Fault::bad_request("invalid_step", "a step is named by its number, as `valet runs show` tells it").at("seq");
-    let seq = seq.parse::<u32>().ok().filter(|seq| i32::try_from(*seq).is_ok()).ok_or_else(bad)?;
+    let seq = step_number(&seq)?;
     let output = Payload::of(&request.output).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     let by = caller.name.clone();
-    operate(&app, &caller, &doing, &id, Command::SkipStep { seq: Seq(seq), by, output }).await
+    operate(&app, &caller, &doing, &id, Command::SkipStep { seq, by, output }).await
+}
+
+/// Gives the next attempt of a step that no worker holds another input; a step that is parked then wants a retry.
+#[utoipa::path(put, operation_id = "edit_step", path = "/api/v1/runs/{id}/steps/{seq}/input", tag = "runs", request_body = EditRequest,
+    params(("id" = String, Path), ("seq" = u32, Path)),
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path((id, seq)): Path<(String, String)>,
+    Body(request): Body<EditRequest>,
+) -> Result<Json<RunSummary>, Fault> {
+    let seq = step_number(&seq)?;
+    let input = Payload::of(&request.input).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    let by = caller.name.clone();
+    operate(&app, &caller, &doing, &id, Command::EditStep { seq, by, input }).await
+}
+
+fn step_number(text: &str) -> Result<Seq, Fault> {
+    let number = text.parse::<u32>().ok().filter(|seq| i32::try_from(*seq).is_ok());
+    let detail = "a step is named by its number, as `valet runs show` tells it";
+    number.map(Seq).ok_or_else(|| Fault::bad_request("invalid_step", detail).at("seq"))
 }
 
 /// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.

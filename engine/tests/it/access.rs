@@ -57,6 +57,7 @@ fn rows() -> Vec<Row> {
         post("/api/v1/runs/{id}/retry", OPERATORS, Missing),
         post("/api/v1/runs/{id}/kill", OPERATORS, Missing),
         post("/api/v1/runs/{id}/steps/{seq}/skip", OPERATORS, Missing),
+        with(row(Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", OPERATORS, Missing), json!({ "input": {} })),
         with(post("/api/v1/runs/{id}/signals/{name}", OPERATORS, Missing), json!({ "payload": 1 })),
         get("/api/v1/runs/{id}/artifacts", VIEWERS, Missing),
         get("/api/v1/runs/{id}/events", REVIEWERS, Missing),

@@ -106,6 +106,14 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             run_is("running", false),
         ),
         change(
+            "/api/v1/runs/{id}/steps/{seq}/input",
+            Call::new(Method::PUT, format!("/api/v1/runs/{parked}/steps/1/input"))
+                .json(&json!({ "input": { "text": "personal" } })),
+            "run.edit",
+            run_is("running", false),
+            run_is("running", false),
+        ),
+        change(
             "/api/v1/runs/{id}/steps/{seq}/skip",
             of_run(&parked, "steps/1/skip").json(&json!({ "output": "personal" })),
             "run.skip",

@@ -201,6 +201,44 @@ async fn a_step_that_no_worker_holds_is_skipped_with_an_output() {
 }
 
 #[tokio::test]
+async fn a_step_is_tried_again_with_the_input_that_it_is_given() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let edit = |run: &str, input: &Value| {
+        let path = format!("/api/v1/runs/{run}/steps/1/input");
+        Call::new(axum::http::Method::PUT, path).json(&json!({ "input": input }))
+    };
+    let no_luck = json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } });
+    let run = app.start_run("echo", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    app.send(edit(&run, &json!({ "text": "y" }))).await.problem(409, "step_at_work").at("seq");
+    worker.finish(&hold, &no_luck).await;
+    for text in ["y", "z"] {
+        app.send(edit(&run, &json!({ "text": text }))).await.expect(200);
+    }
+    assert_eq!(app.run(&run).await["steps"][0]["input"], json!({ "text": "z" }));
+    operate(&app, &run, "retry").await.expect(200);
+    let hold = worker.take(&run, 1, 2).await;
+    assert_eq!(worker.claim(&hold).await["granted"]["input"], json!({ "text": "z" }), "the last one");
+    worker.finish(&hold, &json!({ "done": { "output": "z" } })).await;
+    app.until_status(&run, "succeeded").await;
+    app.send(edit(&run, &json!({}))).await.problem(409, "run_ended");
+
+    // A clean-up's input was recorded when it was registered; what it is given now counts all the same.
+    let guarded = app.start_run("guarded", &json!({ "text": "x" })).await;
+    operate(&app, &guarded, "cancel").await.expect(200);
+    let sweep = worker.take(&guarded, 1, 1).await;
+    worker.finish(&sweep, &json!({ "fail": { "error": { "code": "x", "message": "no" } } })).await;
+    app.send(edit(&guarded, &json!({ "broom": 2 }))).await.expect(200);
+    operate(&app, &guarded, "retry").await.expect(200);
+    let sweep = worker.take(&guarded, 1, 2).await;
+    let granted = worker.claim(&sweep).await["granted"].clone();
+    assert_eq!((&granted["input"], &granted["name"]), (&json!({ "broom": 2 }), &json!("sweep")));
+    worker.finish(&sweep, &json!({ "done": { "output": null } })).await;
+    app.until_status(&guarded, "cancelled").await;
+}
+
+#[tokio::test]
 async fn a_killed_run_ends_at_once_and_its_worker_is_told() {
     let app = TestApp::start().await;
     let worker = Worker::open(&app).await;
@@ -212,6 +250,7 @@ async fn a_killed_run_ends_at_once_and_its_worker_is_told() {
     let hold = worker.take(&run, 1, 1).await;
     let killed = app.send(kill(&run, false)).await.expect(200).json();
     assert_eq!(killed["status"], "cancelled");
+    assert_eq!(app.run(&run).await["steps"][0]["state"], "cancelled");
     assert_eq!(worker.beat(&[&hold]).await["stop"], json!([hold.lease]));
     let late = worker.finish(&hold, &json!({ "done": { "output": "late" } })).await;
     assert!(late.get("refused").is_some(), "{late}");

@@ -87,6 +87,16 @@ enum RunsVerb {
         #[arg(long, value_name = "JSON", default_value = "null")]
         output: String,
     },
+    /// Give the next attempt of a step that no worker holds another input
+    Edit {
+        /// Id of the run
+        id: String,
+        /// Number of the step, as `valet runs show` tells it
+        step: u32,
+        /// The whole input, in the shape that the step's worker reads
+        #[arg(long, value_name = "JSON")]
+        input: String,
+    },
     /// Send a message to a channel of a run
     Signal {
         /// Id of the run
@@ -128,6 +138,10 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
         RunsVerb::Skip { id, step, output: given } => {
             let given = document::parse("--output", &given)?;
             control::each(&[id], output, async |id| client.skip(id, step, given.clone()).await).await
+        }
+        RunsVerb::Edit { id, step, input } => {
+            let input = document::parse("--input", &input)?;
+            control::each(&[id], output, async |id| client.edit(id, step, input.clone()).await).await
         }
         RunsVerb::Signal { id, name, payload, key } => {
             let payload = document::parse("--payload", &payload)?;

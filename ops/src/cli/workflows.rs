@@ -11,6 +11,7 @@ use super::output::Output;
 use super::progress::pretty;
 use super::style::Style;
 use super::table::{Cell, Table};
+use crate::replay_check::ReplayCheckCommand;
 
 #[derive(Args, Clone, Debug)]
 pub struct Workflows {
@@ -27,6 +28,18 @@ enum WorkflowsVerb {
         /// Name of the workflow
         name: String,
     },
+    /// Replay the journals of live runs against this program's code, and list what would be stuck; reads the database
+    ReplayCheck(ReplayCheckCommand),
+}
+
+impl Workflows {
+    /// Done by the program, which has the code.
+    pub fn replay_check(&self) -> Option<&ReplayCheckCommand> {
+        match &self.verb {
+            Some(WorkflowsVerb::ReplayCheck(command)) => Some(command),
+            _ => None,
+        }
+    }
 }
 
 pub async fn run(args: Workflows, client: &Client, output: &Output) -> Result<Exit, CliError> {
@@ -38,6 +51,9 @@ pub async fn run(args: Workflows, client: &Client, output: &Output) -> Result<Ex
         Some(WorkflowsVerb::Show { name }) => {
             let workflow = client.workflow(&name).await?;
             output.either(&workflow, |_| pretty(&workflow.input_schema))?;
+        }
+        Some(WorkflowsVerb::ReplayCheck(_)) => {
+            return Err(CliError::usage("`replay-check` is done by a program with workflows of its own"));
         }
     }
     Ok(Exit::Done)

@@ -18,7 +18,7 @@ pub const SANDBOX_LOST: &str = "sandbox_lost";
 pub const NO_TIER: &str = "no_tier";
 
 fn browser() -> StepPolicy {
-    let backoff = Backoff { initial_ms: 500, factor: 2.0, max_ms: 15_000 };
+    let backoff = Backoff { initial_ms: 500, factor: 2.0, max_ms: 15_000, jitter: 0.2 };
     StepPolicy::queue(BROWSER_QUEUE).timeout(Duration::from_mins(3)).backoff(backoff)
 }
 

@@ -43,6 +43,30 @@ fn what_is_skipped_while_the_run_is_paused_is_delivered_when_it_goes_on() {
 }
 
 #[test]
+fn the_next_attempt_of_a_step_that_nobody_works_on_gets_the_input_that_it_is_given() {
+    let mut run = Subject::run_script(&[Do::Parking, Do::Work]);
+    let edit = |run: &mut Subject, seq: u32| {
+        let input = payload(&json!({ "mended": true }));
+        run.tell(Command::EditStep { seq: Seq(seq), by: "eve".to_owned(), input })
+    };
+    run.claim(1, 7);
+    run.restart();
+    assert!(matches!(edit(&mut run, 1), Err(Rejection::StepAtWork { .. })));
+    run.finish(1, 1, 7, retry("x")).expect("taken");
+    edit(&mut run, 1).expect("edited");
+    assert_eq!(run.rows[&Seq(1)].state, valet_core::transition::StepState::Parked, "it waits for a retry all the same");
+    run.restart();
+    let (step, now) = (run.run().steps[&Seq(1)].revision, run.run().revision);
+    assert_eq!(step, now, "a claim reads it there");
+    assert_eq!(run.run().steps[&Seq(1)].op.input, payload(&json!({ "mended": true })));
+    run.retry().expect("a retry");
+    run.carry_out(1, done(&json!(1)));
+    assert!(matches!(edit(&mut run, 1), Err(Rejection::NoSuchStep { .. })));
+    run.carry_out(2, done(&json!(2)));
+    assert_eq!(run.output(), ["parking: 1", "work: 2"]);
+}
+
+#[test]
 fn a_clean_up_that_waits_for_an_operator_may_be_skipped_too() {
     let mut run = Subject::run_script(&[Do::Guard]);
     for _ in 0..2 {

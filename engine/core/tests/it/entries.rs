@@ -33,6 +33,7 @@ fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
         "paused",
         "unpaused",
         "cancel_requested",
+        "input_changed",
         "skipped",
         "killed",
         "retry_requested",

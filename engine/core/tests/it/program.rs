@@ -81,11 +81,11 @@ macro_rules! step {
     };
 }
 
-const BACKOFF: Backoff = Backoff { initial_ms: 100, factor: 2.0, max_ms: 300 };
+const BACKOFF: Backoff = Backoff { initial_ms: 100, factor: 2.0, max_ms: 300, jitter: 0.0 };
 
-step!(Work, "work", Value, StepPolicy::default().backoff(BACKOFF));
+step!(Work, "work", Value, StepPolicy::default().backoff(BACKOFF).non_retryable(&["hopeless"]));
 step!(Parking, "parking", Value, StepPolicy::default().attempts(1).park_when_exhausted());
-step!(Once, "once", Value, StepPolicy::default().effect_once());
+step!(Once, "once", Value, StepPolicy::default().effect_once().backoff(Backoff { jitter: 0.5, ..Backoff::default() }));
 step!(Hurried, "hurried", Value, StepPolicy::default().schedule_timeout(Duration::from_millis(200)).backoff(BACKOFF));
 step!(OnHost, "on-host", Value, StepPolicy::default().backoff(BACKOFF), "h");
 step!(CleanHost, "clean-host", (), StepPolicy::default().attempts(2).backoff(BACKOFF), "h");

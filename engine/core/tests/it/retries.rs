@@ -42,6 +42,29 @@ fn a_worker_may_say_when_to_try_again() {
 }
 
 #[test]
+fn an_error_that_the_policy_names_is_not_tried_again() {
+    let mut run = Subject::run_script(&[Do::Work]);
+    run.carry_out(1, retry("hopeless"));
+    assert_eq!(run.output(), ["work failed: step failed: hopeless: try again"]);
+}
+
+#[test]
+fn jitter_is_drawn_once_for_each_attempt_and_stays_within_its_share() {
+    let waits = || {
+        let mut run = Subject::run_script(&[Do::Once]);
+        run.claim(1, 1);
+        run.finish(1, 1, 1, retry("flaky")).expect("taken");
+        run.rows[&Seq(1)].state
+    };
+    let first = waits();
+    assert!(
+        matches!(first, StepState::BackingOff(until) if until >= at(500) && until < at(1_000)),
+        "a half at most: {first:?}"
+    );
+    assert_eq!(first, waits(), "whoever decides it again");
+}
+
+#[test]
 fn trying_again_at_once_is_ready_at_once() {
     let mut run = Subject::run_script(&[Do::Work]);
     run.claim(1, 1);

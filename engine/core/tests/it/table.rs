@@ -102,6 +102,7 @@ fn commands(subject: &Subject) -> Vec<(&'static str, Command)> {
         ("resume", Command::Unpause { by: by.clone() }),
         ("cancel", Command::Cancel { by: by.clone(), reason: reason.clone() }),
         ("skip", Command::SkipStep { seq: Seq(AT), by: by.clone(), output: payload(&json!(1)) }),
+        ("edit", Command::EditStep { seq: Seq(AT), by: by.clone(), input: payload(&json!({})) }),
         ("kill", Command::Kill { by: by.clone(), reason: reason.clone(), cleanup: false }),
         ("kill, with clean-up", Command::Kill { by: by.clone(), reason: reason.clone(), cleanup: true }),
         ("retry", Command::Retry { by }),

@@ -76,6 +76,7 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::AnswerRequest>("api/answer_request", &[""], Refused),
         Golden::of::<api::ReasonRequest>("api/reason_request", &[""], Refused),
         Golden::of::<api::KillRequest>("api/kill_request", &[""], Refused),
+        Golden::of::<api::EditRequest>("api/edit_request", &[""], Refused),
         Golden::of::<api::SkipRequest>("api/skip_request", &[""], Refused),
         Golden::of::<api::SignalRequest>("api/signal_request", &[""], Refused),
         Golden::of::<api::RunEvent>("api/run_event", &[""], Tolerated),

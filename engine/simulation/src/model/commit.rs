@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
-use valet_core::journal::{Entry, Op};
+use valet_core::journal::{Entry, Op, StepOp};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 use valet_engine::store::CommitBatch;
 
@@ -173,6 +173,10 @@ impl Tables {
             let (seq, op) = match entry {
                 Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => (*seq, Some(op.clone())),
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
+                Entry::InputChanged { seq, input, .. } => {
+                    let op = self.ops.get(&(run, *seq)).cloned();
+                    (*seq, op.map(|op| StepOp { input: input.clone(), ..op }))
+                }
                 _ => continue,
             };
             if let Some(op) = op {

@@ -12,7 +12,7 @@ use valet_engine::executor::CommandError;
 
 use super::fleet::Fleet;
 use super::ledger::SignalSent;
-use crate::program::{CHANNELS, Job};
+use crate::program::{CHANNELS, Fate, Job};
 use crate::world::Violation;
 
 /// Requests for one command.
@@ -159,6 +159,21 @@ async fn kill(fleet: Arc<Fleet>, run: RunId) {
     }
 }
 
+/// Gives a parked step an input with which it succeeds; the next round retries it.
+async fn edit(fleet: &Arc<Fleet>, run: RunId, seq: Seq) {
+    let asked = {
+        let tables = fleet.world.tables.lock();
+        let mut ops = tables.asked_of(run);
+        ops.find(|(at, _)| *at == seq).and_then(|(_, op)| op.input.read::<Job>().ok())
+    };
+    let Some(job) = asked else { return };
+    let input = Payload::of(&Job { fate: Fate::Good, ..job }).unwrap_or_default();
+    let command = Command::EditStep { seq, by: "operator".to_owned(), input };
+    if let Some(Err(CommandError::Rejected(why))) = ask(fleet, run, command, 0).await {
+        refused(fleet, run, &why);
+    }
+}
+
 /// Ends a parked step with an output of the operator's own.
 async fn skip(fleet: &Arc<Fleet>, run: RunId, seq: Seq) {
     let world = &fleet.world;
@@ -236,6 +251,9 @@ pub(crate) async fn mend(fleet: Arc<Fleet>) {
             match reason {
                 Reason::Parked { seq, .. } if fleet.world.draw(|dice| dice.chance(0.2)) => {
                     skip(&fleet, run, seq).await;
+                }
+                Reason::Parked { seq, .. } if fleet.world.draw(|dice| dice.chance(0.2)) => {
+                    edit(&fleet, run, seq).await;
                 }
                 Reason::Parked { .. } => {
                     let _ = ask(&fleet, run, Command::Retry { by: "operator".to_owned() }, 0).await;

@@ -17,7 +17,7 @@ pub(crate) fn queue_of_home() -> String {
 }
 
 /// Short, so that a seed's simulated time stays short.
-const BACKOFF: Backoff = Backoff { initial_ms: 150, factor: 2.0, max_ms: 1_000 };
+const BACKOFF: Backoff = Backoff { initial_ms: 150, factor: 2.0, max_ms: 1_000, jitter: 0.3 };
 
 const HOME_GONE: std::time::Duration = std::time::Duration::from_secs(2);
 

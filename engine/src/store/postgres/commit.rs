@@ -85,6 +85,7 @@ struct UpdateColumns {
     seq: Vec<i32>,
     state: Vec<&'static str>,
     attempt: Vec<i32>,
+    revision: Vec<i32>,
     available_at: Vec<Timestamp>,
     gated: Vec<bool>,
     ticketed: Vec<bool>,
@@ -280,6 +281,7 @@ impl Columns {
                 updated.seq.push(row.seq.0 as i32);
                 updated.state.push(row.state.as_str());
                 updated.attempt.push(row.attempt.0 as i32);
+                updated.revision.push(row.revision as i32);
                 updated.available_at.push(available_at(row, transition.chunk.at));
                 updated.gated.push(row.gated);
                 updated.ticketed.push(is_ticketed(row, backlogged));
@@ -530,7 +532,8 @@ impl Columns {
             .bind(&deeds.request)
             .bind(&deeds.action)
             .bind(&deeds.target)
-            .bind(&deeds.task);
+            .bind(&deeds.task)
+            .bind(&updated.revision);
         bounded(query.fetch_all(connection)).await
     }
 }

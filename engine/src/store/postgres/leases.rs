@@ -9,6 +9,7 @@ use valet_core::command::GrantedStep;
 use valet_core::id::{LeaseId, Seq, SessionId};
 use valet_core::journal::{Entry, Op, StepOp};
 use valet_core::payload::Payload;
+use valet_core::step::StepPolicy;
 
 use super::{PgStore, StoreError, bounded, millis};
 use crate::store::{Beat, BeatAnswer, ClaimVerdict, LeaseStore, NewSession, SessionClaim, SessionKind};
@@ -196,7 +197,16 @@ impl PgStore {
 }
 
 fn find_step(entries: &[Entry], wanted: Seq) -> Option<StepOp> {
-    entries.iter().find_map(|entry| match entry {
+    // The last word counts.
+    entries.iter().rev().find_map(|entry| match entry {
+        // Whatever else is asked of it stands in its row.
+        Entry::InputChanged { seq, input, .. } if *seq == wanted => Some(StepOp {
+            name: String::new(),
+            input: input.clone(),
+            policy: StepPolicy::default(),
+            host: None,
+            start_by: None,
+        }),
         Entry::Op { seq, op: Op::Step(op) } if *seq == wanted => Some(op.clone()),
         _ => None,
     })

@@ -296,6 +296,20 @@ impl PgStore {
     }
 
     /// Whose blob it is, for workers that serve all tenants.
+    /// Live runs of all tenants in the order of their ids, of one workflow if it is named.
+    pub async fn live_runs_after(
+        &self,
+        workflow: Option<&str>,
+        after: Option<RunId>,
+        most: u32,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let query = sqlx::query_scalar::<_, Uuid>(include_str!("../sql/live_runs_after.sql"))
+            .bind(workflow)
+            .bind(after.map(|run| run.0))
+            .bind(i64::from(most));
+        Ok(bounded(query.fetch_all(self.pool())).await?.into_iter().map(RunId).collect())
+    }
+
     /// Notes that the run was given the file.
     pub async fn use_file(&self, run: RunId, file: Uuid, name: &str) -> Result<(), StoreError> {
         let query = sqlx::query(include_str!("../sql/use_file.sql")).bind(run.0).bind(file).bind(name);

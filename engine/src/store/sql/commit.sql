@@ -107,11 +107,13 @@ WITH input AS MATERIALIZED (
     FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq), ok
     WHERE s.run_id = d.run_id AND s.seq = d.seq AND ok.id = d.run_id AND s.lease_id IS NOT NULL
 ), again AS (
-    UPDATE steps s SET state = u.state, attempt = u.attempt, available_at = u.available_at, gated = u.gated,
+    UPDATE steps s SET state = u.state, attempt = u.attempt, revision = u.revision, available_at = u.available_at,
+                       gated = u.gated,
                        lease_id = NULL, session_id = NULL, granted_at = NULL, deadline = NULL, effect_begun_at = NULL,
                        missed = 0, ticketed_at = CASE WHEN u.ticketed THEN now() END
-    FROM unnest($36::uuid[], $37::int[], $38::text[], $39::int[], $40::timestamptz[], $41::bool[], $42::bool[])
-             AS u(run_id, seq, state, attempt, available_at, gated, ticketed), ok
+    FROM unnest($36::uuid[], $37::int[], $38::text[], $39::int[], $40::timestamptz[], $41::bool[], $42::bool[],
+                $115::int[])
+             AS u(run_id, seq, state, attempt, available_at, gated, ticketed, revision), ok
     WHERE s.run_id = u.run_id AND s.seq = u.seq AND ok.id = u.run_id
 ), added AS (
     INSERT INTO steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,

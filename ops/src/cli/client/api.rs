@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, FileStored, Item, ItemList, ItemStored, KillRequest,
-    PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary, SignalRequest,
-    SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList,
-    WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, EditRequest, FileStored, Item, ItemList, ItemStored,
+    KillRequest, PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary,
+    SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList,
+    WorkerList, WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -98,6 +98,12 @@ impl Client {
         let seq = seq.to_string();
         let call = Call::post(path(["runs", id, "steps", &seq, "skip"]), document(&SkipRequest { output }));
         body::json(self.send(&call).await?).await
+    }
+
+    pub async fn edit(&self, id: &str, seq: u32, input: Value) -> Result<RunSummary, ClientError> {
+        let seq = seq.to_string();
+        let call = Call::post(path(["runs", id, "steps", &seq, "input"]), document(&EditRequest { input }));
+        body::json(self.send(&Call { method: Method::PUT, ..call }).await?).await
     }
 
     pub async fn retry(&self, id: &str) -> Result<RunSummary, ClientError> {

@@ -170,6 +170,9 @@ impl Story {
                 Some(tell(at, Mark::Operator, format!("cancelled by {}{reason}", text::line(&by))))
             }
             Entry::RetryRequested { seq, by } => Some(self.retried(seq, &by, at)),
+            Entry::InputChanged { seq, by, .. } => {
+                Some(tell(at, Mark::Operator, format!("step {seq} was given another input by {}", text::line(&by))))
+            }
             Entry::Skipped { seq, by } => {
                 Some(tell(at, Mark::Operator, format!("step {seq} skipped by {}", text::line(&by))))
             }
