@@ -137,3 +137,6 @@ pub const NOTICES_AT_ONCE_MAX: usize = 8;
 pub const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Attempts of one notice: with pauses from 10 s to an hour this is over half a day.
 pub const NOTICE_ATTEMPTS_MAX: u32 = 20;
+
+/// Costs that one finish brings; each is an entry of the journal.
+pub const STEP_COSTS_MAX: usize = 32;

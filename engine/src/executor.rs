@@ -551,16 +551,11 @@ fn new_run(command: &Command) -> Option<StartRun> {
             from,
             message: InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq },
             ..
-        } => Some(StartRun {
-            tenant: tenant.clone(),
-            subject: subject.clone(),
-            workflow: workflow.clone(),
-            plan: plan.clone(),
-            attributes: serde_json::Map::new(),
-            input: input.clone(),
-            parent: Some(Parent { run: *from, seq: *seq }),
-            idempotency: None,
-        }),
+        } => {
+            let parent = Some(Parent { run: *from, seq: *seq });
+            let start = StartRun::new(tenant.clone(), subject.clone(), workflow.clone(), plan.clone(), input.clone());
+            Some(StartRun { parent, ..start })
+        }
         _ => None,
     }
 }

@@ -33,13 +33,14 @@ use crate::store::postgres::PgStore;
 mod audit;
 mod auth;
 mod body;
-
+mod completions;
 mod cursor;
 mod desk;
 mod doing;
 mod events;
 mod fault;
 mod files;
+mod forks;
 mod health;
 mod human_tasks;
 mod key;
@@ -174,6 +175,9 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::skip))
         .routes(routes!(runs::edit))
         .routes(routes!(runs::signal))
+        .routes(routes!(forks::fork))
+        .routes(routes!(runs::set_budget))
+        .routes(routes!(completions::complete))
         .routes(routes!(runs::artifacts))
         .routes(routes!(events::stream))
         .routes(routes!(human_tasks::list))

@@ -203,16 +203,8 @@ mod tests {
     impl Bench {
         fn start(&self, number: u8, workflow: &str, waits: bool) {
             let run = run(number);
-            let start = StartRun {
-                tenant: "default".to_owned(),
-                subject: "somebody".to_owned(),
-                workflow: workflow.to_owned(),
-                plan: String::new(),
-                attributes: serde_json::Map::new(),
-                input: Payload::of(&waits).unwrap(),
-                parent: None,
-                idempotency: None,
-            };
+            let [tenant, subject, plan] = ["default", "somebody", ""].map(ToOwned::to_owned);
+            let start = StartRun::new(tenant, subject, workflow.to_owned(), plan, Payload::of(&waits).unwrap());
             let work = Work::new(Command::Start(Box::new(start)), None);
             self.inbox.send(Message::Command { run, work }).unwrap();
         }

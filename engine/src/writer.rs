@@ -217,8 +217,12 @@ fn batch_len(waiting: &[Pending]) -> usize {
 fn weight_bytes(transition: &Transition) -> usize {
     use valet_core::journal::Resolution;
     let entry_bytes = |entry: &Entry| match entry {
-        Entry::Started { input } => input.len_bytes(),
-        Entry::Op { op: Op::Step(step) | Op::Finally(step), .. } => step.input.len_bytes(),
+        Entry::Started { input, .. } | Entry::Continued { input, .. } => input.len_bytes(),
+        Entry::Op { op: Op::Step(step) | Op::Finally(step) | Op::Compensate(step), .. } => step.input.len_bytes(),
+        Entry::Op { op: Op::Child { input: payload, .. } | Op::Value { value: payload, .. }, .. } => {
+            payload.len_bytes()
+        }
+        Entry::Op { op: Op::Memo { memo }, .. } => memo.len_bytes(),
         Entry::Resolved { with: Resolution::StepDone { output, .. }, .. } => output.len_bytes(),
         Entry::SignalKept { payload, .. } => payload.len_bytes(),
         _ => 64,

@@ -22,6 +22,7 @@ mod it {
     mod login;
     mod marks;
     mod migrations;
+    mod onward;
     mod openapi;
     mod operators;
     mod proxy;

@@ -23,6 +23,7 @@ mod document;
 mod fields;
 mod files;
 mod human;
+mod money;
 mod paging;
 mod queues;
 mod reason;

@@ -87,6 +87,12 @@ pub const SETTINGS: &[Setting] = &[
         "`true` where browsers come through TLS: the console's cookie goes no other way",
     ),
     setting(
+        "door.public_url",
+        "VALET_PUBLIC_URL",
+        None,
+        "where callers outside reach the engines, for callback URLs; default: the address that it serves on",
+    ),
+    setting(
         "limits.token_rate_per_s",
         "VALET_TOKEN_RATE_PER_S",
         Some("1000"),

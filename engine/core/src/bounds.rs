@@ -20,3 +20,12 @@ pub const STATUS_LINE_BYTES_MAX: usize = 1_024;
 
 /// Keys, names and labels are identifiers, not documents.
 pub const NAME_BYTES_MAX: usize = 128;
+
+/// Search attributes of one run.
+pub const ATTRIBUTES_MAX: usize = 32;
+
+/// The longest text of one search attribute.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
+
+/// Journals begun in one transition: code that goes on without ever waiting is a loop without a wait.
+pub const CONTINUED_PER_TRANSITION_MAX: u32 = 100;

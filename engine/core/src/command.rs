@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Timestamp;
+use crate::callbacks::Secret;
+use crate::decide::Fork;
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
-use crate::journal::{HumanSpec, RunOutcome, StuckReason};
+use crate::journal::{CompletionOutcome, Entry, HumanSpec, RunOutcome, StuckReason};
 use crate::payload::Payload;
 use crate::step::{Outcome, StepPolicy};
 
@@ -61,6 +64,18 @@ pub enum Command {
         by: String,
         output: Payload,
     },
+    /// Somebody outside who holds the token says what the run waits for.
+    Complete {
+        seq: Seq,
+        secret: Secret,
+        key: String,
+        outcome: CompletionOutcome,
+    },
+    /// Changes what the run may spend; one that waits for just that goes on.
+    SetBudget {
+        by: String,
+        budget_micros: Option<u64>,
+    },
     /// Gives the next attempt of a step that nobody works on another input.
     EditStep {
         seq: Seq,
@@ -99,6 +114,35 @@ pub struct StartRun {
     pub input: Payload,
     pub parent: Option<Parent>,
     pub idempotency: Option<IdempotencyKey>,
+    /// By when it must have ended by itself; else it ends as timed out.
+    pub deadline: Option<Timestamp>,
+    /// What it may spend before it waits for an operator, in millionths of a US dollar.
+    pub budget_micros: Option<u64>,
+    /// It begins with what another run has done.
+    pub fork: Option<Box<Fork>>,
+}
+
+impl StartRun {
+    /// A start with nothing that need not be said.
+    pub fn new(tenant: String, subject: String, workflow: String, plan: String, input: Payload) -> Self {
+        Self {
+            tenant,
+            subject,
+            workflow,
+            plan,
+            attributes: serde_json::Map::new(),
+            input,
+            parent: None,
+            idempotency: None,
+            deadline: None,
+            budget_micros: None,
+            fork: None,
+        }
+    }
+
+    pub(crate) fn entry(&self) -> Entry {
+        Entry::Started { input: self.input.clone(), deadline: self.deadline, budget_micros: self.budget_micros }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +166,15 @@ pub struct FinishStep {
     pub lease: LeaseId,
     pub outcome: Outcome,
     pub hand_over: Option<HandOverOffer>,
+    /// What the attempt paid for.
+    pub costs: Vec<Cost>,
+}
+
+/// Something paid for, in millionths of a US dollar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    pub what: String,
+    pub micros: u64,
 }
 
 /// The worker would take the run's next step along.
@@ -186,6 +239,10 @@ pub enum Rejection {
     TaskEnded { ended: String, by: Option<String> },
     #[error("no such task is open in this run")]
     NoSuchTask,
+    #[error("no such token: it is wrong, or the run waits for it no more")]
+    NoSuchCompletion,
+    #[error("the token was used before, with another key")]
+    CompletedBefore,
     #[error("{kept} messages of the channel `{name}` are unread")]
     ChannelFull { name: String, kept: usize },
     #[error("nothing of this run can be retried: {status}")]
@@ -198,6 +255,12 @@ pub enum Rejection {
     StepAtWork { seq: Seq },
     #[error("the run exists already")]
     Exists,
+    #[error("the journal has {entries} entries, there is no entry {entry} to fork from")]
+    NoSuchEntry { entry: u32, entries: u32 },
+    #[error("the fork would do what the step `{name}` ({seq}) has done once more: ask for that expressly")]
+    RepeatsEffect { name: String, seq: Seq },
+    #[error("this build cannot follow the journal: {why}")]
+    DoesNotFit { why: String },
 }
 
 /// What a person is asked, with the id under which the answer comes back.

@@ -4,8 +4,8 @@
 //! `seq` when it is called, not when it is first polled. The context is detached before its future is dropped by the
 //! engine; from then on every call and drop is inert, so that an evicted run records nothing.
 
-use std::collections::HashMap;
-use std::future::Future;
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,21 +14,41 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::attributes;
 use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
+use crate::callbacks::{Callbacks, Secret};
 use crate::id::{RunId, Seq};
-use crate::journal::{HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
+use crate::journal::{ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
 use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, queue_of_host};
 use crate::transition::column_text;
+use crate::workflow::{InputProblem, Stop};
+
+/// The code of a failure that says: nobody said in time what an outside completion came to.
+pub const TIMED_OUT: &str = "timed_out";
 
 /// What the code did during polls and the journal does not hold yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Emission {
     Op { seq: Seq, op: Op },
     Dropped { seq: Seq },
+    Version { change: String, version: u32 },
+}
+
+/// What a journal already holds when its code is started: answers that the code gets at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Places are taken after this one.
+    pub after: Seq,
+    /// The highest place that the journal holds: code that is not past it is being replayed.
+    pub last: Seq,
+    pub versions: BTreeMap<String, u32>,
+    pub values: BTreeMap<Seq, Payload>,
+    pub secrets: BTreeMap<Seq, Secret>,
 }
 
 /// What an operation's future receives.
@@ -47,19 +67,23 @@ struct State {
     operations_in_poll: u32,
     deliveries: HashMap<Seq, Delivery>,
     wakers: HashMap<Seq, Waker>,
+    known: Known,
+    /// The journal is being followed: nothing that the code does now is new.
+    replaying: bool,
 }
 
 /// The handle through which workflow code does everything that lasts.
 #[derive(Clone)]
 pub struct Context {
     run: RunId,
+    callbacks: Arc<Callbacks>,
     state: Arc<Mutex<State>>,
 }
 
 impl Context {
-    pub(crate) fn new(run: RunId, now: Timestamp) -> Self {
-        let state = State { now, ..State::default() };
-        Self { run, state: Arc::new(Mutex::new(state)) }
+    pub(crate) fn new(run: RunId, now: Timestamp, known: Known, callbacks: Arc<Callbacks>) -> Self {
+        let state = State { now, last_seq: known.after.0, known, ..State::default() };
+        Self { run, callbacks, state: Arc::new(Mutex::new(state)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,6 +95,14 @@ impl Context {
         let mut state = self.lock();
         state.now = now;
         state.operations_in_poll = 0;
+    }
+
+    pub(crate) fn set_replaying(&self, replaying: bool) {
+        self.lock().replaying = replaying;
+    }
+
+    pub(crate) fn last_seq(&self) -> Seq {
+        Seq(self.lock().last_seq)
     }
 
     pub(crate) fn take_emitted(&self) -> Vec<Emission> {
@@ -109,16 +141,24 @@ impl Context {
 
     fn call(&self, op: Op) -> Seq {
         let seq = self.take_seq();
+        self.emit_op(seq, op);
+        seq
+    }
+
+    fn emit_op(&self, seq: Seq, op: Op) {
         let mut state = self.lock();
         // A runaway's operations are not kept: the run is parked and its memory must not be eaten first.
         if !state.detached && state.operations_in_poll <= OPERATIONS_PER_POLL_MAX {
             state.emitted.push(Emission::Op { seq, op });
         }
-        seq
     }
 
     fn operation<T>(&self, op: Op, read: fn(Delivery) -> T) -> Operation<T> {
         let seq = self.call(op);
+        self.pending(seq, read)
+    }
+
+    fn pending<T>(&self, seq: Seq, read: fn(Delivery) -> T) -> Operation<T> {
         Operation { ctx: self.clone(), seq, read, done: false, output: PhantomData }
     }
 
@@ -185,11 +225,35 @@ impl Context {
         })
     }
 
+    /// Waits until somebody outside says what it came to: hand them the token or the URL. A repeat with the same key
+    /// gets the first answer.
+    pub fn completion<T: DeserializeOwned>(&self, name: &str, timeout: Duration) -> Completion<T> {
+        let seq = self.take_seq();
+        let known = self.lock().known.secrets.get(&seq).cloned();
+        let secret = known.unwrap_or_else(|| self.callbacks.secret(self.run, seq));
+        let token = Callbacks::token(self.run, seq, &secret);
+        let url = self.callbacks.url(&token);
+        let name = column_text(name, NAME_BYTES_MAX);
+        self.emit_op(seq, Op::Completion { name, secret, deadline: after(self.now(), timeout) });
+        Completion { token, url, operation: self.pending(seq, read_completion::<T>) }
+    }
+
     /// Starts a run of another workflow and waits for its end.
     pub fn child<I: Serialize, O: DeserializeOwned>(&self, workflow: &str, input: &I) -> Operation<Result<O, Failure>> {
+        self.child_with(workflow, input, ChildOptions::default())
+    }
+
+    pub fn child_with<I: Serialize, O: DeserializeOwned>(
+        &self,
+        workflow: &str,
+        input: &I,
+        options: ChildOptions,
+    ) -> Operation<Result<O, Failure>> {
         let input = Payload::of(input).unwrap_or_default();
         let workflow = workflow.to_owned();
-        self.operation(Op::Child { workflow, input }, read_child::<O>)
+        let ChildOptions { key, on_close } = options;
+        let key = key.map(|key| column_text(&key, NAME_BYTES_MAX));
+        self.operation(Op::Child { workflow, input, key, on_close }, read_child::<O>)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
@@ -199,6 +263,86 @@ impl Context {
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
         let of = self.call(Op::Finally(op));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.compensate(Refund { .. })`")]
+    /// Registers a step that undoes something: it runs when the run ends otherwise than by success, last registered
+    /// first among the clean-ups. Register it before what it undoes.
+    pub fn compensate<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
+        let op = step_op(&step);
+        let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
+        let of = self.call(Op::Compensate(op));
+        Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
+    }
+
+    /// Ends this journal and begins the next with `input`: the way of a run without end. Return it:
+    /// `return Err(ctx.continue_as(&next))`. Clean-ups, unread messages, key and deadline go along; what is not awaited
+    /// any more is cancelled.
+    pub fn continue_as(&self, input: &impl Serialize) -> Stop {
+        match Payload::of(input) {
+            Ok(input) => Stop::Continue(input),
+            Err(e) => Stop::failed("bad_input", format!("the next input is not JSON: {e}")),
+        }
+    }
+
+    /// Which version of `change` this run follows: `latest` for a run that comes here for the first time, 0 for one
+    /// that was past this place before the call was written. Change code under runs that live by asking first.
+    pub fn version(&self, change: &str, latest: u32) -> u32 {
+        let mut state = self.lock();
+        if let Some(version) = state.known.versions.get(change) {
+            return *version;
+        }
+        let version = if state.is_replaying() { 0 } else { latest };
+        state.known.versions.insert(change.to_owned(), version);
+        state.operations_in_poll += 1;
+        if version > 0 && !state.detached {
+            state.emitted.push(Emission::Version { change: column_text(change, NAME_BYTES_MAX), version });
+        }
+        version
+    }
+
+    /// A value that the code makes itself, made once: replays get what was recorded. For what is quick and may differ
+    /// from time to time (a setting, a number from a library); what can fail or takes long is a step.
+    pub fn value<T: Serialize + DeserializeOwned>(&self, name: &str, make: impl FnOnce() -> T) -> Result<T, Failure> {
+        let seq = self.take_seq();
+        let known = self.lock().known.values.get(&seq).cloned();
+        let bad = |e: serde_json::Error| Failure::new("bad_value", format!("the value `{name}` is not JSON: {e}"));
+        let value = match known {
+            Some(value) => value,
+            None => Payload::of(&make()).map_err(bad)?,
+        };
+        let read = value.read().map_err(bad);
+        self.emit_op(seq, Op::Value { name: column_text(name, NAME_BYTES_MAX), value });
+        read
+    }
+
+    /// How far the run is: 0 to 1, shown in lists.
+    pub fn set_progress(&self, fraction: f64) {
+        let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
+        self.call(Op::Progress { fraction });
+    }
+
+    /// Tells readers of the run more than a status line can; replaces what was told before. Sealed like any payload.
+    pub fn set_memo(&self, memo: &impl Serialize) {
+        let memo = Payload::of(memo).unwrap_or_default();
+        self.call(Op::Memo { memo });
+    }
+
+    /// Sets search attributes, by which lists are filtered; `null` takes one off. Never personal.
+    pub fn set_attributes(&self, set: Map<String, Value>) -> Result<(), Vec<InputProblem>> {
+        let kept: Map<String, Value> =
+            set.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let problems = attributes::problems("", &kept);
+        if problems.is_empty() {
+            self.call(Op::Attributes { set });
+            return Ok(());
+        }
+        Err(problems)
+    }
+
+    /// Notes that the run paid `micros` millionths of a US dollar for `what`. Past the run's budget it is paused.
+    pub fn cost(&self, what: &str, micros: u64) {
+        self.call(Op::Cost { what: column_text(what, NAME_BYTES_MAX), micros });
     }
 
     /// Writes a line to the run's log.
@@ -254,6 +398,63 @@ impl Context {
             Poll::Pending
         })
         .await
+    }
+}
+
+impl State {
+    /// What the journal holds tells what the code did here, whether or not the engine is still reading it.
+    fn is_replaying(&self) -> bool {
+        self.replaying || self.last_seq < self.known.last.0
+    }
+}
+
+/// How a child is started and left.
+#[derive(Clone, Debug, Default)]
+pub struct ChildOptions {
+    /// Calls of one key within a run share one child, and each gets its result.
+    pub key: Option<String>,
+    /// What becomes of it when the parent ends or drops it.
+    pub on_close: ClosePolicy,
+}
+
+impl ChildOptions {
+    pub fn key(key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..Self::default() }
+    }
+
+    /// The child goes on when the parent ends.
+    pub fn abandon(mut self) -> Self {
+        self.on_close = ClosePolicy::Abandon;
+        self
+    }
+}
+
+/// Something that ends when somebody outside says so. Await it.
+#[must_use = "a completion that is dropped is cancelled"]
+pub struct Completion<T> {
+    token: String,
+    url: String,
+    operation: Operation<Result<T, Failure>>,
+}
+
+impl<T> Completion<T> {
+    /// The secret that lets its holder complete this, and nothing else.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where the result is sent with POST.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl<T> IntoFuture for Completion<T> {
+    type Output = Result<T, Failure>;
+    type IntoFuture = Operation<Result<T, Failure>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.operation
     }
 }
 
@@ -368,6 +569,16 @@ fn read_child<T: DeserializeOwned>(delivery: Delivery) -> Result<T, Failure> {
             RunOutcome::Cancelled { reason, .. } => Err(Failure::new("cancelled", reason)),
         },
         _ => Err(Failure::new("bad_delivery", "not a child's end")),
+    }
+}
+
+fn read_completion<T: DeserializeOwned>(delivery: Delivery) -> Result<T, Failure> {
+    match delivery {
+        Delivery::Resolution(Resolution::Completed { outcome: CompletionOutcome::Done { output }, .. }) => {
+            output.read().map_err(|e| Failure::new("bad_output", e.to_string()))
+        }
+        Delivery::Resolution(Resolution::Completed { outcome: CompletionOutcome::Failed { error }, .. }) => Err(error),
+        _ => Err(Failure::new(TIMED_OUT, "nobody completed it in time")),
     }
 }
 

@@ -3,28 +3,34 @@
 //! A [`Machine`] is a run's state with its code, kept as a cache. [`Machine::decide`] changes it in memory and says what
 //! to commit; until that commit is confirmed the machine is *ahead*, and a commit that is refused or unknown drops it.
 
+mod costs;
+mod fork;
+mod onward;
+mod others;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+pub use costs::BUDGET;
+pub use fork::{Fork, kept};
 
 use crate::Timestamp;
 use crate::bounds::{
     HAND_OVERS_IN_A_ROW_MAX, JOURNAL_ENTRIES_MAX, NAME_BYTES_MAX, SIGNALS_KEPT_PER_NAME, STATUS_LINE_BYTES_MAX,
 };
+use crate::callbacks::Callbacks;
 use crate::command::{
     Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
 };
-use crate::context::{Delivery, Emission, start_by};
+use crate::context::{Context, Delivery, Emission, Known, start_by};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
 use crate::replay::{Code, Expectation, Polled};
-use crate::run::{Identity, Phase, Run, StepPhase};
+use crate::run::{Figures, Identity, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
 use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, notices, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
-
-/// Run timeouts use the timer at this place, which no operation takes.
-pub const RUN_DEADLINE: Seq = Seq(0);
 
 /// The code of a failure that says: the effect may or may not have happened.
 pub const IN_DOUBT: &str = "in_doubt";
@@ -162,28 +168,23 @@ impl Machine {
     /// Rebuilds a run from its journal: the normal path run again.
     pub fn rebuild(stored: StoredRun, registry: &Registry, code: CodeUse) -> Self {
         let definition = registry.get(&stored.identity.workflow).cloned();
-        let mut replay = Replay {
-            machine: Self {
-                run: Run::new(stored.identity, stored.build),
-                definition,
-                code: None,
-                ahead: None,
-                misfit: None,
-                input: Payload::null(),
-            },
-            expectation: Expectation::default(),
-            mismatch: None,
-            withheld: code.withholds(&stored.chunks),
-            // A newer build's journal is folded and carried on as data; its code is not here.
-            behind: registry.build() < stored.build,
+        let machine = Self {
+            run: Run::new(stored.identity, stored.build),
+            definition,
+            code: None,
+            ahead: None,
+            misfit: None,
+            input: Payload::null(),
         };
-        for chunk in &stored.chunks {
-            replay.chunk(chunk);
-        }
+        let mut replay = Replay::of(machine, registry);
+        replay.withheld = code.withholds(&stored.chunks);
+        // A newer build's journal is folded and carried on as data; its code is not here.
+        replay.behind = registry.build() < stored.build;
+        replay.journal(&stored.chunks, false);
         let mut machine = replay.finish();
         machine.run.revision = stored.revision;
         machine.merge_rows(&stored.rows);
-        machine.run.touched = crate::run::Touched::default();
+        machine.run.forget_changes();
         machine
     }
 
@@ -197,6 +198,10 @@ impl Machine {
                 step.grant = row.granted;
             }
         }
+    }
+
+    fn context(&self, now: Timestamp, known: Known, callbacks: &Arc<Callbacks>) -> Context {
+        Context::new(self.run.id(), now, known, Arc::clone(callbacks))
     }
 
     /// The run waits for somebody to retry it, and its code was left alone since it blocked a thread.
@@ -225,18 +230,79 @@ struct Replay {
     /// The state is folded, the code is left alone.
     withheld: bool,
     behind: bool,
+    callbacks: Arc<Callbacks>,
+    known: Known,
+    /// What the code does now, it did before.
+    replaying: bool,
+    /// The entry after which the code may do what the journal does not hold.
+    last_poll: Option<usize>,
+}
+
+/// What code that follows these entries is told at once.
+fn known<'e>(entries: impl Iterator<Item = &'e Entry>) -> Known {
+    let mut known = Known::default();
+    for entry in entries {
+        match entry {
+            Entry::Continued { carried, .. } => known.after = carried.last_seq,
+            Entry::Version { change, version } => {
+                known.versions.insert(change.clone(), *version);
+            }
+            Entry::Op { seq, op } => {
+                known.last = known.last.max(*seq);
+                match op {
+                    Op::Value { value, .. } => drop(known.values.insert(*seq, value.clone())),
+                    Op::Completion { secret, .. } => drop(known.secrets.insert(*seq, secret.clone())),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    known
 }
 
 impl Replay {
-    fn chunk(&mut self, chunk: &Chunk) {
-        for entry in &chunk.entries {
-            self.entry(entry, chunk);
+    fn of(machine: Machine, registry: &Registry) -> Self {
+        Self {
+            machine,
+            expectation: Expectation::default(),
+            mismatch: None,
+            withheld: false,
+            behind: false,
+            callbacks: Arc::clone(registry.callbacks()),
+            known: Known::default(),
+            replaying: true,
+            last_poll: None,
         }
-        self.machine.run.last_at = self.machine.run.last_at.max(chunk.at);
+    }
+
+    /// The journal from where the run last went on with another input.
+    fn journal(&mut self, chunks: &[Chunk], open_ended: bool) {
+        let all = chunks.iter().flat_map(|chunk| chunk.entries.iter().map(move |entry| (entry, chunk)));
+        let mut entries: Vec<(&Entry, &Chunk)> = all.collect();
+        let begins = entries.iter().rposition(|(entry, _)| matches!(entry, Entry::Continued { .. }));
+        entries.drain(..begins.unwrap_or(0));
+        self.known = known(entries.iter().map(|(entry, _)| *entry));
+        // What the code asked for in the last poll of a run that got stuck was not recorded: it may be new.
+        let delivers = |entry: &Entry| {
+            matches!(entry, Entry::Started { .. } | Entry::Continued { .. } | Entry::Resolved { .. } | Entry::Released)
+        };
+        let ends = entries.iter().rev().find(|(e, _)| matches!(e, Entry::Stuck { .. } | Entry::Mended { .. }));
+        let stuck = matches!(ends, Some((Entry::Stuck { .. }, _)));
+        self.last_poll =
+            if stuck || open_ended { entries.iter().rposition(|(entry, _)| delivers(entry)) } else { None };
+        for (place, (entry, chunk)) in entries.into_iter().enumerate() {
+            self.replaying = self.last_poll != Some(place);
+            self.entry(entry, chunk);
+            self.machine.run.last_at = self.machine.run.last_at.max(chunk.at);
+        }
+        // A transition that only consumed messages has no entry, and its instant holds all the same.
+        let last = chunks.iter().map(|chunk| chunk.at).max();
+        self.machine.run.last_at = self.machine.run.last_at.max(last.unwrap_or(self.machine.run.last_at));
     }
 
     fn entry(&mut self, entry: &Entry, chunk: &Chunk) {
-        if let Entry::Started { input } = entry {
+        if let Entry::Started { input, .. } | Entry::Continued { input, .. } = entry {
             self.machine.input = input.clone();
         }
         let follows_code = self.mismatch.is_none() && !self.withheld && !self.behind;
@@ -253,12 +319,14 @@ impl Replay {
 
     fn before(&mut self, entry: &Entry, at: Timestamp) -> Result<(), StuckReason> {
         match entry {
-            Entry::Started { input } => {
+            Entry::Started { input, .. } | Entry::Continued { input, .. } => {
                 let Some(definition) = self.machine.definition.clone() else {
                     let name = self.machine.run.identity.workflow.clone();
                     return Err(StuckReason::UnknownWorkflow { name });
                 };
-                let mut code = Code::start(&definition, self.machine.run.id(), input, at)?;
+                let ctx = self.machine.context(at, std::mem::take(&mut self.known), &self.callbacks);
+                let mut code = Code::start(&definition, ctx, input)?;
+                code.set_replaying(self.replaying);
                 let polled = code.poll(at)?;
                 self.machine.code = Some(code);
                 self.expectation.asked(polled);
@@ -301,6 +369,7 @@ impl Replay {
         let Some(code) = self.machine.code.as_mut() else {
             return;
         };
+        code.set_replaying(self.replaying);
         code.deliver(seq, delivery);
         match code.poll(at) {
             Ok(polled) => self.expectation.asked(polled),
@@ -316,6 +385,9 @@ impl Replay {
     fn finish(mut self) -> Machine {
         if self.behind {
             return self.machine;
+        }
+        if let Some(code) = &self.machine.code {
+            code.set_replaying(false);
         }
         let stuck = matches!(self.machine.run.phase, Phase::Stuck(_));
         if self.mismatch.is_none() && self.machine.code.is_some() {
@@ -359,6 +431,8 @@ struct Folding<'a> {
     gate: Option<bool>,
     granted: Option<(Seq, LeaseId, SessionId)>,
     deliveries: VecDeque<(Seq, Resolution)>,
+    /// Journals begun in this transition.
+    continued: u32,
 }
 
 impl<'a> Folding<'a> {
@@ -379,6 +453,7 @@ impl<'a> Folding<'a> {
             gate: None,
             granted: None,
             deliveries: VecDeque::new(),
+            continued: 0,
         };
         folding.note_failed_rebuild();
         folding
@@ -444,6 +519,11 @@ impl<'a> Folding<'a> {
             Command::Retry { by } => self.retry(&by),
             Command::SkipStep { seq, by, output } => self.skip(seq, by, output),
             Command::EditStep { seq, by, input } => self.edit(seq, by, input),
+            Command::Complete { seq, secret, key, outcome } => self.complete(seq, &secret, key, outcome),
+            Command::SetBudget { by, budget_micros } => {
+                self.set_budget(by, budget_micros);
+                Ok(Reply::Done)
+            }
             Command::Kill { by, reason, cleanup } => Ok(self.kill(by, reason, cleanup)),
             Command::Revive => {
                 self.revive();
@@ -471,6 +551,9 @@ impl<'a> Folding<'a> {
                 self.repeated_answer(seq, &key)
             }
             Command::Signal { name, key, .. } if self.run().has_signal(&name, &key) => Ok(Reply::Done),
+            Command::Complete { seq, key, .. } if self.run().ended_completions.contains_key(&seq) => {
+                self.completed_before(seq, &key)
+            }
             Command::Start(_) => Err(Rejection::Exists),
             _ => Err(Rejection::RunEnded { status }),
         }
@@ -482,8 +565,12 @@ impl<'a> Folding<'a> {
         if self.run().revision > 0 || !self.entries.is_empty() {
             return Err(Rejection::Exists);
         }
-        self.created = Some(Created { attributes: start.attributes, idempotency: start.idempotency });
-        self.record(Entry::Started { input: start.input.clone() });
+        let (attributes, idempotency) = (start.attributes.clone(), start.idempotency.clone());
+        self.created = Some(Created { attributes, idempotency });
+        if let Some(fork) = &start.fork {
+            return self.start_fork(fork, &start);
+        }
+        self.record(start.entry());
         if let Some(why) = self.machine.ahead.take().and_then(|polled| polled.stuck) {
             self.stick(why);
             return Ok(Reply::Done);
@@ -492,26 +579,33 @@ impl<'a> Folding<'a> {
             self.stick(StuckReason::UnknownWorkflow { name: start.workflow });
             return Ok(Reply::Done);
         };
-        match Code::start(&definition, self.run().id(), &start.input, self.now) {
+        self.begin_code(&definition, &start.input, Seq(0));
+        self.settle();
+        Ok(Reply::Done)
+    }
+
+    /// The code of a journal that begins, polled for the first time.
+    fn begin_code(&mut self, definition: &Definition, input: &Payload, after: Seq) {
+        let known = Known { after, ..Known::default() };
+        let ctx = self.machine.context(self.now, known, self.registry.callbacks());
+        match Code::start(definition, ctx, input) {
             Ok(code) => {
                 self.machine.code = Some(code);
                 self.poll();
-                self.settle();
             }
             Err(why) => self.stick(why),
         }
-        Ok(Reply::Done)
     }
 
     // ---- steps -----------------------------------------------------------------------------------------------
 
     fn finish_step(&mut self, finish: FinishStep) -> Result<Reply, Rejection> {
-        let FinishStep { seq, attempt, lease, outcome, hand_over } = finish;
-        if !self.run().steps.contains_key(&seq) || self.run().accepted_leases.contains(&lease) {
-            let finish = FinishStep { seq, attempt, lease, outcome, hand_over };
+        if !self.run().steps.contains_key(&finish.seq) || self.run().accepted_leases.contains(&finish.lease) {
             return self.repeated_finish(&finish);
         }
+        let FinishStep { seq, attempt, lease, outcome, hand_over, costs } = finish;
         self.fence_attempt(seq, attempt, lease)?;
+        self.spent(seq, costs);
         let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
         self.attempt_ended(seq, attempt, Some(lease), outcome);
         let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
@@ -755,6 +849,7 @@ impl<'a> Folding<'a> {
                 Ok(output) => RunOutcome::Succeeded { output },
                 Err(Stop::Failed(error)) => RunOutcome::Failed { error },
                 Err(Stop::TimedOut(error)) => RunOutcome::TimedOut { error },
+                Err(Stop::Continue(input)) => return self.go_on_with(&input),
             };
             self.close_with(outcome);
         } else if self.run().entries > JOURNAL_ENTRIES_MAX {
@@ -767,17 +862,20 @@ impl<'a> Folding<'a> {
     fn emitted(&mut self, emission: Emission) {
         match emission {
             Emission::Op { seq, op } => {
-                if let Op::Child { workflow, input } = &op {
-                    self.start_child(seq, workflow.clone(), input.clone());
+                if let Op::Child { workflow, input, key, .. } = &op {
+                    self.called_child(seq, workflow, input, key.as_deref());
                 }
+                let costs = matches!(op, Op::Cost { .. });
                 self.record(Entry::Op { seq, op });
+                if costs {
+                    self.hold_to_budget();
+                }
             }
+            Emission::Version { change, version } => self.record(Entry::Version { change, version }),
             Emission::Dropped { seq } => {
                 // Early arrivals for a dropped operation are of no use to anybody.
                 self.deliveries.retain(|(at, _)| *at != seq);
-                if self.run().children.contains_key(&seq) {
-                    self.cancel_child(seq, "the parent no longer waits for it");
-                }
+                self.let_go_of_child(seq);
                 self.record(Entry::Dropped { seq });
             }
         }
@@ -821,7 +919,7 @@ impl<'a> Folding<'a> {
             self.close_with(RunOutcome::TimedOut { error });
         } else if self.run().steps.contains_key(&seq) {
             self.not_started_by_now(seq);
-        } else if self.run().waits.contains_key(&seq) {
+        } else if self.run().waits.contains_key(&seq) || self.run().completions.contains_key(&seq) {
             self.resolve(seq, Resolution::WaitTimedOut);
         } else if self.run().tasks.contains_key(&seq) {
             self.resolve(seq, Resolution::Human(HumanOutcome::TimedOut));
@@ -964,9 +1062,7 @@ impl<'a> Folding<'a> {
         if !matches!(self.run().phase, Phase::Closing(_)) {
             self.begin_closing(RunOutcome::Cancelled { by: by.clone(), reason: reason.clone() });
         }
-        for seq in self.run().children.keys().copied().collect::<Vec<_>>() {
-            self.cancel_child(seq, "the parent run was killed");
-        }
+        self.cancel_children("the parent run was killed");
         let run = self.run();
         let going = run.steps.iter().filter(|(_, step)| !cleanup || step.phase == StepPhase::Stopping);
         let going: Vec<(Seq, Attempt, Option<LeaseId>)> =
@@ -1031,9 +1127,7 @@ impl<'a> Folding<'a> {
                 self.record(Entry::StepStopped { seq, attempt, lease: None });
             }
         }
-        for seq in self.run().children.keys().copied().collect::<Vec<_>>() {
-            self.cancel_child(seq, "the parent run ends");
-        }
+        self.cancel_children("the parent run ends");
         self.continue_closing();
     }
 
@@ -1061,7 +1155,9 @@ impl<'a> Folding<'a> {
         {
             return;
         }
-        let next = self.run().finalizers.iter().rev().find(|(_, finalizer)| !finalizer.done).map(|(seq, _)| *seq);
+        let succeeded = matches!(self.run().phase, Phase::Closing(RunOutcome::Succeeded { .. }));
+        let due = |finalizer: &RegisteredFinalizer| !(finalizer.done || finalizer.compensates && succeeded);
+        let next = self.run().finalizers.iter().rev().find(|(_, finalizer)| due(finalizer)).map(|(seq, _)| *seq);
         if let Some(seq) = next {
             let bound = self.run().finalizers.get(&seq).filter(|finalizer| finalizer.op.host.is_some());
             let start_by = bound.and_then(|finalizer| start_by(&finalizer.op, self.now));
@@ -1072,60 +1168,6 @@ impl<'a> Folding<'a> {
         if let (Some(Parent { run, seq }), Phase::Ended(outcome)) = (self.run().identity.parent, &self.run().phase) {
             let message = InboxMessage::ChildEnded { seq, outcome: outcome.clone() };
             self.outbox.push(OutboxRow { to: run, number: 0, message });
-        }
-    }
-
-    // ---- other runs ------------------------------------------------------------------------------------------
-
-    fn start_child(&mut self, seq: Seq, workflow: String, input: Payload) {
-        let identity = &self.run().identity;
-        let message = InboxMessage::StartChild {
-            tenant: identity.tenant.clone(),
-            subject: identity.subject.clone(),
-            plan: identity.plan.clone(),
-            workflow,
-            input,
-            seq,
-        };
-        self.send(self.run().id().child(seq), i64::from(seq.0) * 2, message);
-    }
-
-    fn cancel_child(&mut self, seq: Seq, reason: &str) {
-        let message = InboxMessage::CancelChild { reason: reason.to_owned() };
-        self.send(self.run().id().child(seq), i64::from(seq.0) * 2 + 1, message);
-    }
-
-    fn send(&mut self, to: RunId, number: i64, message: InboxMessage) {
-        // A repeated cancel of the same child is the same message.
-        if !self.outbox.iter().any(|row| row.to == to && row.number == number) {
-            self.outbox.push(OutboxRow { to, number, message });
-        }
-    }
-
-    fn inbox(&mut self, message: InboxMessage) {
-        match message {
-            InboxMessage::ChildEnded { seq, outcome } => {
-                if self.run().children.contains_key(&seq) {
-                    self.resolve(seq, Resolution::ChildEnded { outcome });
-                }
-            }
-            InboxMessage::CancelChild { reason } => {
-                let _ = self.cancel("parent".to_owned(), reason);
-            }
-            InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq } => {
-                let parent = self.consumed.last().map(|(run, _)| Parent { run: *run, seq });
-                let start = StartRun {
-                    tenant,
-                    subject,
-                    workflow,
-                    plan,
-                    attributes: serde_json::Map::new(),
-                    input,
-                    parent,
-                    idempotency: None,
-                };
-                let _ = self.start(start);
-            }
         }
     }
 
@@ -1164,11 +1206,13 @@ impl<'a> Folding<'a> {
         run.build = run.build.max(registry.build());
         let (steps, timers, tasks) = row_changes(run, &touched, granted, now);
         let notices = notices(run, created.is_some(), &entries, &tasks);
+        let row = run_row(run);
+        run.attributes_set.clear();
         let transition = Transition {
             identity: run.identity.clone(),
             expect: revision - 1,
             chunk: Chunk { revision, at: now, entries },
-            row: run_row(run),
+            row,
             created,
             fences,
             steps,
@@ -1198,6 +1242,9 @@ fn run_row(run: &Run) -> RunRow {
         build: run.build,
         waits_for_build: run.waits_for_build(),
         error_code: error_code.map(|code| column_text(&code, NAME_BYTES_MAX)),
+        figures: (run.figures != Figures::default()).then(|| run.figures.clone()),
+        attributes_set: (!run.attributes_set.is_empty()).then(|| run.attributes_set.clone()),
+        journal_from: run.journal_from,
     }
 }
 

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::callbacks::Secret;
 use crate::id::{Attempt, LeaseId, RunId, Seq, TaskId};
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure, StepPolicy};
@@ -18,6 +19,29 @@ pub enum Entry {
     /// The run began. Always the first entry.
     Started {
         input: Payload,
+        /// By when the run must have ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<Timestamp>,
+        /// What it may spend before it waits for an operator, in millionths of a US dollar.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budget_micros: Option<u64>,
+    },
+    /// The code ended this journal and begins the next with another input. Nothing before this entry is replayed.
+    Continued {
+        input: Payload,
+        carried: Box<Carried>,
+    },
+    /// What comes before was copied from another run, up to its entry number `entry`: results, not ownership.
+    Forked {
+        from: RunId,
+        entry: u32,
+        by: String,
+    },
+    /// The code asked for the first time which version of a change it is to follow. Takes no place of its own, so that
+    /// the call may be taken out of the code again.
+    Version {
+        change: String,
+        version: u32,
     },
 
     /// The code called an operation.
@@ -65,6 +89,17 @@ pub enum Entry {
     /// The schedule timeout of an attempt that a worker had taken, or that waits for an operator, is over with.
     StartedInTime {
         seq: Seq,
+    },
+    /// A worker says what an attempt cost.
+    Spent {
+        seq: Seq,
+        what: String,
+        micros: u64,
+    },
+    /// An operator changed what the run may spend.
+    BudgetChanged {
+        by: String,
+        budget_micros: Option<u64>,
     },
     /// A message came in for a channel of this run.
     SignalKept {
@@ -145,9 +180,27 @@ pub enum Op {
     Child {
         workflow: String,
         input: Payload,
+        /// Calls of one key share one child.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        #[serde(default, skip_serializing_if = "is_default")]
+        on_close: ClosePolicy,
+    },
+    /// Waits until somebody outside who was given the token says what it came to.
+    Completion {
+        name: String,
+        secret: Secret,
+        deadline: Timestamp,
+    },
+    /// A value that the code made itself and that replay must not make anew.
+    Value {
+        name: String,
+        value: Payload,
     },
     /// Registers a step that runs when the run ends, however it ends.
     Finally(StepOp),
+    /// Registers a step that runs when the run ends otherwise than by success.
+    Compensate(StepOp),
     /// Runs the finalizer registered at `of` now.
     FinallyNow {
         of: Seq,
@@ -159,6 +212,23 @@ pub enum Op {
     },
     Status {
         text: String,
+    },
+    /// How far the run is, from 0 to 1.
+    Progress {
+        fraction: f64,
+    },
+    /// What the run tells its readers beside its status; replaces what it told before.
+    Memo {
+        memo: Payload,
+    },
+    /// Searchable, never personal. `null` takes one off.
+    Attributes {
+        set: serde_json::Map<String, serde_json::Value>,
+    },
+    /// Something that the run paid for.
+    Cost {
+        what: String,
+        micros: u64,
     },
     /// Told to listeners outside.
     Emit {
@@ -176,10 +246,17 @@ impl Op {
             Self::Wait { .. } => "wait",
             Self::Human { .. } => "human",
             Self::Child { .. } => "child",
+            Self::Completion { .. } => "completion",
+            Self::Value { .. } => "value",
             Self::Finally(_) => "finally",
+            Self::Compensate(_) => "compensate",
             Self::FinallyNow { .. } => "finally_now",
             Self::Log { .. } => "log",
             Self::Status { .. } => "status",
+            Self::Progress { .. } => "progress",
+            Self::Memo { .. } => "memo",
+            Self::Attributes { .. } => "attributes",
+            Self::Cost { .. } => "cost",
             Self::Emit { .. } => "emit",
         }
     }
@@ -187,12 +264,19 @@ impl Op {
     /// What tells two operations of a kind apart on replay. Inputs are left out: a changed input only warns.
     pub fn name(&self) -> &str {
         match self {
-            Self::Step(step) | Self::Finally(step) => &step.name,
-            Self::Wait { name, .. } => name,
+            Self::Step(step) | Self::Finally(step) | Self::Compensate(step) => &step.name,
+            Self::Wait { name, .. } | Self::Completion { name, .. } | Self::Value { name, .. } => name,
+            Self::Cost { what, .. } => what,
             Self::Child { workflow, .. } => workflow,
             Self::Human { task } => &task.reason,
             Self::Emit { kind, .. } => kind,
-            Self::Sleep { .. } | Self::FinallyNow { .. } | Self::Log { .. } | Self::Status { .. } => "",
+            Self::Sleep { .. }
+            | Self::FinallyNow { .. }
+            | Self::Log { .. }
+            | Self::Status { .. }
+            | Self::Progress { .. }
+            | Self::Memo { .. }
+            | Self::Attributes { .. } => "",
         }
     }
 
@@ -214,6 +298,74 @@ pub struct StepOp {
     /// By when a worker must have taken the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Timestamp>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What becomes of a child when its parent ends or no longer waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosePolicy {
+    /// It is cancelled, and the parent ends after it.
+    #[default]
+    Cancel,
+    /// It goes on by itself.
+    Abandon,
+}
+
+/// What a run takes along when it begins a new journal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Journals that came before.
+    pub generation: u32,
+    /// Places go on from here, so that no id of the run is made twice.
+    pub last_seq: Seq,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finalizers: Vec<CarriedFinalizer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<CarriedChannel>,
+    /// Leases whose finish brought the run here: a repeat finds its first answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseId>,
+    /// Answers that brought the run here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<(Seq, HumanOutcome)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completions: Vec<(Seq, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_line: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memo: Option<Payload>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub spent_micros: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_micros: Option<u64>,
+}
+
+/// A registered clean-up or compensation that has not run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CarriedFinalizer {
+    pub seq: Seq,
+    pub op: StepOp,
+    /// Runs only if the run does not succeed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub compensates: bool,
+}
+
+/// Messages that no wait has taken, and the keys that were seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CarriedChannel {
+    pub name: String,
+    pub kept: Vec<Payload>,
+    pub keys: Vec<String>,
 }
 
 fn is_default_policy(policy: &StepPolicy) -> bool {
@@ -254,10 +406,23 @@ pub enum Resolution {
     /// The oldest message of the channel; its payload is in the `SignalKept` entry too, so it is taken from there.
     SignalTaken,
     WaitTimedOut,
+    /// Somebody outside said what it came to, under this key.
+    Completed {
+        key: String,
+        outcome: CompletionOutcome,
+    },
     Human(HumanOutcome),
     ChildEnded {
         outcome: RunOutcome,
     },
+}
+
+/// What somebody outside said of what a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompletionOutcome {
+    Done { output: Payload },
+    Failed { error: Failure },
 }
 
 /// How a task for a person ended.
@@ -323,7 +488,13 @@ pub enum StuckReason {
 impl StuckReason {
     /// A sentence with the command that mends it.
     pub fn explain(&self, run: RunId) -> String {
-        let what = match self {
+        let what = self.what();
+        format!("{what}; deploy a build that fits and run `valet runs retry {run}`, or `valet runs cancel {run}`")
+    }
+
+    /// What is wrong.
+    pub fn what(&self) -> String {
+        match self {
             Self::Mismatch { seq, recorded, asked } => {
                 format!("at entry {seq} the journal recorded {recorded}, the code asked for {asked}")
             }
@@ -332,11 +503,13 @@ impl StuckReason {
             Self::ForeignAwait => {
                 "the workflow code awaits something that is not an operation of its context".to_owned()
             }
-            Self::JournalFull => "the journal is full; end long loops, or give parts of them to child runs".to_owned(),
+            Self::JournalFull => {
+                "the journal is full; let long loops go on with `continue_as`, or give parts of them to child runs"
+                    .to_owned()
+            }
             Self::Blocking => "the workflow code blocked its thread for over a second".to_owned(),
             Self::UnknownWorkflow { name } => format!("no engine here knows the workflow `{name}`"),
-        };
-        format!("{what}; deploy a build that fits and run `valet runs retry {run}`, or `valet runs cancel {run}`")
+        }
     }
 }
 

@@ -7,7 +7,9 @@
 //! polled against its journal), [`run`] (the state that the journal folds into), [`decide`] (command → transition).
 
 pub mod address;
+pub mod attributes;
 pub mod bounds;
+pub mod callbacks;
 pub mod command;
 pub mod context;
 pub mod decide;
@@ -20,7 +22,7 @@ pub mod step;
 pub mod transition;
 pub mod workflow;
 
-pub use context::Context;
+pub use context::{ChildOptions, Context};
 pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
 pub use payload::Payload;
 pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepPolicy};

@@ -12,7 +12,7 @@ use std::task::{Poll, Wake, Waker};
 
 use crate::Timestamp;
 use crate::context::{Context, Delivery, Emission};
-use crate::id::{RunId, Seq};
+use crate::id::Seq;
 use crate::journal::{Entry, StuckReason};
 use crate::payload::Payload;
 use crate::workflow::{CodeFuture, Definition, Stop};
@@ -48,8 +48,7 @@ impl Polled {
 }
 
 impl Code {
-    pub fn start(definition: &Definition, run: RunId, input: &Payload, now: Timestamp) -> Result<Self, StuckReason> {
-        let ctx = Context::new(run, now);
+    pub fn start(definition: &Definition, ctx: Context, input: &Payload) -> Result<Self, StuckReason> {
         let started = catch_unwind(AssertUnwindSafe(|| definition.start(ctx.clone(), input)));
         let future = match started {
             Ok(Ok(future)) => future,
@@ -63,6 +62,15 @@ impl Code {
             Err(panic) => return Err(panicked(panic.as_ref())),
         };
         Ok(Self { ctx, future: Some(future), woken: Arc::new(Flag(AtomicBool::new(false))) })
+    }
+
+    pub fn set_replaying(&self, replaying: bool) {
+        self.ctx.set_replaying(replaying);
+    }
+
+    /// The last place that the code took.
+    pub fn last_seq(&self) -> Seq {
+        self.ctx.last_seq()
     }
 
     pub fn deliver(&self, seq: Seq, delivery: Delivery) {
@@ -186,6 +194,7 @@ impl Expectation {
         match asked {
             Some(Emission::Op { seq, op }) => format!("{} `{}` at {seq}", op.kind(), op.name()),
             Some(Emission::Dropped { seq }) => format!("the cancellation of {seq}"),
+            Some(Emission::Version { change, version }) => format!("version {version} of `{change}`"),
             None if self.returned.is_some() => "the end of the run".to_owned(),
             None => "nothing".to_owned(),
         }
@@ -195,6 +204,7 @@ impl Expectation {
 fn emission_seq(emission: &Emission) -> Seq {
     match emission {
         Emission::Op { seq, .. } | Emission::Dropped { seq } => *seq,
+        Emission::Version { .. } => Seq(0),
     }
 }
 

@@ -6,13 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::bounds::STATUS_LINE_BYTES_MAX;
+use crate::callbacks::Secret;
 use crate::command::{GrantedStep, Parent};
 use crate::context::after;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
-use crate::journal::{AttemptEnd, Entry, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, StuckReason};
+use crate::journal::{
+    AttemptEnd, Carried, CarriedChannel, CarriedFinalizer, ClosePolicy, Entry, HumanOutcome, HumanSpec, Op, Resolution,
+    RunOutcome, StepOp, StuckReason,
+};
 use crate::payload::Payload;
 use crate::step::{Failure, OnExhausted, StepFailure};
 use crate::transition::column_text;
+
+/// The run's deadline is the timer at this place, which no operation takes.
+pub const RUN_DEADLINE: Seq = Seq(0);
 
 /// What never changes about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +111,56 @@ pub enum StepPhase {
 pub struct RegisteredFinalizer {
     pub op: StepOp,
     pub done: bool,
+    /// Runs only if the run does not succeed.
+    pub compensates: bool,
+}
+
+/// A child that the run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveChild {
+    pub workflow: String,
+    pub key: Option<String>,
+    /// The operation that started it, of which its id is made: another one than its own for a call that shares a key.
+    pub started_at: Seq,
+    pub on_close: ClosePolicy,
+}
+
+/// The child that calls of one key share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyedChild {
+    pub started_at: Seq,
+    pub outcome: Option<RunOutcome>,
+}
+
+/// Something that somebody outside completes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCompletion {
+    pub name: String,
+    pub secret: Secret,
+}
+
+/// What the run shows of itself beside its status line, and what it spent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// Millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spent_micros: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_micros: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_zero(micros: &u64) -> bool {
+    *micros == 0
+}
+
+impl Figures {
+    pub fn over_budget(&self) -> bool {
+        self.budget_micros.is_some_and(|budget| self.spent_micros > budget)
+    }
 }
 
 /// Messages of one channel that no wait has taken, and the keys that were seen.
@@ -135,14 +192,29 @@ pub struct Run {
     pub timers: BTreeMap<Seq, Timestamp>,
     pub waits: BTreeMap<Seq, String>,
     pub tasks: BTreeMap<Seq, HumanSpec>,
-    pub children: BTreeMap<Seq, String>,
+    pub children: BTreeMap<Seq, LiveChild>,
+    pub keyed: BTreeMap<String, KeyedChild>,
+    pub completions: BTreeMap<Seq, LiveCompletion>,
+    /// Completions that ended, with the key that ended them; empty for those that nobody completed in time.
+    pub ended_completions: BTreeMap<Seq, String>,
     pub channels: BTreeMap<String, Channel>,
     pub finalizers: BTreeMap<Seq, RegisteredFinalizer>,
     pub held: VecDeque<(Seq, Resolution)>,
     /// Leases whose finish was accepted: a repeated finish finds its first answer. What a sweep ended is not among them.
     pub accepted_leases: BTreeSet<LeaseId>,
     pub ended_tasks: BTreeMap<Seq, HumanOutcome>,
+    /// Entries of the journal at hand.
     pub entries: usize,
+    /// Journals that came before the one at hand.
+    pub generation: u32,
+    /// Revision with which the journal at hand began, if it is not the first.
+    pub journal_from: Option<u32>,
+    /// By when the run must have ended by itself.
+    pub deadline: Option<Timestamp>,
+    pub figures: Figures,
+    pub memo: Option<Payload>,
+    /// Search attributes that the code set since the last transition.
+    pub(crate) attributes_set: serde_json::Map<String, serde_json::Value>,
     /// Instant of the last transition: a run's time never goes back, whichever engine's clock it is.
     pub last_at: Timestamp,
     pub status_line: Option<String>,
@@ -184,6 +256,11 @@ pub enum Reason {
     Child {
         workflow: String,
     },
+    /// Somebody outside who holds the token.
+    Completion {
+        name: String,
+        until: Timestamp,
+    },
     Paused {
         by: String,
     },
@@ -209,6 +286,7 @@ impl Reason {
             | Self::Paused { by: text }
             | Self::Signal { name: text }
             | Self::Child { workflow: text }
+            | Self::Completion { name: text, .. }
             | Self::Stuck { text } => tidy(text),
             Self::Timer { .. } | Self::NewerBuild { .. } => {}
         }
@@ -234,12 +312,21 @@ impl Run {
             waits: BTreeMap::new(),
             tasks: BTreeMap::new(),
             children: BTreeMap::new(),
+            keyed: BTreeMap::new(),
+            completions: BTreeMap::new(),
+            ended_completions: BTreeMap::new(),
             channels: BTreeMap::new(),
             finalizers: BTreeMap::new(),
             held: VecDeque::new(),
             accepted_leases: BTreeSet::new(),
             ended_tasks: BTreeMap::new(),
             entries: 0,
+            generation: 0,
+            journal_from: None,
+            deadline: None,
+            figures: Figures::default(),
+            memo: None,
+            attributes_set: serde_json::Map::new(),
             last_at: Timestamp::MIN_UTC,
             status_line: None,
             touched: Touched::default(),
@@ -314,18 +401,28 @@ impl Run {
                 })
             })
             .or_else(|| self.waits.values().next().map(|name| Reason::Signal { name: name.clone() }))
-            .or_else(|| self.children.values().next().map(|w| Reason::Child { workflow: w.clone() }))
-            .or_else(|| self.timers.values().min().map(|until| Reason::Timer { until: *until }))
+            .or_else(|| {
+                let (seq, completion) = self.completions.iter().next()?;
+                let until = *self.timers.get(seq)?;
+                Some(Reason::Completion { name: completion.name.clone(), until })
+            })
+            .or_else(|| self.children.values().next().map(|child| Reason::Child { workflow: child.workflow.clone() }))
+            .or_else(|| self.own_timers().min().map(|until| Reason::Timer { until }))
     }
 
     /// True while an operation is outstanding that can still resolve.
     pub fn waits_for_something(&self) -> bool {
         !(self.steps.is_empty()
-            && self.timers.is_empty()
+            && self.own_timers().next().is_none()
             && self.waits.is_empty()
             && self.tasks.is_empty()
             && self.children.is_empty()
             && self.held.is_empty())
+    }
+
+    /// Timers of operations: the run's deadline is none.
+    fn own_timers(&self) -> impl Iterator<Item = Timestamp> {
+        self.timers.iter().filter(|(seq, _)| **seq != RUN_DEADLINE).map(|(_, at)| *at)
     }
 
     /// A message of this key came in before.
@@ -364,11 +461,25 @@ impl Run {
         })
     }
 
+    /// What was read is no change.
+    pub(crate) fn forget_changes(&mut self) {
+        self.touched = Touched::default();
+        self.attributes_set.clear();
+    }
+
     /// Changes the state by one entry of revision `revision`.
     pub fn apply(&mut self, entry: &Entry, revision: u32) {
         self.entries += 1;
         match entry {
-            Entry::Started { .. } | Entry::CancelRequested { .. } | Entry::Skipped { .. } => {}
+            Entry::Started { deadline, budget_micros, .. } => {
+                self.figures.budget_micros = *budget_micros;
+                self.begin_deadline(*deadline);
+            }
+            Entry::Continued { carried, .. } => self.begin_next_journal(carried, revision),
+            Entry::Forked { .. } => self.disown(),
+            Entry::Spent { micros, .. } => self.spend(*micros),
+            Entry::BudgetChanged { budget_micros, .. } => self.figures.budget_micros = *budget_micros,
+            Entry::CancelRequested { .. } | Entry::Skipped { .. } | Entry::Version { .. } => {}
             Entry::InputChanged { seq, input, .. } => self.change_input(*seq, input, revision),
             Entry::Killed { cleanup, .. } => self.kill(*cleanup),
             Entry::Op { seq, op } => self.open(*seq, op, revision),
@@ -417,8 +528,8 @@ impl Run {
         }
     }
 
-    fn open(&mut self, seq: Seq, op: &Op, revision: u32) {
-        match op {
+    fn open(&mut self, seq: Seq, operation: &Op, revision: u32) {
+        match operation {
             Op::Step(step) => {
                 self.insert_step(seq, step.clone(), revision);
                 self.set_timer_if(seq, step.start_by);
@@ -433,10 +544,21 @@ impl Run {
                 self.tasks.insert(seq, task.clone());
                 self.set_timer(seq, task.deadline);
             }
-            Op::Child { workflow, .. } => {
-                self.children.insert(seq, workflow.clone());
+            Op::Child { workflow, key, on_close, .. } => {
+                let mut started_at = seq;
+                if let Some(key) = key {
+                    let first = KeyedChild { started_at: seq, outcome: None };
+                    started_at = self.keyed.entry(key.clone()).or_insert(first).started_at;
+                }
+                let (workflow, key, on_close) = (workflow.clone(), key.clone(), *on_close);
+                self.children.insert(seq, LiveChild { workflow, key, started_at, on_close });
             }
-            Op::Finally(step) => {
+            Op::Completion { name, secret, deadline } => {
+                let (name, secret) = (name.clone(), secret.clone());
+                self.completions.insert(seq, LiveCompletion { name, secret });
+                self.set_timer(seq, *deadline);
+            }
+            Op::Finally(step) | Op::Compensate(step) => {
                 let mut op = step.clone();
                 // A clean-up that cannot succeed waits for an operator; it is never given up silently.
                 op.policy.on_exhausted = OnExhausted::Park;
@@ -444,7 +566,8 @@ impl Run {
                 if op.host.is_none() {
                     op.policy.schedule_timeout_ms = None;
                 }
-                self.finalizers.insert(seq, RegisteredFinalizer { op, done: false });
+                let compensates = matches!(operation, Op::Compensate(_));
+                self.finalizers.insert(seq, RegisteredFinalizer { op, done: false, compensates });
             }
             Op::FinallyNow { of, start_by } => {
                 if let Some(op) = self.finalizers.get(of).map(|f| f.op.clone()) {
@@ -453,8 +576,12 @@ impl Run {
                     self.set_timer_if(seq, *start_by);
                 }
             }
-            Op::Log { .. } | Op::Emit { .. } => {}
+            Op::Log { .. } | Op::Emit { .. } | Op::Value { .. } => {}
             Op::Status { text } => self.status_line = Some(text.clone()),
+            Op::Progress { fraction } => self.figures.progress = Some(*fraction),
+            Op::Memo { memo } => self.memo = Some(memo.clone()),
+            Op::Attributes { set } => self.attributes_set.extend(set.clone()),
+            Op::Cost { micros, .. } => self.spend(*micros),
         }
     }
 
@@ -463,7 +590,10 @@ impl Run {
         self.remove_step(seq);
         self.clear_timer(seq);
         take_out(&mut self.waits, seq);
-        take_out(&mut self.children, seq);
+        if let Some(LiveChild { key: Some(key), .. }) = take_out(&mut self.children, seq) {
+            self.forget_unanswered(&key);
+        }
+        take_out(&mut self.completions, seq);
         take_out(&mut self.early, seq);
         if take_out(&mut self.tasks, seq).is_some() {
             self.touched.tasks.entry(seq).or_insert(true);
@@ -490,9 +620,131 @@ impl Run {
             Resolution::Human(outcome) => {
                 self.ended_tasks.insert(seq, outcome.clone());
             }
-            Resolution::TimerFired | Resolution::WaitTimedOut | Resolution::ChildEnded { .. } => {}
+            Resolution::ChildEnded { outcome } => {
+                let key = self.children.get(&seq).and_then(|child| child.key.as_ref());
+                if let Some(keyed) = key.and_then(|key| self.keyed.get_mut(key)) {
+                    keyed.outcome = Some(outcome.clone());
+                }
+            }
+            Resolution::Completed { key, .. } => {
+                self.ended_completions.insert(seq, key.clone());
+            }
+            Resolution::WaitTimedOut => {
+                if self.completions.contains_key(&seq) {
+                    self.ended_completions.insert(seq, String::new());
+                }
+            }
+            Resolution::TimerFired => {}
         }
         self.close(seq);
+    }
+
+    /// A child that nobody waits for any more was cancelled: the next call of its key starts another.
+    fn forget_unanswered(&mut self, key: &str) {
+        let shared = self.children.values().any(|child| child.key.as_deref() == Some(key));
+        if !shared && self.keyed.get(key).is_some_and(|keyed| keyed.outcome.is_none()) {
+            self.keyed.remove(key);
+        }
+    }
+
+    fn spend(&mut self, micros: u64) {
+        self.figures.spent_micros = self.figures.spent_micros.saturating_add(micros);
+    }
+
+    fn begin_deadline(&mut self, deadline: Option<Timestamp>) {
+        self.deadline = deadline;
+        self.set_timer_if(RUN_DEADLINE, deadline);
+    }
+
+    /// What the run takes along into its next journal, which begins after `last_seq`. `ended`: what this transition
+    /// answered, in case it is asked again.
+    pub(crate) fn carried(&self, last_seq: Seq, ended: &[Entry]) -> Carried {
+        let of_transition = |entry: &Entry| match entry {
+            Entry::Resolved { seq, with } => Some((*seq, with.clone())),
+            _ => None,
+        };
+        let mut carried = Carried { generation: self.generation + 1, last_seq, ..Carried::default() };
+        for (seq, with) in ended.iter().filter_map(of_transition) {
+            match with {
+                Resolution::StepDone { lease, .. } | Resolution::StepFailed { lease, .. } => {
+                    carried.leases.extend(lease);
+                }
+                Resolution::Human(outcome) => carried.answers.push((seq, outcome)),
+                Resolution::Completed { key, .. } => carried.completions.push((seq, key)),
+                _ => {}
+            }
+        }
+        let unfinished = self.finalizers.iter().filter(|(_, finalizer)| !finalizer.done);
+        carried.finalizers = unfinished
+            .map(|(seq, f)| CarriedFinalizer { seq: *seq, op: f.op.clone(), compensates: f.compensates })
+            .collect();
+        let channels = self.channels.iter();
+        carried.channels = channels
+            .map(|(name, channel)| CarriedChannel {
+                name: name.clone(),
+                kept: channel.kept.iter().cloned().collect(),
+                keys: channel.keys.iter().cloned().collect(),
+            })
+            .collect();
+        carried.deadline = self.deadline;
+        carried.paused_by.clone_from(&self.paused_by);
+        carried.status_line.clone_from(&self.status_line);
+        carried.progress = self.figures.progress;
+        carried.memo.clone_from(&self.memo);
+        carried.spent_micros = self.figures.spent_micros;
+        carried.budget_micros = self.figures.budget_micros;
+        carried
+    }
+
+    /// The same for a run that lives on and for one that is read from here.
+    fn begin_next_journal(&mut self, carried: &Carried, revision: u32) {
+        for seq in
+            self.steps.keys().chain(self.timers.keys()).chain(self.tasks.keys()).copied().collect::<BTreeSet<_>>()
+        {
+            if seq != RUN_DEADLINE {
+                self.close(seq);
+            }
+        }
+        self.waits.clear();
+        self.children.clear();
+        self.keyed.clear();
+        self.completions.clear();
+        self.early.clear();
+        self.held.clear();
+        self.entries = 1;
+        self.generation = carried.generation;
+        self.journal_from = Some(revision);
+        self.accepted_leases = carried.leases.iter().copied().collect();
+        self.ended_tasks = carried.answers.iter().cloned().collect();
+        self.ended_completions = carried.completions.iter().cloned().collect();
+        let finalizers = carried.finalizers.iter();
+        self.finalizers = finalizers
+            .map(|f| (f.seq, RegisteredFinalizer { op: f.op.clone(), done: false, compensates: f.compensates }))
+            .collect();
+        let channels = carried.channels.iter();
+        self.channels = channels
+            .map(|c| {
+                let (kept, keys) = (c.kept.iter().cloned().collect(), c.keys.iter().cloned().collect());
+                (c.name.clone(), Channel { kept, keys })
+            })
+            .collect();
+        if !self.timers.contains_key(&RUN_DEADLINE) {
+            self.begin_deadline(carried.deadline);
+        }
+        self.paused_by.clone_from(&carried.paused_by);
+        self.status_line.clone_from(&carried.status_line);
+        self.memo.clone_from(&carried.memo);
+        self.figures = Figures {
+            progress: carried.progress,
+            spent_micros: carried.spent_micros,
+            budget_micros: carried.budget_micros,
+        };
+    }
+
+    /// A fork has another run's results, and nothing else of it.
+    fn disown(&mut self) {
+        self.finalizers.values_mut().for_each(|finalizer| finalizer.done = true);
+        self.figures.spent_micros = 0;
     }
 
     fn finalizer_done(&mut self, seq: Seq) {
@@ -545,6 +797,8 @@ impl Run {
         self.phase = Phase::Closing(outcome.clone());
         self.held.clear();
         self.waits.clear();
+        self.completions.clear();
+        self.children.retain(|_, child| child.on_close == ClosePolicy::Cancel);
         for seq in self.timers.keys().copied().collect::<Vec<_>>() {
             self.clear_timer(seq);
         }

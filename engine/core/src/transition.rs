@@ -5,7 +5,7 @@ use crate::command::{IdempotencyKey, InboxMessage, OpenTask};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
 use crate::journal::{Chunk, Entry, Op, task_id};
 use crate::payload::Payload;
-use crate::run::{Identity, Reason, Run, Status, StepPhase, Touched};
+use crate::run::{Figures, Identity, Reason, Run, Status, StepPhase, Touched};
 use crate::step::StepPolicy;
 
 /// Everything that one commit changes of one run. It applies as a whole or not at all.
@@ -109,6 +109,12 @@ pub struct RunRow {
     /// An engine of this build, or of a later one, may go on where none so far could.
     pub waits_for_build: Option<i64>,
     pub error_code: Option<String>,
+    /// `None`: the run shows no figures.
+    pub figures: Option<Figures>,
+    /// Search attributes that the code set in this transition; `null` takes one off.
+    pub attributes_set: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What a rebuild reads begins with this revision; `None`: with the first.
+    pub journal_from: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::callbacks::Callbacks;
 use crate::context::Context;
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure};
@@ -21,6 +22,9 @@ pub enum Stop {
     /// Somebody or something did not come in time: the run ends as `timed_out`.
     #[error("{0}")]
     TimedOut(Failure),
+    /// The run goes on in a new journal with this input: see [`Context::continue_as`].
+    #[error("the run goes on with another input")]
+    Continue(Payload),
 }
 
 impl Stop {
@@ -144,12 +148,13 @@ impl Definition {
 pub struct Registry {
     definitions: BTreeMap<&'static str, Arc<Definition>>,
     build: i64,
+    callbacks: Arc<Callbacks>,
 }
 
 impl Registry {
     /// `build` grows with every deploy; a run is never advanced by an older build than the highest that did.
     pub fn new(build: i64) -> Self {
-        Self { definitions: BTreeMap::new(), build }
+        Self { build, ..Self::default() }
     }
 
     #[must_use]
@@ -163,6 +168,17 @@ impl Registry {
     pub fn with_build(mut self, build: i64) -> Self {
         self.build = build;
         self
+    }
+
+    /// How tokens are made that let somebody outside complete something.
+    #[must_use]
+    pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks = Arc::new(callbacks);
+        self
+    }
+
+    pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.callbacks
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {

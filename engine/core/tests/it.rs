@@ -8,7 +8,11 @@ mod it {
     mod endings;
     mod entries;
     mod folding;
+    mod forks;
     mod hosts;
+    mod money;
+    mod onward;
+    mod outside;
     mod people;
     mod program;
     mod replay;

@@ -21,6 +21,12 @@ pub struct StartRunRequest {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object)]
     pub attributes: Map<String, Value>,
+    /// The run ends as `timed_out` if it has not ended by itself so many seconds after its start. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
+    /// What the run may spend before it is paused, in millionths of a US dollar. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd_micros: Option<u64>,
 }
 
 /// `201` for a new run, `200` for the first run of the same idempotency key and body. With `wait` also what became of it;
@@ -68,6 +74,15 @@ pub struct RunSummary {
     pub status_line: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
+    /// How far it is, as its workflow says: 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// What it paid, in millionths of a US dollar; absent for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_usd_micros: Option<u64>,
+    /// What it may pay before it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd_micros: Option<u64>,
     pub revision: u32,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -101,6 +116,71 @@ pub struct RunDetail {
     pub tasks: Vec<TaskView>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// What the workflow tells its readers beside the status line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memo: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkedFrom>,
+    /// Entries of the journal at hand: a fork keeps 0 to so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u32>,
+    /// Journals that the run has ended to go on with another input; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+}
+
+/// Which run a fork began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForkedFrom {
+    /// `run_…`
+    pub run: String,
+    /// The entries of its journal that were kept.
+    pub entry: u32,
+    pub by: String,
+}
+
+/// `POST /api/v1/runs/{id}/fork`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForkRequest {
+    /// How many entries of the run's journal are kept (`valet runs replay ID --step` numbers them). 0: it begins anew.
+    pub entry: u32,
+    /// Another input; only with entry 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// An effect that the run may have had, and whose end the fork would not know, is had once more.
+    #[serde(default)]
+    pub repeat_effects: bool,
+}
+
+/// The fork, and how many entries it kept: fewer than asked for where one of them owned something that cannot be shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunForked {
+    /// `run_…`
+    pub id: String,
+    /// False when the idempotency key named a run that existed.
+    pub created: bool,
+    pub entry: u32,
+}
+
+/// `PUT /api/v1/runs/{id}/budget`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetRequest {
+    /// Millionths of a US dollar; `null`: no bound. A run that waits for just that goes on.
+    pub budget_usd_micros: Option<u64>,
+}
+
+/// `POST /api/v1/completions/{token}`: one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompletionRequest {
+    /// What it came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

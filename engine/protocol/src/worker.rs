@@ -181,6 +181,18 @@ pub struct Finish {
     /// The worker would take the run's next step along, under this lease, if it lies in this queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_over: Option<HandOver>,
+    /// What the attempt paid for; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<StepCost>,
+}
+
+/// Something that an attempt paid for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepCost {
+    /// `tokens`, `browser-minutes`, `proxy` …
+    pub what: String,
+    /// Millionths of a US dollar.
+    pub usd_micros: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

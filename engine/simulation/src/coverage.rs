@@ -4,9 +4,22 @@ use valet_core::decide::HOST_GONE;
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOutcome};
 use valet_core::step::StepFailure;
 
-/// Kinds of journal entries that enough seeds must meet; a run's timeout is left out, no workflow has one yet.
-pub const ENTRY_KINDS: [&str; 47] = [
+/// Kinds of journal entries that enough seeds must meet.
+pub const ENTRY_KINDS: [&str; 60] = [
     "started",
+    "continued",
+    "version",
+    "budget_changed",
+    "op_completion",
+    "op_value",
+    "op_compensate",
+    "op_progress",
+    "op_memo",
+    "op_attributes",
+    "op_cost",
+    "completed",
+    "closing_timed_out",
+    "op_child_shared",
     "op_step",
     "op_sleep",
     "op_wait",
@@ -59,6 +72,11 @@ pub const ENTRY_KINDS: [&str; 47] = [
 pub(crate) fn kind(entry: &Entry) -> &'static str {
     match entry {
         Entry::Started { .. } => "started",
+        Entry::Continued { .. } => "continued",
+        Entry::Forked { .. } => "forked",
+        Entry::Version { .. } => "version",
+        Entry::Spent { .. } => "spent",
+        Entry::BudgetChanged { .. } => "budget_changed",
         Entry::Op { op, .. } => operation(op),
         Entry::Dropped { .. } => "dropped",
         Entry::Resolved { with, .. } => resolution(with),
@@ -95,12 +113,20 @@ fn operation(op: &Op) -> &'static str {
         Op::Sleep { .. } => "op_sleep",
         Op::Wait { .. } => "op_wait",
         Op::Human { .. } => "op_human",
+        Op::Child { key: Some(_), .. } => "op_child_shared",
         Op::Child { .. } => "op_child",
+        Op::Completion { .. } => "op_completion",
+        Op::Value { .. } => "op_value",
         Op::Finally(_) => "op_finally",
+        Op::Compensate(_) => "op_compensate",
         Op::FinallyNow { .. } => "op_finally_now",
         Op::Log { .. } => "op_log",
         Op::Emit { .. } => "op_emit",
         Op::Status { .. } => "op_status",
+        Op::Progress { .. } => "op_progress",
+        Op::Memo { .. } => "op_memo",
+        Op::Attributes { .. } => "op_attributes",
+        Op::Cost { .. } => "op_cost",
     }
 }
 
@@ -119,6 +145,7 @@ fn resolution(with: &Resolution) -> &'static str {
         Resolution::TimerFired => "timer_fired",
         Resolution::SignalTaken => "signal_taken",
         Resolution::WaitTimedOut => "wait_timed_out",
+        Resolution::Completed { .. } => "completed",
         Resolution::Human(HumanOutcome::Answered { .. }) => "human_answered",
         Resolution::Human(HumanOutcome::Rejected { .. }) => "human_rejected",
         Resolution::Human(HumanOutcome::TimedOut) => "human_timed_out",

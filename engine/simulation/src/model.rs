@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 use valet_core::Timestamp;
+use valet_core::callbacks::Secret;
 use valet_core::command::{InboxMessage, OpenTask};
 use valet_core::id::{Attempt, LeaseId, RunId, SHARDS, Seq, SessionId};
-use valet_core::journal::{Chunk, StepOp};
+use valet_core::journal::{Chunk, Entry, Op, StepOp};
 use valet_core::run::Identity;
 use valet_core::transition::{RunRow, StepState, Unserved};
 use valet_engine::store::SessionKind;
@@ -148,6 +149,18 @@ impl Tables {
     /// Steps and finalizers that a run ever asked for.
     pub fn asked_of(&self, run: RunId) -> impl Iterator<Item = (Seq, &StepOp)> {
         self.ops.range((run, Seq(0))..=(run, Seq(u32::MAX))).map(|((_, seq), op)| (*seq, op))
+    }
+
+    /// What somebody outside is to complete for a run: where, and what opens it.
+    pub fn completions_of(&self, run: RunId) -> Vec<(RunId, Seq, String, Secret)> {
+        let chunks = self.journal.get(&run).into_iter().flatten().map(|committed| &committed.chunk);
+        let asked = chunks.flat_map(|chunk| &chunk.entries).filter_map(|entry| match entry {
+            Entry::Op { seq, op: Op::Completion { name, secret, .. } } => {
+                Some((run, *seq, name.clone(), secret.clone()))
+            }
+            _ => None,
+        });
+        asked.collect()
     }
 
     /// Runs that have not ended.

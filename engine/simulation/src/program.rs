@@ -7,6 +7,7 @@
 mod all;
 mod breaks;
 mod child;
+mod complete;
 mod grow;
 mod guard;
 mod human;
@@ -28,7 +29,7 @@ use valet_core::{Context, Stop, Workflow};
 use crate::outside::facts::Facts;
 
 pub(crate) use breaks::PANIC;
-pub(crate) use grow::grow;
+pub(crate) use grow::{NEXT, grow};
 pub(crate) use wait::CHANNELS;
 pub(crate) use work::{Fate, Job, Kind, QUEUES, queue_of_home};
 
@@ -37,6 +38,15 @@ pub(crate) use work::{Fate, Job, Kind, QUEUES, queue_of_home};
 pub(crate) struct Program {
     pub name: String,
     pub nodes: Vec<Node>,
+    /// What the run goes on with in a new journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Box<Program>>,
+}
+
+impl Program {
+    pub fn new(name: String, nodes: Vec<Node>) -> Self {
+        Self { name, nodes, next: None }
+    }
 }
 
 /// One operation of a program.
@@ -48,6 +58,7 @@ pub(crate) enum Node {
     Wait(wait::WaitNode),
     Human(human::HumanNode),
     Child(child::ChildNode),
+    Complete(complete::CompleteNode),
     Guard(guard::GuardNode),
     All(all::AllNode),
     Race(race::RaceNode),
@@ -59,16 +70,47 @@ pub(crate) enum Node {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Seen {
-    Step { result: Result<u64, StepEnd> },
-    Slept { from_ms: i64, to_ms: i64 },
-    Signal { value: u64 },
-    NoSignal { from_ms: i64, to_ms: i64 },
-    Human { end: human::HumanEnd },
-    Child { result: Result<Ran, String> },
-    Guard { inner: Ran, early: Option<bool> },
-    All { branches: Vec<Ran> },
-    Race { winner: usize, inner: Ran },
-    Note { random: u64 },
+    Step {
+        result: Result<u64, StepEnd>,
+    },
+    Slept {
+        from_ms: i64,
+        to_ms: i64,
+    },
+    Signal {
+        value: u64,
+    },
+    NoSignal {
+        from_ms: i64,
+        to_ms: i64,
+    },
+    Human {
+        end: human::HumanEnd,
+    },
+    Child {
+        result: Result<Ran, String>,
+    },
+    Guard {
+        inner: Ran,
+        early: Option<bool>,
+    },
+    All {
+        branches: Vec<Ran>,
+    },
+    Race {
+        winner: usize,
+        inner: Ran,
+    },
+    Note {
+        random: u64,
+        value: Option<u64>,
+    },
+    /// `None`: nobody did in time.
+    Completed {
+        value: Option<u64>,
+        from_ms: i64,
+        to_ms: i64,
+    },
     Mended,
 }
 
@@ -126,10 +168,11 @@ impl Node {
             Self::Wait(node) => node.run(ctx),
             Self::Human(node) => node.run(ctx, at),
             Self::Child(node) => node.run(ctx, at),
+            Self::Complete(node) => node.run(ctx, at),
             Self::Guard(node) => node.run(ctx, at, build),
             Self::All(node) => node.run(ctx, at, build),
             Self::Race(node) => node.run(ctx, at, build),
-            Self::Note(node) => node.run(ctx, at),
+            Self::Note(node) => node.run(ctx, at, build),
             Self::Break(node) => node.run(build),
         }
     }
@@ -145,7 +188,8 @@ impl Node {
             Self::Guard(node) => node.explain(seen, at, facts),
             Self::All(node) => node.explain(seen, at, facts),
             Self::Race(node) => node.explain(seen, at, facts),
-            Self::Note(_) => note::NoteNode::explain(seen, at),
+            Self::Complete(node) => node.explain(seen, at, facts),
+            Self::Note(node) => node.explain(seen, at, facts),
             Self::Break(node) => node.explain(seen, at),
         }
     }
@@ -202,10 +246,11 @@ impl<const BUILD: i64> Workflow for Interpreter<BUILD> {
     type Output = Ran;
 
     async fn run(ctx: Context, program: Program) -> Result<Ran, Stop> {
-        let ran = walk(ctx, program.nodes, program.name, BUILD).await;
-        match &ran.halted {
-            None => Ok(ran),
-            Some(at) => Err(Stop::Failed(Failure::new("halted", at.clone()).with_details(&ran))),
+        let ran = walk(ctx.clone(), program.nodes, program.name, BUILD).await;
+        match (&ran.halted, program.next) {
+            (None, Some(next)) => Err(ctx.continue_as(&next)),
+            (None, None) => Ok(ran),
+            (Some(at), _) => Err(Stop::Failed(Failure::new("halted", at.clone()).with_details(&ran))),
         }
     }
 }

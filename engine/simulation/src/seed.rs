@@ -58,6 +58,7 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>) -> SeedRun {
         doings.spawn(worker::keep_running(Arc::clone(&fleet), place));
     }
     doings.spawn(people::work(Arc::clone(&fleet)));
+    doings.spawn(people::complete(Arc::clone(&fleet)));
     doings.spawn(operators::signal(Arc::clone(&fleet)));
     doings.spawn(operators::mend(Arc::clone(&fleet)));
     if world.knobs.operators {
@@ -81,6 +82,8 @@ fn plan(knobs: &Knobs, dice: &mut Dice) -> Vec<PlannedStart> {
         .map(|n| PlannedStart {
             at: Duration::from_millis(dice.between(0, latest_ms)),
             program: program::grow(format!("p{n}"), dice),
+            deadline_ms: dice.chance(0.1).then(|| dice.between(500, 8_000)),
+            budget_micros: dice.chance(0.2).then(|| dice.between(0, 30)),
             producers: match dice.between(0, 39) {
                 0 => dice.between(3, 64) as u32,
                 1..=10 => 2,

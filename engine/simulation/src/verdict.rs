@@ -1,10 +1,10 @@
 //! What must be true when all is over: every run against the reference, its journal replayed, nothing left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{RunId, Seq};
-use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome};
+use valet_core::journal::{AttemptEnd, Chunk, ClosePolicy, Entry, Op, Resolution, RunOutcome};
 use valet_core::run::Status;
 use valet_core::step::StepFailure;
 
@@ -12,7 +12,7 @@ use crate::model::{Committed, RunRecord, Tables};
 use crate::outside::facts::{End, Facts};
 use crate::outside::fleet::registry_for_replay;
 use crate::outside::ledger::Ledger;
-use crate::program::{Program, Ran, explain};
+use crate::program::{NEXT, Program, Ran, explain};
 use crate::world::{Violation, World};
 
 /// Checks a finished world.
@@ -22,7 +22,7 @@ pub(crate) fn check(world: &World) {
     let mut found = Vec::new();
     let programs = programs(&tables, &mut found);
     let ends: BTreeMap<String, End> =
-        programs.iter().map(|(program, end)| (program.name.clone(), end.clone())).collect();
+        programs.iter().map(|(program, end)| (base(&program.name).to_owned(), end.clone())).collect();
     for (program, end) in &programs {
         let run = end.run;
         let facts = Facts { run, ledger: &ledger, tables: &tables, ends: &ends };
@@ -34,6 +34,7 @@ pub(crate) fn check(world: &World) {
             children_known(&journal),
             signals_in_order(&journal, run, &ledger),
             signals_once(&journal, end),
+            costs_add_up(&tables, run),
             replays(&tables, run),
         ];
         found.extend(checks.into_iter().filter_map(Result::err).map(|text| Violation { run: Some(run), text }));
@@ -50,19 +51,25 @@ fn entries(tables: &Tables, run: RunId) -> impl Iterator<Item = &Entry> {
     tables.journal.get(&run).into_iter().flatten().flat_map(|committed| &committed.chunk.entries)
 }
 
+/// The name that a run was started under.
+fn base(name: &str) -> &str {
+    name.trim_end_matches(NEXT)
+}
+
 /// Programs and ends of all runs.
 fn programs(tables: &Tables, found: &mut Vec<Violation>) -> Vec<(Program, End)> {
     let mut programs: Vec<(Program, End)> = Vec::new();
     for (run, record) in &tables.runs {
-        let program = entries(tables, *run).find_map(|entry| match entry {
-            Entry::Started { input } => input.read::<Program>().ok(),
+        // Under the name of the first, with what the last journal was to do.
+        let inputs = entries(tables, *run).filter_map(|entry| match entry {
+            Entry::Started { input, .. } | Entry::Continued { input, .. } => input.read::<Program>().ok(),
             _ => None,
         });
-        let Some(program) = program else {
+        let Some(program) = inputs.last() else {
             found.push(Violation { run: Some(*run), text: "the run has no start in its journal".to_owned() });
             continue;
         };
-        if programs.iter().any(|(known, _)| known.name == program.name) {
+        if programs.iter().any(|(known, _)| base(&known.name) == base(&program.name)) {
             let text = format!("{}: two runs of one start", program.name);
             found.push(Violation { run: Some(*run), text });
         }
@@ -91,8 +98,25 @@ fn ended_rightly(program: &Program, end: &End, facts: &Facts<'_>) -> Result<(), 
         (Status::Succeeded, Some(ran)) if ran.halted.is_none() => explain(&program.nodes, ran, &program.name, facts),
         (Status::Failed, Some(ran)) if ran.halted.is_some() => explain(&program.nodes, ran, &program.name, facts),
         (Status::Cancelled, _) if cancel.is_some() || is_child => Ok(()),
+        (Status::TimedOut, _) if had_deadline(facts) => Ok(()),
         _ => Err(format!("{}: it cannot end as {:?} with {:?}", program.name, end.status, end.ran)),
     }
+}
+
+fn had_deadline(facts: &Facts<'_>) -> bool {
+    entries(facts.tables, facts.run).any(|entry| matches!(entry, Entry::Started { deadline: Some(_), .. }))
+}
+
+/// What the row says was spent is what the journal says, over all journals of the run.
+fn costs_add_up(tables: &Tables, run: RunId) -> Result<(), String> {
+    let paid = |entry: &Entry| match entry {
+        Entry::Op { op: Op::Cost { micros, .. }, .. } | Entry::Spent { micros, .. } => *micros,
+        _ => 0,
+    };
+    let wanted: u64 = entries(tables, run).map(paid).sum();
+    let figures = tables.runs.get(&run).and_then(|record| record.row.figures.as_ref());
+    let found = figures.map_or(0, |figures| figures.spent_micros);
+    if found == wanted { Ok(()) } else { Err(format!("{wanted} were spent, the row says {found}")) }
 }
 
 /// Every registered clean-up ran to an accepted result, early or at the end, unless somebody gave them up.
@@ -100,11 +124,18 @@ fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
     if journal.iter().any(|entry| matches!(entry, Entry::Killed { cleanup: false, .. })) {
         return Ok(());
     }
+    let succeeded = |entry: &&&Entry| matches!(entry, Entry::Closing { outcome: RunOutcome::Succeeded { .. } });
+    let succeeded = journal.iter().any(|entry| succeeded(&entry));
+    let mut compensations: BTreeSet<Seq> = BTreeSet::new();
     let mut ran: BTreeMap<Seq, u32> = BTreeMap::new();
     let mut early: BTreeMap<Seq, Seq> = BTreeMap::new();
     for entry in journal {
         match entry {
             Entry::Op { seq, op: Op::Finally(_) } => drop(ran.insert(*seq, 0)),
+            Entry::Op { seq, op: Op::Compensate(_) } => {
+                compensations.insert(*seq);
+                ran.insert(*seq, 0);
+            }
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => drop(early.insert(*seq, *of)),
             Entry::Resolved { seq, with: Resolution::StepDone { .. } }
             | Entry::Held { seq, with: Resolution::StepDone { .. } } => {
@@ -120,7 +151,11 @@ fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
             _ => {}
         }
     }
-    match ran.iter().find(|(_, times)| **times != 1) {
+    // What a run that succeeded did is undone by nobody, unless the code said so before.
+    let early: BTreeSet<Seq> = early.into_values().collect();
+    let may_not = |seq: &Seq| succeeded && compensations.contains(seq) && !early.contains(seq);
+    let wanted = |seq: &Seq| u32::from(!may_not(seq));
+    match ran.iter().find(|(seq, times)| **times != wanted(seq)) {
         None => Ok(()),
         Some((seq, times)) => Err(format!("clean-up {seq} ran to an accepted result {times} times")),
     }
@@ -132,7 +167,7 @@ fn attempts_were_bounded(journal: &[&Entry]) -> Result<(), String> {
     let mut used: BTreeMap<Seq, u32> = BTreeMap::new();
     for entry in journal {
         match entry {
-            Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => {
+            Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => {
                 policies.insert(*seq, op.policy.max_attempts);
             }
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => {
@@ -156,11 +191,18 @@ fn attempts_were_bounded(journal: &[&Entry]) -> Result<(), String> {
 /// Every child that its parent still wanted is known to have ended, once.
 fn children_known(journal: &[&Entry]) -> Result<(), String> {
     let mut open: BTreeMap<Seq, u32> = BTreeMap::new();
+    let mut abandoned: BTreeSet<Seq> = BTreeSet::new();
     for entry in journal {
         match entry {
-            Entry::Op { seq, op: Op::Child { .. } } => drop(open.insert(*seq, 0)),
+            Entry::Op { seq, op: Op::Child { on_close, .. } } => {
+                open.insert(*seq, 0);
+                if *on_close == ClosePolicy::Abandon {
+                    abandoned.insert(*seq);
+                }
+            }
             Entry::Dropped { seq } => drop(open.remove(seq)),
             // Not waited for any more.
+            Entry::Closing { .. } => open.retain(|seq, ends| *ends > 0 || !abandoned.contains(seq)),
             Entry::Killed { .. } => open.retain(|_, ends| *ends > 0),
             Entry::Resolved { seq, with: Resolution::ChildEnded { .. } }
             | Entry::Held { seq, with: Resolution::ChildEnded { .. } } => {
@@ -197,7 +239,9 @@ fn signals_in_order(journal: &[&Entry], run: RunId, ledger: &Ledger) -> Result<(
 fn signals_once(journal: &[&Entry], end: &End) -> Result<(), String> {
     let Some(ran) = &end.ran else { return Ok(()) };
     let mut taken = Vec::new();
-    let races = ran.signals(&mut taken);
+    // Of a run that went on, only what its last journal took is known.
+    let goes_on = journal.iter().any(|entry| matches!(entry, Entry::Continued { .. }));
+    let races = ran.signals(&mut taken) || goes_on;
     let mut sorted = taken.clone();
     sorted.sort_unstable();
     sorted.dedup();

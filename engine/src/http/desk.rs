@@ -276,7 +276,8 @@ fn give_back(app: &Arc<App>, session: SessionId, granted: Vec<Grant>) {
     for Grant { run, seq, attempt, lease, .. } in granted {
         let app = Arc::clone(app);
         tokio::spawn(async move {
-            let back = Finish { run, seq, attempt, lease, outcome: Outcome::HandedBack, hand_over: None };
+            let back =
+                Finish { run, seq, attempt, lease, outcome: Outcome::HandedBack, hand_over: None, costs: Vec::new() };
             finish_one(&app, session, back).await;
         });
     }

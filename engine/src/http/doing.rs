@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 20] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 23] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),
@@ -23,6 +23,9 @@ pub(super) const ACTIONS: [(Method, &str, &str); 20] = [
     (Method::POST, "/api/v1/runs/{id}/kill", "run.kill"),
     (Method::POST, "/api/v1/runs/{id}/steps/{seq}/skip", "run.skip"),
     (Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", "run.edit"),
+    (Method::POST, "/api/v1/runs/{id}/fork", "run.fork"),
+    (Method::PUT, "/api/v1/runs/{id}/budget", "run.budget"),
+    (Method::POST, "/api/v1/completions/{token}", "run.complete"),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
     (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),
@@ -62,6 +65,11 @@ impl Doing {
         }
     }
 
+    /// Where the request came from.
+    pub fn address(&self) -> Option<std::net::IpAddr> {
+        self.address
+    }
+
     /// Of somebody who has only just said who they are.
     pub fn by(self, principal: &Principal) -> Self {
         Self { tenant: principal.tenant.clone(), who: principal.name.clone(), ..self }
@@ -97,7 +105,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Doing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route_scopes::{ROUTES, SIGN_IN};
+    use super::super::route_scopes::{COMPLETE, ROUTES, SIGN_IN};
     use super::*;
 
     #[test]
@@ -109,7 +117,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
         let stale: Vec<_> = ACTIONS
             .iter()
-            .filter(|(method, path, _)| (method.clone(), *path) != SIGN_IN)
+            .filter(|(method, path, _)| ![SIGN_IN, COMPLETE].contains(&(method.clone(), *path)))
             .filter(|(method, path, _)| !ROUTES.iter().any(|(known, at, _)| known == method && at == path))
             .collect();
         assert!(stale.is_empty(), "{stale:?}");

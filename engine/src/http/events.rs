@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
+use serde_json::Value;
 use tokio::sync::broadcast;
 use valet_core::id::RunId;
 use valet_core::journal::{Chunk, Entry};
@@ -16,7 +17,7 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::places::Place;
-use super::{App, Fault, runs, wait};
+use super::{App, Fault, mask, runs, wait};
 
 /// Chunks read at once.
 const CHUNKS_MAX: u32 = 100;
@@ -96,12 +97,20 @@ impl Tail {
             for (index, entry) in (1_u32..).zip(&chunk.entries) {
                 self.ended |= matches!(entry, Entry::Ended);
                 if (chunk.revision, index) > self.after {
-                    let entry = serde_json::to_value(entry).unwrap_or_default();
+                    let mut entry = serde_json::to_value(entry).unwrap_or_default();
+                    hide_secret(&mut entry);
                     events.push(RunEvent { revision: chunk.revision, index, at: chunk.at, entry });
                 }
             }
         }
         events
+    }
+}
+
+/// A token opens what it names to whoever holds it: those who read along are not among them.
+fn hide_secret(entry: &mut Value) {
+    if let Some(secret) = entry.pointer_mut("/op/op/completion/secret") {
+        *secret = mask::HIDDEN.into();
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) enum Need {
 /// They answer nothing about runs.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
 
+/// Its token opens it, to whoever holds that.
+pub(super) const COMPLETE: (Method, &str) = (Method::POST, "/api/v1/completions/{token}");
+
 /// Where a token is changed for a session.
 pub(super) const SIGN_IN: (Method, &str) = (Method::POST, "/api/v1/session");
 
@@ -28,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 49] = [
+pub(super) const ROUTES: [Row; 51] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
@@ -41,6 +44,8 @@ pub(super) const ROUTES: [Row; 49] = [
     (Method::POST, "/api/v1/runs/{id}/kill", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/steps/{seq}/skip", &[Operate]),
     (Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", &[Operate]),
+    (Method::POST, "/api/v1/runs/{id}/fork", &[Operate]),
+    (Method::PUT, "/api/v1/runs/{id}/budget", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", &[Trigger, Operate]),
     (Method::GET, "/api/v1/runs/{id}/artifacts", &[Read]),
     // The journal has everything; what of it a viewer may see is in the run.
@@ -89,12 +94,12 @@ pub(super) fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
         let is_guarded = path.starts_with("/api/") || path.starts_with("/worker/");
         return if is_guarded { Need::Token } else { Need::Nothing };
     };
-    if OPEN.contains(&route) || SIGN_IN == (method.clone(), route) {
+    if OPEN.contains(&route) || [SIGN_IN, COMPLETE].contains(&(method.clone(), route)) {
         return Need::Nothing;
     }
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut rows = ROUTES.iter().filter(|(_, path, _)| *path == route).peekable();
-    if rows.peek().is_none() {
+    if rows.peek().is_none() && route != COMPLETE.1 {
         return Need::Closed;
     }
     // Another method of a known path runs no handler.

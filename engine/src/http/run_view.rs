@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
-use valet_core::journal::{AttemptEnd, Chunk, Entry, Op, Resolution, RunOutcome, StepOp};
+use valet_core::journal::{AttemptEnd, Carried, Chunk, Entry, Op, Resolution, RunOutcome, StepOp};
 use valet_core::payload::Payload;
 use valet_core::step::Failure;
-use valet_protocol::api::{RunDetail, RunError, RunSummary, StepView, TaskView};
+use valet_protocol::api::{ForkedFrom, RunDetail, RunError, RunSummary, StepView, TaskView};
 
 use super::{App, Fault, mask};
 use crate::access::Reach;
@@ -21,6 +21,7 @@ pub(super) const STATUSES: [&str; 9] =
     ["queued", "running", "waiting", "closing", "stuck", "succeeded", "failed", "cancelled", "timed_out"];
 
 pub(super) fn summary(record: &RunRecord) -> RunSummary {
+    let figures = record.figures.as_ref().map(|figures| figures.0.clone()).unwrap_or_default();
     RunSummary {
         id: RunId(record.id).to_string(),
         workflow: record.workflow.clone(),
@@ -32,6 +33,9 @@ pub(super) fn summary(record: &RunRecord) -> RunSummary {
         reason: record.reason.as_ref().map(|reason| reason.0.clone()),
         status_line: record.status_line.clone(),
         error_code: record.error_code.clone(),
+        progress: figures.progress,
+        spent_usd_micros: Some(figures.spent_micros).filter(|micros| *micros > 0),
+        budget_usd_micros: figures.budget_micros,
         revision: record.revision as u32,
         created_at: record.created_at,
         updated_at: record.updated_at,
@@ -78,6 +82,10 @@ pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result
         steps: with_live(story.steps, &live),
         tasks: tasks.into_iter().map(task).collect(),
         parent: record.parent_run.map(|id| RunId(id).to_string()),
+        memo: story.memo,
+        forked_from: story.forked_from,
+        entries: Some(story.entries),
+        generation: Some(story.generation).filter(|generation| *generation > 0),
     })
 }
 
@@ -88,6 +96,10 @@ struct Story {
     error: Option<RunError>,
     steps: BTreeMap<Seq, StepView>,
     finalizers: BTreeMap<Seq, StepOp>,
+    memo: Option<Value>,
+    forked_from: Option<ForkedFrom>,
+    entries: u32,
+    generation: u32,
 }
 
 impl Story {
@@ -102,10 +114,16 @@ impl Story {
     }
 
     fn entry(&mut self, entry: &Entry, at: Timestamp) {
+        self.entries += 1;
         match entry {
-            Entry::Started { input } => self.input = value(input),
+            Entry::Started { input, .. } => self.input = value(input),
+            Entry::Continued { input, carried } => self.goes_on(value(input), carried),
+            Entry::Forked { from, entry, by } => {
+                self.forked_from = Some(ForkedFrom { run: from.to_string(), entry: *entry, by: by.clone() });
+            }
+            Entry::Op { op: Op::Memo { memo }, .. } => self.memo = Some(value(memo)),
             Entry::Op { seq, op: Op::Step(op) } => self.asked(*seq, op, at),
-            Entry::Op { seq, op: Op::Finally(op) } => {
+            Entry::Op { seq, op: Op::Finally(op) | Op::Compensate(op) } => {
                 self.finalizers.insert(*seq, op.clone());
             }
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => self.finalizing(*seq, *of, at),
@@ -159,6 +177,13 @@ impl Story {
             output: None,
         };
         self.steps.insert(seq, view);
+    }
+
+    /// What is shown is the journal at hand.
+    fn goes_on(&mut self, input: Value, carried: &Carried) {
+        let finalizers = carried.finalizers.iter().map(|f| (f.seq, f.op.clone())).collect();
+        let memo = carried.memo.as_ref().map(value);
+        *self = Self { input, finalizers, memo, entries: 1, generation: carried.generation, ..Self::default() };
     }
 
     fn finalizing(&mut self, seq: Seq, of: Seq, at: Timestamp) {
@@ -219,6 +244,7 @@ pub(super) fn masked(app: &App, mut detail: RunDetail) -> RunDetail {
     detail.input = mask::shown(&detail.input, schema);
     detail.output = detail.output.as_ref().map(mask::hidden);
     detail.error = detail.error.map(masked_error);
+    detail.memo = detail.memo.as_ref().map(mask::hidden);
     for step in &mut detail.steps {
         step.input = mask::hidden(&step.input);
         step.output = step.output.as_ref().map(mask::hidden);

@@ -14,7 +14,8 @@ use valet_core::command::Command;
 use valet_core::id::{RunId, Seq};
 use valet_core::payload::Payload;
 use valet_protocol::api::{
-    ArtifactList, EditRequest, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary, SignalRequest, SkipRequest,
+    ArtifactList, BudgetRequest, EditRequest, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary,
+    SignalRequest, SkipRequest,
 };
 use valet_protocol::problem::Problem;
 
@@ -186,6 +187,21 @@ fn step_number(text: &str) -> Result<Seq, Fault> {
     let number = text.parse::<u32>().ok().filter(|seq| i32::try_from(*seq).is_ok());
     let detail = "a step is named by its number, as `valet runs show` tells it";
     number.map(Seq).ok_or_else(|| Fault::bad_request("invalid_step", detail).at("seq"))
+}
+
+/// Changes what a run may spend. One that is paused because it spent more goes on if it now may.
+#[utoipa::path(put, operation_id = "set_run_budget", path = "/api/v1/runs/{id}/budget", tag = "runs", params(("id" = String, Path)), request_body = BudgetRequest,
+    responses((status = 200, body = RunSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn set_budget(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path(id): Path<String>,
+    Body(request): Body<BudgetRequest>,
+) -> Result<Json<RunSummary>, Fault> {
+    let by = caller.name.clone();
+    let command = Command::SetBudget { by, budget_micros: request.budget_usd_micros };
+    operate(&app, &caller, &doing, &id, command).await
 }
 
 /// Sends a message to a channel of a run. The same `Idempotency-Key` sends it once.

@@ -44,6 +44,10 @@ struct Trigger {
     plan: Option<String>,
     #[serde(default)]
     attributes: Map<String, Value>,
+    #[serde(default)]
+    timeout_seconds: Option<u32>,
+    #[serde(default)]
+    budget_usd_micros: Option<u64>,
 }
 
 /// Starts what producers push, until it is dropped.
@@ -122,8 +126,8 @@ async fn start(app: &App, bytes: &[u8]) -> (Option<String>, Result<(String, bool
         Ok(key) => key,
         Err(fault) => return (None, Err(fault.at("idempotency_key"))),
     };
-    let Trigger { workflow, input, subject, plan, attributes, .. } = trigger;
-    let request = StartRunRequest { input, subject, plan, attributes };
+    let Trigger { workflow, input, subject, plan, attributes, timeout_seconds, budget_usd_micros, .. } = trigger;
+    let request = StartRunRequest { input, subject, plan, attributes, timeout_seconds, budget_usd_micros };
     let mut tries = 0;
     loop {
         tries += 1;

@@ -11,21 +11,21 @@ use axum::{Extension, Json, Router};
 use futures::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use valet_core::command::{Command, FinishStep, GrantedStep, HandOverOffer, Reply};
+use valet_core::command::{Command, Cost, FinishStep, GrantedStep, HandOverOffer, Reply};
 use valet_core::id::{RunId, SessionId};
 use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
     Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted,
-    OLDEST_VERSION, OpenSession, SessionOpened, Standing, VERSION,
+    OLDEST_VERSION, OpenSession, SessionOpened, Standing, StepCost, VERSION,
 };
 
 use super::auth::Caller;
 use super::body::{nul, without_values};
 use super::query::Parameters;
 use super::{App, Fault, desk, files, no_content, subjects};
-use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE};
+use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE, STEP_COSTS_MAX};
 use crate::executor::CommandError;
 use crate::store::postgres::subjects::Handed;
 use crate::store::{
@@ -225,12 +225,17 @@ async fn is_of(app: &App, tenant: Option<&str>, run: RunId) -> Result<bool, Stor
 pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
     crash_point!(EngineFinishReceived);
     let hand_over = finish.hand_over.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
+    if let Some(why) = unfit_costs(&finish.costs) {
+        return FinishAnswer::Refused { why };
+    }
+    let costs = finish.costs.into_iter().map(|cost| Cost { what: cost.what, micros: cost.usd_micros }).collect();
     let command = Command::Finish(Box::new(FinishStep {
         seq: finish.seq,
         attempt: finish.attempt,
         lease: finish.lease,
         outcome: finish.outcome,
         hand_over,
+        costs,
     }));
     match app.engine.command(finish.run, command).await {
         Ok(Reply::Finished { handed_over }) => {
@@ -243,6 +248,14 @@ pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) ->
         }
         Err(error) => FinishAnswer::Again { why: error.to_string() },
     }
+}
+
+/// A finish is one journal entry more for each of its costs.
+fn unfit_costs(costs: &[StepCost]) -> Option<String> {
+    let many = costs.len() > STEP_COSTS_MAX;
+    many.then(|| {
+        format!("{} costs in one finish: send at most {STEP_COSTS_MAX}, summed by what they are for", costs.len())
+    })
 }
 
 async fn effect(

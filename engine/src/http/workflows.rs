@@ -1,16 +1,18 @@
 //! Workflows: which there are, what they want, and starting them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use utoipa::IntoParams;
+use valet_core::attributes;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::{IdempotencyKey, StartRun};
 use valet_core::id::parse_prefixed;
@@ -20,7 +22,7 @@ use valet_protocol::api::{RunStarted, StartRunRequest, WorkflowList, WorkflowVie
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
-use super::body::{Body, segment, without_values};
+use super::body::{Body, without_values};
 use super::doing::Doing;
 use super::query::Parameters;
 use super::{App, Fault, key, subjects, wait};
@@ -30,10 +32,8 @@ use crate::engine::Started;
 /// The subject and plan of runs that name none.
 const DEFAULT_SUBJECT: &str = "default";
 const DEFAULT_PLAN: &str = "free";
-/// Search attributes of one run.
-const ATTRIBUTES_MAX: usize = 32;
-/// One attribute's text: it is searched, not read.
-const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Ten years.
+const TIMEOUT_SECONDS_MAX: u32 = 10 * 365 * 24 * 3600;
 
 /// The workflows of this build.
 #[utoipa::path(get, operation_id = "list_workflows", path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
@@ -136,7 +136,7 @@ pub(super) async fn checked(
     if request.subject.is_none() && problems.is_empty() {
         problems.extend(name_problem("/input/subject", of_input.as_deref()));
     }
-    problems.extend(attribute_problems(&request));
+    problems.extend(request_problems(&request));
     if problems.is_empty() {
         problems = missing_files(app, tenant, reach, definition.files(&input)).await?;
     }
@@ -149,15 +149,14 @@ pub(super) async fn checked(
         return Err(Fault::out_of_reach("this token does not reach this subject").at("/subject"));
     }
     subjects::refuse_erasing(app, tenant, &subject, "/subject").await?;
+    let plan = request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned());
+    let timeout = request.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Ok(StartRun {
-        tenant: tenant.to_owned(),
-        subject,
-        workflow: name.to_owned(),
-        plan: request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned()),
         attributes: request.attributes,
-        input,
-        parent: None,
         idempotency,
+        deadline: timeout.map(|timeout| app.engine.clock.now() + timeout),
+        budget_micros: request.budget_usd_micros,
+        ..StartRun::new(tenant.to_owned(), subject, name.to_owned(), plan, input)
     })
 }
 
@@ -183,27 +182,15 @@ async fn missing_files(
     Ok(problems)
 }
 
-fn attribute_problems(request: &StartRunRequest) -> Vec<InputProblem> {
-    let problem = |field: String, message: &str| InputProblem { field, message: message.to_owned() };
+fn request_problems(request: &StartRunRequest) -> Vec<InputProblem> {
     let mut problems: Vec<InputProblem> = name_problem("/subject", request.subject.as_deref())
         .into_iter()
         .chain(name_problem("/plan", request.plan.as_deref()))
         .collect();
-    if request.attributes.len() > ATTRIBUTES_MAX {
-        problems.push(problem("/attributes".to_owned(), "at most 32 attributes"));
-    }
-    for (name, value) in &request.attributes {
-        let fits = match value {
-            Value::String(text) => text.len() <= ATTRIBUTE_BYTES_MAX,
-            Value::Number(_) | Value::Bool(_) => true,
-            _ => false,
-        };
-        if name.len() > NAME_BYTES_MAX || !fits {
-            let message =
-                "must be a string of at most 1024 bytes, a number or a boolean, with a name of at most 128 bytes";
-            let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
-            problems.push(problem(format!("/attributes/{}", segment(&shown)), message));
-        }
+    problems.extend(attributes::problems("/attributes", &request.attributes));
+    if request.timeout_seconds.is_some_and(|seconds| !(1..=TIMEOUT_SECONDS_MAX).contains(&seconds)) {
+        let message = format!("must be 1 to {TIMEOUT_SECONDS_MAX} seconds (ten years), or absent for no bound");
+        problems.push(InputProblem { field: "/timeout_seconds".to_owned(), message });
     }
     problems
 }
@@ -216,7 +203,7 @@ fn name_problem(field: &str, text: Option<&str>) -> Option<InputProblem> {
     (!fits).then(|| InputProblem { field: field.to_owned(), message: message() })
 }
 
-fn idempotency_key(key: String, request: &StartRunRequest) -> Result<IdempotencyKey, Fault> {
+pub(super) fn idempotency_key(key: String, request: &impl Serialize) -> Result<IdempotencyKey, Fault> {
     // Objects are kept sorted, so that the order of fields in the text does not matter.
     let canonical = serde_json::to_vec(request).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     Ok(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() })

@@ -58,6 +58,8 @@ fn rows() -> Vec<Row> {
         post("/api/v1/runs/{id}/kill", OPERATORS, Missing),
         post("/api/v1/runs/{id}/steps/{seq}/skip", OPERATORS, Missing),
         with(row(Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", OPERATORS, Missing), json!({ "input": {} })),
+        with(post("/api/v1/runs/{id}/fork", OPERATORS, Missing), json!({ "entry": 0 })),
+        with(row(Method::PUT, "/api/v1/runs/{id}/budget", OPERATORS, Missing), json!({ "budget_usd_micros": null })),
         with(post("/api/v1/runs/{id}/signals/{name}", OPERATORS, Missing), json!({ "payload": 1 })),
         get("/api/v1/runs/{id}/artifacts", VIEWERS, Missing),
         get("/api/v1/runs/{id}/events", REVIEWERS, Missing),
@@ -102,7 +104,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Routes that want no token.
-const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/healthz", "/metrics", "/readyz"];
+const OPEN: [&str; 5] = ["/api/v1/completions/{token}", "/api/v1/openapi.json", "/healthz", "/metrics", "/readyz"];
 
 /// Of a path of [`rows`], the method that wants no token.
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 use tower::Service as _;
 use valet_core::Registry;
+use valet_core::callbacks::Callbacks;
 use valet_core::workflow::Door;
 use valet_engine::access::Role;
 use valet_engine::blobs::Blobs;
@@ -29,6 +30,8 @@ use super::calls::{Answer, Call, OTHER_TENANT, PEOPLE, SECOND_PERSON, WORKER};
 use super::{database, workflows};
 
 pub const SECRET: [u8; 32] = [7; 32];
+/// Where callers outside are told to come.
+pub const PUBLIC_URL: &str = "https://valet.example";
 /// The only private place that runs may go to.
 pub const OPENED: &str = "127.0.0.1:4444";
 
@@ -78,6 +81,7 @@ impl TestApp {
     async fn build(url: &str, registry: Registry, limits: Limits, secure_cookies: bool) -> Self {
         let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
         let queue = MemoryQueue::new();
+        let registry = registry.with_callbacks(Callbacks::new(SECRET, PUBLIC_URL));
         let parts = Parts {
             name: "engine-under-test".to_owned(),
             store: Arc::clone(&store),

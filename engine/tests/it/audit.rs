@@ -60,6 +60,8 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let rejected = app.start_run("ask", &json!({})).await;
     let listening = app.start_run("listen", &json!({ "count": 9 })).await;
     let doomed = app.start_run("listen", &json!({ "count": 9 })).await;
+    let called = app.start_run("callback", &json!({})).await;
+    let completion = app.run(&called).await["memo"]["token"].as_str().expect("a token").to_owned();
     let parked = app.start_run("echo", &json!({ "text": "x" })).await;
     let hold = worker.take(&parked, 1, 1).await;
     worker.finish(&hold, &json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } })).await;
@@ -97,6 +99,27 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             "run.signal",
             run_is("waiting", false),
             run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/budget",
+            Call::new(Method::PUT, format!("/api/v1/runs/{listening}/budget")).json(&json!({ "budget_usd_micros": 1 })),
+            "run.budget",
+            run_is("waiting", false),
+            run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/runs/{id}/fork",
+            of_run(&listening, "fork").json(&json!({ "entry": 0, "input": { "count": 8 } })),
+            "run.fork",
+            Value::Null,
+            run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/completions/{token}",
+            Call::post(format!("/api/v1/completions/{completion}")).json(&json!({ "output": "personal" })),
+            "run.complete",
+            run_is("waiting", false),
+            run_is("succeeded", false),
         ),
         change(
             "/api/v1/runs/{id}/retry",
@@ -239,7 +262,8 @@ async fn every_route_that_changes_something_leaves_one_row() {
         let entries = entries(&app, count).await;
         let last = entries.last().expect("a row");
         assert_eq!(last["action"], change.action);
-        assert_eq!((&last["who"], &last["via"]), (&json!("ada"), &json!("token")), "{last}");
+        let who = if change.action == "run.complete" { "completion token" } else { "ada" };
+        assert_eq!((&last["who"], &last["via"]), (&json!(who), &json!("token")), "{last}");
         assert_eq!((&last["address"], &last["request"]), (&json!(FROM), &json!("req-1")), "{last}");
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
         assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);

@@ -37,16 +37,8 @@ fn new_run() -> RunId {
 }
 
 fn start(workflow: &str, input: &serde_json::Value) -> StartRun {
-    StartRun {
-        tenant: "acme".to_owned(),
-        subject: "ada".to_owned(),
-        workflow: workflow.to_owned(),
-        plan: "free".to_owned(),
-        attributes: serde_json::Map::new(),
-        input: Payload::of(input).expect("JSON"),
-        parent: None,
-        idempotency: None,
-    }
+    let [tenant, subject, workflow, plan] = ["acme", "ada", workflow, "free"].map(ToOwned::to_owned);
+    StartRun::new(tenant, subject, workflow, plan, Payload::of(input).expect("JSON"))
 }
 
 /// The first transition of a run.
@@ -301,6 +293,7 @@ async fn write(store: Arc<PgStore>, writer: usize, seed: u64, runs: Vec<RunId>, 
                         lease,
                         outcome,
                         hand_over: None,
+                        costs: Vec::new(),
                     };
                     Command::Finish(Box::new(finish))
                 }

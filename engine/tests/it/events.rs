@@ -13,19 +13,19 @@ use super::calls::Call;
 use super::worker::Worker;
 
 /// An open stream, read event by event.
-struct Reader {
+pub struct Reader {
     body: BodyDataStream,
     text: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Event {
-    id: String,
-    data: Value,
+pub struct Event {
+    pub id: String,
+    pub data: Value,
 }
 
 impl Reader {
-    async fn open(app: &TestApp, run: &str, after: Option<&str>) -> Self {
+    pub async fn open(app: &TestApp, run: &str, after: Option<&str>) -> Self {
         let mut call = Call::get(format!("/api/v1/runs/{run}/events"));
         if let Some(id) = after {
             call = call.header("last-event-id", id);
@@ -37,7 +37,7 @@ impl Reader {
     }
 
     /// The next event; `None` once the stream ended.
-    async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -53,7 +53,7 @@ impl Reader {
         }
     }
 
-    async fn rest(mut self) -> Vec<Event> {
+    pub async fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
             events.push(event);

@@ -71,8 +71,13 @@ impl<'a> Worker<'a> {
 
     /// The answer to one finish.
     pub async fn finish(&self, hold: &Hold, outcome: &Value) -> Value {
+        self.finish_with_costs(hold, outcome, &json!([])).await
+    }
+
+    pub async fn finish_with_costs(&self, hold: &Hold, outcome: &Value, costs: &Value) -> Value {
         let finish = json!({
             "run": hold.run, "seq": hold.seq, "attempt": hold.attempt, "lease": hold.lease, "outcome": outcome,
+            "costs": costs,
         });
         let body = json!({ "session": self.session_uuid(), "finishes": [finish] });
         self.post("finishes", &body).await.expect(200).json()["answers"][0].clone()

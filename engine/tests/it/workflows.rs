@@ -16,6 +16,8 @@ pub fn registry() -> Registry {
         .with::<Ask>()
         .with::<Guarded>()
         .with::<Listen>()
+        .with::<Callback>()
+        .with::<Marathon>()
         .with::<Bound>()
 }
 
@@ -126,6 +128,52 @@ impl Workflow for Guarded {
     async fn run(ctx: Context, say: Say) -> Result<String, Stop> {
         let _cleanup = ctx.finally(Sweep {});
         Ok(ctx.step(say).await?)
+    }
+}
+
+/// Waits for somebody outside, and tells in its memo how to reach it.
+#[derive(Deserialize, JsonSchema)]
+pub struct Nothing {}
+
+pub struct Callback;
+
+impl Workflow for Callback {
+    const NAME: &'static str = "callback";
+    type Input = Nothing;
+    type Output = Value;
+
+    async fn run(ctx: Context, _: Nothing) -> Result<Value, Stop> {
+        let invoice = ctx.completion::<Value>("invoice", Duration::from_hours(1));
+        ctx.set_memo(&json!({ "token": invoice.token(), "url": invoice.url() }));
+        Ok(invoice.await.map_err(Stop::Failed)?)
+    }
+}
+
+/// Says a text so many times, each in a journal of its own; shows how far it is and what it paid.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct Laps {
+    pub text: String,
+    pub left: u32,
+    pub usd_micros: u64,
+}
+
+pub struct Marathon;
+
+impl Workflow for Marathon {
+    const NAME: &'static str = "marathon";
+    type Input = Laps;
+    type Output = String;
+
+    async fn run(ctx: Context, laps: Laps) -> Result<String, Stop> {
+        ctx.set_progress(1.0 / f64::from(laps.left + 1));
+        let lap = [("lap".to_owned(), json!(laps.left)), ("first".to_owned(), Value::Null)];
+        ctx.set_attributes(lap.into_iter().collect()).map_err(|_| Stop::failed("bad_attributes", "bad attributes"))?;
+        ctx.cost("laps", laps.usd_micros);
+        let said = ctx.step(Say { text: laps.text.clone() }).await?;
+        if laps.left == 0 {
+            return Ok(said);
+        }
+        Err(ctx.continue_as(&Laps { left: laps.left - 1, ..laps }))
     }
 }
 

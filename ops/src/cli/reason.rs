@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use valet_core::Timestamp;
+use valet_core::decide::BUDGET;
 use valet_core::run::Reason;
 
 use super::{text, when};
@@ -23,6 +24,12 @@ pub fn short(reason: &Value, now: Timestamp) -> String {
         Reason::Signal { name } => format!("signal {name}"),
         Reason::Timer { until } => format!("timer: {}", when::relative(until, now)),
         Reason::Child { workflow } => format!("child {workflow}"),
+        Reason::Completion { name, until } => {
+            format!("somebody outside: {name} (ends {})", when::relative(until, now))
+        }
+        Reason::Paused { by } if by == BUDGET => {
+            "its budget is spent: `valet runs budget`, or resume it as it is".to_owned()
+        }
         Reason::Paused { by } => format!("paused by {by}"),
         Reason::Stuck { text } => text,
         Reason::NewerBuild { build } => format!("an engine with build {build} or later"),

@@ -8,11 +8,12 @@ use super::client::Client;
 use super::error::CliError;
 use super::exit::{EXIT_CODES, Exit};
 use super::output::Output;
-use super::{document, start};
+use super::{document, money, start};
 
 mod artifacts;
 mod control;
 mod events;
+mod fork;
 mod list;
 mod show;
 
@@ -97,6 +98,16 @@ enum RunsVerb {
         #[arg(long, value_name = "JSON")]
         input: String,
     },
+    /// Start a run that keeps the first entries of another's journal, and does the rest anew
+    Fork(fork::Fork),
+    /// Change what a run may spend; one that waits for just that goes on
+    Budget {
+        /// Id of the run
+        id: String,
+        /// US dollars, or `none` for no bound
+        #[arg(value_name = "USD", value_parser = budget)]
+        amount: Budget,
+    },
     /// Send a message to a channel of a run
     Signal {
         /// Id of the run
@@ -143,6 +154,10 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
             let input = document::parse("--input", &input)?;
             control::each(&[id], output, async |id| client.edit(id, step, input.clone()).await).await
         }
+        RunsVerb::Fork(fork) => fork::run(fork, client, output).await,
+        RunsVerb::Budget { id, amount } => {
+            control::each(&[id], output, async |id| client.set_budget(id, amount.0).await).await
+        }
         RunsVerb::Signal { id, name, payload, key } => {
             let payload = document::parse("--payload", &payload)?;
             let key = key.unwrap_or_else(|| Uuid::new_v4().to_string());
@@ -153,6 +168,14 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
         RunsVerb::Events(events) => events::run(events, client, output).await,
         RunsVerb::Artifacts(artifacts) => artifacts::run(artifacts, client, output).await,
     }
+}
+
+/// Millionths of a US dollar; `None`: no bound.
+#[derive(Clone, Copy, Debug)]
+struct Budget(Option<u64>);
+
+fn budget(text: &str) -> Result<Budget, String> {
+    if text == "none" { Ok(Budget(None)) } else { money::read(text).map(|micros| Budget(Some(micros))) }
 }
 
 /// People follow with the progress view; with `--json` the events themselves are the output.

@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::exit::{EXIT_CODES, Exit};
 use super::output::Output;
 use super::progress::{self, FollowEnd};
-use super::{document, files};
+use super::{document, files, money};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -48,6 +48,14 @@ pub struct Run {
     #[arg(long = "attribute", short, value_name = "NAME=VALUE", value_parser = document::pair)]
     pub attributes: Vec<(String, String)>,
 
+    /// End the run as timed out if it has not ended by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+
+    /// What the run may spend, in US dollars, before it is paused
+    #[arg(long, value_name = "USD", value_parser = money::read)]
+    pub budget: Option<u64>,
+
     /// Show progress until the run ends: the default
     #[arg(long, overrides_with = "no_follow")]
     pub follow: bool,
@@ -78,6 +86,8 @@ pub async fn run(args: Run, client: &Client, output: &Output) -> Result<Exit, Cl
         subject: args.subject,
         plan: args.plan,
         attributes: document::attributes(&args.attributes),
+        timeout_seconds: args.timeout,
+        budget_usd_micros: args.budget,
     };
     // A key of our own lets the request be repeated when an engine goes away in the middle of it.
     let key = args.key.unwrap_or_else(|| Uuid::new_v4().to_string());

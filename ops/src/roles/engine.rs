@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use valet_core::Registry;
+use valet_core::callbacks::Callbacks;
 use valet_core::workflow::Door;
 use valet_engine::access::Role;
 use valet_engine::blobs::{BlobError, Blobs};
@@ -20,7 +21,7 @@ use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
 use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
 use valet_engine::notify;
-use valet_engine::ports::Machine;
+use valet_engine::ports::{Entropy as _, Machine};
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
@@ -69,8 +70,7 @@ pub struct RunningEngine {
 impl RunningEngine {
     /// Where it serves.
     pub fn url(&self) -> String {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        url(self.is_tls, self.address)
     }
 
     /// Lets requests in flight end, then gives the shards up.
@@ -111,6 +111,10 @@ pub async fn start(
     let triggers = RedisTriggers::new(&redis, &taker)?;
     let queue = ApalisRedis::new(redis)?;
     let machine = Arc::new(Machine);
+    // Taken now, so that callback URLs can name it; served when all is ready.
+    let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
+    let registry = registry.with_callbacks(callbacks(settings, is_tls, address, machine.as_ref()));
     let parts = Parts {
         name: format!("engine-{}", std::process::id()),
         store,
@@ -144,13 +148,26 @@ pub async fn start(
     let keys = settings.path("secrets.key_file")?;
     let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
-    let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
-    let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
     let (stop, stopping) = watch::channel(false);
     let serving = listen(listener, certificate, service(app), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
     Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering, housekeeping, watching_keys })
+}
+
+/// Tokens are made from a secret of this process: what was made of it is recorded, and outlives it.
+fn callbacks(settings: &Settings, is_tls: bool, address: SocketAddr, entropy: &Machine) -> Callbacks {
+    let mut secret = [0; 32];
+    let (first, second) = secret.split_at_mut(16);
+    first.copy_from_slice(&entropy.bytes());
+    second.copy_from_slice(&entropy.bytes());
+    let base_url = settings.find("door.public_url").map(|url| url.trim_end_matches('/').to_owned());
+    Callbacks::new(secret, base_url.unwrap_or_else(|| url(is_tls, address)))
+}
+
+fn url(is_tls: bool, address: SocketAddr) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// The routes, which are told who connects.

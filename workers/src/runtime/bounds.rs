@@ -72,3 +72,6 @@ pub(super) const CLAIM_BYTES: usize = 256;
 
 /// What an aborted task gets to come to its next await. One that does not blocks its thread.
 pub(super) const ABORT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Kinds of costs that one attempt names, one less than a finish may carry: the rest is summed as `other`.
+pub const COSTS_MAX: usize = 31;

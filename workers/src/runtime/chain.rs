@@ -82,7 +82,8 @@ async fn report(
 ) -> Option<Box<Grant>> {
     let (run, seq, attempt, lease) = (hold.hold.run, hold.hold.seq, hold.hold.attempt, hold.hold.lease);
     let offered = hand_over.as_ref().map(|offer| offer.lease);
-    let mut finish = Finish { run, seq, attempt, lease, outcome, hand_over };
+    let costs = hold.hold.costs();
+    let mut finish = Finish { run, seq, attempt, lease, outcome, hand_over, costs };
     crash_point!(WorkerFinishBefore);
     let mut end = calls::finish(core, session, &finish).await;
     if let FinishEnd::Rejected(error) = &end {

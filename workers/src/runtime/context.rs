@@ -161,6 +161,12 @@ impl StepContext {
         }
     }
 
+    /// Notes that the attempt paid `usd_micros` millionths of a US dollar for `what`. Sent with its result, whatever that
+    /// is; an attempt whose result is lost leaves no note.
+    pub fn cost(&self, what: &str, usd_micros: u64) {
+        self.inner.hold.add_cost(what, usd_micros);
+    }
+
     /// What the attempt before reported last, if it reads as `T`.
     pub fn previous_progress<T: DeserializeOwned>(&self) -> Option<T> {
         self.inner.grant.progress.as_ref().and_then(|progress| progress.read().ok())

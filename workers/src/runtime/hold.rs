@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::payload::Payload;
-use valet_protocol::worker::{Grant, Held};
+use valet_protocol::worker::{Grant, Held, StepCost};
 
-use super::bounds::HEARTBEAT_PROGRESS_BYTES_MAX;
+use super::bounds::{COSTS_MAX, HEARTBEAT_PROGRESS_BYTES_MAX};
 use super::session::Session;
 
 /// Why a handler must stop. A later one replaces an earlier one only if it is stronger.
@@ -34,6 +34,7 @@ pub(super) struct Hold {
     stop: watch::Sender<Option<StopReason>>,
     effect_begun: AtomicBool,
     progress: Mutex<Progress>,
+    costs: Mutex<Vec<StepCost>>,
 }
 
 #[derive(Default)]
@@ -45,6 +46,21 @@ struct Progress {
 }
 
 impl Hold {
+    /// What is paid for the same is summed; beyond [`COSTS_MAX`] kinds it is all one.
+    pub fn add_cost(&self, what: &str, usd_micros: u64) {
+        let mut costs = self.costs.lock();
+        let full = costs.len() >= COSTS_MAX;
+        let what = if full && !costs.iter().any(|cost| cost.what == what) { "other" } else { what };
+        match costs.iter_mut().find(|cost| cost.what == what) {
+            Some(cost) => cost.usd_micros = cost.usd_micros.saturating_add(usd_micros),
+            None => costs.push(StepCost { what: what.to_owned(), usd_micros }),
+        }
+    }
+
+    pub fn costs(&self) -> Vec<StepCost> {
+        self.costs.lock().clone()
+    }
+
     pub fn stop_reason(&self) -> Option<StopReason> {
         *self.stop.borrow()
     }
@@ -127,6 +143,7 @@ impl Holds {
             stop: watch::Sender::new(None),
             effect_begun: AtomicBool::new(false),
             progress: Mutex::default(),
+            costs: Mutex::default(),
         });
         self.by_lease.lock().insert(hold.lease, Arc::clone(&hold));
         // A session that ended before the insertion has stopped its holds already, without this one.

@@ -21,6 +21,11 @@ fn every_stored_entry_is_read_and_written_as_it_was() {
 fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
     for name in [
         "started",
+        "continued",
+        "forked",
+        "version",
+        "spent",
+        "budget_changed",
         "op",
         "dropped",
         "resolved",
@@ -47,7 +52,8 @@ fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
         assert!(stored.iter().any(|entry| word(entry) == name), "no `{name}`");
     }
     let source = include_str!("../../src/journal.rs");
-    let kinds = ["Entry", "Op", "Resolution", "HumanOutcome", "AttemptEnd", "RunOutcome", "StuckReason"];
+    let kinds =
+        ["Entry", "Op", "Resolution", "HumanOutcome", "AttemptEnd", "RunOutcome", "CompletionOutcome", "StuckReason"];
     for kind in kinds {
         let body = source.split(&format!("pub enum {kind} {{")).nth(1).expect("an enum");
         let body = body.split("\n}").next().expect("its end");

@@ -1,6 +1,7 @@
 //! A workflow whose code is its input: a list of operations, carried out one after another.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Backoff, Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+use valet_core::{Backoff, ChildOptions, Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
 
 /// One operation. What it came to is one line of the run's output.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +42,39 @@ pub enum Do {
         ms: u64,
     },
     Child,
+    /// Shares its child with every call of this key.
+    Keyed {
+        key: String,
+    },
+    /// Its child goes on without the run.
+    Abandoned,
+    /// Waits for somebody outside.
+    Complete {
+        ms: u64,
+    },
+    /// A number that differs from call to call.
+    Value,
+    Version {
+        change: String,
+        latest: u32,
+    },
+    Progress {
+        fraction: f64,
+    },
+    Memo {
+        text: String,
+    },
+    Mark {
+        name: String,
+        value: Value,
+    },
+    Cost {
+        micros: u64,
+    },
+    /// Registers what undoes something if the run does not succeed.
+    Undo,
+    /// Goes on with another script.
+    Continue(Vec<Do>),
     Race(Vec<Do>),
     All(Vec<Do>),
     Status {
@@ -89,6 +123,7 @@ step!(Once, "once", Value, StepPolicy::default().effect_once().backoff(Backoff {
 step!(Hurried, "hurried", Value, StepPolicy::default().schedule_timeout(Duration::from_millis(200)).backoff(BACKOFF));
 step!(OnHost, "on-host", Value, StepPolicy::default().backoff(BACKOFF), "h");
 step!(CleanHost, "clean-host", (), StepPolicy::default().attempts(2).backoff(BACKOFF), "h");
+step!(Undo, "undo", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 step!(Clean, "clean", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 
 pub struct Script;
@@ -103,6 +138,8 @@ impl Workflow for Script {
         let mut lines = Vec::new();
         for operation in script {
             match operation {
+                Do::Undo => guards.push(ctx.compensate(Undo {})),
+                Do::Continue(script) => return Err(ctx.continue_as(&script)),
                 Do::Guard => guards.push(ctx.finally(Clean {})),
                 Do::GuardHost => guards.push(ctx.finally(CleanHost {})),
                 Do::CleanNow => {
@@ -157,10 +194,38 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                     HumanOutcome::TimedOut => "nobody answered".to_owned(),
                 }
             }
-            Do::Child => match ctx.child::<_, Value>("script", &Vec::<Do>::new()).await {
-                Ok(output) => format!("child: {output}"),
-                Err(failure) => format!("child failed: {failure}"),
+            Do::Child => child(ctx, ChildOptions::default()).await,
+            Do::Keyed { key } => child(ctx, ChildOptions::key(key)).await,
+            Do::Abandoned => child(ctx, ChildOptions::default().abandon()).await,
+            Do::Complete { ms } => match ctx.completion::<Value>("invoice", Duration::from_millis(ms)).await {
+                Ok(value) => format!("completed {value}"),
+                Err(failure) => format!("not completed: {failure}"),
             },
+            Do::Value => {
+                static CALLS: AtomicU64 = AtomicU64::new(0);
+                let value = ctx.value("number", || CALLS.fetch_add(1, Ordering::Relaxed));
+                value.map_or_else(|failure| failure.to_string(), |number| format!("value {number}"))
+            }
+            Do::Version { change, latest } => format!("{change} {}", ctx.version(&change, latest)),
+            Do::Progress { fraction } => {
+                ctx.set_progress(fraction);
+                "progress".to_owned()
+            }
+            Do::Memo { text } => {
+                ctx.set_memo(&text);
+                "memo".to_owned()
+            }
+            Do::Mark { name, value } => match ctx.set_attributes([(name, value)].into_iter().collect()) {
+                Ok(()) => "marked".to_owned(),
+                Err(problems) => {
+                    let told: Vec<_> = problems.into_iter().map(|p| format!("{}: {}", p.field, p.message)).collect();
+                    told.join("; ")
+                }
+            },
+            Do::Cost { micros } => {
+                ctx.cost("tokens", micros);
+                "paid".to_owned()
+            }
             Do::Race(all) => {
                 let racing = all.into_iter().map(|one| carry_out(ctx, one)).collect();
                 let (index, line) = ctx.race(racing).await;
@@ -189,11 +254,22 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 .await;
             },
             Do::Now => ctx.now().timestamp_millis().to_string(),
-            Do::Guard | Do::GuardHost | Do::CleanNow | Do::Fail { .. } | Do::GiveUp { .. } => {
-                "only at the top".to_owned()
-            }
+            Do::Guard
+            | Do::GuardHost
+            | Do::CleanNow
+            | Do::Undo
+            | Do::Continue(_)
+            | Do::Fail { .. }
+            | Do::GiveUp { .. } => "only at the top".to_owned(),
         }
     })
+}
+
+async fn child(ctx: &Context, options: ChildOptions) -> String {
+    match ctx.child_with::<_, Value>("script", &Vec::<Do>::new(), options).await {
+        Ok(output) => format!("child: {output}"),
+        Err(failure) => format!("child failed: {failure}"),
+    }
 }
 
 pub fn registry() -> Registry {

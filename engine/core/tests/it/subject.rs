@@ -63,18 +63,19 @@ pub fn retry(code: &str) -> Outcome {
 
 impl Subject {
     pub fn run_script(script: &[Do]) -> Self {
-        let mut subject = Self::new(script, registry());
-        let start = Self::start_command(script);
-        subject.tell(start).expect("a start");
+        Self::run_started(start_of(script), registry())
+    }
+
+    pub fn run_started(start: StartRun, registry: Registry) -> Self {
+        let mut subject = Self::new(RunId::root(at(0), [9; 16]), at(0), &start, registry);
+        subject.tell(Command::Start(Box::new(start))).expect("a start");
         subject
     }
 
-    fn new(script: &[Do], registry: Registry) -> Self {
-        let now = at(0);
-        let id = RunId::root(now, [9; 16]);
-        let start = start_of(script);
+    /// A run that its first command is yet to start.
+    pub fn new(id: RunId, now: Timestamp, start: &StartRun, registry: Registry) -> Self {
         Self {
-            machine: Machine::create(id, &start, now, &registry, CodeUse::Recorded),
+            machine: Machine::create(id, start, now, &registry, CodeUse::Recorded),
             registry,
             journal: Vec::new(),
             rows: BTreeMap::new(),
@@ -218,6 +219,7 @@ impl Subject {
             lease: lease(n),
             outcome,
             hand_over: None,
+            costs: Vec::new(),
         }))
     }
 
@@ -233,6 +235,7 @@ impl Subject {
                 session: SessionId(Uuid::from_u128(77)),
                 queue: "default".to_owned(),
             }),
+            costs: Vec::new(),
         }))
     }
 
@@ -333,17 +336,10 @@ pub fn word(entry: &Entry) -> String {
     }
 }
 
-fn start_of(script: &[Do]) -> StartRun {
-    StartRun {
-        tenant: "acme".to_owned(),
-        subject: "ada".to_owned(),
-        workflow: "script".to_owned(),
-        plan: "free".to_owned(),
-        attributes: serde_json::Map::new(),
-        input: payload(&json!(script)),
-        parent: None,
-        idempotency: None,
-    }
+pub fn start_of(script: &[Do]) -> StartRun {
+    let words = ["acme", "ada", "script", "free"].map(ToOwned::to_owned);
+    let [tenant, subject, workflow, plan] = words;
+    StartRun::new(tenant, subject, workflow, plan, payload(&json!(script)))
 }
 
 /// All of a run that its journal holds. Grants are the rows' business.

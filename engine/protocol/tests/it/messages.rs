@@ -68,7 +68,11 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::RunStarted>("api/run_started", &["", "/error"], Tolerated),
         Golden::of::<api::RunSummary>("api/run_summary", &[""], Tolerated),
         Golden::of::<api::RunPage>("api/run_page", &["", "/runs/0"], Tolerated),
-        Golden::of::<api::RunDetail>("api/run_detail", &["", "/steps/0", "/tasks/0", "/error"], Tolerated),
+        Golden::of::<api::RunDetail>(
+            "api/run_detail",
+            &["", "/steps/0", "/tasks/0", "/error", "/forked_from"],
+            Tolerated,
+        ),
         Golden::of::<api::RunError>("api/run_error", &[""], Tolerated),
         Golden::of::<api::StepView>("api/step_view", &["", "/error"], Tolerated),
         Golden::of::<api::TaskView>("api/task_view", &[""], Tolerated),
@@ -76,6 +80,10 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::AnswerRequest>("api/answer_request", &[""], Refused),
         Golden::of::<api::ReasonRequest>("api/reason_request", &[""], Refused),
         Golden::of::<api::KillRequest>("api/kill_request", &[""], Refused),
+        Golden::of::<api::ForkRequest>("api/fork_request", &[""], Refused),
+        Golden::of::<api::RunForked>("api/run_forked", &[""], Tolerated),
+        Golden::of::<api::BudgetRequest>("api/budget_request", &[""], Refused),
+        Golden::of::<api::CompletionRequest>("api/completion_request", &[""], Refused),
         Golden::of::<api::EditRequest>("api/edit_request", &[""], Refused),
         Golden::of::<api::SkipRequest>("api/skip_request", &[""], Refused),
         Golden::of::<api::SignalRequest>("api/signal_request", &[""], Refused),
@@ -135,7 +143,9 @@ fn every_golden_file_belongs_to_a_message() {
 /// A message that is added without a golden file is noticed. Parts of others are held by the file of the whole.
 #[test]
 fn every_message_has_a_golden_file() {
-    const PARTS: [&str; 14] = [
+    const PARTS: [&str; 16] = [
+        "StepCost",
+        "ForkedFrom",
         "Held",
         "Standing",
         "Claim",

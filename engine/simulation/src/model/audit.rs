@@ -1,11 +1,11 @@
 //! Invariants watched at every commit and claim (engine/README.md, invariants), and what later checks need to know of the past.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use valet_core::Timestamp;
 use valet_core::command::InboxMessage;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
-use valet_core::journal::{Entry, HumanOutcome, Op, Resolution, StuckReason};
+use valet_core::journal::{ClosePolicy, Entry, HumanOutcome, Op, Resolution, StuckReason};
 use valet_core::run::Status;
 use valet_core::transition::{OutboxRow, StepChange, Transition};
 
@@ -28,8 +28,10 @@ pub(crate) struct Audit {
     accepted: HashMap<StepKey, u32>,
     signals: HashSet<(RunId, String, String)>,
     answers: HashSet<(RunId, Seq, String)>,
-    /// Children whose end their parent waits for.
-    children: HashMap<RunId, BTreeSet<Seq>>,
+    /// Children whose end their parent waits for: by the call, the call that started it, and whether it may be left.
+    children: HashMap<RunId, BTreeMap<Seq, (Seq, ClosePolicy)>>,
+    /// The calls that started children with keys.
+    keyed: HashMap<(RunId, String), Seq>,
     /// The finalizer that a closing run is at.
     finalizing: HashMap<RunId, Seq>,
     /// When a run's pause was last lifted.
@@ -151,7 +153,7 @@ impl Tables {
     /// Only code that breaks by itself may be stuck.
     fn may_be_stuck(&self, transition: &Transition, why: &StuckReason) -> bool {
         let breaks = |entry: &Entry| match entry {
-            Entry::Started { input } => input.as_str().contains("\"break\""),
+            Entry::Started { input, .. } => input.as_str().contains("\"break\""),
             _ => false,
         };
         let first = self.journal.get(&transition.run()).and_then(|journal| journal.first());
@@ -173,15 +175,32 @@ impl Tables {
     /// A child that nobody waits for any more is told to stop, in the very commit that lets it go.
     fn audit_children(&mut self, transition: &Transition) {
         let run = transition.run();
-        let open = self.audit.children.entry(run).or_default();
+        let Audit { children, keyed, .. } = &mut self.audit;
+        let open = children.entry(run).or_default();
         let mut let_go: Vec<Seq> = Vec::new();
         for entry in &transition.chunk.entries {
             match entry {
-                Entry::Op { seq, op: Op::Child { .. } } => drop(open.insert(*seq)),
+                Entry::Op { seq, op: Op::Child { key, on_close, .. } } => {
+                    let started_at = match key {
+                        Some(key) => *keyed.entry((run, key.clone())).or_insert(*seq),
+                        None => *seq,
+                    };
+                    open.insert(*seq, (started_at, *on_close));
+                }
                 Entry::Resolved { seq, with: Resolution::ChildEnded { .. } }
                 | Entry::Held { seq, with: Resolution::ChildEnded { .. } } => drop(open.remove(seq)),
-                Entry::Dropped { seq } if open.remove(seq) => let_go.push(*seq),
-                Entry::Closing { .. } => let_go.extend(open.iter()),
+                Entry::Dropped { seq } => {
+                    if let Some((started_at, on_close)) = open.remove(seq)
+                        && !open.values().any(|(other, _)| *other == started_at)
+                    {
+                        keyed.retain(|(of, _), first| *of != run || *first != started_at);
+                        let_go.extend((on_close == ClosePolicy::Cancel).then_some(started_at));
+                    }
+                }
+                Entry::Closing { .. } => {
+                    open.retain(|_, (_, on_close)| *on_close == ClosePolicy::Cancel);
+                    let_go.extend(open.values().map(|(started_at, _)| *started_at));
+                }
                 _ => {}
             }
         }

@@ -171,7 +171,7 @@ impl Tables {
     fn remember_ops(&mut self, run: RunId, entries: &[Entry]) {
         for entry in entries {
             let (seq, op) = match entry {
-                Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) } => (*seq, Some(op.clone())),
+                Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => (*seq, Some(op.clone())),
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
                 Entry::InputChanged { seq, input, .. } => {
                     let op = self.ops.get(&(run, *seq)).cloned();

@@ -16,6 +16,7 @@ pub(crate) struct FoundRun {
     revision: u32,
     build: i64,
     ended: bool,
+    journal_from: u32,
 }
 
 impl Tables {
@@ -27,6 +28,7 @@ impl Tables {
                 revision: record.revision,
                 build: record.row.build,
                 ended: record.ended,
+                journal_from: record.row.journal_from.unwrap_or(1),
             })
             .collect()
     }
@@ -57,7 +59,7 @@ impl Tables {
                 identity: run.identity,
                 revision: run.revision,
                 build: run.build,
-                chunks: chunks.filter(|chunk| chunk.revision <= run.revision).collect(),
+                chunks: chunks.filter(|chunk| (run.journal_from..=run.revision).contains(&chunk.revision)).collect(),
                 rows,
             };
             loaded.push((id, if run.ended { Loaded::Ended(stored) } else { Loaded::Live(stored) }));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use valet_core::StepPolicy;
 use valet_core::id::RunId;
+use valet_core::journal::{Entry, Op};
 use valet_core::run::Status;
 
 use super::ledger::{Ledger, SaidEnd};
@@ -78,6 +79,34 @@ impl Facts<'_> {
             return Err(format!("{at}: the task ended by {key}, but {} was answered as taken too", other.key));
         }
         Ok(())
+    }
+
+    /// Somebody outside completed it with just that.
+    pub fn was_completed(&self, at: &str, value: u64) -> Result<(), String> {
+        let sent = self.ledger.completions.get(at).map_or(&[][..], Vec::as_slice);
+        if !sent.iter().any(|one| one.value == Some(value)) {
+            return Err(format!("{at}: nobody completed it with {value}"));
+        }
+        if let Some(other) = sent.iter().find(|one| one.taken && one.value != Some(value)) {
+            return Err(format!(
+                "{at}: it was completed with {value}, but {:?} was answered as taken too",
+                other.value
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the code was given when it made the value is what was written down.
+    pub fn value_was_recorded(&self, at: &str, value: u64) -> Result<(), String> {
+        let chunks = self.tables.journal.get(&self.run).into_iter().flatten().map(|committed| &committed.chunk);
+        let recorded = chunks.flat_map(|chunk| &chunk.entries).find_map(|entry| match entry {
+            Entry::Op { op: Op::Value { name, value }, .. } if name == at => value.read::<u64>().ok(),
+            _ => None,
+        });
+        if recorded == Some(value) {
+            return Ok(());
+        }
+        Err(format!("{at}: the code has the value {value}, recorded is {recorded:?}"))
     }
 
     /// A clean-up ran to what its worker said was done.

@@ -66,6 +66,8 @@ pub(crate) struct Ledger {
     begun: HashSet<String>,
     pub signals: BTreeMap<RunId, Vec<SignalSent>>,
     pub answers: BTreeMap<String, Vec<AnswerSent>>,
+    /// What was said of what somebody outside completes; no value: with a wrong token.
+    pub completions: BTreeMap<String, Vec<AnswerSent>>,
     /// What each start with a key was answered.
     pub starts: BTreeMap<String, Vec<Started>>,
     /// Runs whose cancel was sent; true: and answered.

@@ -118,6 +118,12 @@ pub(crate) async fn meddle(fleet: Arc<Fleet>) {
         let Some(run) = any_run(&fleet) else { continue };
         if fleet.world.draw(|dice| dice.chance(0.25)) {
             tokio::spawn(cancel(Arc::clone(&fleet), run));
+        } else if fleet.world.draw(|dice| dice.chance(0.1)) {
+            let budget_micros = fleet.world.draw(|dice| dice.pick(&[None, Some(0), Some(20), Some(1_000)]));
+            let command = Command::SetBudget { by: "operator".to_owned(), budget_micros };
+            if let Some(Err(CommandError::Rejected(why))) = ask(&fleet, run, command, 0).await {
+                refused(&fleet, run, &why);
+            }
         } else if fleet.world.draw(|dice| dice.chance(0.15)) {
             tokio::spawn(kill(Arc::clone(&fleet), run));
         } else {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct PlannedStart {
     pub at: Duration,
     pub program: Program,
+    /// After its start.
+    pub deadline_ms: Option<u64>,
+    pub budget_micros: Option<u64>,
     pub producers: u32,
     /// Somebody else uses the key for another request.
     pub conflict: bool,
@@ -28,8 +31,10 @@ pub(crate) struct PlannedStart {
 pub(crate) async fn start(fleet: Arc<Fleet>, plan: PlannedStart) {
     tokio::time::sleep_until(fleet.world.at(plan.at)).await;
     let mut producers = tokio::task::JoinSet::new();
+    let deadline = plan.deadline_ms.map(|ms| fleet.world.now() + Duration::from_millis(ms));
     for number in 0..plan.producers {
-        producers.spawn(produce(Arc::clone(&fleet), request(&plan.program, 1), plan.program.name.clone(), number));
+        let start = StartRun { deadline, budget_micros: plan.budget_micros, ..request(&plan.program, 1) };
+        producers.spawn(produce(Arc::clone(&fleet), start, plan.program.name.clone(), number));
     }
     if plan.conflict {
         producers.spawn(clash(Arc::clone(&fleet), plan.program.clone()));
@@ -38,16 +43,11 @@ pub(crate) async fn start(fleet: Arc<Fleet>, plan: PlannedStart) {
 }
 
 fn request(program: &Program, hash: u8) -> StartRun {
-    StartRun {
-        tenant: "acme".to_owned(),
-        subject: "somebody".to_owned(),
-        workflow: Interpreter::<NEWEST_BUILD>::NAME.to_owned(),
-        plan: "free".to_owned(),
-        attributes: serde_json::Map::new(),
-        input: Payload::of(program).unwrap_or_default(),
-        parent: None,
-        idempotency: Some(IdempotencyKey { key: program.name.clone(), request_hash: [hash; 32] }),
-    }
+    let words = ["acme", "somebody", Interpreter::<NEWEST_BUILD>::NAME, "free"].map(ToOwned::to_owned);
+    let [tenant, subject, workflow, plan] = words;
+    let idempotency = Some(IdempotencyKey { key: program.name.clone(), request_hash: [hash; 32] });
+    let input = Payload::of(program).unwrap_or_default();
+    StartRun { idempotency, ..StartRun::new(tenant, subject, workflow, plan, input) }
 }
 
 async fn produce(fleet: Arc<Fleet>, start: StartRun, key: String, number: u32) {
@@ -90,7 +90,7 @@ fn started_rightly(fleet: &Fleet, started: Started, start: &StartRun) {
 
 /// The same key for another request must not start a run of its own.
 async fn clash(fleet: Arc<Fleet>, program: Program) {
-    let other = Program { name: program.name.clone(), nodes: Vec::new() };
+    let other = Program::new(program.name.clone(), Vec::new());
     let request = request(&other, 2);
     let asked = request.clone();
     // One request: whichever is first has the key.

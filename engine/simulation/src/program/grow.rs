@@ -1,12 +1,15 @@
 //! Grows programs from a seed. The one place that says how often which operation occurs.
 
-use super::{Node, Program, all, breaks, child, guard, human, note, race, sleep, step, wait};
+use super::{Node, Program, all, breaks, child, complete, guard, human, note, race, sleep, step, wait};
 use crate::dice::Dice;
 
 /// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
 const OPERATIONS_MAX: u32 = 18;
 /// Nesting of branches and children.
 const DEPTH_MAX: u32 = 3;
+
+/// Behind the name of a program that its run goes on with.
+pub(crate) const NEXT: char = '+';
 
 /// A program in the making.
 pub(super) struct Grow<'a> {
@@ -20,7 +23,18 @@ pub(crate) fn grow(name: String, dice: &mut Dice) -> Program {
     let left = dice.between(1, u64::from(OPERATIONS_MAX)) as u32;
     let mut grow = Grow { dice, left, depth: 0 };
     let nodes = grow.list(5);
-    Program { name, nodes }
+    let mut program = Program::new(name, nodes);
+    if grow.dice.chance(0.25) {
+        let name = next_name(&program.name);
+        let nodes = grow.list(3);
+        program.next = Some(Box::new(Program::new(name, nodes)));
+    }
+    program
+}
+
+/// Places of the next journal are none of the one before.
+fn next_name(name: &str) -> String {
+    format!("{name}{NEXT}")
 }
 
 impl Grow<'_> {
@@ -55,7 +69,8 @@ impl Grow<'_> {
         self.left = self.left.saturating_sub(1);
         let may_nest = self.depth < DEPTH_MAX && self.left > 1;
         match self.dice.between(0, if may_nest { 99 } else { 64 }) {
-            0..=37 => Node::Step(step::StepNode::generate(self)),
+            0..=35 => Node::Step(step::StepNode::generate(self)),
+            36..=37 => Node::Complete(complete::CompleteNode::generate(self)),
             38..=44 => Node::Sleep(sleep::SleepNode::generate(self)),
             45..=53 => Node::Wait(wait::WaitNode::generate(self)),
             54..=60 => Node::Human(human::HumanNode::generate(self)),

@@ -17,6 +17,8 @@ pub(crate) struct GuardNode {
     fate: Fate,
     /// What is cleaned up lies on one host.
     bound: bool,
+    /// Only if the run does not succeed.
+    undo: bool,
 }
 
 impl GuardNode {
@@ -26,15 +28,19 @@ impl GuardNode {
             7 => Fate::BlockFirst(grow.dice.between(1, 2) as u32),
             _ => Fate::FailFirst(grow.dice.between(1, 3) as u32),
         };
-        Self { nodes: grow.inner(3), early: grow.dice.chance(0.5), fate, bound: grow.dice.chance(0.3) }
+        let nodes = grow.inner(3);
+        let (early, bound, undo) = (grow.dice.chance(0.5), grow.dice.chance(0.3), grow.dice.chance(0.25));
+        Self { nodes, early, fate, bound, undo }
     }
 
     pub(super) fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         Box::pin(async move {
-            let cleanup = if self.bound {
-                ctx.finally(CleanHome { at: at.clone(), fate: self.fate })
-            } else {
-                ctx.finally(Clean { at: at.clone(), fate: self.fate })
+            let (place, fate) = (at.clone(), self.fate);
+            let cleanup = match (self.bound, self.undo) {
+                (true, false) => ctx.finally(CleanHome { at: place, fate }),
+                (true, true) => ctx.compensate(CleanHome { at: place, fate }),
+                (false, false) => ctx.finally(Clean { at: place, fate }),
+                (false, true) => ctx.compensate(Clean { at: place, fate }),
             };
             let inner = walk(ctx.clone(), self.nodes, at, build).await;
             let halted = inner.halted.clone();

@@ -53,6 +53,9 @@ struct RunColumns {
     ended: Vec<bool>,
     accepted: Vec<i16>,
     body: Vec<Vec<u8>>,
+    figures: Vec<Option<String>>,
+    attributes_set: Vec<Option<String>>,
+    journal_from: Vec<Option<i32>>,
 }
 
 #[derive(Default)]
@@ -217,6 +220,9 @@ impl Columns {
         runs.ended.push(transition.ended());
         runs.accepted.push(transition.accepted_results().min(i16::MAX as u32) as i16);
         runs.body.push(key.seal(&serde_json::to_vec(&transition.chunk.entries)?)?);
+        runs.figures.push(row.figures.as_ref().map(serde_json::to_string).transpose()?);
+        runs.attributes_set.push(row.attributes_set.as_ref().map(serde_json::to_string).transpose()?);
+        runs.journal_from.push(row.journal_from.map(|revision| revision as i32));
         if let Some(gated) = transition.gate {
             self.gates.0.push(transition.run().0);
             self.gates.1.push(gated);
@@ -533,7 +539,10 @@ impl Columns {
             .bind(&deeds.action)
             .bind(&deeds.target)
             .bind(&deeds.task)
-            .bind(&updated.revision);
+            .bind(&updated.revision)
+            .bind(&runs.figures)
+            .bind(&runs.attributes_set)
+            .bind(&runs.journal_from);
         bounded(query.fetch_all(connection)).await
     }
 }

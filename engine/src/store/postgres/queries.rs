@@ -8,6 +8,7 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::RunId;
 use valet_core::journal::{Chunk, HumanSpec};
+use valet_core::run::Figures;
 
 use super::{PgStore, StoreError, audited, bounded};
 use crate::access::Reach;
@@ -33,6 +34,7 @@ pub struct RunRecord {
     pub updated_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub parent_run: Option<Uuid>,
+    pub figures: Option<Json<Figures>>,
 }
 
 /// Which runs a page shows.
@@ -223,6 +225,12 @@ impl PgStore {
     /// Whose task it is, for those who come with its link.
     pub async fn find_task_tenant(&self, id: Uuid) -> Result<Option<String>, StoreError> {
         let query = sqlx::query_scalar::<_, String>(include_str!("../sql/find_task_tenant.sql")).bind(id);
+        bounded(query.fetch_optional(&self.pool)).await
+    }
+
+    /// Whose run it is, for callers who are of no tenant.
+    pub async fn find_run_tenant(&self, run: RunId) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_scalar::<_, String>(include_str!("../sql/find_run_tenant.sql")).bind(run.0);
         bounded(query.fetch_optional(&self.pool)).await
     }
 

@@ -3,9 +3,10 @@
 -- stale transition refuses only itself. Answers the runs that were committed.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[],
-                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[], $103::bigint[])
+                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[], $103::bigint[],
+                         $116::text[], $117::text[], $118::int[])
         AS t(id, expect, status, paused, reason, status_line, build, error_code, at, ended, accepted, body,
-             waits_for_build)
+             waits_for_build, figures, attributes_set, journal_from)
 ), creates AS MATERIALIZED (
     SELECT * FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[],
                          $21::int[], $22::text[], $23::bytea[])
@@ -60,21 +61,23 @@ WITH input AS MATERIALIZED (
     SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
 ), startable AS MATERIALIZED (
     SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended,
-           i.waits_for_build
+           i.waits_for_build, i.figures, i.attributes_set, i.journal_from
     FROM creates c JOIN input i USING (id)
     WHERE (c.key IS NULL OR c.id IN (SELECT run_id FROM keyed)) AND c.id NOT IN (SELECT id FROM broken)
 ), started AS (
     INSERT INTO runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
-                      build, waits_for_build, reason, status_line, error_code, created_at, updated_at)
-    SELECT id, tenant, subject, workflow, plan, attributes::jsonb, parent_run, parent_seq, status, paused, 1,
-           build, waits_for_build, reason::json, status_line, error_code, at, at
+                      build, waits_for_build, reason, status_line, error_code, figures, journal_from, created_at,
+                      updated_at)
+    SELECT id, tenant, subject, workflow, plan, with_attributes(attributes::jsonb, attributes_set), parent_run,
+           parent_seq, status, paused, 1, build, waits_for_build, reason::json, status_line, error_code,
+           figures::jsonb, journal_from, at, at
     FROM startable WHERE NOT ended
     ON CONFLICT (id) DO NOTHING RETURNING id
 ), ended_at_once AS (
     INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
-                               build, status_line, error_code, created_at, ended_at)
-    SELECT id, tenant, subject, workflow, plan, attributes::jsonb, parent_run, parent_seq, status, 1,
-           build, status_line, error_code, at, at
+                               build, status_line, error_code, figures, journal_from, created_at, ended_at)
+    SELECT id, tenant, subject, workflow, plan, with_attributes(attributes::jsonb, attributes_set), parent_run,
+           parent_seq, status, 1, build, status_line, error_code, figures::jsonb, journal_from, at, at
     FROM startable WHERE ended
     ON CONFLICT (id) DO NOTHING RETURNING id
 ), ok AS MATERIALIZED (
@@ -84,17 +87,19 @@ WITH input AS MATERIALIZED (
 ), moved AS (
     UPDATE runs r SET revision = i.expect + 1, status = i.status, paused = i.paused, reason = i.reason::json,
                       status_line = i.status_line, build = i.build, waits_for_build = i.waits_for_build,
-                      error_code = i.error_code, updated_at = i.at
+                      error_code = i.error_code, figures = i.figures::jsonb, journal_from = i.journal_from,
+                      attributes = with_attributes(r.attributes, i.attributes_set), updated_at = i.at
     FROM input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND NOT i.ended
 ), gone AS (
     DELETE FROM runs r USING input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND i.ended
-    RETURNING r.id, r.tenant, r.subject, r.workflow, r.plan, r.attributes, r.parent_run, r.parent_seq, r.created_at,
-              i.status, i.expect, i.build, i.status_line, i.error_code, i.at
+    RETURNING r.id, r.tenant, r.subject, r.workflow, r.plan, with_attributes(r.attributes, i.attributes_set) AS attributes,
+              r.parent_run, r.parent_seq, r.created_at,
+              i.status, i.expect, i.build, i.status_line, i.error_code, i.figures, i.journal_from, i.at
 ), archived AS (
     INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
-                               build, status_line, error_code, created_at, ended_at)
+                               build, status_line, error_code, figures, journal_from, created_at, ended_at)
     SELECT id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, expect + 1,
-           build, status_line, error_code, created_at, at
+           build, status_line, error_code, figures::jsonb, journal_from, created_at, at
     FROM gone
 ), journaled AS (
     INSERT INTO journal (run_id, revision, at, accepted, body)

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, CreateTokenRequest, EditRequest, FileStored, Item, ItemList, ItemStored,
-    KillRequest, PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunPage, RunStarted, RunSummary,
-    SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList,
-    WorkerList, WorkflowList, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
+    Item, ItemList, ItemStored, KillRequest, PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunForked,
+    RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView,
+    TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -92,6 +92,16 @@ impl Client {
 
     pub async fn kill(&self, id: &str, request: &KillRequest) -> Result<RunSummary, ClientError> {
         self.operate(id, "kill", document(request)).await
+    }
+
+    pub async fn fork(&self, id: &str, request: &ForkRequest, key: &str) -> Result<RunForked, ClientError> {
+        let call = Call::post(path(["runs", id, "fork"]), document(request)).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn set_budget(&self, id: &str, budget_usd_micros: Option<u64>) -> Result<RunSummary, ClientError> {
+        let call = Call::post(path(["runs", id, "budget"]), document(&BudgetRequest { budget_usd_micros }));
+        body::json(self.send(&Call { method: Method::PUT, ..call }).await?).await
     }
 
     pub async fn skip(&self, id: &str, seq: u32, output: Value) -> Result<RunSummary, ClientError> {

@@ -11,7 +11,7 @@ use valet_protocol::api::{RunDetail, RunEvent};
 
 use crate::cli::bounds::UNTAKEN_AFTER;
 use crate::cli::style::Style;
-use crate::cli::{text, when};
+use crate::cli::{money, text, when};
 
 /// Columns of a foreign message inside a line.
 const MESSAGE_COLUMNS_MAX: usize = 200;
@@ -69,6 +69,7 @@ enum Open {
     Timer { until: Timestamp },
     Signal { name: String },
     Child { workflow: String },
+    Outside { name: String, deadline: Timestamp },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +149,20 @@ impl Story {
                 self.started_at = Some(at);
                 Some(tell(at, Mark::Begun, format!("{} began", self.run)))
             }
+            Entry::Continued { carried, .. } => {
+                self.open.clear();
+                self.finalizers = carried.finalizers.into_iter().map(|f| (f.seq, f.op)).collect();
+                Some(tell(at, Mark::Begun, "goes on with another input".to_owned()))
+            }
+            Entry::Forked { from, entry, by } => {
+                let by = text::line(&by);
+                Some(tell(at, Mark::Operator, format!("forked by {by} from {from}, which gave {entry} entries")))
+            }
+            Entry::Spent { what, micros, .. } => Some(tell(at, Mark::Log, paid(&what, micros)).passing()),
+            Entry::BudgetChanged { by, budget_micros } => {
+                let budget = budget_micros.map_or_else(|| "no bound".to_owned(), money::show);
+                Some(tell(at, Mark::Operator, format!("may spend {budget}, says {}", text::line(&by))))
+            }
             Entry::Op { seq, op } => self.op(seq, op, at),
             Entry::FinalizerStarted { seq, .. } => self.finalize(seq, seq, at),
             Entry::Dropped { seq } | Entry::StepStopped { seq, .. } => self.dropped(seq, at),
@@ -191,14 +206,14 @@ impl Story {
                 Some(tell(at, Mark::Operator, format!("mended by {}", text::line(&by))))
             }
             Entry::Closing { outcome } => self.closing(&outcome, at),
-            Entry::StartedInTime { .. } | Entry::Released | Entry::Ended => None,
+            Entry::StartedInTime { .. } | Entry::Version { .. } | Entry::Released | Entry::Ended => None,
         }
     }
 
     fn op(&mut self, seq: Seq, op: Op, at: Timestamp) -> Option<Happening> {
         match op {
             Op::Step(step) => Some(self.step(seq, &step, at)),
-            Op::Finally(step) => {
+            Op::Finally(step) | Op::Compensate(step) => {
                 self.finalizers.insert(seq, step);
                 None
             }
@@ -228,7 +243,16 @@ impl Story {
                 self.begin(seq, Open::Child { workflow }, at);
                 Some(happening)
             }
-            Op::Emit { .. } => None,
+            Op::Completion { name, deadline, .. } => {
+                let happening = tell(at, Mark::Waiting, format!("waits for somebody outside: {}", quoted(&name)));
+                self.begin(seq, Open::Outside { name, deadline }, at);
+                Some(happening)
+            }
+            Op::Cost { what, micros } => Some(tell(at, Mark::Log, paid(&what, micros)).passing()),
+            Op::Progress { fraction } => {
+                Some(tell(at, Mark::Status, format!("{:.0} % done", fraction * 100.0)).passing())
+            }
+            Op::Emit { .. } | Op::Value { .. } | Op::Memo { .. } | Op::Attributes { .. } => None,
             Op::Log { message: said } => Some(tell(at, Mark::Log, message(&said))),
             Op::Status { text: said } => {
                 let status = message(&said);
@@ -275,6 +299,12 @@ impl Story {
             (Open::Person { .. }, Resolution::Human(outcome)) => Some(answered(&outcome, at)),
             (Open::Signal { name }, Resolution::WaitTimedOut) => {
                 Some(tell(at, Mark::Waiting, format!("the signal {} did not come in time", quoted(&name))))
+            }
+            (Open::Outside { name, .. }, Resolution::WaitTimedOut) => {
+                Some(tell(at, Mark::Waiting, format!("nobody outside completed {} in time", quoted(&name))))
+            }
+            (Open::Outside { name, .. }, _) => {
+                Some(tell(at, Mark::Done, format!("somebody outside completed {}", quoted(&name))))
             }
             (Open::Child { workflow }, Resolution::ChildEnded { outcome }) => {
                 let mark = if outcome.status() == "succeeded" { Mark::Done } else { Mark::Failed };
@@ -417,8 +447,16 @@ fn live_line(ongoing: &Ongoing, now: Timestamp, spinner: &str, style: Style) -> 
         }
         Open::Timer { until } => format!("  {} sleeps, goes on {}", style.dim("…"), when::relative(*until, now)),
         Open::Signal { name } => format!("  {} waits for the signal {}", style.dim("…"), quoted(name)),
+        Open::Outside { name, deadline } => {
+            let until = when::relative(*deadline, now);
+            format!("  {} waits for somebody outside: {}, ends {until}", style.dim("…"), quoted(name))
+        }
         Open::Child { workflow } => format!("  {} waits for its child {}", style.dim("…"), quoted(workflow)),
     }
+}
+
+fn paid(what: &str, micros: u64) -> String {
+    format!("paid {} for {}", money::show(micros), text::line(what))
 }
 
 fn tell(at: Timestamp, mark: Mark, text: String) -> Happening {

@@ -15,7 +15,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::pretty;
 use crate::cli::style::Style;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{reason, text, when};
+use crate::cli::{money, reason, text, when};
 
 pub async fn run(id: &str, client: &Client, output: &Output) -> Result<Exit, CliError> {
     let run = client.run(id).await?;
@@ -49,6 +49,17 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
             &format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)),
         );
     }
+    if let Some(progress) = run.progress {
+        fields.text("progress", &format!("{:.0} %", progress * 100.0));
+    }
+    if run.spent_usd_micros.is_some() || run.budget_usd_micros.is_some() {
+        let spent = money::show(run.spent_usd_micros.unwrap_or_default());
+        let of = run.budget_usd_micros.map(|budget| format!(" of {}", money::show(budget)));
+        fields.text("spent", &format!("{spent}{}", of.unwrap_or_default()));
+    }
+    if let Some(from) = &detail.forked_from {
+        fields.text("fork of", &format!("{} at entry {}, by {}", from.run, from.entry, from.by));
+    }
     if let Some(parent) = &detail.parent {
         fields.text("parent", parent);
     }
@@ -64,6 +75,7 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
     section(&mut text, style, "steps", &steps(&detail.steps, now, style));
     section(&mut text, style, "tasks for people", &tasks(detail, now, style));
     section(&mut text, style, "input", &payload(Some(&detail.input)));
+    section(&mut text, style, "memo", &payload(detail.memo.as_ref()));
     section(&mut text, style, "output", &payload(detail.output.as_ref()));
     section(&mut text, style, "error details", &payload(detail.error.as_ref().and_then(|e| e.details.as_ref())));
     text

@@ -119,8 +119,7 @@ async fn tenants_share_redis_and_metrics_without_their_names() {
         let start = StartRunRequest {
             input: json!({ "steps": 1 }),
             subject: Some(format!("{tenant}-subject")),
-            plan: None,
-            attributes: serde_json::Map::new(),
+            ..StartRunRequest::default()
         };
         runs.push((client.start("bench", &start, "one key for both").await.expect("a run").id, client));
     }

@@ -82,6 +82,7 @@ impl Worker {
             lease: claim.lease,
             outcome: Outcome::Done { output: Payload::null() },
             hand_over: None,
+            costs: Vec::new(),
         }));
         let at = (claim.run, claim.seq);
         self.world.ledger.lock().send(at, claim.attempt, claim.lease);
@@ -138,6 +139,7 @@ impl Worker {
             lease: step.lease,
             outcome,
             hand_over: offer.clone(),
+            costs: Vec::new(),
         }));
         let mut next = None;
         for round in 0..FINISHES_MAX {
