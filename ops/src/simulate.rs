@@ -22,8 +22,8 @@ pub struct SimulateCommand {
     /// One seed alone: shows a failure again
     #[arg(long, value_name = "K", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Run an engine that is broken on purpose: drop_fence, ack_before_commit, skip_sweep, answer_before_commit or
-    /// lose_inbox_row
+    /// Run an engine that is broken on purpose: drop_fence, ack_before_commit, skip_sweep, answer_before_commit,
+    /// lose_inbox_row, lose_timer, take_key_twice, ignore_gate, grant_twice or read_too_late
     #[arg(long, value_name = "NAME")]
     variant: Option<BrokenVariant>,
     /// Run all seeds even after one broke a promise

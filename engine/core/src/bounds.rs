@@ -29,3 +29,7 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 
 /// Journals begun in one transition: code that goes on without ever waiting is a loop without a wait.
 pub const CONTINUED_PER_TRANSITION_MAX: u32 = 100;
+
+/// Leases, tasks and completions of each kind that ended last, of which a run knows in its next journal: whoever did
+/// not hear the answer asks again soon, or never.
+pub const ANSWERS_CARRIED_MAX: usize = 64;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::bounds::STATUS_LINE_BYTES_MAX;
+use crate::bounds::{ANSWERS_CARRIED_MAX, STATUS_LINE_BYTES_MAX};
 use crate::callbacks::Secret;
 use crate::command::{GrantedStep, Parent};
 use crate::context::after;
@@ -656,24 +656,22 @@ impl Run {
         self.set_timer_if(RUN_DEADLINE, deadline);
     }
 
-    /// What the run takes along into its next journal, which begins after `last_seq`. `ended`: what this transition
-    /// answered, in case it is asked again.
+    /// What the run takes along into its next journal, which begins after `last_seq`: also the last things that it
+    /// answered, those of this transition (`ended`) in any case, for they may be asked again.
     pub(crate) fn carried(&self, last_seq: Seq, ended: &[Entry]) -> Carried {
-        let of_transition = |entry: &Entry| match entry {
-            Entry::Resolved { seq, with } => Some((*seq, with.clone())),
-            _ => None,
-        };
         let mut carried = Carried { generation: self.generation + 1, last_seq, ..Carried::default() };
-        for (seq, with) in ended.iter().filter_map(of_transition) {
-            match with {
-                Resolution::StepDone { lease, .. } | Resolution::StepFailed { lease, .. } => {
-                    carried.leases.extend(lease);
-                }
-                Resolution::Human(outcome) => carried.answers.push((seq, outcome)),
-                Resolution::Completed { key, .. } => carried.completions.push((seq, key)),
-                _ => {}
-            }
-        }
+        let just_now = ended.iter().filter_map(|entry| match entry {
+            Entry::Resolved {
+                with: Resolution::StepDone { lease, .. } | Resolution::StepFailed { lease, .. }, ..
+            } => *lease,
+            _ => None,
+        });
+        let recent = self.accepted_leases.iter().rev().take(ANSWERS_CARRIED_MAX).copied();
+        carried.leases = just_now.chain(recent).collect::<BTreeSet<_>>().into_iter().collect();
+        let answers = self.ended_tasks.iter().rev().take(ANSWERS_CARRIED_MAX);
+        carried.answers = answers.map(|(seq, outcome)| (*seq, without_contents(outcome))).collect();
+        let completions = self.ended_completions.iter().rev().take(ANSWERS_CARRIED_MAX);
+        carried.completions = completions.map(|(seq, key)| (*seq, key.clone())).collect();
         let unfinished = self.finalizers.iter().filter(|(_, finalizer)| !finalizer.done);
         carried.finalizers = unfinished
             .map(|(seq, f)| CarriedFinalizer { seq: *seq, op: f.op.clone(), compensates: f.compensates })
@@ -873,6 +871,16 @@ impl Run {
         if take_out(&mut self.timers, seq).is_some() {
             self.touched.timers.entry(seq).or_insert(true);
         }
+    }
+}
+
+/// Who said it under which key: what a repeat is told.
+fn without_contents(outcome: &HumanOutcome) -> HumanOutcome {
+    match outcome {
+        HumanOutcome::Answered { by, key, .. } => {
+            HumanOutcome::Answered { by: by.clone(), key: key.clone(), answer: Payload::null() }
+        }
+        other => other.clone(),
     }
 }
 

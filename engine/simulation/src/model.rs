@@ -140,6 +140,10 @@ impl Tables {
         ended || lease.is_overdue(now)
     }
 
+    pub(in crate::model) fn is_broken(&self, variant: BrokenVariant) -> bool {
+        self.variant == Some(variant)
+    }
+
     /// The steps of one run.
     pub fn steps_of(&self, run: RunId) -> impl Iterator<Item = (Seq, &StepRecord)> {
         let range = (run, Seq(0))..=(run, Seq(u32::MAX));

@@ -18,11 +18,31 @@ pub enum BrokenVariant {
     AnswerBeforeCommit,
     /// A message between runs may be missing from its sender's commit.
     LoseInboxRow,
+    /// A commit does not keep every timer.
+    LoseTimer,
+    /// A start does not look whether its key is taken.
+    TakeKeyTwice,
+    /// A claim does not look at the gate of a paused run.
+    IgnoreGate,
+    /// A claim grants what another session holds.
+    GrantTwice,
+    /// A run that went on in a new journal is read from after its beginning.
+    ReadTooLate,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 5] =
-        [Self::DropFence, Self::AckBeforeCommit, Self::SkipSweep, Self::AnswerBeforeCommit, Self::LoseInboxRow];
+    pub const ALL: [Self; 10] = [
+        Self::DropFence,
+        Self::AckBeforeCommit,
+        Self::SkipSweep,
+        Self::AnswerBeforeCommit,
+        Self::LoseInboxRow,
+        Self::LoseTimer,
+        Self::TakeKeyTwice,
+        Self::IgnoreGate,
+        Self::GrantTwice,
+        Self::ReadTooLate,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -31,6 +51,11 @@ impl BrokenVariant {
             Self::SkipSweep => "skip_sweep",
             Self::AnswerBeforeCommit => "answer_before_commit",
             Self::LoseInboxRow => "lose_inbox_row",
+            Self::LoseTimer => "lose_timer",
+            Self::TakeKeyTwice => "take_key_twice",
+            Self::IgnoreGate => "ignore_gate",
+            Self::GrantTwice => "grant_twice",
+            Self::ReadTooLate => "read_too_late",
         }
     }
 }
@@ -43,9 +68,7 @@ impl fmt::Display for BrokenVariant {
 
 /// A word that names no variant.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no broken variant `{0}`: use drop_fence, ack_before_commit, skip_sweep, answer_before_commit or lose_inbox_row"
-)]
+#[error("no broken variant `{0}`: use one of {names}", names = BrokenVariant::ALL.map(BrokenVariant::name).join(", "))]
 pub struct UnknownVariant(String);
 
 impl FromStr for BrokenVariant {

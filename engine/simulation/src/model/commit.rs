@@ -66,7 +66,10 @@ impl Tables {
             };
             let identity = &transition.identity;
             let row = (identity.tenant.clone(), identity.workflow.clone(), key.key.clone());
-            if let std::collections::btree_map::Entry::Vacant(vacant) = self.keys.entry(row) {
+            if self.is_broken(BrokenVariant::TakeKeyTwice) {
+                self.keys.insert(row, (transition.run(), key.request_hash));
+                keyed.insert(transition.run());
+            } else if let std::collections::btree_map::Entry::Vacant(vacant) = self.keys.entry(row) {
                 vacant.insert((transition.run(), key.request_hash));
                 keyed.insert(transition.run());
             }
@@ -83,7 +86,7 @@ impl Tables {
             }),
         };
         let mail = |(from, number): &(RunId, i64)| self.inbox.contains_key(&(run, *from, *number));
-        let drops_fence = self.variant == Some(BrokenVariant::DropFence);
+        let drops_fence = self.is_broken(BrokenVariant::DropFence);
         fits && transition.consumed.iter().all(mail)
             && (drops_fence || transition.fences.iter().all(|fence| self.holds(run, fence, now)))
     }
@@ -132,6 +135,7 @@ impl Tables {
         }
         for change in &transition.timers {
             match change {
+                TimerChange::Set { seq, .. } if self.is_broken(BrokenVariant::LoseTimer) && seq.0 % 4 == 3 => {}
                 TimerChange::Set { seq, at, unserved } => {
                     self.timers.insert((run, *seq), (*at, unserved.clone()));
                 }

@@ -95,7 +95,7 @@ impl Tables {
 
     /// Attempts whose session ended or whose time is long over, and grants that their workers do not list.
     fn sweep(&self, mine: &HashSet<i16>, now: Timestamp, due: &mut Due) {
-        if self.variant == Some(BrokenVariant::SkipSweep) {
+        if self.is_broken(BrokenVariant::SkipSweep) {
             return;
         }
         let granted = self.steps.iter().filter_map(|(key, record)| Some((key, record, record.lease?)));

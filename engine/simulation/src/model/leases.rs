@@ -10,6 +10,7 @@ use valet_core::transition::StepState;
 use valet_engine::store::{Beat, BeatAnswer, ClaimVerdict, NewSession, SessionClaim, SessionKind};
 
 use super::{Lease, SessionRecord, StepRecord, Tables};
+use crate::variant::BrokenVariant;
 
 impl Tables {
     pub fn open_session(&mut self, session: &NewSession, now: Timestamp) {
@@ -51,7 +52,10 @@ impl Tables {
         let mut granted: HashMap<(RunId, Seq), LeaseId> = HashMap::new();
         for (at, claim) in chosen {
             let Some(record) = self.steps.get(&at) else { continue };
-            if record.attempt != claim.attempt || record.state != StepState::Ready || record.gated {
+            let is_held = record.state != StepState::Ready
+                && !(record.state == StepState::Running && self.is_broken(BrokenVariant::GrantTwice));
+            let is_gated = record.gated && !self.is_broken(BrokenVariant::IgnoreGate);
+            if record.attempt != claim.attempt || is_held || is_gated {
                 continue;
             }
             granted.insert(at, claim.lease);

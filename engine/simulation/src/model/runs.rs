@@ -6,6 +6,7 @@ use valet_core::run::Identity;
 use valet_engine::store::{Loaded, StoredMessage};
 
 use super::Tables;
+use crate::variant::BrokenVariant;
 
 /// Messages read by one statement.
 const MESSAGES_PER_LOAD_MAX: usize = 1_000;
@@ -50,7 +51,9 @@ impl Tables {
         runs: &[RunId],
     ) -> Vec<(RunId, Loaded)> {
         let mut loaded = Vec::with_capacity(found.len());
+        let late = u32::from(self.is_broken(BrokenVariant::ReadTooLate));
         for run in found {
+            let from = if run.journal_from > 1 { run.journal_from + late } else { 1 };
             let id = run.identity.id;
             let place = runs.iter().position(|wanted| *wanted == id);
             let rows = place.and_then(|at| steps.get_mut(at)).map(std::mem::take).unwrap_or_default();
@@ -59,7 +62,7 @@ impl Tables {
                 identity: run.identity,
                 revision: run.revision,
                 build: run.build,
-                chunks: chunks.filter(|chunk| (run.journal_from..=run.revision).contains(&chunk.revision)).collect(),
+                chunks: chunks.filter(|chunk| (from..=run.revision).contains(&chunk.revision)).collect(),
                 rows,
             };
             loaded.push((id, if run.ended { Loaded::Ended(stored) } else { Loaded::Live(stored) }));
