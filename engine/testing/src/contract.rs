@@ -110,15 +110,13 @@ impl<W: Workflow> Scenario<W> {
     #[track_caller]
     pub fn assert_survives_cancelling(&self) {
         let good = self.good();
-        let between = (0..good.transitions).map(|transition| Meddling::CancelAfter { transition });
-        let during = (0..good.attempts).map(|attempt| Meddling::CancelDuring { attempt });
-        report(between.chain(during).filter_map(|meddling| {
-            let case = match &meddling {
-                Meddling::CancelDuring { attempt } => format!("cancelled during attempt {}", attempt + 1),
-                other => format!("{other:?}"),
-            };
+        let between = (0..good.transitions)
+            .map(|transition| (format!("after transition {}", transition + 1), Meddling::CancelAfter { transition }));
+        let during = (0..good.attempts)
+            .map(|attempt| (format!("during attempt {}", attempt + 1), Meddling::CancelDuring { attempt }));
+        report(between.chain(during).filter_map(|(case, meddling)| {
             let ended = self.settled(self.disturbed(meddling)).and_then(|run| cancelled(run.as_ref(), &good.run));
-            ended.err().map(|why| format!("{case}: {why}"))
+            ended.err().map(|why| format!("cancelled {case}: {why}"))
         }));
     }
 
