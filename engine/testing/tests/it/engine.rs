@@ -102,10 +102,7 @@ fn a_run_that_goes_no_further_says_what_it_waits_for() {
     let trouble = |engine: TestEngine| engine.run::<Buy>(&order()).expect_err("no end").to_string();
     assert!(trouble(TestEngine::new()).contains("nothing does the step `reserve` (3): tell what it comes to"));
     let parked = trouble(shop().on_step(|_: Release, _| Err(fail("jammed"))));
-    assert!(
-        parked.contains("the step `release` (1) waits for an operator after its last attempt: jammed"),
-        "{parked}"
-    );
+    assert!(parked.contains("the step `release` (1) waits for an operator after its last attempt: jammed"), "{parked}");
     let unknown = trouble(without_child());
     assert!(unknown.contains("no engine here knows the workflow `ship`"), "{unknown}");
 }
