@@ -25,7 +25,7 @@ pub trait Contract: Workflow {}
 pub struct Scenario<W> {
     input: Payload,
     engine: Box<dyn Fn() -> TestEngine>,
-    holds: Box<dyn Fn(&TestRun) -> Result<(), String>>,
+    holds: Box<Holds>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -36,6 +36,9 @@ struct Good {
     transitions: usize,
     attempts: usize,
 }
+
+/// What must hold of a run, else what is wrong with it.
+type Holds = dyn Fn(&TestRun) -> Result<(), String>;
 
 /// A disturbed run: how it ended, or why it did not.
 type Disturbed = Result<TestRun, Trouble>;
@@ -141,7 +144,7 @@ impl<W: Workflow> Scenario<W> {
     }
 
     fn disturbed(&self, meddling: Meddling) -> Disturbed {
-        (self.engine)().start::<W>(self.input.clone(), meddling)?.to_its_end()
+        (self.engine)().start::<W>(self.input.clone(), meddling)?.run()
     }
 
     /// The run ended and left nothing, or an operator has the last word. `None`: the latter.

@@ -175,7 +175,7 @@ impl TestEngine {
     /// If the input is not JSON.
     #[track_caller]
     pub fn run<W: Workflow>(self, input: &(impl Serialize + ?Sized)) -> Result<TestRun, Trouble> {
-        self.start::<W>(payload(input), Meddling::None)?.to_its_end()
+        self.start::<W>(payload(input), Meddling::None)?.run()
     }
 
     pub(crate) fn start<W: Workflow>(self, input: Payload, meddling: Meddling) -> Result<World, Trouble> {
@@ -187,7 +187,7 @@ impl TestEngine {
     /// As an engine's door does before it starts a run.
     fn check_input(&self, workflow: &str, input: &Payload) -> Result<(), Trouble> {
         let Some(definition) = self.registry.get(workflow) else { return Ok(()) };
-        if let Err(problem) = fits(&definition.input_schema, input) {
+        if let Err(Unfit::NoSchema(problem) | Unfit::Document(problem)) = fits(&definition.input_schema, input) {
             return Err(Trouble::InputRefused(problem));
         }
         match definition.check(input, &Door::default()).first() {
@@ -197,9 +197,19 @@ impl TestEngine {
     }
 }
 
+/// Why a document is not what a schema wants.
+pub(crate) enum Unfit {
+    NoSchema(String),
+    Document(String),
+}
+
 /// Whether a document has the shape that a JSON Schema wants.
-pub(crate) fn fits(schema: &serde_json::Value, document: &Payload) -> Result<(), String> {
-    let validator = jsonschema::validator_for(schema).map_err(|error| format!("its schema is none: {error}"))?;
-    let document: serde_json::Value = document.read().map_err(|error| error.to_string())?;
-    validator.validate(&document).map_err(|error| format!("{}: {error}", error.instance_path()))
+pub(crate) fn fits(schema: &serde_json::Value, document: &Payload) -> Result<(), Unfit> {
+    let validator = jsonschema::validator_for(schema).map_err(|error| Unfit::NoSchema(error.to_string()))?;
+    let document: serde_json::Value = document.read().map_err(|error| Unfit::Document(error.to_string()))?;
+    let wrong = |error: jsonschema::ValidationError<'_>| {
+        let at = error.instance_path().to_string();
+        Unfit::Document(if at.is_empty() { error.to_string() } else { format!("{at}: {error}") })
+    };
+    validator.validate(&document).map_err(wrong)
 }

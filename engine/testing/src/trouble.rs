@@ -20,6 +20,8 @@ pub enum Trouble {
     NoHandler { step: String, seq: Seq },
     #[error("the door would refuse this answer to the task `{reason}`: {problem}")]
     AnswerRefused { reason: String, problem: String },
+    #[error("the form of the task `{reason}` is no JSON Schema: {problem}")]
+    BadForm { reason: String, problem: String },
     /// The code does not ask for the same when it is run again from its journal.
     #[error("rebuilt from its journal at revision {revision}, the run is another: {why}")]
     Diverged { revision: u32, why: String },

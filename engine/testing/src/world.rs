@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use valet_core::command::{Command, FinishStep, InboxMessage, Parent, StartRun};
+use valet_core::command::{Command, FinishStep, InboxMessage, Parent, StartRun, TaskAnswer};
 use valet_core::decide::Decision;
 use valet_core::id::{LeaseId, RunId, Seq};
 use valet_core::journal::{Entry, RunOutcome};
@@ -13,7 +13,7 @@ use valet_core::transition::StepState;
 use valet_core::{Outcome, Payload, Timestamp};
 
 use crate::bounds::{ATTEMPT_TAKES, OPERATOR_RETRIES_MAX};
-use crate::engine::{Event, TestEngine, fits};
+use crate::engine::{Event, TestEngine, Unfit, fits};
 use crate::meddling::{Attempted, Fault, Meddling};
 use crate::stored::Stored;
 use crate::test_run::TestRun;
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    pub fn to_its_end(mut self) -> Result<TestRun, Trouble> {
+    pub fn run(mut self) -> Result<TestRun, Trouble> {
         self.drive()?;
         Ok(self.into_run())
     }
@@ -140,8 +140,8 @@ impl World {
         match root {
             // The child itself knows better.
             Some(Reason::Child { .. }) | None => {
-                let child = self.runs.values().filter(|stored| stored.run().id() != self.root);
-                child.filter_map(|stored| stored.run().reason()).next().or(root)
+                let mut child = self.runs.values().filter(|stored| stored.run().id() != self.root);
+                child.find_map(|stored| stored.run().reason()).or(root)
             }
             other => other,
         }
@@ -303,10 +303,13 @@ impl World {
         self.left_alone.insert((run, seq));
         let said = self.engine.tasks.get_mut(&task.reason).and_then(|handler| handler(&task).into_answer());
         let Some(answer) = said else { return Ok(true) };
-        if let valet_core::command::TaskAnswer::Answered(answer) = &answer {
-            let refused = |problem| Trouble::AnswerRefused { reason: task.reason.clone(), problem };
-            let form = task.form.read().map_err(|error| refused(error.to_string()))?;
-            fits(&form, answer).map_err(refused)?;
+        if let TaskAnswer::Answered(answer) = &answer {
+            let form = task.form.read().unwrap_or_default();
+            let reason = task.reason.clone();
+            fits(&form, answer).map_err(|unfit| match unfit {
+                Unfit::NoSchema(problem) => Trouble::BadForm { reason, problem },
+                Unfit::Document(problem) => Trouble::AnswerRefused { reason, problem },
+            })?;
         }
         self.tell(run, Command::AnswerTask { seq, by: PERSON.to_owned(), key: format!("answer {seq}"), answer })?;
         Ok(true)

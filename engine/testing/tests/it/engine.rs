@@ -6,7 +6,7 @@ use serde_json::json;
 use valet_core::journal::HumanOutcome;
 use valet_testing::{Person, TestEngine, Trouble, fail, lost, retry};
 
-use super::workflows::{Buy, Charge, DAY, Order, Post, Release, Reserve, Ship, out_of_stock};
+use super::workflows::{Buy, Charge, DAY, Mumbles, Order, Post, Release, Reserve, Ship, out_of_stock};
 
 /// The world in which [`Buy`] goes well; its child is run.
 pub fn shop() -> TestEngine {
@@ -62,6 +62,8 @@ fn people_answer_refuse_or_let_the_deadline_pass() {
     assert!(silent.assert_timed_out("nobody").took() >= 3 * DAY, "a night, and the two days of the task");
     let trouble = asked(Person::answers(&json!({ "no": 1 }))).expect_err("refused");
     assert!(matches!(&trouble, Trouble::AnswerRefused { reason, .. } if reason == "review"), "{trouble}");
+    let trouble = shop().run::<Mumbles>(&order()).expect_err("no form");
+    assert!(matches!(&trouble, Trouble::BadForm { reason, .. } if reason == "review"), "{trouble}");
 }
 
 #[test]

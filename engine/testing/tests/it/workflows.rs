@@ -175,6 +175,23 @@ defective!(
     }
 );
 
+defective!(
+    /// Asks a person with a form that is none.
+    Mumbles,
+    "mumbles",
+    |ctx| {
+        let task = HumanSpec {
+            reason: "review".to_owned(),
+            title: "Fine?".to_owned(),
+            form: Payload::null(),
+            context: Payload::null(),
+            deadline: ctx.now() + chrono::TimeDelta::days(2),
+        };
+        ctx.human(task).await;
+        Ok(String::new())
+    }
+);
+
 /// A failure as a child's handler says it.
 pub fn out_of_stock() -> Failure {
     Failure::new("out_of_stock", "nothing is left")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use valet_core::id::Seq;
-use valet_core::run::{LiveStep, Run, StepPhase};
+use valet_core::run::{LiveStep, Reason, Run, StepPhase};
 
 use crate::cli::style::Style;
 use crate::cli::{reason, text};
@@ -27,14 +27,17 @@ pub struct Change {
 }
 
 impl State {
-    pub fn of(run: &Run) -> Self {
+    /// `is_committed`: the run is between two transitions, not inside one.
+    pub fn of(run: &Run, is_committed: bool) -> Self {
         let mut lines = BTreeMap::new();
         let mut line = |order: u8, seq: Seq, what: &str, is: String| {
             let name = if seq == Seq(0) { what.to_owned() } else { format!("{what} {seq}") };
             lines.insert((order, seq.0, name), text::line(&is));
         };
         line(0, Seq(0), "status", run.status().as_str().to_owned());
-        if let Some(why) = run.reason() {
+        // Inside a transition something has always come in that the code is told next.
+        let is_passing = |why: &Reason| !is_committed && matches!(why, Reason::NewerBuild { .. });
+        if let Some(why) = run.reason().filter(|why| !is_passing(why)) {
             let why = serde_json::to_value(why).unwrap_or_default();
             line(1, Seq(0), "waits for", reason::short(&why, run.last_at));
         }

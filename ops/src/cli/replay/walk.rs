@@ -123,7 +123,8 @@ impl Iterator for Walk {
         self.passed += 1;
         self.run.apply(&placed.entry, placed.revision);
         self.run.last_at = placed.at;
-        let state = State::of(&self.run);
+        let next = self.entries.get(self.passed);
+        let state = State::of(&self.run, next.is_none_or(|next| next.revision > placed.revision));
         let changes = state.since(&self.state);
         self.state = state;
         let (revision, index) = (placed.revision, placed.index as u32);
