@@ -121,7 +121,7 @@ impl World {
         while !(self.mail.is_empty() && self.runs.values().all(Stored::has_ended)) {
             let moved = self.cancel()?
                 || self.read_mail()?
-                || self.start_of_events()?
+                || self.due_events()?
                 || self.work()?
                 || self.ask()?
                 || self.hear()?
@@ -335,7 +335,7 @@ impl World {
     // ---- time ------------------------------------------------------------------------------------------------
 
     /// What is due at once does not wait until nothing else is to do.
-    fn start_of_events(&mut self) -> Result<bool, Trouble> {
+    fn due_events(&mut self) -> Result<bool, Trouble> {
         let due = self.events.front().is_some_and(|(after, _)| self.started_at + *after <= self.now);
         if due { self.happen() } else { Ok(false) }
     }

@@ -53,7 +53,8 @@ async fn a_run_is_replayed_with_the_programs_own_code() {
     assert!(walked.contains("the code asks for step `order`") && !walked.contains("0262033844"), "{walked}");
     let (whole, _) = printed(&cluster, &["runs", "replay", &run, "--step", "--payloads", "--json"]);
     assert!(whole.contains("0262033844"), "{whole}");
-    let documents = whole.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let documents: Vec<serde_json::Value> =
+        whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(documents.last().expect("a verdict")["verdict"], "fits");
 }
 

@@ -1,6 +1,6 @@
 //! The state of a run as labelled lines, and what an entry changed of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use valet_core::id::Seq;
@@ -75,8 +75,8 @@ impl State {
 
     /// From `before` to this.
     pub fn since(&self, before: &Self) -> Vec<Change> {
-        let labels: BTreeMap<&Label, ()> = self.0.keys().chain(before.0.keys()).map(|label| (label, ())).collect();
-        let changes = labels.into_keys().filter_map(|label| {
+        let labels: BTreeSet<&Label> = self.0.keys().chain(before.0.keys()).collect();
+        let changes = labels.into_iter().filter_map(|label| {
             let (was, is) = (before.0.get(label), self.0.get(label));
             (was != is).then(|| Change { what: label.2.clone(), was: was.cloned(), is: is.cloned() })
         });
