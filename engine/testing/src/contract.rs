@@ -228,6 +228,7 @@ fn report(violations: impl IntoIterator<Item = String>) {
 /// The contract of a workflow: marks it as tested, and expands to a module with the tests of a first [`scenario!`].
 ///
 /// ```
+/// # fn main() {}
 /// # use schemars::JsonSchema;
 /// # use serde::{Deserialize, Serialize};
 /// # use valet_core::{Context, Step, Stop, Workflow};
