@@ -7,9 +7,6 @@ pub mod bench;
 pub mod job_application;
 pub mod job_url;
 
-#[cfg(test)]
-mod contracts;
-
 use valet_core::{Registry, workflows};
 
 /// Number of this build of the workflows: grows with every change of their code.
@@ -19,3 +16,6 @@ pub const BUILD: i64 = 5;
 pub fn registry() -> Registry {
     workflows!(Registry::new(BUILD), with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>)
 }
+
+#[cfg(test)]
+mod contracts;
