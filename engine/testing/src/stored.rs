@@ -80,14 +80,13 @@ impl Stored {
     }
 
     /// The process dies: what was in memory is gone.
-    pub fn forget(&mut self, registry: &Registry) -> Result<(), Trouble> {
-        self.machine = self.rebuilt(registry)?;
-        Ok(())
+    pub fn forget(&mut self, registry: &Registry) {
+        self.machine = self.rebuilt(registry);
     }
 
-    fn rebuilt(&self, registry: &Registry) -> Result<Machine, Trouble> {
+    fn rebuilt(&self, registry: &Registry) -> Machine {
         let Some(last) = self.journal.last() else {
-            return Ok(Machine::create(self.id, &self.start, self.started_at, registry, CodeUse::Recorded));
+            return Machine::create(self.id, &self.start, self.started_at, registry, CodeUse::Recorded);
         };
         let rows =
             self.steps.iter().map(|(seq, row)| StoredStep { seq: *seq, attempt: row.attempt, granted: row.lease });
@@ -95,32 +94,27 @@ impl Stored {
             identity: self.run().identity.clone(),
             revision: last.revision,
             build: registry.build(),
-            chunks: self.journal.iter().map(read_back).collect::<Result<_, _>>()?,
+            chunks: self.journal.clone(),
             rows: rows.collect(),
         };
-        Ok(Machine::rebuild(stored, registry, CodeUse::Recorded))
+        Machine::rebuild(stored, registry, CodeUse::Recorded)
     }
 
     /// The same journal makes the same code ask for the same, and folds into the same run.
     pub fn check_rebuild(&self, registry: &Registry) -> Result<(), Trouble> {
         let revision = self.run().revision;
         let diverged = |why: String| Trouble::Diverged { revision, why };
-        let rebuilt = self.rebuilt(registry)?;
+        let rebuilt = self.rebuilt(registry);
         match rebuilt.fit(registry) {
             Fit::Fits => {}
             Fit::Misfit(why) => return Err(diverged(why.explain(self.id))),
             other => return Err(diverged(format!("{other:?}"))),
         }
         let (was, is) = (sketch(self.run()), sketch(rebuilt.run()));
-        let mut lines = was.lines().zip(is.lines());
-        match lines.find(|(was, is)| was != is) {
-            Some((was, is)) => Err(diverged(format!("`{}` became `{}`", was.trim(), is.trim()))),
-            None if was.len() != is.len() => Err(diverged("its state is longer or shorter than it was".to_owned())),
-            None => Ok(()),
-        }
+        if format!("{was:?}") == format!("{is:?}") { Ok(()) } else { Err(diverged(difference(&was, &is))) }
     }
 
-    pub fn store(&mut self, transition: &Transition) {
+    pub fn store(&mut self, transition: &Transition) -> Result<(), Trouble> {
         for change in &transition.steps {
             match change {
                 StepChange::Insert(row) | StepChange::Update(row) => {
@@ -143,7 +137,8 @@ impl Stored {
                 TimerChange::Clear { seq } => drop(self.timers.remove(seq)),
             }
         }
-        self.journal.push(transition.chunk.clone());
+        self.journal.push(read_back(&transition.chunk)?);
+        Ok(())
     }
 }
 
@@ -152,7 +147,11 @@ fn read_back(chunk: &Chunk) -> Result<Chunk, Trouble> {
     let entries: Result<Vec<Entry>, _> =
         serde_json::to_string(&chunk.entries).and_then(|text| serde_json::from_str(&text));
     match entries {
-        Ok(entries) => Ok(Chunk { revision: chunk.revision, at: chunk.at, entries }),
+        Ok(entries) if entries == chunk.entries => Ok(Chunk { revision: chunk.revision, at: chunk.at, entries }),
+        Ok(_) => {
+            let why = "an entry is another once it was written and read".to_owned();
+            Err(Trouble::Diverged { revision: chunk.revision, why })
+        }
         Err(error) => {
             Err(Trouble::Diverged { revision: chunk.revision, why: format!("an entry is not JSON: {error}") })
         }
@@ -160,11 +159,21 @@ fn read_back(chunk: &Chunk) -> Result<Chunk, Trouble> {
 }
 
 /// All of a run that its journal holds. Grants are the rows' business.
-fn sketch(run: &Run) -> String {
+fn sketch(run: &Run) -> Run {
     let mut run = run.clone();
     for step in run.steps.values_mut() {
         step.grant = None;
         step.hand_overs = 0;
     }
-    format!("{run:#?}")
+    run
+}
+
+/// The first line in which two states differ.
+fn difference(was: &Run, is: &Run) -> String {
+    let (was, is) = (format!("{was:#?}"), format!("{is:#?}"));
+    let mut lines = was.lines().zip(is.lines());
+    match lines.find(|(was, is)| was != is) {
+        Some((was, is)) => format!("`{}` became `{}`", was.trim(), is.trim()),
+        None => "its state is longer or shorter than it was".to_owned(),
+    }
 }

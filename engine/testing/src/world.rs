@@ -158,7 +158,7 @@ impl World {
         self.transitions += 1;
         let crashes = |after| self.meddling == Meddling::Crash { transition: nth, stored: after };
         if crashes(false) {
-            stored.forget(registry)?;
+            stored.forget(registry);
             decision = stored.decide(command.clone(), now, registry);
         }
         let Decision { transition: Some(transition), .. } = decision else {
@@ -167,14 +167,14 @@ impl World {
         if transition.chunk != chunk {
             return Err(decided_anew(chunk.revision));
         }
-        stored.store(&transition);
+        stored.store(&transition)?;
         self.accepted += transition.accepted_results();
         if let Some(why) = chunk.entries.iter().find_map(stuck) {
             return Err(Trouble::Stuck { run: to, why });
         }
         stored.check_rebuild(registry)?;
         if crashes(true) {
-            stored.forget(registry)?;
+            stored.forget(registry);
             // A message between runs is consumed by the commit that took it; all else may come again.
             let comes_again = !matches!(command, Command::Inbox { .. } | Command::Retry { .. });
             if comes_again && stored.decide(command, now, registry).transition.is_some() {

@@ -93,11 +93,13 @@ fn site() -> TestEngine {
         .knows_code(IN_DOUBT)
 }
 
-/// Whatever fails, and however: once the application went out, or may have, nothing sends it again.
+/// Whatever fails, and however: once the application went out, or may have, nothing sends it again. These worlds' sites never
+/// show the form again after that, and their people never say that it did not arrive.
 fn sent_once(run: &TestRun) -> Result<(), String> {
     let sendings = run.results_of::<Submit>();
-    let mut out =
-        sendings.iter().skip_while(|sent| !matches!(sent, Some(Ok(Sent::Confirmed(_)) | Err(StepFailure::InDoubt(_)))));
+    let may_be_out =
+        |sent: &_| matches!(sent, Some(Ok(Sent::Confirmed(_) | Sent::Obstacle(_)) | Err(StepFailure::InDoubt(_))));
+    let mut out = sendings.iter().skip_while(|sent| !may_be_out(sent));
     if out.nth(1).is_some() { Err("the application was sent again".to_owned()) } else { Ok(()) }
 }
 
@@ -164,6 +166,48 @@ scenario!(
     in_doubt: JobApplicationWorkflow,
     input = input(&json!({})),
     steps = site().on_step(|_: Submit, _| Err(fail(IN_DOUBT))),
+    holds = sent_once,
+);
+
+/// The site wants a puzzle solved after the button was pressed.
+fn site_with_a_puzzle_behind() -> TestEngine {
+    site()
+        .on_step(|_: Submit, _| Ok(Sent::Obstacle(captcha())))
+        .on_step(|_: AnswerObstacle, _| Ok(Passed::Confirmed(submission())))
+}
+
+scenario!(
+    with_a_puzzle_behind: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site_with_a_puzzle_behind(),
+    holds = sent_once,
+);
+
+/// The site forgets the visit once, and finds fault with the form twice.
+fn fussy_site() -> TestEngine {
+    let (mut forgets, mut faults) = (true, 2);
+    site()
+        .on_step(move |fill: FillPage, _| {
+            let expired = fill.page == 2 && std::mem::replace(&mut forgets, false);
+            Ok(match fill.page {
+                _ if expired => Filled::Expired,
+                1 => Filled::Next { fields: summary() },
+                _ => ready(),
+            })
+        })
+        .on_step(move |_: Submit, _| {
+            if faults == 0 {
+                return Ok(Sent::Confirmed(submission()));
+            }
+            faults -= 1;
+            Ok(Sent::Refused { errors: vec!["the phone number is too short".to_owned()] })
+        })
+}
+
+scenario!(
+    on_a_fussy_site: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = fussy_site(),
     holds = sent_once,
 );
 
