@@ -109,12 +109,13 @@ fn opened(replayed: ReplayedRun, build: i64, payloads: bool) -> (Walk, Summary) 
         _ => None,
     };
     let (identity, run_build) = (stored.identity.clone(), stored.build);
-    let walk = Walk::new(stored, mismatch.as_ref().map(|mismatch| (mismatch, explain(mismatch))), payloads);
+    let walk =
+        Walk::new(stored, mismatch.as_ref().map(|mismatch| (mismatch, explain(identity.id, mismatch))), payloads);
     let misfit = mismatch.map(|mismatch| Place {
         entry: walk.number_of(mismatch.revision, mismatch.index),
         revision: mismatch.revision,
         index: mismatch.index,
-        why: explain(&mismatch),
+        why: explain(identity.id, &mismatch),
     });
     let summary = Summary {
         run: identity.id.to_string(),
@@ -134,16 +135,14 @@ fn opened(replayed: ReplayedRun, build: i64, payloads: bool) -> (Walk, Summary) 
     (walk, summary)
 }
 
-/// What happened, without the advice that a stuck run gets.
-fn explain(mismatch: &Mismatch) -> String {
+/// What the code does there; for what is rare, with the advice that a stuck run gets.
+fn explain(run: RunId, mismatch: &Mismatch) -> String {
     match &mismatch.why {
         StuckReason::Mismatch { recorded, asked, .. } => format!("recorded was {recorded}, this code asks for {asked}"),
         StuckReason::Panicked { message } => format!("this code panics: {}", text::line(message)),
-        StuckReason::Runaway => "this code asks for operations without end".to_owned(),
-        StuckReason::ForeignAwait => "this code awaits what is no operation of its context".to_owned(),
-        StuckReason::JournalFull => "the journal is full".to_owned(),
         StuckReason::Blocking => "this code does not give its thread back".to_owned(),
         StuckReason::UnknownWorkflow { name } => format!("this program has no workflow `{}`", text::line(name)),
+        other => text::line(&other.explain(run)),
     }
 }
 
@@ -184,7 +183,7 @@ impl Summary {
     }
 }
 
-/// The word that names an entry in the journal.
+/// The word that names an entry, or a part of it, in the journal.
 fn kind(entry: &serde_json::Value) -> String {
     match entry {
         serde_json::Value::String(kind) => text::line(kind),

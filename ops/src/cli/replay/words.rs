@@ -1,7 +1,9 @@
 //! An entry as a sentence, in words that the code chose: nothing that people or sites said is in it.
 
+use serde::Serialize;
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution};
 
+use super::kind;
 use crate::cli::text;
 
 /// What the entry says; `None` for a kind that has no sentence, whose fields speak for themselves.
@@ -45,20 +47,49 @@ fn came_to(with: &Resolution) -> String {
             let code = text::line(&failure.failure().code);
             format!("attempt {attempt} was the last: `{code}`")
         }
-        Resolution::TimerFired => "its time has come".to_owned(),
-        Resolution::SignalTaken => "it takes the oldest message".to_owned(),
-        Resolution::WaitTimedOut => "no message came in time".to_owned(),
         Resolution::Human(HumanOutcome::Answered { by, .. }) => format!("answered by {}", text::line(by)),
         Resolution::Human(HumanOutcome::Rejected { by, .. }) => format!("rejected by {}", text::line(by)),
         Resolution::Human(HumanOutcome::TimedOut) => "nobody answered in time".to_owned(),
         Resolution::ChildEnded { outcome } => format!("the child ended: {}", outcome.status()),
+        other => word(other),
     }
 }
 
 fn ended(why: &AttemptEnd) -> String {
     match why {
         AttemptEnd::Failed(failure) => format!("failed with `{}`", text::line(&failure.code)),
-        AttemptEnd::Lost => "was lost with its worker".to_owned(),
-        AttemptEnd::HandedBack => "was given back".to_owned(),
+        other => format!("was {}", word(other)),
+    }
+}
+
+/// The word that names it in the journal: `timer fired`, `handed back`.
+fn word(of: &impl Serialize) -> String {
+    kind(&serde_json::to_value(of).unwrap_or_default()).replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_say_what_happened_and_those_without_a_sentence_say_nothing() {
+        let check = |entry: serde_json::Value, expect: Option<&str>| {
+            let entry = serde_json::from_value(entry).expect("an entry");
+            assert_eq!(sentence(&entry).as_deref(), expect);
+        };
+        let resolved = |with| json!({ "resolved": { "seq": 4, "with": with } });
+        check(resolved(json!("timer_fired")), Some("4: timer fired; the code is told"));
+        let answer = json!({ "human": { "answered": { "by": "ada", "key": "k", "answer": "secret" } } });
+        check(resolved(answer), Some("4: answered by ada; the code is told"));
+        let handed_back = json!({ "seq": 4, "attempt": 2, "why": "handed_back", "next_at": null });
+        let expect = "4: attempt 2 was handed back; an operator has to say how it goes on";
+        check(json!({ "attempt_ended": handed_back }), Some(expect));
+        check(
+            json!({ "op": { "seq": 1, "op": { "sleep": { "until": "2026-11-22T00:00:00Z" } } } }),
+            Some("1: the code asks for sleep"),
+        );
+        check(json!({ "paused": { "by": "ops" } }), None);
     }
 }
