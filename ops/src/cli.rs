@@ -15,6 +15,7 @@ pub mod exit;
 pub mod global;
 pub mod output;
 pub mod progress;
+pub mod replay;
 
 mod audit;
 mod bounds;

@@ -26,5 +26,5 @@ mod tools;
 pub use program::main;
 pub use registry::Registry;
 pub use valet_core::journal::{HumanOutcome, HumanSpec};
-pub use valet_core::{Backoff, Context, Failure, Step, StepFailure, StepPolicy, Stop, Workflow};
+pub use valet_core::{Backoff, Context, Failure, Step, StepFailure, StepPolicy, Stop, Workflow, workflows};
 pub use valet_workers::runtime::{StepContext, StepError};

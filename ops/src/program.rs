@@ -96,11 +96,7 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
         None => program.global.ca_file = settings.find("http.ca_file").map(PathBuf::from),
     }
     if let Verb::Operate(verb) = program.verb {
-        let check = if let cli::Verb::Workflows(workflows) = &verb { workflows.replay_check() } else { None };
-        return match check {
-            Some(check) => replay_check::run(check, &settings, registry, program.global.json).await,
-            None => cli::run(verb, program.global).await,
-        };
+        return operate(verb, program.global, &settings, registry).await;
     }
     if let Verb::Simulate(command) = &program.verb {
         // Without logs: the engines of a simulation meet faults all the time.
@@ -142,6 +138,20 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
         }
         Verb::Gate { config } => ended(worker::run_gate(&config).await),
         Verb::Operate(_) | Verb::Simulate(_) => 0,
+    }
+}
+
+/// What asks the workflows' code is done here; all else any engine's client can do.
+async fn operate(verb: cli::Verb, global: cli::Global, settings: &Settings, registry: Registry) -> u8 {
+    let json = global.json;
+    match &verb {
+        cli::Verb::Workflows(workflows) if let Some(check) = workflows.replay_check() => {
+            replay_check::run(check, settings, registry, json).await
+        }
+        cli::Verb::Runs(runs) if let Some(replay) = runs.replay() => {
+            cli::replay::run(replay, settings, registry, json).await
+        }
+        _ => cli::run(verb, global).await,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use valet_engine::replay_check::{Misfit, Replayed, replay_check};
 use valet_engine::store::postgres::PgStore;
 
+use crate::cli::Exit;
 use crate::registry::Registry;
 use crate::roles::master_keys;
 use crate::settings::Settings;
@@ -24,18 +25,11 @@ pub struct ReplayCheckCommand {
 
 /// Misfits that are listed one by one; all are counted.
 const LISTED_MAX: usize = 1_000;
-const UNUSABLE: u8 = 2;
-const UNREADABLE: u8 = 4;
 
 pub async fn run(command: &ReplayCheckCommand, settings: &Settings, registry: Registry, as_json: bool) -> u8 {
-    let opened = async {
-        let masters = master_keys::read(settings).map_err(|error| (UNUSABLE, error.to_string()))?;
-        let url = settings.text("database.url").map_err(|error| (UNUSABLE, error.to_string()))?;
-        PgStore::connect(url, masters, 1).await.map_err(|error| (UNREADABLE, error.to_string()))
-    };
-    let store = match opened.await {
+    let store = match open_store(settings).await {
         Ok(store) => store,
-        Err((code, problem)) => return failed(code, &problem),
+        Err(Unopened { code, problem }) => return failed(code, &problem),
     };
     let registry = Arc::new(registry.workflows);
     let mut misfits = Vec::new();
@@ -49,8 +43,27 @@ pub async fn run(command: &ReplayCheckCommand, settings: &Settings, registry: Re
             print(&replayed, &misfits, registry.build(), as_json);
             u8::from(misfits.iter().any(|misfit| !misfit.is_stuck))
         }
-        Err(error) => failed(UNREADABLE, &error.to_string()),
+        Err(error) => failed(Exit::Unreachable.code(), &error.to_string()),
     }
+}
+
+/// Why a journal cannot be read, and the exit code that says so.
+pub(crate) struct Unopened {
+    pub code: u8,
+    pub problem: String,
+}
+
+impl Unopened {
+    pub fn new(exit: Exit, problem: &impl ToString) -> Self {
+        Self { code: exit.code(), problem: problem.to_string() }
+    }
+}
+
+/// The database of the settings with the keys of what is in it.
+pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<PgStore>, Unopened> {
+    let masters = master_keys::read(settings).map_err(|error| Unopened::new(Exit::Usage, &error))?;
+    let url = settings.text("database.url").map_err(|error| Unopened::new(Exit::Usage, &error))?;
+    PgStore::connect(url, masters, 1).await.map_err(|error| Unopened::new(Exit::Unreachable, &error))
 }
 
 fn failed(code: u8, problem: &str) -> u8 {

@@ -105,6 +105,26 @@ pub fn main() -> ! {
         let plan = text.parse().unwrap_or_else(|error| panic!("{CRASH_AT}: {error}"));
         valet_crash_points::arm(plan).expect("the plan is the first");
     }
-    let registry = Registry::new(0).workflow::<StagedWorkflow>();
+    let registry = valet::workflows!(Registry::new(0), workflow::<StagedWorkflow>);
     valet::main(registry.step(hold).step(|ctx, HoldOnce(step)| hold(ctx, step)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use valet_testing::{TestEngine, contract, scenario};
+
+    use super::{Hold, HoldOnce, StagedWorkflow};
+
+    fn stage() -> TestEngine {
+        TestEngine::new().on_step(|hold: Hold, _| Ok(hold.n)).on_step(|HoldOnce(hold), _| Ok(hold.n))
+    }
+
+    contract!(staged: StagedWorkflow, input = json!({ "steps": 2, "stage": "/stage" }), steps = stage());
+
+    scenario!(
+        with_a_single_attempt: StagedWorkflow,
+        input = json!({ "steps": 2, "stage": "/stage", "once": true }),
+        steps = stage(),
+    );
 }

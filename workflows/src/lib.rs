@@ -7,12 +7,15 @@ pub mod bench;
 pub mod job_application;
 pub mod job_url;
 
-use valet_core::Registry;
+use valet_core::{Registry, workflows};
 
 /// Number of this build of the workflows: grows with every change of their code.
 pub const BUILD: i64 = 5;
 
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {
-    Registry::new(BUILD).with::<job_application::JobApplicationWorkflow>().with::<bench::BenchWorkflow>()
+    workflows!(Registry::new(BUILD), with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>)
 }
+
+#[cfg(test)]
+mod contracts;

@@ -193,3 +193,19 @@ impl Registry {
         self.build
     }
 }
+
+/// Registers workflows, each of which must have its contract (`valet_testing::contract!`): without it the crate's tests do
+/// not compile. What is built into a program knows nothing of contracts.
+///
+/// `workflows!(Registry::new(BUILD), with::<First, Second>)`
+#[macro_export]
+macro_rules! workflows {
+    ($registry:expr, $method:ident::<$($workflow:ty),+ $(,)?>) => {{
+        #[cfg(test)]
+        {
+            fn has_a_contract<W: ::valet_testing::Contract>() {}
+            $(has_a_contract::<$workflow>();)+
+        }
+        $registry$(.$method::<$workflow>())+
+    }};
+}

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::exit::{EXIT_CODES, Exit};
 use super::output::Output;
+use super::replay::ReplayCommand;
 use super::{document, money, start};
 
 mod artifacts;
@@ -123,8 +124,20 @@ enum RunsVerb {
     },
     /// Print a run's journal
     Events(events::Events),
+    /// Replay a run's journal with this program's code, or walk it entry by entry; reads the database
+    Replay(ReplayCommand),
     /// List the files that a run left, or save them
     Artifacts(artifacts::Artifacts),
+}
+
+impl Runs {
+    /// Done by the program, which has the code.
+    pub fn replay(&self) -> Option<&ReplayCommand> {
+        match &self.verb {
+            Some(RunsVerb::Replay(command)) => Some(command),
+            _ => None,
+        }
+    }
 }
 
 pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, CliError> {
@@ -166,6 +179,7 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
             Ok(Exit::Done)
         }
         RunsVerb::Events(events) => events::run(events, client, output).await,
+        RunsVerb::Replay(_) => Err(CliError::usage("`replay` is done by a program with workflows of its own")),
         RunsVerb::Artifacts(artifacts) => artifacts::run(artifacts, client, output).await,
     }
 }

@@ -48,12 +48,27 @@ impl Workflow for BuyBook {
 }
 
 fn registry() -> Registry {
-    Registry::new(1)
-        .workflow::<BuyBook>()
+    valet::workflows!(Registry::new(1), workflow::<BuyBook>)
         .step(|_, step: LookUp| async move { Ok(format!("The Book {}", step.isbn)) })
         .step(|_, step: Order| async move { Ok::<_, StepError>(format!("{} × {}", step.copies, step.title)) })
 }
 
 fn main() {
     valet::main(registry())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use valet_testing::TestEngine;
+
+    use super::{BuyBook, LookUp, Order};
+
+    valet_testing::contract!(
+        buy_book: BuyBook,
+        input = json!({ "isbn": "978-0", "copies": 2 }),
+        steps = TestEngine::new()
+            .on_step(|step: LookUp, _| Ok(format!("The Book {}", step.isbn)))
+            .on_step(|step: Order, _| Ok(format!("{} × {}", step.copies, step.title))),
+    );
 }

@@ -236,6 +236,27 @@ fn core_and_workflows_read_no_clock_and_do_no_io() {
     }
 }
 
+/// `workflows!` demands a contract; what it would not see is registered nowhere. The simulation's one workflow is held to more
+/// than a contract by its own reference.
+#[test]
+fn every_workflow_is_registered_where_its_contract_is_demanded() {
+    let generic = root().join("ops/src/registry.rs");
+    let mut files = Vec::new();
+    for folder in ["workflows/src", "workers/src", "ops/src", "tests/src", "tests/consumer/src"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let mut demanded = 0;
+    for file in files.into_iter().filter(|file| *file != generic) {
+        let text = std::fs::read_to_string(&file).expect("a source is read");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in [".with::<", ".workflow::<"] {
+            assert!(!code.contains(word), "{}: register with `workflows!` instead of `{word}..>()`", file.display());
+        }
+        demanded += code.matches("workflows!(").count();
+    }
+    assert!(demanded >= 3, "only {demanded} registries: were the sources read?");
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("a folder is read").path();

@@ -1,0 +1,436 @@
+//! Drives runs: does steps, answers people, delivers messages, skips time, and disturbs as it is told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use valet_core::command::{Command, FinishStep, InboxMessage, Parent, StartRun, TaskAnswer};
+use valet_core::decide::Decision;
+use valet_core::id::{LeaseId, RunId, Seq};
+use valet_core::journal::{Entry, RunOutcome};
+use valet_core::run::Reason;
+use valet_core::step::StepPolicy;
+use valet_core::transition::StepState;
+use valet_core::{Outcome, Payload, Timestamp};
+
+use crate::bounds::{ATTEMPT_TAKES, OPERATOR_RETRIES_MAX};
+use crate::engine::{Event, TestEngine, Unfit, fits};
+use crate::meddling::{Attempted, Fault, Meddling};
+use crate::stored::Stored;
+use crate::test_run::TestRun;
+use crate::trouble::Trouble;
+
+/// When every test begins: an instant like any other.
+const EPOCH_MS: i64 = 1_800_000_000_000;
+const ENTROPY: [u8; 16] = [9; 16];
+const OPERATOR: &str = "operator";
+const PERSON: &str = "person";
+
+struct Mail {
+    from: RunId,
+    number: i64,
+    to: RunId,
+    message: InboxMessage,
+}
+
+/// The first attempt of a step: where a contract may let it fail.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub run: RunId,
+    pub seq: Seq,
+    pub name: String,
+    pub policy: StepPolicy,
+    pub is_finalizer: bool,
+    /// It has a schedule timeout.
+    pub may_starve: bool,
+}
+
+/// All runs of one test, and the instant.
+pub(crate) struct World {
+    engine: TestEngine,
+    meddling: Meddling,
+    root: RunId,
+    runs: BTreeMap<RunId, Stored>,
+    started_at: Timestamp,
+    now: Timestamp,
+    mail: VecDeque<Mail>,
+    events: VecDeque<(Duration, Event)>,
+    /// Tasks and waits that the test has nothing to say about.
+    left_alone: BTreeSet<(RunId, Seq)>,
+    heard: BTreeMap<(RunId, String), u32>,
+    cancel_due: bool,
+    operator_retries: u32,
+    pub calls: Vec<Call>,
+    pub transitions: usize,
+    pub attempts: usize,
+    /// Results of steps that were taken, over all runs.
+    pub accepted: u32,
+}
+
+impl World {
+    pub fn new(mut engine: TestEngine, workflow: &str, input: Payload, meddling: Meddling) -> Self {
+        let now = Timestamp::from_timestamp_millis(EPOCH_MS).unwrap_or_default();
+        let root = RunId::root(now, ENTROPY);
+        let [tenant, subject, workflow, plan] = ["tenant", "subject", workflow, "free"].map(ToOwned::to_owned);
+        let start = StartRun::new(tenant, subject, workflow, plan, input);
+        let events = std::mem::take(&mut engine.events).into();
+        let runs = BTreeMap::from([(root, Stored::new(root, start, now, &engine.registry))]);
+        Self {
+            engine,
+            meddling,
+            root,
+            runs,
+            started_at: now,
+            now,
+            mail: VecDeque::new(),
+            events,
+            left_alone: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            cancel_due: false,
+            operator_retries: 0,
+            calls: Vec::new(),
+            transitions: 0,
+            attempts: 0,
+            accepted: 0,
+        }
+    }
+
+    pub fn run(mut self) -> Result<TestRun, Trouble> {
+        self.drive()?;
+        Ok(self.into_run())
+    }
+
+    pub fn into_run(mut self) -> TestRun {
+        let root = self.root;
+        TestRun::of(root, &mut self.runs)
+    }
+
+    /// Until every run has ended.
+    pub fn drive(&mut self) -> Result<(), Trouble> {
+        if let Some(root) = self.runs.get(&self.root) {
+            let start = Command::Start(Box::new(root.start().clone()));
+            self.tell(self.root, start)?;
+        }
+        while !(self.mail.is_empty() && self.runs.values().all(Stored::has_ended)) {
+            let moved = self.cancel()?
+                || self.read_mail()?
+                || self.due_events()?
+                || self.work()?
+                || self.ask()?
+                || self.hear()?
+                || self.skip_time()?
+                || self.operate()?;
+            if !moved {
+                return Err(Trouble::Waits(self.reason()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the root, or of the first run that still goes.
+    fn reason(&self) -> Option<Reason> {
+        let root = self.runs.get(&self.root).and_then(|stored| stored.run().reason());
+        match root {
+            // The child itself knows better.
+            Some(Reason::Child { .. }) | None => {
+                let mut child = self.runs.values().filter(|stored| stored.run().id() != self.root);
+                child.find_map(|stored| stored.run().reason()).or(root)
+            }
+            other => other,
+        }
+    }
+
+    /// Decides a command and stores what it changed; the engine dies here if it is to.
+    fn tell(&mut self, to: RunId, command: Command) -> Result<(), Trouble> {
+        let Some(stored) = self.runs.get_mut(&to) else { return Ok(()) };
+        let (now, registry) = (self.now, &self.engine.registry);
+        let mut decision = stored.decide(command.clone(), now, registry);
+        let Some(decided) = &decision.transition else { return Ok(()) };
+        let chunk = decided.chunk.clone();
+        let nth = self.transitions;
+        self.transitions += 1;
+        let crashes = |after| self.meddling == Meddling::Crash { transition: nth, stored: after };
+        if crashes(false) {
+            stored.forget(registry);
+            decision = stored.decide(command.clone(), now, registry);
+        }
+        let Decision { transition: Some(transition), .. } = decision else {
+            return Err(decided_anew(chunk.revision));
+        };
+        if transition.chunk != chunk {
+            return Err(decided_anew(chunk.revision));
+        }
+        stored.store(&transition)?;
+        self.accepted += transition.accepted_results();
+        if let Some(why) = chunk.entries.iter().find_map(stuck) {
+            return Err(Trouble::Stuck { run: to, why });
+        }
+        stored.check_rebuild(registry)?;
+        if crashes(true) {
+            stored.forget(registry);
+            // A message between runs is consumed by the commit that took it; all else may come again.
+            let comes_again = !matches!(command, Command::Inbox { .. } | Command::Retry { .. });
+            if comes_again && stored.decide(command, now, registry).transition.is_some() {
+                let why = "a command that came twice was taken twice".to_owned();
+                return Err(Trouble::Diverged { revision: chunk.revision, why });
+            }
+        }
+        self.cancel_due |= self.meddling == Meddling::CancelAfter { transition: nth };
+        for row in transition.outbox {
+            self.mail.push_back(Mail { from: to, number: row.number, to: row.to, message: row.message });
+        }
+        if self.transitions > self.engine.transitions_max {
+            let transitions_max = self.engine.transitions_max;
+            return Err(Trouble::Endless { transitions_max, reason: self.reason() });
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self) -> Result<bool, Trouble> {
+        if !std::mem::take(&mut self.cancel_due) {
+            return Ok(false);
+        }
+        self.cancel_root("the contract cancels the run")?;
+        Ok(true)
+    }
+
+    fn cancel_root(&mut self, reason: &str) -> Result<(), Trouble> {
+        self.tell(self.root, Command::Cancel { by: OPERATOR.to_owned(), reason: reason.to_owned() })
+    }
+
+    // ---- messages between runs -------------------------------------------------------------------------------
+
+    fn read_mail(&mut self) -> Result<bool, Trouble> {
+        let Some(Mail { from, number, to, message }) = self.mail.pop_front() else { return Ok(false) };
+        if let InboxMessage::StartChild { workflow, input, seq, .. } = &message {
+            if let Some(handler) = self.engine.children.get_mut(workflow) {
+                let outcome = handler(input);
+                self.mail.push_back(child_ended(to, from, *seq, outcome));
+                return Ok(true);
+            }
+            let parent = Parent { run: from, seq: *seq };
+            let start = start_of_child(&message, parent);
+            if let Some(start) = start {
+                self.runs.entry(to).or_insert_with(|| Stored::new(to, start, self.now, &self.engine.registry));
+            }
+        }
+        self.tell(to, Command::Inbox { from, from_seq: number, message })?;
+        Ok(true)
+    }
+
+    // ---- steps -----------------------------------------------------------------------------------------------
+
+    /// Does one attempt of the first step that can be had.
+    fn work(&mut self) -> Result<bool, Trouble> {
+        let ready = self.runs.iter().find_map(|(run, stored)| {
+            let mut rows = stored.steps.iter();
+            let (seq, row) = rows.find(|(seq, row)| self.is_ready(*run, **seq, row.state))?;
+            Some((*run, *seq, row.attempt))
+        });
+        let Some((run, seq, attempt)) = ready else { return Ok(false) };
+        let lease = LeaseId(run.derive(seq, &format!("lease/{attempt}")));
+        let Some(stored) = self.runs.get_mut(&run) else { return Ok(false) };
+        let Some(step) = stored.run().granted(seq, lease) else { return Ok(false) };
+        let call = stored.call(&step);
+        if let Some(row) = stored.steps.get_mut(&seq) {
+            (row.state, row.lease) = (StepState::Running, Some(lease));
+        }
+        if !self.calls.iter().any(|known| (known.run, known.seq) == (run, seq)) {
+            self.calls.push(call);
+        }
+        let nth = self.attempts;
+        self.attempts += 1;
+        if self.meddling == (Meddling::CancelDuring { attempt: nth }) {
+            self.cancel_root("the contract cancels the run")?;
+        }
+        self.now += ATTEMPT_TAKES;
+        let attempted = match self.fault_at(run, seq).and_then(|fault| fault.of_attempt(attempt.0)) {
+            Some(attempted) => attempted,
+            None => self.handle(seq, &step.name, &step.input, attempt.0)?,
+        };
+        let command = match attempted {
+            Attempted::Said(outcome) => Command::Finish(Box::new(FinishStep {
+                seq,
+                attempt,
+                lease,
+                outcome,
+                hand_over: None,
+                costs: Vec::new(),
+            })),
+            Attempted::Vanished { effect_begun } => Command::AttemptLost { seq, attempt, lease, effect_begun },
+        };
+        self.tell(run, command)?;
+        Ok(true)
+    }
+
+    fn is_ready(&self, run: RunId, seq: Seq, state: StepState) -> bool {
+        let had = match state {
+            StepState::Ready => true,
+            StepState::BackingOff(until) => until <= self.now,
+            _ => false,
+        };
+        had && self.fault_at(run, seq) != Some(&Fault::NotStarted)
+    }
+
+    fn fault_at(&self, run: RunId, seq: Seq) -> Option<&Fault> {
+        match &self.meddling {
+            Meddling::Fault { run: at, seq: step, fault } if (*at, *step) == (run, seq) => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn handle(&mut self, seq: Seq, step: &str, input: &Payload, attempt: u32) -> Result<Attempted, Trouble> {
+        let Some(handler) = self.engine.steps.get_mut(step) else {
+            return Err(Trouble::NoHandler { step: step.to_owned(), seq });
+        };
+        Ok(match handler(input, attempt) {
+            Outcome::Lost => Attempted::Vanished { effect_begun: false },
+            outcome => Attempted::Said(outcome),
+        })
+    }
+
+    // ---- people and signals ----------------------------------------------------------------------------------
+
+    fn ask(&mut self) -> Result<bool, Trouble> {
+        let open = self.runs.iter().find_map(|(run, stored)| {
+            let mut tasks = stored.run().tasks.iter();
+            let (seq, task) = tasks.find(|(seq, _)| !self.left_alone.contains(&(*run, **seq)))?;
+            Some((*run, *seq, task.clone()))
+        });
+        let Some((run, seq, task)) = open else { return Ok(false) };
+        self.left_alone.insert((run, seq));
+        let said = self.engine.tasks.get_mut(&task.reason).and_then(|handler| handler(&task).into_answer());
+        let Some(answer) = said else { return Ok(true) };
+        if let TaskAnswer::Answered(answer) = &answer {
+            let form = task.form.read().unwrap_or_default();
+            let reason = task.reason.clone();
+            fits(&form, answer).map_err(|unfit| match unfit {
+                Unfit::NoSchema(problem) => Trouble::BadForm { reason, problem },
+                Unfit::Document(problem) => Trouble::AnswerRefused { reason, problem },
+            })?;
+        }
+        self.tell(run, Command::AnswerTask { seq, by: PERSON.to_owned(), key: format!("answer {seq}"), answer })?;
+        Ok(true)
+    }
+
+    fn hear(&mut self) -> Result<bool, Trouble> {
+        let waiting = self.runs.iter().find_map(|(run, stored)| {
+            let mut waits = stored.run().waits.iter();
+            let (seq, name) = waits.find(|(seq, _)| !self.left_alone.contains(&(*run, **seq)))?;
+            Some((*run, *seq, name.clone()))
+        });
+        let Some((run, seq, name)) = waiting else { return Ok(false) };
+        self.left_alone.insert((run, seq));
+        let Some(handler) = self.engine.waits.get_mut(&name) else { return Ok(true) };
+        let nth = self.heard.entry((run, name.clone())).or_insert(0);
+        *nth += 1;
+        if let Some(payload) = handler(*nth) {
+            self.tell(run, Command::Signal { name, key: format!("wait {seq}"), payload })?;
+        }
+        Ok(true)
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------
+
+    /// What is due at once does not wait until nothing else is to do.
+    fn due_events(&mut self) -> Result<bool, Trouble> {
+        let due = self.events.front().is_some_and(|(after, _)| self.started_at + *after <= self.now);
+        if due { self.happen() } else { Ok(false) }
+    }
+
+    fn happen(&mut self) -> Result<bool, Trouble> {
+        let left = self.events.len();
+        let Some((after, event)) = self.events.pop_front() else { return Ok(false) };
+        self.now = self.now.max(self.started_at + after);
+        match event {
+            Event::Cancel { reason } => self.cancel_root(&reason)?,
+            Event::Signal { name, payload } => {
+                self.tell(self.root, Command::Signal { name, key: format!("signal {left}"), payload })?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// To the next instant at which something happens by itself.
+    fn skip_time(&mut self) -> Result<bool, Trouble> {
+        let event = self.events.front().map(|(after, _)| self.started_at + *after);
+        let timer = self.next_timer();
+        let ready = self.next_ready();
+        let next = [event, ready, timer.map(|(at, ..)| at)].into_iter().flatten().min();
+        let Some(next) = next else { return Ok(false) };
+        if event == Some(next) {
+            return self.happen();
+        }
+        self.now = self.now.max(next);
+        match timer {
+            // What is ready then is taken before a timer of the same instant fires.
+            Some((at, run, seq)) if at == next && ready != Some(next) => {
+                self.tell(run, Command::TimerDue { seq })?;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn next_timer(&self) -> Option<(Timestamp, RunId, Seq)> {
+        let timers = self.runs.iter().flat_map(|(run, stored)| {
+            let rows = stored.timers.iter().map(|(seq, row)| (*run, *seq, row));
+            rows.filter(|(run, seq, row)| !row.unserved_only || self.fault_at(*run, *seq) == Some(&Fault::NotStarted))
+        });
+        timers.map(|(run, seq, row)| (row.at, run, seq)).min()
+    }
+
+    fn next_ready(&self) -> Option<Timestamp> {
+        let rows = self.runs.iter().flat_map(|(run, stored)| stored.steps.iter().map(|(seq, row)| (*run, *seq, row)));
+        let taken = rows.filter(|(run, seq, _)| self.fault_at(*run, *seq) != Some(&Fault::NotStarted));
+        let backing_off = taken.filter_map(|(_, _, row)| match row.state {
+            StepState::BackingOff(until) => Some(until),
+            _ => None,
+        });
+        backing_off.min()
+    }
+
+    // ---- operators -------------------------------------------------------------------------------------------
+
+    /// Only contracts have one: what was disturbed is put right, then parked steps are tried again.
+    fn operate(&mut self) -> Result<bool, Trouble> {
+        if self.meddling == Meddling::None || self.operator_retries >= OPERATOR_RETRIES_MAX {
+            return Ok(false);
+        }
+        let parked =
+            self.runs.iter().find(|(_, stored)| stored.steps.values().any(|row| row.state == StepState::Parked));
+        let Some((run, _)) = parked else { return Ok(false) };
+        let run = *run;
+        self.operator_retries += 1;
+        if matches!(self.meddling, Meddling::Fault { .. }) {
+            self.meddling = Meddling::Lifted;
+        }
+        self.tell(run, Command::Retry { by: OPERATOR.to_owned() })?;
+        Ok(true)
+    }
+}
+
+fn stuck(entry: &Entry) -> Option<valet_core::journal::StuckReason> {
+    match entry {
+        Entry::Stuck { why } => Some(why.clone()),
+        _ => None,
+    }
+}
+
+fn decided_anew(revision: u32) -> Trouble {
+    let why = "the same command, decided again after a crash, brought something else".to_owned();
+    Trouble::Diverged { revision, why }
+}
+
+fn child_ended(child: RunId, parent: RunId, seq: Seq, outcome: RunOutcome) -> Mail {
+    Mail { from: child, number: 0, to: parent, message: InboxMessage::ChildEnded { seq, outcome } }
+}
+
+fn start_of_child(message: &InboxMessage, parent: Parent) -> Option<StartRun> {
+    match message {
+        InboxMessage::StartChild { tenant, subject, plan, workflow, input, .. } => {
+            let start = StartRun::new(tenant.clone(), subject.clone(), workflow.clone(), plan.clone(), input.clone());
+            Some(StartRun { parent: Some(parent), ..start })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,7 @@
+//! The kit finds what it is there to find, and runs what is in order.
+
+mod it {
+    mod contracts;
+    mod engine;
+    mod workflows;
+}

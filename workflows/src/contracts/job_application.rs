@@ -1,0 +1,226 @@
+//! `job-application` on its ways through a site: without people, with them, through a second browser, in doubt.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+use valet_core::StepFailure;
+use valet_core::decide::IN_DOUBT;
+use valet_testing::{Person, TestEngine, TestRun, blocked, contract, fail, scenario};
+
+use crate::job_application::JobApplicationWorkflow;
+use crate::job_application::input::Application;
+use crate::job_application::steps::{
+    AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, Obstacle, ObstacleField,
+    OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, Receipt, SANDBOX_LOST, SelectTier, Sent,
+    Submission, Submit, TierChoice, Want,
+};
+
+const URL: &str = "https://jobs.example.com/senior-gardener";
+
+fn input(changes: &Value) -> Value {
+    let mut input: Value = serde_json::from_str(include_str!("../../examples/job-application.json")).expect("JSON");
+    for (field, value) in changes.as_object().expect("fields") {
+        input[field] = value.clone();
+    }
+    input
+}
+
+fn submission() -> Submission {
+    Submission {
+        confirmation: "thank you".to_owned(),
+        reference: Some("A-7".to_owned()),
+        screenshot: Some(Uuid::nil()),
+    }
+}
+
+fn posting() -> Posting {
+    Posting { job_title: Some("Gardener".to_owned()), company: Some("Green".to_owned()), url: URL.to_owned() }
+}
+
+fn summary() -> Vec<FilledField> {
+    vec![FilledField { label: "E-mail".to_owned(), kind: "email".to_owned(), value: "ada@example.com".to_owned() }]
+}
+
+fn captcha() -> Obstacle {
+    let field = |key: &str| ObstacleField {
+        key: key.to_owned(),
+        label: "What do you see?".to_owned(),
+        secret: false,
+        help: String::new(),
+    };
+    Obstacle {
+        kind: "captcha".to_owned(),
+        prompt: "Are you a person?".to_owned(),
+        fields: vec![field("answer")],
+        vendor: None,
+        screenshot: None,
+        url: URL.to_owned(),
+    }
+}
+
+fn choice(want: &Want) -> TierChoice {
+    let tier = match want {
+        Want::Cheapest => "chromium",
+        Want::Same { tier } => tier,
+        Want::Above { .. } => "stealth",
+    };
+    // The cheap browsers run beside their worker, the others anywhere.
+    let host = (tier == "chromium").then(|| "machine-1".to_owned());
+    TierChoice { tier: tier.to_owned(), host, reasons: vec!["the cheapest".to_owned()] }
+}
+
+fn ready() -> Filled {
+    Filled::ReadyToSubmit { summary: summary(), screenshot: None }
+}
+
+/// A site of two pages that takes the application at once, and people who do as they are asked.
+fn site() -> TestEngine {
+    TestEngine::new()
+        .on_step(|select: SelectTier, _| Ok(choice(&select.want)))
+        .on_step(|_: Provision, _| Ok(Provisioned::Ready { browser: "chromium".to_owned() }))
+        .on_step(|_: OpenPosting, _| Ok(Opened::Form(posting())))
+        .on_step(|fill: FillPage, _| Ok(if fill.page < 2 { Filled::Next { fields: summary() } } else { ready() }))
+        .on_step(|_: Submit, _| Ok(Sent::Confirmed(submission())))
+        .on_step(|_: CheckSubmission, _| Ok(Sent::Unclear { screenshot: None, url: URL.to_owned() }))
+        .on_step(|_: AnswerObstacle, _| Ok(Passed::Form))
+        .on_step(|_: Cleanup, _| Ok(()))
+        .on_task("unknown_question", |_| Person::answers(&json!({ "q1": "Yes" })))
+        .on_task("captcha", |_| Person::answers(&json!({ "q1": "a garden" })))
+        .on_task("review", |_| Person::answers(&json!({ "approve": true })))
+        .on_task("in_doubt", |_| Person::answers(&json!({ "submitted": true })))
+        .knows_code(SANDBOX_LOST)
+        .knows_code(NO_TIER)
+        .knows_code("bot_blocked")
+        .knows_code(IN_DOUBT)
+}
+
+/// Whatever fails, and however: once the application went out, or may have, nothing sends it again. These worlds' sites never
+/// show the form again after that, and their people never say that it did not arrive.
+fn sent_once(run: &TestRun) -> Result<(), String> {
+    let sendings = run.results_of::<Submit>();
+    let may_be_out =
+        |sent: &_| matches!(sent, Some(Ok(Sent::Confirmed(_) | Sent::Obstacle(_)) | Err(StepFailure::InDoubt(_))));
+    let mut out = sendings.iter().skip_while(|sent| !may_be_out(sent));
+    if out.nth(1).is_some() { Err("the application was sent again".to_owned()) } else { Ok(()) }
+}
+
+contract!(
+    without_people: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site(),
+    holds = sent_once,
+);
+
+/// A question, a captcha on the way in, a review.
+fn site_with_people() -> TestEngine {
+    let (mut opened, mut asked) = (false, false);
+    site()
+        .on_step(move |_: OpenPosting, _| {
+            let first = !std::mem::replace(&mut opened, true);
+            Ok(if first { Opened::Obstacle(posting(), captcha()) } else { Opened::Form(posting()) })
+        })
+        .on_step(move |fill: FillPage, _| {
+            let first = !std::mem::replace(&mut asked, true);
+            let questions = vec![Question {
+                label: "Do you drive?".to_owned(),
+                kind: "text".to_owned(),
+                options: Vec::new(),
+                error: None,
+            }];
+            Ok(match fill.page {
+                1 if first => Filled::NeedsPerson { questions, screenshot: None, url: URL.to_owned() },
+                1 => Filled::Next { fields: summary() },
+                _ => ready(),
+            })
+        })
+}
+
+scenario!(
+    with_people: JobApplicationWorkflow,
+    input = input(&json!({ "mode": "review" })),
+    steps = site_with_people(),
+    holds = sent_once,
+);
+
+/// The first browser is refused, the second let in once its machine has room.
+fn site_against_programs() -> TestEngine {
+    let mut full = true;
+    site()
+        .on_step(|open: OpenPosting, _| match open.at.tier.as_str() {
+            "chromium" => Err(blocked("bot_blocked")),
+            _ => Ok(Opened::Form(posting())),
+        })
+        .on_step(move |provision: Provision, _| {
+            let is_full = provision.at.tier == "stealth" && std::mem::replace(&mut full, false);
+            Ok(if is_full { Provisioned::Full { max: 1 } } else { Provisioned::Ready { browser: "b".to_owned() } })
+        })
+}
+
+scenario!(
+    through_a_second_browser: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site_against_programs(),
+    holds = sent_once,
+);
+
+scenario!(
+    in_doubt: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site().on_step(|_: Submit, _| Err(fail(IN_DOUBT))),
+    holds = sent_once,
+);
+
+/// The site wants a puzzle solved after the button was pressed.
+fn site_with_a_puzzle_behind() -> TestEngine {
+    site()
+        .on_step(|_: Submit, _| Ok(Sent::Obstacle(captcha())))
+        .on_step(|_: AnswerObstacle, _| Ok(Passed::Confirmed(submission())))
+}
+
+scenario!(
+    with_a_puzzle_behind: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site_with_a_puzzle_behind(),
+    holds = sent_once,
+);
+
+/// The site forgets the visit once, and finds fault with the form twice.
+fn fussy_site() -> TestEngine {
+    let (mut forgets, mut faults) = (true, 2);
+    site()
+        .on_step(move |fill: FillPage, _| {
+            let expired = fill.page == 2 && std::mem::replace(&mut forgets, false);
+            Ok(match fill.page {
+                _ if expired => Filled::Expired,
+                1 => Filled::Next { fields: summary() },
+                _ => ready(),
+            })
+        })
+        .on_step(move |_: Submit, _| {
+            if faults == 0 {
+                return Ok(Sent::Confirmed(submission()));
+            }
+            faults -= 1;
+            Ok(Sent::Refused { errors: vec!["the phone number is too short".to_owned()] })
+        })
+}
+
+scenario!(
+    on_a_fussy_site: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = fussy_site(),
+    holds = sent_once,
+);
+
+#[test]
+fn the_example_is_an_application() {
+    serde_json::from_value::<Application>(input(&json!({}))).expect("an application");
+}
+
+#[test]
+fn a_site_that_refuses_programs_is_tried_with_a_better_browser() {
+    let run = site_against_programs().run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.escalations.len(), receipt.people_asked), ("stealth", 1, 0));
+    assert_eq!(run.emitted().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), ["tier.escalated"]);
+    assert_eq!(run.steps().iter().filter(|step| **step == "cleanup").count(), 2, "each browser is cleaned up");
+}
