@@ -137,3 +137,9 @@ pub const NOTICES_AT_ONCE_MAX: usize = 8;
 pub const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Attempts of one notice: with pauses from 10 s to an hour this is over half a day.
 pub const NOTICE_ATTEMPTS_MAX: u32 = 20;
+
+/// Declared workflows of one tenant: they are listed in one answer.
+pub const DECLARED_WORKFLOWS_MAX: u32 = 500;
+
+/// The input's schema of a declared workflow; it is compiled with each start.
+pub const DECLARED_SCHEMA_BYTES_MAX: usize = 32 * 1024;

@@ -558,6 +558,7 @@ fn new_run(command: &Command) -> Option<StartRun> {
             plan: plan.clone(),
             attributes: serde_json::Map::new(),
             input: input.clone(),
+            definition: None,
             parent: Some(Parent { run: *from, seq: *seq }),
             idempotency: None,
         }),

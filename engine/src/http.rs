@@ -35,6 +35,7 @@ mod auth;
 mod body;
 
 mod cursor;
+mod declared;
 mod desk;
 mod doing;
 mod events;
@@ -162,7 +163,8 @@ impl Modify for Credentials {
 fn people() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(workflows::list))
-        .routes(routes!(workflows::show))
+        .routes(routes!(workflows::show, declared::register))
+        .routes(routes!(declared::show_version))
         .routes(routes!(workflows::start))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

@@ -210,6 +210,7 @@ mod tests {
                 plan: String::new(),
                 attributes: serde_json::Map::new(),
                 input: Payload::of(&waits).unwrap(),
+                definition: None,
                 parent: None,
                 idempotency: None,
             };

@@ -97,6 +97,8 @@ pub struct StartRun {
     /// Searchable, never personal.
     pub attributes: serde_json::Map<String, serde_json::Value>,
     pub input: Payload,
+    /// The declared workflow to carry out; `None`: the code of that name.
+    pub definition: Option<Payload>,
     pub parent: Option<Parent>,
     pub idempotency: Option<IdempotencyKey>,
 }

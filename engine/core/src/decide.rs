@@ -135,7 +135,13 @@ impl Machine {
         // What the code allocated is not known; the journal's length stands for it.
         const PER_ENTRY_BYTES: usize = 128;
         let code = self.code.as_ref().map_or(0, Code::size_bytes);
-        size_of::<Self>() + AROUND_BYTES + code + self.run.entries * PER_ENTRY_BYTES + self.input.len_bytes()
+        let definition = self.definition.as_ref().map_or(0, |definition| definition.weight_bytes);
+        size_of::<Self>()
+            + AROUND_BYTES
+            + definition
+            + code
+            + self.run.entries * PER_ENTRY_BYTES
+            + self.input.len_bytes()
     }
 
     /// A machine for a run that does not exist yet; its first command must be `Start`.
@@ -150,7 +156,7 @@ impl Machine {
             created_at: now,
         };
         Self {
-            definition: registry.get(&start.workflow).cloned(),
+            definition: registry.code_of(&start.workflow, start.definition.as_ref()),
             run: Run::new(identity, registry.build()),
             code: None,
             ahead: (code == CodeUse::Withheld).then(|| Polled::stuck(StuckReason::Blocking)),
@@ -161,7 +167,11 @@ impl Machine {
 
     /// Rebuilds a run from its journal: the normal path run again.
     pub fn rebuild(stored: StoredRun, registry: &Registry, code: CodeUse) -> Self {
-        let definition = registry.get(&stored.identity.workflow).cloned();
+        let declared = stored.chunks.first().and_then(|chunk| match chunk.entries.first() {
+            Some(Entry::Started { definition, .. }) => definition.as_ref(),
+            _ => None,
+        });
+        let definition = registry.code_of(&stored.identity.workflow, declared);
         let mut replay = Replay {
             machine: Self {
                 run: Run::new(stored.identity, stored.build),
@@ -236,7 +246,7 @@ impl Replay {
     }
 
     fn entry(&mut self, entry: &Entry, chunk: &Chunk) {
-        if let Entry::Started { input } = entry {
+        if let Entry::Started { input, .. } = entry {
             self.machine.input = input.clone();
         }
         let follows_code = self.mismatch.is_none() && !self.withheld && !self.behind;
@@ -253,7 +263,7 @@ impl Replay {
 
     fn before(&mut self, entry: &Entry, at: Timestamp) -> Result<(), StuckReason> {
         match entry {
-            Entry::Started { input } => {
+            Entry::Started { input, .. } => {
                 let Some(definition) = self.machine.definition.clone() else {
                     let name = self.machine.run.identity.workflow.clone();
                     return Err(StuckReason::UnknownWorkflow { name });
@@ -483,7 +493,7 @@ impl<'a> Folding<'a> {
             return Err(Rejection::Exists);
         }
         self.created = Some(Created { attributes: start.attributes, idempotency: start.idempotency });
-        self.record(Entry::Started { input: start.input.clone() });
+        self.record(Entry::Started { input: start.input.clone(), definition: start.definition });
         if let Some(why) = self.machine.ahead.take().and_then(|polled| polled.stuck) {
             self.stick(why);
             return Ok(Reply::Done);
@@ -1121,6 +1131,7 @@ impl<'a> Folding<'a> {
                     plan,
                     attributes: serde_json::Map::new(),
                     input,
+                    definition: None,
                     parent,
                     idempotency: None,
                 };

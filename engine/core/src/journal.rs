@@ -18,6 +18,9 @@ pub enum Entry {
     /// The run began. Always the first entry.
     Started {
         input: Payload,
+        /// The declared workflow that the run carries out; absent: its name's code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Payload>,
     },
 
     /// The code called an operation.

@@ -11,6 +11,8 @@ pub mod bounds;
 pub mod command;
 pub mod context;
 pub mod decide;
+pub mod declared;
+pub mod expression;
 pub mod id;
 pub mod journal;
 pub mod payload;

@@ -55,7 +55,7 @@ fn programs(tables: &Tables, found: &mut Vec<Violation>) -> Vec<(Program, End)> 
     let mut programs: Vec<(Program, End)> = Vec::new();
     for (run, record) in &tables.runs {
         let program = entries(tables, *run).find_map(|entry| match entry {
-            Entry::Started { input } => input.read::<Program>().ok(),
+            Entry::Started { input, .. } => input.read::<Program>().ok(),
             _ => None,
         });
         let Some(program) = program else {

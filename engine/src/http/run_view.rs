@@ -103,7 +103,7 @@ impl Story {
 
     fn entry(&mut self, entry: &Entry, at: Timestamp) {
         match entry {
-            Entry::Started { input } => self.input = value(input),
+            Entry::Started { input, .. } => self.input = value(input),
             Entry::Op { seq, op: Op::Step(op) } => self.asked(*seq, op, at),
             Entry::Op { seq, op: Op::Finally(op) } => {
                 self.finalizers.insert(*seq, op.clone());

@@ -44,6 +44,7 @@ fn start(workflow: &str, input: &serde_json::Value) -> StartRun {
         plan: "free".to_owned(),
         attributes: serde_json::Map::new(),
         input: Payload::of(input).expect("JSON"),
+        definition: None,
         parent: None,
         idempotency: None,
     }

@@ -63,18 +63,27 @@ pub fn retry(code: &str) -> Outcome {
 
 impl Subject {
     pub fn run_script(script: &[Do]) -> Self {
-        let mut subject = Self::new(script, registry());
-        let start = Self::start_command(script);
-        subject.tell(start).expect("a start");
+        Self::run_start(start_of(script))
+    }
+
+    /// A run that carries out this definition.
+    pub fn run_declared(definition: &serde_json::Value, input: &serde_json::Value) -> Self {
+        let start = start_of(&[]);
+        let definition = Some(payload(definition));
+        Self::run_start(StartRun { workflow: "declared".to_owned(), input: payload(input), definition, ..start })
+    }
+
+    fn run_start(start: StartRun) -> Self {
+        let mut subject = Self::new(&start, registry());
+        subject.tell(Command::Start(Box::new(start))).expect("a start");
         subject
     }
 
-    fn new(script: &[Do], registry: Registry) -> Self {
+    fn new(start: &StartRun, registry: Registry) -> Self {
         let now = at(0);
         let id = RunId::root(now, [9; 16]);
-        let start = start_of(script);
         Self {
-            machine: Machine::create(id, &start, now, &registry, CodeUse::Recorded),
+            machine: Machine::create(id, start, now, &registry, CodeUse::Recorded),
             registry,
             journal: Vec::new(),
             rows: BTreeMap::new(),
@@ -341,6 +350,7 @@ fn start_of(script: &[Do]) -> StartRun {
         plan: "free".to_owned(),
         attributes: serde_json::Map::new(),
         input: payload(&json!(script)),
+        definition: None,
         parent: None,
         idempotency: None,
     }

@@ -151,7 +151,7 @@ impl Tables {
     /// Only code that breaks by itself may be stuck.
     fn may_be_stuck(&self, transition: &Transition, why: &StuckReason) -> bool {
         let breaks = |entry: &Entry| match entry {
-            Entry::Started { input } => input.as_str().contains("\"break\""),
+            Entry::Started { input, .. } => input.as_str().contains("\"break\""),
             _ => false,
         };
         let first = self.journal.get(&transition.run()).and_then(|journal| journal.first());

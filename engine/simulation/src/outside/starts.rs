@@ -45,6 +45,7 @@ fn request(program: &Program, hash: u8) -> StartRun {
         plan: "free".to_owned(),
         attributes: serde_json::Map::new(),
         input: Payload::of(program).unwrap_or_default(),
+        definition: None,
         parent: None,
         idempotency: Some(IdempotencyKey { key: program.name.clone(), request_hash: [hash; 32] }),
     }
