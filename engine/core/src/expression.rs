@@ -38,7 +38,7 @@ pub struct Use {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpressionError {
     Failed(String),
-    /// The budget is spent. Unlike other errors this one is not made good by the other side of `||` or `&&`.
+    /// The budget is spent, and stays so: the other side of `||` or `&&` does not make this one good.
     Exhausted,
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::IntoParams;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::declared::check::{WORKFLOW_NAME_RULE, is_workflow_name};
-use valet_core::declared::{DeclaredWorkflow, check};
+use valet_core::declared::{DeclaredWorkflow, Faults, check};
 use valet_core::workflow::InputProblem;
 use valet_protocol::api::{WorkflowRegistered, WorkflowView};
 use valet_protocol::problem::Problem;
@@ -80,7 +80,7 @@ fn checked(app: &App, name: &str, mut definition: DeclaredWorkflow) -> Result<Va
         let detail = format!("`{name}` is a workflow of this program's code; choose another name");
         return Err(Fault::conflict("workflow_in_code", detail).at("name"));
     }
-    let mut problems = check(&definition).err().map(|faults| faults.into_problems()).unwrap_or_default();
+    let mut problems = check(&definition).err().map(Faults::into_problems).unwrap_or_default();
     if definition.name.as_ref().is_some_and(|given| given != name) {
         problems.push(problem("/name", format!("leave it out, or make it the path's: `{name}`")));
     }

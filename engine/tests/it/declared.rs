@@ -107,13 +107,13 @@ async fn a_failed_task_is_told_and_fails_the_run() {
     register(&app, "failing", &definition).await.expect(201);
     let run = app.start_run("failing", &json!({ "n": 1 })).await;
     let worker = Worker::open(&app).await;
-    let done = work_off(&app, &worker, 3, |name, input| match name {
-        "bad" => json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } }),
-        _ => {
-            assert_eq!(input["error"], json!({ "code": "flaky", "message": "no luck", "task": "bad" }));
-            assert_eq!(input["input"], json!({ "n": 1 }));
-            json!({ "done": { "output": null } })
+    let done = work_off(&app, &worker, 3, |name, input| {
+        if name == "bad" {
+            return json!({ "retry": { "error": { "code": "flaky", "message": "no luck" } } });
         }
+        assert_eq!(input["error"], json!({ "code": "flaky", "message": "no luck", "task": "bad" }));
+        assert_eq!(input["input"], json!({ "n": 1 }));
+        json!({ "done": { "output": null } })
     });
     assert_eq!(done.await, ["bad", "bad", "tell"]);
     let ended = app.until_status(&run, "failed").await;

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn workflows_show_what_their_input_must_have() {
-        let view = |name: &str, input_schema| WorkflowView { name: name.to_owned(), input_schema, ..WorkflowView::default() };
+        let view =
+            |name: &str, input_schema| WorkflowView { name: name.to_owned(), input_schema, ..WorkflowView::default() };
         let schema = json!({ "description": "One application", "required": ["job_url", "profile"] });
         let declared = WorkflowView { version: Some(3), ..view("orders", json!({ "required": ["id"] })) };
         let text = render(&[view("job-application", schema), view("bench", json!(true)), declared], Style::default());

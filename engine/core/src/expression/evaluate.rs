@@ -81,7 +81,6 @@ impl<'a> Scope<'a> {
     ) -> Result<bool, ExpressionError> {
         match first {
             Ok(first) if first == deciding => Ok(deciding),
-            Err(ExpressionError::Exhausted) => Err(ExpressionError::Exhausted),
             Ok(_) => self.test(second),
             Err(error) => match self.test(second)? {
                 second if second == deciding => Ok(deciding),
@@ -153,10 +152,8 @@ impl<'a> Scope<'a> {
         for item in items {
             self.bind(item)?;
             answer = self.logical(answer, test, deciding);
-            match answer {
-                Ok(is) if is == deciding => break,
-                Err(ExpressionError::Exhausted) => break,
-                _ => {}
+            if answer == Ok(deciding) {
+                break;
             }
         }
         answer.map(Value::Bool)

@@ -70,7 +70,8 @@ impl Client {
         definition: &Value,
         dry_run: bool,
     ) -> Result<WorkflowRegistered, ClientError> {
-        let call = Call::post(path(["workflows", name]), document(definition)).query("dry_run", dry_run.then_some(true));
+        let call =
+            Call::post(path(["workflows", name]), document(definition)).query("dry_run", dry_run.then_some(true));
         body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
     }
 
