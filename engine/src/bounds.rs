@@ -143,3 +143,9 @@ pub const DECLARED_WORKFLOWS_MAX: u32 = 500;
 
 /// The input's schema of a declared workflow; it is compiled with each start.
 pub const DECLARED_SCHEMA_BYTES_MAX: usize = 32 * 1024;
+
+/// Parts of such a schema with its references written out: so often each value may be looked at.
+pub const DECLARED_SCHEMA_PARTS_MAX: usize = 5_000;
+
+/// References within such a schema that lead to one another.
+pub const DECLARED_SCHEMA_DEPTH_MAX: usize = 32;

@@ -41,6 +41,7 @@ mod doing;
 mod events;
 mod fault;
 mod files;
+mod foreign_schema;
 mod health;
 mod human_tasks;
 mod key;

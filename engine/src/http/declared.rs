@@ -21,8 +21,8 @@ use super::body::Body;
 use super::doing::Doing;
 use super::query::Parameters;
 use super::schema::InputSchema;
-use super::{App, Fault};
-use crate::bounds::{DECLARED_SCHEMA_BYTES_MAX, DECLARED_WORKFLOWS_MAX};
+use super::{App, Fault, foreign_schema};
+use crate::bounds::DECLARED_WORKFLOWS_MAX;
 use crate::store::postgres::declared::DeclaredRecord;
 
 /// How a definition is registered.
@@ -96,10 +96,9 @@ fn checked(app: &App, name: &str, mut definition: DeclaredWorkflow) -> Result<Va
 }
 
 fn schema_problem(schema: &Value) -> Option<String> {
-    if schema.to_string().len() > DECLARED_SCHEMA_BYTES_MAX {
-        return Some(format!("a schema has at most {DECLARED_SCHEMA_BYTES_MAX} bytes"));
-    }
-    InputSchema::compile_foreign(schema).err().map(|error| format!("this is no JSON Schema: {error}"))
+    let usable = foreign_schema::check(schema);
+    let compiled = || InputSchema::compile_foreign(schema).map_err(|error| format!("this is no JSON Schema: {error}"));
+    usable.and_then(|()| compiled().map(drop)).err()
 }
 
 /// One version of a declared workflow.

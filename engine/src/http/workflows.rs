@@ -139,7 +139,7 @@ pub(super) async fn checked(
     request: StartRunRequest,
 ) -> Result<StartRun, Fault> {
     let found = find(app, tenant, reach, name).await?;
-    let mut problems = schema_problems(app, &found, &request.input)?;
+    let mut problems = schema_problems(app, &found, &request.input).await?;
     let input = payload(&request.input)?;
     if problems.is_empty()
         && let Found::Code(definition) = &found
@@ -190,15 +190,20 @@ fn payload(json: &Value) -> Result<Payload, Fault> {
     Payload::of(json).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))
 }
 
-fn schema_problems(app: &App, found: &Found<'_>, input: &Value) -> Result<Vec<InputProblem>, Fault> {
+async fn schema_problems(app: &App, found: &Found<'_>, input: &Value) -> Result<Vec<InputProblem>, Fault> {
     Ok(match found {
         Found::Code(definition) => app.schemas.get(definition.name).map(|s| s.problems(input)).unwrap_or_default(),
         Found::Declared(record) => {
-            let schema = InputSchema::compile_foreign(&declared::input_schema(record)).map_err(|error| {
+            let (schema, input) = (declared::input_schema(record), input.clone());
+            // Compiled anew and, with what people write, perhaps slow: not on a thread that serves others.
+            let checked = tokio::task::spawn_blocking(move || {
+                InputSchema::compile_foreign(&schema).map(|schema| schema.problems(&input))
+            });
+            let problems = checked.await.unwrap_or_else(|error| Err(error.to_string()));
+            problems.map_err(|error| {
                 tracing::error!(workflow = record.name, error, "the schema of a declared workflow cannot be used");
                 Fault::internal()
-            })?;
-            schema.problems(input)
+            })?
         }
     })
 }
