@@ -73,7 +73,9 @@ impl<'a> Walk<'a> {
         self.open.push(target);
         let parts = self.parts(schema);
         self.open.pop();
-        parts.inspect(|parts| drop(self.known.insert(target, *parts)))
+        let parts = parts?;
+        self.known.insert(target, parts);
+        Ok(parts)
     }
 }
 

@@ -229,6 +229,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
     let far =
         json!({ "tasks": { "a": { "step": "s" } }, "input_schema": { "$ref": "https://example.com/schema.json" } });
     register(&app, "faulty", &far).await.problem(422, "invalid_definition").at("/input_schema");
+    let endless = json!({ "tasks": { "a": { "step": "s" } }, "input_schema": { "$ref": "#" } });
+    register(&app, "faulty", &endless).await.problem(422, "invalid_definition").at("/input_schema");
     let wide = json!({ "tasks": { "a": { "step": "s" } }, "input_schema": { "description": "x".repeat(40_000) } });
     register(&app, "faulty", &wide).await.problem(422, "invalid_definition").at("/input_schema");
     assert_eq!(stored(&app).await, 0);
