@@ -140,3 +140,15 @@ pub const NOTICE_ATTEMPTS_MAX: u32 = 20;
 
 /// Costs that one finish brings; each is an entry of the journal.
 pub const STEP_COSTS_MAX: usize = 32;
+
+/// Declared workflows of one tenant: they are listed in one answer.
+pub const DECLARED_WORKFLOWS_MAX: u32 = 500;
+
+/// The input's schema of a declared workflow; it is compiled with each start.
+pub const DECLARED_SCHEMA_BYTES_MAX: usize = 32 * 1024;
+
+/// Parts of such a schema with its references written out: so often each value may be looked at.
+pub const DECLARED_SCHEMA_PARTS_MAX: usize = 5_000;
+
+/// References within such a schema that lead to one another.
+pub const DECLARED_SCHEMA_DEPTH_MAX: usize = 32;

@@ -35,11 +35,13 @@ mod auth;
 mod body;
 mod completions;
 mod cursor;
+mod declared;
 mod desk;
 mod doing;
 mod events;
 mod fault;
 mod files;
+mod foreign_schema;
 mod forks;
 mod health;
 mod human_tasks;
@@ -163,7 +165,8 @@ impl Modify for Credentials {
 fn people() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(workflows::list))
-        .routes(routes!(workflows::show))
+        .routes(routes!(workflows::show, declared::register))
+        .routes(routes!(declared::show_version))
         .routes(routes!(workflows::start))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use valet_core::command::Command;
 use valet_core::id::RunId;
 use valet_core::journal::{Entry, Op};
+use valet_core::payload::Payload;
 use valet_core::transition::{StepChange, StepState, TimerChange, Transition};
 use valet_crash_points::crash_point;
 
@@ -217,7 +218,10 @@ fn batch_len(waiting: &[Pending]) -> usize {
 fn weight_bytes(transition: &Transition) -> usize {
     use valet_core::journal::Resolution;
     let entry_bytes = |entry: &Entry| match entry {
-        Entry::Started { input, .. } | Entry::Continued { input, .. } => input.len_bytes(),
+        Entry::Started { input, definition, .. } => {
+            input.len_bytes() + definition.as_ref().map_or(0, Payload::len_bytes)
+        }
+        Entry::Continued { input, .. } => input.len_bytes(),
         Entry::Op { op: Op::Step(step) | Op::Finally(step) | Op::Compensate(step), .. } => step.input.len_bytes(),
         Entry::Op { op: Op::Child { input: payload, .. } | Op::Value { value: payload, .. }, .. } => {
             payload.len_bytes()

@@ -9,6 +9,7 @@ mod it {
     mod claims;
     mod commits;
     mod database;
+    mod declared;
     mod desk;
     mod door;
     mod events;

@@ -109,6 +109,11 @@ impl Api {
         Self::raw(request).await
     }
 
+    /// `PUT` to a path, whatever the answer.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Answer<Value>, ApiError> {
+        Self::raw(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// Starts a run under a key.
     pub async fn start(&self, workflow: &str, input: &Value, key: &str) -> Result<Answer<RunStarted>, ApiError> {
         let request = self.request(Method::POST, &format!("/api/v1/workflows/{workflow}/runs"));

@@ -33,3 +33,33 @@ pub const CONTINUED_PER_TRANSITION_MAX: u32 = 100;
 /// Leases, tasks and completions of each kind that ended last, of which a run knows in its next journal: whoever did
 /// not hear the answer asks again soon, or never.
 pub const ANSWERS_CARRIED_MAX: usize = 64;
+
+/// An expression is a condition or a field, not a program.
+pub const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
+
+/// Expressions are walked by recursion.
+pub const EXPRESSION_DEPTH_MAX: usize = 48;
+
+/// Tasks of a declared workflow: each poll looks at all of them.
+pub const DECLARED_TASKS_MAX: usize = 200;
+
+/// A declared workflow's definition lies in the journal of each of its runs.
+pub const DECLARED_BYTES_MAX: usize = 256 * 1024;
+
+/// Faults told of one definition.
+pub const DECLARED_FAULTS_MAX: usize = 50;
+
+/// Attempts of one task, as declared.
+pub const DECLARED_ATTEMPTS_MAX: u32 = 1_000;
+
+/// Codes that a task names as not worth another attempt.
+pub const DECLARED_CODES_MAX: usize = 50;
+
+/// Longest declared timeout or back-off: 30 days.
+pub const DECLARED_SPAN_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
+
+/// Work of all expressions of one run: well under the second that a poll may take.
+pub const DECLARED_EXPRESSION_STEPS_MAX: u64 = 2_000_000;
+
+/// Inputs and output that one run of a declared workflow puts together, in all.
+pub const DECLARED_PAYLOADS_BYTES_MAX: usize = 16 * 1024 * 1024;

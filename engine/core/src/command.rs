@@ -112,6 +112,8 @@ pub struct StartRun {
     /// Searchable, never personal.
     pub attributes: serde_json::Map<String, serde_json::Value>,
     pub input: Payload,
+    /// The declared workflow to carry out; `None`: the code of that name.
+    pub definition: Option<Payload>,
     pub parent: Option<Parent>,
     pub idempotency: Option<IdempotencyKey>,
     /// By when it must have ended by itself; else it ends as timed out.
@@ -132,6 +134,7 @@ impl StartRun {
             plan,
             attributes: serde_json::Map::new(),
             input,
+            definition: None,
             parent: None,
             idempotency: None,
             deadline: None,
@@ -141,7 +144,12 @@ impl StartRun {
     }
 
     pub(crate) fn entry(&self) -> Entry {
-        Entry::Started { input: self.input.clone(), deadline: self.deadline, budget_micros: self.budget_micros }
+        Entry::Started {
+            input: self.input.clone(),
+            deadline: self.deadline,
+            budget_micros: self.budget_micros,
+            definition: self.definition.clone(),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::callbacks::{Callbacks, Secret};
 use crate::id::{RunId, Seq};
 use crate::journal::{ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
-use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, queue_of_host};
+use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, StepPolicy, queue_of_host};
 use crate::transition::column_text;
 use crate::workflow::{InputProblem, Stop};
 
@@ -190,6 +190,20 @@ impl Context {
         let mut op = step_op(&step);
         op.start_by = start_by(&op, self.now());
         self.operation(Op::Step(op), read_step::<S::Output>)
+    }
+
+    /// The same for a step that only its name tells, with what it takes and gives as JSON.
+    pub fn call_step(
+        &self,
+        name: &str,
+        input: Payload,
+        mut policy: StepPolicy,
+    ) -> Operation<Result<Payload, StepFailure>> {
+        policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
+        let name = column_text(name, NAME_BYTES_MAX);
+        let mut op = StepOp { name, input, policy, host: None, start_by: None };
+        op.start_by = start_by(&op, self.now());
+        self.operation(Op::Step(op), read_step::<Payload>)
     }
 
     /// Waits for `duration`; no worker slot is held.

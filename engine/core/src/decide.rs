@@ -141,7 +141,13 @@ impl Machine {
         // What the code allocated is not known; the journal's length stands for it.
         const PER_ENTRY_BYTES: usize = 128;
         let code = self.code.as_ref().map_or(0, Code::size_bytes);
-        size_of::<Self>() + AROUND_BYTES + code + self.run.entries * PER_ENTRY_BYTES + self.input.len_bytes()
+        let definition = self.definition.as_ref().map_or(0, |definition| definition.weight_bytes);
+        size_of::<Self>()
+            + AROUND_BYTES
+            + definition
+            + code
+            + self.run.entries * PER_ENTRY_BYTES
+            + self.input.len_bytes()
     }
 
     /// A machine for a run that does not exist yet; its first command must be `Start`.
@@ -156,7 +162,7 @@ impl Machine {
             created_at: now,
         };
         Self {
-            definition: registry.get(&start.workflow).cloned(),
+            definition: registry.code_of(&start.workflow, start.definition.as_ref()),
             run: Run::new(identity, registry.build()),
             code: None,
             ahead: (code == CodeUse::Withheld).then(|| Polled::stuck(StuckReason::Blocking)),
@@ -167,7 +173,11 @@ impl Machine {
 
     /// Rebuilds a run from its journal: the normal path run again.
     pub fn rebuild(stored: StoredRun, registry: &Registry, code: CodeUse) -> Self {
-        let definition = registry.get(&stored.identity.workflow).cloned();
+        let declared = stored.chunks.first().and_then(|chunk| match chunk.entries.first() {
+            Some(Entry::Started { definition, .. }) => definition.as_ref(),
+            _ => None,
+        });
+        let definition = registry.code_of(&stored.identity.workflow, declared);
         let machine = Self {
             run: Run::new(stored.identity, stored.build),
             definition,

@@ -25,6 +25,9 @@ pub enum Entry {
         /// What it may spend before it waits for an operator, in millionths of a US dollar.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         budget_micros: Option<u64>,
+        /// The declared workflow that the run carries out; absent: its name's code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Payload>,
     },
     /// The code ended this journal and begins the next with another input. Nothing before this entry is replayed.
     Continued {

@@ -13,6 +13,8 @@ pub mod callbacks;
 pub mod command;
 pub mod context;
 pub mod decide;
+pub mod declared;
+pub mod expression;
 pub mod id;
 pub mod journal;
 pub mod payload;

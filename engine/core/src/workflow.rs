@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::callbacks::Callbacks;
 use crate::context::Context;
+use crate::declared;
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure};
 
@@ -100,6 +101,8 @@ type Files = dyn Fn(&Payload) -> Vec<NamedFile> + Send + Sync;
 pub struct Definition {
     pub name: &'static str,
     pub input_schema: serde_json::Value,
+    /// What each run holds of it; code is shared.
+    pub(crate) weight_bytes: usize,
     start: Box<Start>,
     check: Box<Check>,
     files: Box<Files>,
@@ -110,6 +113,7 @@ impl Definition {
         Self {
             name: W::NAME,
             input_schema: schemars::schema_for!(W::Input).to_value(),
+            weight_bytes: 0,
             start: Box::new(|ctx, input| {
                 let input: W::Input = input.read()?;
                 let code = W::run(ctx, input);
@@ -124,6 +128,20 @@ impl Definition {
                 Err(e) => vec![InputProblem { field: String::new(), message: e.to_string() }],
             }),
             files: Box::new(|input| input.read::<W::Input>().map(|input| W::files(&input)).unwrap_or_default()),
+        }
+    }
+
+    /// Of a run that carries out what its journal declares. It was checked at the door.
+    pub(crate) fn declared(definition: &Payload) -> Self {
+        let definition = definition.clone();
+        Self {
+            name: "declared",
+            input_schema: serde_json::Value::Bool(true),
+            // The text, and what was made of it.
+            weight_bytes: definition.len_bytes() * 4,
+            start: Box::new(move |ctx, input| declared::start(ctx, &definition, input)),
+            check: Box::new(|_, _| Vec::new()),
+            files: Box::new(|_| Vec::new()),
         }
     }
 
@@ -183,6 +201,14 @@ impl Registry {
 
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
         self.definitions.get(name)
+    }
+
+    /// What a run's code is: its own definition's, else the workflow's of its name.
+    pub(crate) fn code_of(&self, workflow: &str, definition: Option<&Payload>) -> Option<Arc<Definition>> {
+        match definition {
+            Some(definition) => Some(Arc::new(Definition::declared(definition))),
+            None => self.get(workflow).cloned(),
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {

@@ -5,8 +5,11 @@ mod it {
     mod builds;
     mod by_hand;
     mod code;
+    mod declared;
+    mod declared_check;
     mod endings;
     mod entries;
+    mod expressions;
     mod folding;
     mod forks;
     mod hosts;

@@ -318,11 +318,42 @@ pub struct WorkflowList {
 }
 
 /// `GET /api/v1/workflows/{name}`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkflowView {
     pub name: String,
+    /// `code`, or `declared`: registered with `PUT /api/v1/workflows/{name}`.
+    #[serde(default = "of_code")]
+    pub kind: String,
+    /// Of a declared workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// JSON Schema (2020-12) of the input.
     pub input_schema: Value,
+    /// Of a declared workflow; lists leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Value>,
+    /// When this version was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
+    /// Who registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+}
+
+fn of_code() -> String {
+    "code".to_owned()
+}
+
+/// `PUT /api/v1/workflows/{name}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowRegistered {
+    pub name: String,
+    /// What runs begin with from now on; absent if the definition was only checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// False when the newest version has this very definition, or it was only checked.
+    pub created: bool,
 }
 
 /// `POST /api/v1/files`

@@ -73,8 +73,17 @@ impl Fault {
 
     /// Faults of an input, each with its place.
     pub fn invalid_input(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_input", problems)
+    }
+
+    /// The same of the definition of a workflow.
+    pub fn invalid_definition(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_definition", problems)
+    }
+
+    fn unprocessable(code: &str, problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
-        let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", first.1).at(first.0);
+        let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, first.1).at(first.0);
         fault.problem.errors =
             problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
         fault

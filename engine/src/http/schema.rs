@@ -1,7 +1,7 @@
 //! Inputs and answers against JSON Schemas. Messages name the place and never repeat a value.
 
-use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use valet_core::workflow::InputProblem;
 
@@ -16,6 +16,12 @@ pub struct InputSchema(Validator);
 impl InputSchema {
     pub fn compile(schema: &Value) -> Result<Self, String> {
         jsonschema::validator_for(schema).map(Self).map_err(|e| e.to_string())
+    }
+
+    /// One that came from outside: its patterns take linear time, and it refers to nothing but itself.
+    pub fn compile_foreign(schema: &Value) -> Result<Self, String> {
+        let options = jsonschema::options().offline().with_pattern_options(PatternOptions::regex());
+        options.build(schema).map(Self).map_err(|error| error.masked_with("the value").to_string())
     }
 
     /// What is wrong with a document; empty: it fits.

@@ -25,9 +25,11 @@ use super::auth::Caller;
 use super::body::{Body, without_values};
 use super::doing::Doing;
 use super::query::Parameters;
-use super::{App, Fault, key, subjects, wait};
+use super::schema::InputSchema;
+use super::{App, Fault, declared, key, subjects, wait};
 use crate::access::Reach;
 use crate::engine::Started;
+use crate::store::postgres::declared::DeclaredRecord;
 
 /// The subject and plan of runs that name none.
 const DEFAULT_SUBJECT: &str = "default";
@@ -35,16 +37,29 @@ const DEFAULT_PLAN: &str = "free";
 /// Ten years.
 const TIMEOUT_SECONDS_MAX: u32 = 10 * 365 * 24 * 3600;
 
-/// The workflows of this build.
+/// The workflows of this build, then those that the tenant declared.
 #[utoipa::path(get, operation_id = "list_workflows", path = "/api/v1/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
-pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Json<WorkflowList> {
-    let view = |d: &Arc<Definition>| WorkflowView { name: d.name.to_owned(), input_schema: d.input_schema.clone() };
-    Json(WorkflowList {
-        workflows: app.engine.registry.iter().filter(|d| caller.reach.has_workflow(d.name)).map(view).collect(),
-    })
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<WorkflowList>, Fault> {
+    let of_code = app.engine.registry.iter().filter(|d| caller.reach.has_workflow(d.name)).map(view);
+    let declared = app.engine.store.list_declared(&caller.tenant, &caller.reach).await?;
+    // A build may have brought code of a name that was declared before: it goes first.
+    let declared = declared.into_iter().filter(|record| app.engine.registry.get(&record.name).is_none());
+    Ok(Json(WorkflowList { workflows: of_code.chain(declared.map(declared::listed)).collect() }))
 }
 
-/// One workflow with the JSON Schema of its input.
+fn view(definition: &Arc<Definition>) -> WorkflowView {
+    WorkflowView {
+        name: definition.name.to_owned(),
+        kind: "code".to_owned(),
+        input_schema: definition.input_schema.clone(),
+        ..WorkflowView::default()
+    }
+}
+
+/// One workflow with the JSON Schema of its input; of a declared one the newest version with its definition.
 #[utoipa::path(get, operation_id = "show_workflow", path = "/api/v1/workflows/{name}", tag = "workflows", params(("name" = String, Path)),
     responses((status = 200, body = WorkflowView), (status = 404, body = Problem)))]
 pub(super) async fn show(
@@ -52,8 +67,10 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<WorkflowView>, Fault> {
-    let definition = find(&app, &caller.reach, &name)?;
-    Ok(Json(WorkflowView { name: definition.name.to_owned(), input_schema: definition.input_schema.clone() }))
+    Ok(Json(match find(&app, &caller.tenant, &caller.reach, &name).await? {
+        Found::Code(definition) => view(definition),
+        Found::Declared(record) => declared::view(*record),
+    }))
 }
 
 /// How a start is asked for.
@@ -121,10 +138,12 @@ pub(super) async fn checked(
     key: Option<String>,
     request: StartRunRequest,
 ) -> Result<StartRun, Fault> {
-    let definition = find(app, reach, name)?;
-    let mut problems = app.schemas.get(name).map(|s| s.problems(&request.input)).unwrap_or_default();
-    let input = Payload::of(&request.input).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    if problems.is_empty() {
+    let found = find(app, tenant, reach, name).await?;
+    let mut problems = schema_problems(app, &found, &request.input).await?;
+    let input = payload(&request.input)?;
+    if problems.is_empty()
+        && let Found::Code(definition) = &found
+    {
         problems = definition.check(&input, &app.door);
         for problem in &mut problems {
             problem.message = without_values(&problem.message);
@@ -137,7 +156,9 @@ pub(super) async fn checked(
         problems.extend(name_problem("/input/subject", of_input.as_deref()));
     }
     problems.extend(request_problems(&request));
-    if problems.is_empty() {
+    if problems.is_empty()
+        && let Found::Code(definition) = &found
+    {
         problems = missing_files(app, tenant, reach, definition.files(&input)).await?;
     }
     if !problems.is_empty() {
@@ -152,11 +173,37 @@ pub(super) async fn checked(
     let plan = request.plan.unwrap_or_else(|| DEFAULT_PLAN.to_owned());
     let timeout = request.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Ok(StartRun {
+        definition: match found {
+            Found::Code(_) => None,
+            Found::Declared(record) => Some(payload(&record.definition)?),
+        },
         attributes: request.attributes,
         idempotency,
         deadline: timeout.map(|timeout| app.engine.clock.now() + timeout),
         budget_micros: request.budget_usd_micros,
         ..StartRun::new(tenant.to_owned(), subject, name.to_owned(), plan, input)
+    })
+}
+
+fn payload(json: &Value) -> Result<Payload, Fault> {
+    Payload::of(json).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))
+}
+
+async fn schema_problems(app: &App, found: &Found<'_>, input: &Value) -> Result<Vec<InputProblem>, Fault> {
+    Ok(match found {
+        Found::Code(definition) => app.schemas.get(definition.name).map(|s| s.problems(input)).unwrap_or_default(),
+        Found::Declared(record) => {
+            let (schema, input) = (declared::input_schema(record), input.clone());
+            // Compiled anew and, with what people write, perhaps slow: not on a thread that serves others.
+            let checked = tokio::task::spawn_blocking(move || {
+                InputSchema::compile_foreign(&schema).map(|schema| schema.problems(&input))
+            });
+            let problems = checked.await.unwrap_or_else(|error| Err(error.to_string()));
+            problems.map_err(|error| {
+                tracing::error!(workflow = record.name, error, "the schema of a declared workflow cannot be used");
+                Fault::internal()
+            })?
+        }
     })
 }
 
@@ -209,12 +256,23 @@ pub(super) fn idempotency_key(key: String, request: &impl Serialize) -> Result<I
     Ok(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() })
 }
 
-fn find<'a>(app: &'a App, reach: &Reach, name: &str) -> Result<&'a Arc<Definition>, Fault> {
-    let found = app.engine.registry.get(name).filter(|_| reach.has_workflow(name));
-    found.ok_or_else(|| {
-        let known: Vec<&str> =
-            app.engine.registry.iter().map(|d| d.name).filter(|name| reach.has_workflow(name)).collect();
-        let name: String = name.chars().take(NAME_BYTES_MAX).collect();
-        Fault::not_found("workflow", format!("no workflow `{name}`; there are: {}", known.join(", "))).at("name")
-    })
+/// What a name stands for: code, else what the tenant declared.
+enum Found<'a> {
+    Code(&'a Arc<Definition>),
+    Declared(Box<DeclaredRecord>),
+}
+
+async fn find<'a>(app: &'a App, tenant: &str, reach: &Reach, name: &str) -> Result<Found<'a>, Fault> {
+    if reach.has_workflow(name) {
+        if let Some(definition) = app.engine.registry.get(name) {
+            return Ok(Found::Code(definition));
+        }
+        if let Some(record) = declared::find(app, tenant, name, None).await? {
+            return Ok(Found::Declared(Box::new(record)));
+        }
+    }
+    let known: Vec<&str> = app.engine.registry.iter().map(|d| d.name).filter(|name| reach.has_workflow(name)).collect();
+    let name: String = name.chars().take(NAME_BYTES_MAX).collect();
+    let detail = format!("no workflow `{name}`; there are: {}, and those that were declared", known.join(", "));
+    Err(Fault::not_found("workflow", detail).at("name"))
 }

@@ -14,6 +14,7 @@ use crate::codec::MasterKeys;
 pub mod audit;
 pub(crate) mod commit;
 pub mod console_sessions;
+pub mod declared;
 mod due;
 mod keys;
 mod leases;

@@ -48,6 +48,8 @@ fn rows() -> Vec<Row> {
     vec![
         get("/api/v1/workflows", VIEWERS, Common),
         get("/api/v1/workflows/{name}", VIEWERS, Common),
+        with(row(Method::PUT, "/api/v1/workflows/{name}", ADMINS, Common), json!({ "tasks": {} })),
+        get("/api/v1/workflows/{name}/versions/{version}", VIEWERS, Missing),
         with(post("/api/v1/workflows/{name}/runs", OPERATORS, Common), json!({ "input": {} })),
         get("/api/v1/runs", VIEWERS, Own),
         get("/api/v1/runs/{id}", VIEWERS, Missing),

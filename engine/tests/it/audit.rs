@@ -80,6 +80,14 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             run_is("waiting", false),
         ),
         change(
+            "/api/v1/workflows/{name}",
+            Call::new(Method::PUT, "/api/v1/workflows/declared")
+                .json(&json!({ "tasks": { "a": { "step": "personal" } } })),
+            "workflow.register",
+            Value::Null,
+            json!({ "version": 1 }),
+        ),
+        change(
             "/api/v1/runs/{id}/pause",
             of_run(&listening, "pause"),
             "run.pause",
@@ -268,7 +276,10 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
         assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);
         let target = last["target"].as_str().expect("a target");
-        assert!(["run_", "task_", "file_", "tok_", "ada"].iter().any(|prefix| target.starts_with(prefix)), "{last}");
+        assert!(
+            ["run_", "task_", "file_", "tok_", "ada", "declared"].iter().any(|prefix| target.starts_with(prefix)),
+            "{last}"
+        );
         let told = last.to_string();
         assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");
     }

@@ -155,6 +155,7 @@ async fn answers_fit_the_documented_schemas() {
     let document = document(&app).await;
     let run = app.start_run("ask", &serde_json::json!({})).await;
     let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    let declared = serde_json::json!({ "tasks": { "a": { "step": "s" } } });
     let answers = [
         ("RunDetail", Call::get(format!("/api/v1/runs/{run}"))),
         ("RunPage", Call::get("/api/v1/runs")),
@@ -162,6 +163,8 @@ async fn answers_fit_the_documented_schemas() {
         ("TaskPage", Call::get("/api/v1/human-tasks")),
         ("WorkflowList", Call::get("/api/v1/workflows")),
         ("WorkflowView", Call::get("/api/v1/workflows/ask")),
+        ("WorkflowRegistered", Call::new(Method::PUT, "/api/v1/workflows/declared").json(&declared)),
+        ("WorkflowView", Call::get("/api/v1/workflows/declared/versions/1")),
         ("QueueList", Call::get("/api/v1/queues")),
         ("WorkerList", Call::get("/api/v1/workers")),
         ("ArtifactList", Call::get(format!("/api/v1/runs/{run}/artifacts"))),

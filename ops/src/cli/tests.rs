@@ -166,6 +166,9 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "workers --json",
         "workflows",
         "workflows show w",
+        "workflows show w --version 2",
+        "workflows apply f --dry-run",
+        "workflows apply - --name w",
         "files upload p --subject s",
         "files get x -o -",
         "doctor",
@@ -190,6 +193,8 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "files",
         "queues --token a --token-file b",
         "nothing",
+        "workflows apply",
+        "workflows show w --version x",
     ];
     for words in wrong {
         let error = Program::try_parse_from(["valet"].into_iter().chain(words.split(' '))).err();
@@ -233,6 +238,26 @@ async fn with_json_the_result_is_all_of_standard_output_and_progress_goes_to_the
     let ended = valet(&url, &["runs", "follow", RUN, "--json"]).await;
     let lines: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[2]["entry"], ended.exit), (3, &json!("ended"), Exit::Done));
+}
+
+#[tokio::test]
+async fn a_declared_workflow_is_applied_under_its_own_name_or_the_given_one() {
+    let registered = |version: u32, created: bool| json!({ "name": "w", "version": version, "created": created });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.json");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, json!({ "name": "w", "tasks": { "a": { "step": "s" } } }).to_string()).unwrap();
+    let engine = Engine::default().answers("PUT /api/v1/workflows/w", registered(2, true));
+    let ended = valet(&engine.serve().await, &["workflows", "apply", path]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "w  version 2\n"), "{}", ended.err);
+    assert_eq!(engine.body(0)["tasks"]["a"]["step"], "s");
+    let url = Engine::default().answers("PUT /api/v1/workflows/w", registered(2, false)).serve().await;
+    assert_eq!(valet(&url, &["workflows", "apply", path]).await.out, "w  version 2, as it was\n");
+    std::fs::write(&file, "{}").unwrap();
+    let ended = valet(&url, &["workflows", "apply", path]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.contains("--name"), "{}", ended.err);
+    assert_eq!(valet(&url, &["workflows", "apply", path, "--name", "w"]).await.exit, Exit::Done);
 }
 
 #[tokio::test]

@@ -72,6 +72,32 @@ async fn a_python_worker_runs_steps_without_redis() {
     assert_eq!(stage.count("began"), 2, "each step was carried out once");
 }
 
+/// Nobody's code but its own is needed: the definition comes over HTTP, the steps are done in Python.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_worker_carries_a_declared_workflow_out() {
+    let cluster = Cluster::start(PROGRAM, Shape { workers: 0, ..Shape::default() }).await;
+    let Some(worker) = python(&cluster, "python") else { return };
+    let task = |n: &str, parents: &[&str]| {
+        let input = json!({ "n": { "$cel": n } });
+        json!({ "step": "noop", "queue": "bench", "parents": parents, "input": input })
+    };
+    let definition = json!({
+        "tasks": {
+            "start": task("input.n", &[]),
+            "left": task("parents.start.output + 1", &["start"]),
+            "right": task("parents.start.output * 2", &["start"]),
+            "sum": task("parents.left.output + parents.right.output", &["left", "right"]),
+        },
+        "output": "tasks.sum.output",
+    });
+    let registered = cluster.api().put("/api/v1/workflows/sums", &definition).await.expect("an answer");
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    let body = json!({ "input": { "n": 20 } });
+    let told = cluster.api().post("/api/v1/workflows/sums/runs?wait=30s", &body, Some("sum")).await.expect("an answer");
+    let told = told.body;
+    assert_eq!((&told["status"], &told["output"]), (&json!("succeeded"), &json!(61)), "{told}\n{}", worker.said());
+}
+
 /// What happens to a step whose Python worker is killed in the middle of it, with somebody else at hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_step_of_a_killed_python_worker_runs_elsewhere_and_counts_once() {

@@ -55,6 +55,8 @@ impl Folding<'_> {
         if !fork.repeat_effects {
             refuse_repeated_effect(&all, prefix)?;
         }
+        // A declared workflow is carried out as it was when the other run began.
+        let start = &StartRun { definition: definition(&fork.chunks), fork: None, ..start.clone() };
         let entries = copy(prefix, fork, start, self.now);
         let copied = Chunk { revision: self.revision, at: self.now, entries };
         let machine = Machine::create(self.run().id(), start, self.now, self.registry, CodeUse::Recorded);
@@ -166,9 +168,7 @@ fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> 
     }
     for (place, (entry, at)) in prefix.iter().enumerate() {
         match entry {
-            Entry::Started { input, .. } => {
-                copied.push(StartRun { input: input.clone(), ..start.clone() }.entry());
-            }
+            Entry::Started { input, .. } => copied.push(StartRun { input: input.clone(), ..start.clone() }.entry()),
             Entry::Op { seq, op } if ended.contains(seq) => copied.push(Entry::Op { seq: *seq, op: op.clone() }),
             Entry::Op { seq, op } => copied.push(Entry::Op { seq: *seq, op: begun_anew(op, *at, now) }),
             Entry::Dropped { .. } | Entry::Resolved { .. } | Entry::Version { .. } => copied.push((*entry).clone()),
@@ -187,6 +187,13 @@ fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> 
     }
     copied.push(Entry::Forked { from: fork.from, entry: prefix.len() as u32, by: fork.by.clone() });
     copied
+}
+
+fn definition(chunks: &[Chunk]) -> Option<Payload> {
+    match flat(chunks).first()?.0 {
+        Entry::Started { definition, .. } => definition.clone(),
+        _ => None,
+    }
 }
 
 /// What the journal at hand began with.

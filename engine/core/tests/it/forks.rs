@@ -177,3 +177,13 @@ fn a_fork_from_nowhere_or_with_code_that_does_not_fit_is_refused() {
     }
     assert!(matches!(fork(&run, 2, false), Err(Rejection::DoesNotFit { .. })));
 }
+
+#[test]
+fn a_fork_of_a_declared_workflow_carries_out_the_same_definition() {
+    let definition = json!({ "tasks": { "a": { "step": "a" }, "b": { "step": "b", "parents": ["a"] } } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    run.carry_out(1, done(&json!(1)));
+    let mut forked = fork(&run, after(&run, 1), false).expect("a fork");
+    forked.restart();
+    assert_eq!(forked.run().steps.values().map(|step| step.op.name.as_str()).collect::<Vec<_>>(), ["b"]);
+}

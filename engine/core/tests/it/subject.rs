@@ -66,6 +66,13 @@ impl Subject {
         Self::run_started(start_of(script), registry())
     }
 
+    /// A run that carries out this definition.
+    pub fn run_declared(definition: &serde_json::Value, input: &serde_json::Value) -> Self {
+        let (start, definition) = (start_of(&[]), Some(payload(definition)));
+        let start = StartRun { workflow: "declared".to_owned(), input: payload(input), definition, ..start };
+        Self::run_started(start, registry())
+    }
+
     pub fn run_started(start: StartRun, registry: Registry) -> Self {
         let mut subject = Self::new(RunId::root(at(0), [9; 16]), at(0), &start, registry);
         subject.tell(Command::Start(Box::new(start))).expect("a start");

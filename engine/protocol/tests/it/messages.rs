@@ -90,6 +90,7 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::RunEvent>("api/run_event", &[""], Tolerated),
         Golden::of::<api::WorkflowList>("api/workflow_list", &["", "/workflows/0"], Tolerated),
         Golden::of::<api::WorkflowView>("api/workflow_view", &[""], Tolerated),
+        Golden::of::<api::WorkflowRegistered>("api/workflow_registered", &[""], Tolerated),
         Golden::of::<api::FileStored>("api/file_stored", &[""], Tolerated),
         Golden::of::<api::QueueList>("api/queue_list", &["", "/queues/0"], Tolerated),
         Golden::of::<api::CreateTokenRequest>("api/create_token_request", &[""], Refused),

@@ -9,7 +9,7 @@ use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
     Item, ItemList, ItemStored, KillRequest, PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunForked,
     RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView,
-    TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowView,
+    TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -56,6 +56,23 @@ impl Client {
 
     pub async fn workflow(&self, name: &str) -> Result<WorkflowView, ClientError> {
         body::json(self.send(&Call::get(path(["workflows", name]))).await?).await
+    }
+
+    pub async fn workflow_version(&self, name: &str, version: u32) -> Result<WorkflowView, ClientError> {
+        let version = version.to_string();
+        body::json(self.send(&Call::get(path(["workflows", name, "versions", &version]))).await?).await
+    }
+
+    /// The same definition again changes nothing.
+    pub async fn register(
+        &self,
+        name: &str,
+        definition: &Value,
+        dry_run: bool,
+    ) -> Result<WorkflowRegistered, ClientError> {
+        let call =
+            Call::post(path(["workflows", name]), document(definition)).query("dry_run", dry_run.then_some(true));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
     }
 
     /// Starts a run: one, however often the request has to be repeated.

@@ -1,0 +1,56 @@
+//! Workflows that are declared as data: tasks with parents, conditions and policies, carried out by one interpreter.
+//!
+//! [`definition`] is the shape that people write, [`check`] finds every fault in it and makes a [`Plan`] of it, and the
+//! interpreter is an ordinary `async fn` over the durable operations. A run carries its definition in its journal, so
+//! that no later one changes what it does.
+
+pub mod check;
+pub mod definition;
+mod interpreter;
+mod template;
+
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+
+pub use check::{Faults, check};
+pub use definition::DeclaredWorkflow;
+
+use crate::context::Context;
+use crate::expression::Expression;
+use crate::payload::Payload;
+use crate::step::StepPolicy;
+use crate::workflow::CodeFuture;
+use template::Template;
+
+/// The code of a failure that says: an expression came to nothing.
+pub const EXPRESSION_FAILED: &str = "expression_failed";
+
+/// The code of a failure that says: what was put together for a task or for the run's output is too large.
+pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
+
+/// A definition that was found in order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    tasks: BTreeMap<String, PlannedTask>,
+    on_failure: Option<PlannedTask>,
+    output: Option<Expression>,
+}
+
+#[derive(Clone, Debug)]
+struct PlannedTask {
+    step: String,
+    policy: StepPolicy,
+    parents: Vec<String>,
+    /// `None`: the run's input and what the parents gave.
+    input: Option<Template>,
+    skip_if: Option<Expression>,
+    cancel_if: Option<Expression>,
+}
+
+/// The future of a run whose definition its journal holds.
+pub(crate) fn start(ctx: Context, definition: &Payload, input: &Payload) -> Result<CodeFuture, serde_json::Error> {
+    let definition: DeclaredWorkflow = definition.read()?;
+    let plan = check(&definition).map_err(|faults| serde_json::Error::custom(faults.first_told()))?;
+    Ok(Box::pin(interpreter::run(ctx, plan, input.clone())))
+}

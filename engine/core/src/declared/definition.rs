@@ -1,0 +1,119 @@
+//! A declared workflow as it is written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::step::OnExhausted;
+
+/// Tasks and the order that their parents give them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredWorkflow {
+    /// If given, the name that it is registered under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema that the input of a run must fit; absent: any input will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<Value>,
+    /// By name.
+    pub tasks: BTreeMap<String, Task>,
+    /// Runs once when a task has failed, before the run ends as failed. Without parents and conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Task>,
+    /// CEL over `input`, `tasks.<task>.output`, `tasks.<task>.skipped` and `run.id`. Absent: the outputs of the tasks that
+    /// are nobody's parents, by their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// One step that a worker does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The name that workers register the step under.
+    pub step: String,
+    /// The queue of its workers; absent: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Tasks that must have ended before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// JSON in which `{"$cel": "…"}` stands for what the expression comes to. Absent: `{"input": …, "parents": {…}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// CEL; true: the task is left out and its output is null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_if: Option<String>,
+    /// CEL; true: the task and all that follow from it are cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_if: Option<String>,
+    /// Attempts in all; absent: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<TaskBackoff>,
+    /// Longest time of one attempt; absent: five minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_timeout: Option<Span>,
+    /// Longest time that an attempt waits for a worker; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_timeout: Option<Span>,
+    /// Codes of errors after which no further attempt is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub non_retryable: Vec<String>,
+    /// Higher goes first within a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i16>,
+    /// `fail`, or `park`: the step waits for an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_exhausted: Option<OnExhausted>,
+}
+
+/// The pause before the next attempt: `initial_ms * factor^n`, at most `max_ms`, shorter by a share of up to `jitter`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskBackoff {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<u64>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
+}
+
+/// A duration: milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Span {
+    Millis(u64),
+    Text(String),
+}
+
+impl Span {
+    /// In milliseconds; `None`: this is no duration.
+    pub fn millis(&self) -> Option<u64> {
+        let text = match self {
+            Self::Millis(millis) => return Some(*millis),
+            Self::Text(text) => text,
+        };
+        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(unit_at);
+        let unit_ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit_ms)
+    }
+}

@@ -1,0 +1,319 @@
+//! Carries a plan out: an ordinary `async fn` over the durable operations.
+//!
+//! Tasks are looked at in the order of their names, and steps are polled in that order too, so that the same journal
+//! asks for the same steps. A task begins when all its parents have ended.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::Poll;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask};
+use crate::bounds::{DECLARED_EXPRESSION_STEPS_MAX, DECLARED_PAYLOADS_BYTES_MAX};
+use crate::context::{Context, Operation};
+use crate::expression::{Budget, Expression, ExpressionError, Value, Variables};
+use crate::payload::Payload;
+use crate::step::{Failure, StepFailure};
+use crate::workflow::Stop;
+
+type Step = Operation<Result<Payload, StepFailure>>;
+
+/// How a task ended, if the run goes on after it.
+#[derive(Clone, Debug)]
+enum Ended {
+    Done(Output),
+    /// Left out: its children go on without its output.
+    Skipped,
+    /// What follows from it is cancelled too.
+    Cancelled,
+}
+
+/// What a task gave: as it came, and as expressions see it.
+#[derive(Clone, Debug)]
+struct Output {
+    raw: Payload,
+    value: Option<Value>,
+}
+
+/// Why the run fails, and at which task.
+struct Broken {
+    task: String,
+    failure: Failure,
+}
+
+pub(super) async fn run(ctx: Context, plan: Plan, input: Payload) -> Result<Payload, Stop> {
+    let mut tasks = Tasks::new(&ctx, &plan, &input);
+    match tasks.carry_out().await {
+        Ok(()) => tasks.output().map_err(|broken| Stop::Failed(broken.failure)),
+        Err(broken) => {
+            // What is still at work is let go before anything else begins.
+            tasks.running.clear();
+            tasks.tell_of(&broken).await;
+            Err(Stop::Failed(broken.failure))
+        }
+    }
+}
+
+struct Tasks<'a> {
+    ctx: &'a Context,
+    plan: &'a Plan,
+    input: &'a Payload,
+    /// The input as expressions see it, once one looks.
+    input_value: Option<Value>,
+    running: BTreeMap<&'a str, Step>,
+    ended: BTreeMap<&'a str, Ended>,
+    budget: Budget,
+    payload_bytes_left: usize,
+}
+
+impl<'a> Tasks<'a> {
+    fn new(ctx: &'a Context, plan: &'a Plan, input: &'a Payload) -> Self {
+        Self {
+            ctx,
+            plan,
+            input,
+            input_value: None,
+            running: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            budget: Budget::new(DECLARED_EXPRESSION_STEPS_MAX),
+            payload_bytes_left: DECLARED_PAYLOADS_BYTES_MAX,
+        }
+    }
+
+    async fn carry_out(&mut self) -> Result<(), Broken> {
+        loop {
+            // A task that is left out may let its children begin.
+            while self.begin_what_can()? {}
+            if self.running.is_empty() {
+                return Ok(());
+            }
+            let (task, result) = next_end(&mut self.running).await;
+            match result {
+                Ok(raw) => drop(self.ended.insert(task, Ended::Done(Output { raw, value: None }))),
+                Err(failure) => {
+                    return Err(Broken { task: task.to_owned(), failure: failure.failure().clone() });
+                }
+            }
+        }
+    }
+
+    /// True: some task ended without a step.
+    fn begin_what_can(&mut self) -> Result<bool, Broken> {
+        let mut ended_some = false;
+        for (name, task) in &self.plan.tasks {
+            let is_new = !self.running.contains_key(name.as_str()) && !self.ended.contains_key(name.as_str());
+            let is_due = || task.parents.iter().all(|parent| self.ended.contains_key(parent.as_str()));
+            if !is_new || !is_due() {
+                continue;
+            }
+            if let Some(ended) = self.left_out(name, task)? {
+                self.ended.insert(name, ended);
+                ended_some = true;
+                continue;
+            }
+            let input = self.input_of(name, task)?;
+            let step = self.ctx.call_step(&task.step, input, task.policy.clone());
+            self.running.insert(name, step);
+        }
+        Ok(ended_some)
+    }
+
+    /// How a task ends that is not begun.
+    fn left_out(&mut self, name: &str, task: &'a PlannedTask) -> Result<Option<Ended>, Broken> {
+        let cancelled =
+            task.parents.iter().find(|parent| matches!(self.ended.get(parent.as_str()), Some(Ended::Cancelled)));
+        if let Some(parent) = cancelled {
+            self.ctx.log(format!("task `{name}` is cancelled: its parent `{parent}` was"));
+            return Ok(Some(Ended::Cancelled));
+        }
+        if self.holds(name, task, "cancel_if", task.cancel_if.as_ref())? {
+            self.ctx.log(format!("task `{name}` is cancelled: its `cancel_if` holds"));
+            return Ok(Some(Ended::Cancelled));
+        }
+        if self.holds(name, task, "skip_if", task.skip_if.as_ref())? {
+            self.ctx.log(format!("task `{name}` is skipped: its `skip_if` holds"));
+            return Ok(Some(Ended::Skipped));
+        }
+        Ok(None)
+    }
+
+    fn holds(
+        &mut self,
+        name: &str,
+        task: &'a PlannedTask,
+        field: &str,
+        condition: Option<&Expression>,
+    ) -> Result<bool, Broken> {
+        let Some(condition) = condition else { return Ok(false) };
+        let variables = self.variables("parents", task.parents.iter().map(String::as_str), &[condition]);
+        let held = condition.test(&variables, &mut self.budget);
+        held.map_err(|error| expression_failed(name, field, &error))
+    }
+
+    fn input_of(&mut self, name: &str, task: &'a PlannedTask) -> Result<Payload, Broken> {
+        let Some(template) = &task.input else {
+            let parents: BTreeMap<&str, Option<&Payload>> =
+                task.parents.iter().map(|parent| (parent.as_str(), self.raw_output(parent))).collect();
+            let input = ParentsGave { input: self.input, parents };
+            let input = Payload::of(&input);
+            return self.paid(input, name);
+        };
+        let mut inside = Vec::new();
+        template.expressions(&mut inside);
+        let variables = self.variables("parents", task.parents.iter().map(String::as_str), &inside);
+        let filled = template.fill(&variables, &mut self.budget, "input");
+        let filled = filled.map_err(|(place, error)| expression_failed(name, &place, &error))?;
+        self.paid(Payload::of(&filled), name)
+    }
+
+    fn raw_output(&self, task: &str) -> Option<&Payload> {
+        match self.ended.get(task) {
+            Some(Ended::Done(output)) => Some(&output.raw),
+            _ => None,
+        }
+    }
+
+    /// What `expressions` may look at; what they do not name is not read.
+    fn variables(
+        &mut self,
+        of_tasks: &'static str,
+        tasks: impl Iterator<Item = &'a str>,
+        expressions: &[&Expression],
+    ) -> Variables {
+        let reads = |variable: &str, field: Option<&str>| {
+            let mut uses = expressions.iter().flat_map(|expression| expression.uses());
+            uses.any(|used| used.variable == variable && (field.is_none() || used.field.as_deref() == field))
+        };
+        let mut variables = Variables::new();
+        if reads("input", None) {
+            let read = || read_value(self.input);
+            variables.insert("input", self.input_value.get_or_insert_with(read).clone());
+        }
+        variables.insert("run", Value::map([("id", Value::text(&self.ctx.run_id().to_string()))]));
+        let named: Vec<&str> = tasks.filter(|task| reads(of_tasks, Some(task))).collect();
+        let seen = named.into_iter().map(|task| (task, self.seen(task)));
+        variables.insert(of_tasks, Value::map(seen));
+        variables
+    }
+
+    /// An ended task as expressions see it.
+    fn seen(&mut self, task: &str) -> Value {
+        let skipped = !matches!(self.ended.get(task), Some(Ended::Done(_)));
+        let output = match self.ended.get_mut(task) {
+            Some(Ended::Done(Output { raw, value })) => value.get_or_insert_with(|| read_value(raw)).clone(),
+            _ => Value::Null,
+        };
+        Value::map([("output", output), ("skipped", Value::Bool(skipped))])
+    }
+
+    /// What the run comes to.
+    fn output(&mut self) -> Result<Payload, Broken> {
+        let Some(output) = &self.plan.output else {
+            let is_parent = |name: &str| self.plan.tasks.values().any(|task| task.parents.iter().any(|p| p == name));
+            let leaves: BTreeMap<&str, Option<&Payload>> = self
+                .plan
+                .tasks
+                .keys()
+                .map(String::as_str)
+                .filter(|name| !is_parent(name))
+                .map(|name| (name, self.raw_output(name)))
+                .collect();
+            let leaves = Payload::of(&leaves);
+            return self.paid(leaves, "output");
+        };
+        let variables = self.variables("tasks", self.plan.tasks.keys().map(String::as_str), &[output]);
+        let value = output.value(&variables, &mut self.budget);
+        let value = value.map_err(|error| Broken {
+            task: "output".to_owned(),
+            failure: Failure::new(EXPRESSION_FAILED, format!("the run's `output`: {error}"))
+                .with_details(&json!({ "field": "output" })),
+        })?;
+        self.paid(Payload::of(&value), "output")
+    }
+
+    /// Runs the task for failures. The run fails as it would have, whatever becomes of this.
+    async fn tell_of(&mut self, broken: &Broken) {
+        let Some(task) = &self.plan.on_failure else { return };
+        match self.failure_input(task, broken) {
+            Ok(input) => {
+                let told = self.ctx.call_step(&task.step, input, task.policy.clone()).await;
+                if let Err(failure) = told {
+                    self.ctx.log(format!("`on_failure` failed too: {}", failure.failure().code));
+                }
+            }
+            Err(second) => self.ctx.log(format!("`on_failure` was not run: {}", second.failure.message)),
+        }
+    }
+
+    fn failure_input(&mut self, task: &PlannedTask, broken: &Broken) -> Result<Payload, Broken> {
+        let error = json!({ "code": broken.failure.code, "message": broken.failure.message, "task": broken.task });
+        let Some(template) = &task.input else {
+            let input = Payload::of(&FailureTold { input: self.input, error });
+            return self.paid(input, "on_failure");
+        };
+        let mut inside = Vec::new();
+        template.expressions(&mut inside);
+        let mut variables = self.variables("tasks", std::iter::empty(), &inside);
+        variables.insert("error", Value::from(error));
+        let filled = template.fill(&variables, &mut self.budget, "input");
+        let filled = filled.map_err(|(place, error)| expression_failed("on_failure", &place, &error))?;
+        self.paid(Payload::of(&filled), "on_failure")
+    }
+
+    /// What was put together, within the bound of the run.
+    fn paid(&mut self, payload: Result<Payload, serde_json::Error>, whose: &str) -> Result<Payload, Broken> {
+        let broken = |failure| Broken { task: whose.to_owned(), failure };
+        let payload = payload.map_err(|e| broken(Failure::new("bad_output", e.to_string())))?;
+        let left = self.payload_bytes_left.checked_sub(payload.len_bytes());
+        self.payload_bytes_left = left.ok_or_else(|| {
+            let message = format!(
+                "`{whose}`: the inputs of this run's tasks and its output have over {DECLARED_PAYLOADS_BYTES_MAX} bytes \
+                 in all; hand large data on as files"
+            );
+            broken(Failure::new(PAYLOAD_TOO_LARGE, message))
+        })?;
+        Ok(payload)
+    }
+}
+
+/// The input of a task that names none.
+#[derive(Serialize)]
+struct ParentsGave<'a> {
+    input: &'a Payload,
+    parents: BTreeMap<&'a str, Option<&'a Payload>>,
+}
+
+/// The input of a task for failures that names none.
+#[derive(Serialize)]
+struct FailureTold<'a> {
+    input: &'a Payload,
+    error: serde_json::Value,
+}
+
+/// Waits until one of the steps ends; of several the first by name.
+async fn next_end<'a>(running: &mut BTreeMap<&'a str, Step>) -> (&'a str, Result<Payload, StepFailure>) {
+    let (name, result) = std::future::poll_fn(|cx| {
+        for (name, step) in running.iter_mut() {
+            if let Poll::Ready(result) = Pin::new(step).poll(cx) {
+                return Poll::Ready((*name, result));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    running.remove(name);
+    (name, result)
+}
+
+/// Payloads were JSON when they came in.
+fn read_value(payload: &Payload) -> Value {
+    payload.read::<serde_json::Value>().map_or(Value::Null, Value::from)
+}
+
+fn expression_failed(task: &str, field: &str, error: &ExpressionError) -> Broken {
+    let failure = Failure::new(EXPRESSION_FAILED, format!("task `{task}`, `{field}`: {error}"));
+    let failure = failure.with_details(&json!({ "task": task, "field": field }));
+    Broken { task: task.to_owned(), failure }
+}

@@ -1,0 +1,345 @@
+//! The interpreter of declared workflows.
+
+use serde_json::{Value, json};
+use valet_core::command::Command;
+use valet_core::decide::{CodeUse, Fit, Machine, StoredRun};
+use valet_core::id::Seq;
+use valet_core::journal::{Entry, Op, RunOutcome};
+use valet_core::{Failure, Outcome, Registry};
+
+use super::subject::{Subject, done, retry};
+
+fn fail(code: &str) -> Outcome {
+    Outcome::Fail { error: Failure::new(code, "as the test says") }
+}
+
+/// Names and inputs of the steps asked for so far, in order.
+fn asked(run: &Subject) -> Vec<(u32, String, Value)> {
+    run.entries()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Op { seq, op: Op::Step(step) } => Some((seq.0, step.name.clone(), step.input.read().expect("JSON"))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn names(run: &Subject) -> Vec<String> {
+    asked(run).into_iter().map(|(_, name, _)| name).collect()
+}
+
+fn logged(run: &Subject) -> Vec<String> {
+    run.entries()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Op { op: Op::Log { message }, .. } => Some(message.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Carries out the step of this name that has not ended.
+#[track_caller]
+fn end(run: &mut Subject, name: &str, outcome: Outcome) {
+    let live = |seq: u32| run.rows.contains_key(&Seq(seq));
+    let found = asked(run).into_iter().find(|(seq, of, _)| of == name && live(*seq));
+    let (seq, ..) = found.unwrap_or_else(|| panic!("no live step `{name}`: {:?}", names(run)));
+    run.carry_out(seq, outcome);
+}
+
+#[track_caller]
+fn outcome(run: &Subject) -> RunOutcome {
+    let ends = |entry: &Entry| match entry {
+        Entry::Closing { outcome } => Some(outcome.clone()),
+        _ => None,
+    };
+    fits_at_every_revision(run);
+    run.entries().into_iter().find_map(ends).unwrap_or_else(|| panic!("not ended: {:?}", run.kinds()))
+}
+
+#[track_caller]
+fn output(run: &Subject) -> Value {
+    match outcome(run) {
+        RunOutcome::Succeeded { output } => output.read().expect("JSON"),
+        other => panic!("the run did not succeed: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn failure(run: &Subject) -> Failure {
+    match outcome(run) {
+        RunOutcome::Failed { error } => error,
+        other => panic!("the run did not fail: {other:?}"),
+    }
+}
+
+/// Whenever an engine had died, another would have gone on the same way, without any table of definitions or code.
+#[track_caller]
+fn fits_at_every_revision(run: &Subject) {
+    for length in 1..=run.journal.len() {
+        let chunks = run.journal[..length].to_vec();
+        let revision = chunks.last().expect("a chunk").revision;
+        let stored = StoredRun { revision, chunks, rows: Vec::new(), ..run.stored() };
+        let machine = Machine::rebuild(stored, &Registry::new(1), CodeUse::Recorded);
+        assert_eq!(machine.fit(&Registry::new(1)), Fit::Fits, "revision {revision}");
+    }
+}
+
+fn diamond() -> Value {
+    json!({ "tasks": {
+        "start": { "step": "start" },
+        "left": { "step": "left", "parents": ["start"] },
+        "right": { "step": "right", "parents": ["start"] },
+        "join": { "step": "join", "parents": ["left", "right"] },
+    } })
+}
+
+#[test]
+fn a_task_begins_when_all_its_parents_have_ended() {
+    let mut run = Subject::run_declared(&diamond(), &json!({ "n": 1 }));
+    assert_eq!(asked(&run), [(1, "start".to_owned(), json!({ "input": { "n": 1 }, "parents": {} }))]);
+    end(&mut run, "start", done(&json!("s")));
+    assert_eq!(names(&run), ["start", "left", "right"]);
+    end(&mut run, "right", done(&json!("r")));
+    assert_eq!(names(&run).len(), 3, "one parent is still at work");
+    end(&mut run, "left", done(&json!("l")));
+    let (_, name, input) = asked(&run).pop().expect("a step");
+    assert_eq!(
+        (name.as_str(), input),
+        ("join", json!({ "input": { "n": 1 }, "parents": { "left": "l", "right": "r" } }))
+    );
+    end(&mut run, "join", done(&json!({ "sum": 2 })));
+    assert_eq!(output(&run), json!({ "join": { "sum": 2 } }));
+    assert_eq!(run.status(), "succeeded");
+}
+
+/// A process that dies after every commit makes the same journal as one that lives on.
+#[test]
+fn restarts_change_nothing() {
+    let definition = json!({ "tasks": {
+        "b": { "step": "b", "skip_if": "input.m.exists(k, k == 'x')" },
+        "a": { "step": "a", "input": { "keys": { "$cel": "input.m.map(k, k)" } } },
+        "c": { "step": "c", "parents": ["a", "b"], "input": { "$cel": "[parents.a.output, parents.b.skipped]" } },
+    }, "output": "tasks.c.output" });
+    let carry_out = |restarts: bool| {
+        let mut run = Subject::run_declared(&definition, &json!({ "m": { "z": 1, "x": 2, "y": 3 } }));
+        for (name, given) in [("a", json!([1])), ("c", json!("end"))] {
+            if restarts {
+                run.restart();
+            }
+            end(&mut run, name, done(&given));
+        }
+        assert_eq!(output(&run), "end");
+        run.journal
+    };
+    let lived = carry_out(false);
+    assert_eq!(lived, carry_out(true));
+}
+
+#[test]
+fn independent_tasks_are_asked_for_in_the_order_of_their_names() {
+    let tasks = json!({ "tasks": { "zebra": { "step": "z" }, "ape": { "step": "a" }, "mole": { "step": "m" } } });
+    let mut run = Subject::run_declared(&tasks, &json!(null));
+    assert_eq!(names(&run), ["a", "m", "z"]);
+    for (step, given) in [("z", 3), ("a", 1), ("m", 2)] {
+        end(&mut run, step, done(&json!(given)));
+    }
+    assert_eq!(output(&run), json!({ "ape": 1, "mole": 2, "zebra": 3 }));
+}
+
+#[test]
+fn inputs_are_filled_in_and_the_output_is_an_expression() {
+    let definition = json!({
+        "tasks": {
+            "fetch": { "step": "fetch", "input": { "url": { "$cel": "'https://' + input.host" }, "fixed": [true] } },
+            "count": { "step": "count", "parents": ["fetch"], "input": { "$cel": "parents.fetch.output.items.map(i, i.id)" } },
+        },
+        "output": "{'run': run.id, 'ids': tasks.count.output, 'n': size(tasks.fetch.output.items)}",
+    });
+    let mut run = Subject::run_declared(&definition, &json!({ "host": "example.com" }));
+    assert_eq!(asked(&run)[0].2, json!({ "url": "https://example.com", "fixed": [true] }));
+    end(&mut run, "fetch", done(&json!({ "items": [{ "id": 7 }, { "id": 8 }] })));
+    assert_eq!(asked(&run)[1].2, json!([7, 8]));
+    end(&mut run, "count", done(&json!(2)));
+    let id = run.run().id().to_string();
+    assert_eq!(output(&run), json!({ "run": id, "ids": 2, "n": 2 }));
+}
+
+#[test]
+fn a_skipped_task_does_not_hold_up_its_children() {
+    let definition = json!({ "tasks": {
+        "ask": { "step": "ask", "skip_if": "input.known" },
+        "after": { "step": "after", "parents": ["ask"] },
+        "only": { "step": "only", "parents": ["ask"], "skip_if": "parents.ask.skipped" },
+    } });
+    let mut run = Subject::run_declared(&definition, &json!({ "known": true }));
+    assert_eq!(names(&run), ["after"]);
+    assert_eq!(asked(&run)[0].2["parents"], json!({ "ask": null }));
+    assert_eq!(
+        logged(&run),
+        ["task `ask` is skipped: its `skip_if` holds", "task `only` is skipped: its `skip_if` holds"]
+    );
+    end(&mut run, "after", done(&json!(1)));
+    assert_eq!(output(&run), json!({ "after": 1, "only": null }));
+    let mut other = Subject::run_declared(&definition, &json!({ "known": false }));
+    assert_eq!(names(&other), ["ask"]);
+    end(&mut other, "ask", done(&json!("answer")));
+    assert_eq!(names(&other), ["ask", "after", "only"]);
+}
+
+#[test]
+fn all_tasks_skipped_is_a_success() {
+    let run = Subject::run_declared(&json!({ "tasks": { "a": { "step": "a", "skip_if": "true" } } }), &json!({}));
+    assert_eq!(output(&run), json!({ "a": null }));
+}
+
+#[test]
+fn a_cancelled_task_takes_its_descendants_along_and_no_others() {
+    let definition = json!({ "tasks": {
+        "look": { "step": "look" },
+        "buy": { "step": "buy", "parents": ["look"], "cancel_if": "parents.look.output.price > 100", "skip_if": "true" },
+        "ship": { "step": "ship", "parents": ["buy"] },
+        "thank": { "step": "thank", "parents": ["look", "ship"] },
+        "note": { "step": "note", "parents": ["look"] },
+    }, "output": "[tasks.note.output, tasks.ship.output]" });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    end(&mut run, "look", done(&json!({ "price": 200 })));
+    assert_eq!(names(&run), ["look", "note"]);
+    let told = [
+        "task `buy` is cancelled: its `cancel_if` holds",
+        "task `ship` is cancelled: its parent `buy` was",
+        "task `thank` is cancelled: its parent `ship` was",
+    ];
+    assert_eq!(logged(&run), told);
+    end(&mut run, "note", done(&json!("n")));
+    assert_eq!(output(&run), json!(["n", null]));
+}
+
+#[test]
+fn a_failed_task_stops_the_others_and_on_failure_runs_once() {
+    let definition = json!({
+        "tasks": {
+            "bad": { "step": "bad", "max_attempts": 1 },
+            "slow": { "step": "slow" },
+            "next": { "step": "next", "parents": ["slow"] },
+        },
+        "on_failure": { "step": "tell", "input": { "why": { "$cel": "error.code + ' in ' + error.task" }, "n": { "$cel": "input.n" } } },
+    });
+    let mut run = Subject::run_declared(&definition, &json!({ "n": 5 }));
+    end(&mut run, "bad", fail("broken"));
+    assert_eq!(run.count("dropped"), 1, "what was at work is let go");
+    let (_, name, input) = asked(&run).pop().expect("a step");
+    assert_eq!((name.as_str(), input), ("tell", json!({ "why": "broken in bad", "n": 5 })));
+    assert_eq!(run.status(), "running", "the run ends when it has told");
+    end(&mut run, "tell", done(&json!(null)));
+    assert_eq!(failure(&run), Failure::new("broken", "as the test says"));
+    assert_eq!(names(&run).iter().filter(|name| *name == "tell").count(), 1);
+    assert!(!names(&run).contains(&"next".to_owned()));
+}
+
+#[test]
+fn a_failure_that_cannot_be_told_still_is_the_runs_failure() {
+    let definition = |input: Value| json!({ "tasks": { "bad": { "step": "bad" } }, "on_failure": { "step": "tell", "input": input, "max_attempts": 1 } });
+    let mut run = Subject::run_declared(&definition(json!({})), &json!({}));
+    end(&mut run, "bad", fail("first"));
+    end(&mut run, "tell", fail("second"));
+    assert_eq!(failure(&run).code, "first");
+    assert_eq!(logged(&run), ["`on_failure` failed too: second"]);
+    let mut run = Subject::run_declared(&definition(json!({ "$cel": "error.nothing" })), &json!({}));
+    end(&mut run, "bad", fail("first"));
+    assert_eq!(failure(&run).code, "first");
+    assert!(logged(&run)[0].starts_with("`on_failure` was not run:"), "{:?}", logged(&run));
+}
+
+#[test]
+fn a_task_is_tried_again_by_its_own_policy() {
+    let task = json!({ "step": "work", "queue": "io", "max_attempts": 2, "backoff": { "initial_ms": 700, "factor": 1.0 },
+                       "non_retryable": ["hopeless"], "execution_timeout": "90s", "schedule_timeout": "2m", "priority": 4 });
+    let definition = json!({ "tasks": { "work": task } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    let policy = run.entries().into_iter().find_map(|entry| match entry {
+        Entry::Op { op: Op::Step(step), .. } => Some((step.policy.clone(), step.start_by)),
+        _ => None,
+    });
+    let (policy, start_by) = policy.expect("a step");
+    assert_eq!((policy.queue.as_str(), policy.priority, policy.execution_timeout_ms), ("io", 4, 90_000));
+    assert_eq!((policy.schedule_timeout_ms, start_by.is_some()), (Some(120_000), true));
+    let began = run.now;
+    end(&mut run, "work", retry("flaky"));
+    end(&mut run, "work", retry("flaky"));
+    assert_eq!((run.now - began).num_milliseconds(), 700, "after its own back-off");
+    assert_eq!(failure(&run).code, "flaky");
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    end(&mut run, "work", retry("hopeless"));
+    assert_eq!(failure(&run).code, "hopeless");
+    assert_eq!(run.count("attempt_ended"), 0, "not tried again");
+}
+
+#[test]
+fn an_expression_that_comes_to_nothing_fails_the_run_and_names_its_place() {
+    let cases = [
+        (json!({ "tasks": { "a": { "step": "a", "skip_if": "input.nothing" } } }), "`a`, `skip_if`", "skip_if"),
+        (json!({ "tasks": { "a": { "step": "a", "cancel_if": "input.n" } } }), "`a`, `cancel_if`", "cancel_if"),
+        (
+            json!({ "tasks": { "a": { "step": "a", "input": { "x": [{ "$cel": "input.n + 'x'" }] } } } }),
+            "`a`, `input/x/0`",
+            "input/x/0",
+        ),
+    ];
+    for (definition, told, field) in cases {
+        let run = Subject::run_declared(&definition, &json!({ "n": 1 }));
+        let failure = failure(&run);
+        assert_eq!(failure.code, "expression_failed");
+        assert!(failure.message.contains(told), "{}", failure.message);
+        let details: Value = failure.details.expect("details").read().expect("JSON");
+        assert_eq!(details, json!({ "task": "a", "field": field }));
+    }
+    let definition = json!({ "tasks": { "a": { "step": "a" } }, "output": "tasks.a.output.nothing",
+                             "on_failure": { "step": "tell" } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    end(&mut run, "a", done(&json!({})));
+    assert!(failure(&run).message.contains("`output`"));
+}
+
+#[test]
+fn a_cancelled_run_does_not_run_its_on_failure() {
+    let definition = json!({ "tasks": { "a": { "step": "a" } }, "on_failure": { "step": "tell" } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    run.cancel().expect("a cancel");
+    assert!(matches!(outcome(&run), RunOutcome::Cancelled { .. }));
+    assert_eq!(names(&run), ["a"]);
+}
+
+#[test]
+fn a_run_is_paused_and_goes_on() {
+    let mut run = Subject::run_declared(&diamond(), &json!({}));
+    run.claim(1, 1);
+    run.pause();
+    run.finish(1, 1, 1, done(&json!("s"))).expect("a finish");
+    assert_eq!(names(&run), ["start"]);
+    run.resume();
+    assert_eq!(names(&run), ["start", "left", "right"]);
+}
+
+/// What one run may spend on expressions is bounded, also over many tasks.
+#[test]
+fn expressions_share_a_budget() {
+    let costly = "input.list.map(a, input.list.map(b, a + b))";
+    let tasks: serde_json::Map<_, _> = (0..50)
+        .map(|n| (format!("t{n:02}"), json!({ "step": "s", "skip_if": format!("size({costly}) > 0") })))
+        .collect();
+    let list: Vec<u32> = (0..200).collect();
+    let run = Subject::run_declared(&json!({ "tasks": tasks }), &json!({ "list": list }));
+    let failure = failure(&run);
+    assert_eq!(failure.code, "expression_failed");
+    assert!(failure.message.contains("too much work"), "{}", failure.message);
+}
+
+/// A journal whose definition this build cannot read parks the run; it does not fail it.
+#[test]
+fn a_definition_that_cannot_be_read_parks_the_run() {
+    let run = Subject::run_declared(&json!({ "tasks": { "a": { "step": "a", "from_the_future": 1 } } }), &json!({}));
+    assert_eq!(run.status(), "stuck");
+    let mut run = run;
+    assert!(run.tell(Command::Cancel { by: "ada".to_owned(), reason: "enough".to_owned() }).is_ok());
+}
