@@ -24,6 +24,7 @@ mod it {
     mod migrations;
     mod openapi;
     mod operators;
+    mod pauses;
     mod proxy;
     mod replay_check;
     mod sealed;

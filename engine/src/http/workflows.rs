@@ -222,7 +222,7 @@ fn idempotency_key(key: String, request: &StartRunRequest) -> Result<Idempotency
     Ok(IdempotencyKey { key, request_hash: Sha256::digest(canonical).into() })
 }
 
-fn find<'a>(app: &'a App, reach: &Reach, name: &str) -> Result<&'a Arc<Definition>, Fault> {
+pub(super) fn find<'a>(app: &'a App, reach: &Reach, name: &str) -> Result<&'a Arc<Definition>, Fault> {
     let found = app.engine.registry.get(name).filter(|_| reach.has_workflow(name));
     found.ok_or_else(|| {
         let known: Vec<&str> =

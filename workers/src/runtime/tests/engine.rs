@@ -324,7 +324,7 @@ impl State {
         session.last_at = Instant::now();
         session.beats.push(beat.clone());
         if session.ended {
-            return HeartbeatAnswer { standing: Standing::Ended, lease_ms, stop: Vec::new() };
+            return HeartbeatAnswer { standing: Standing::Ended, lease_ms, stop: Vec::new(), paused: false };
         }
         session.until = Instant::now() + Duration::from_millis(lease_ms);
         let mut stop = Vec::new();
@@ -340,7 +340,7 @@ impl State {
                 None => stop.push(held.lease),
             }
         }
-        HeartbeatAnswer { standing: Standing::Yours, lease_ms, stop }
+        HeartbeatAnswer { standing: Standing::Yours, lease_ms, stop, paused: false }
     }
 
     fn grant(&mut self, run: RunId, seq: Seq, lease: LeaseId, session: SessionId) -> Grant {
