@@ -51,7 +51,7 @@ fn change(route: &'static str, call: Call, action: &'static str, before: Value, 
 
 /// Of something beside a run: paused after it, or not.
 fn paused(route: &'static str, place: &str, action: &'static str) -> Change {
-    let is_pause = action.ends_with(".pause");
+    let is_pause = place.ends_with("/pause");
     let call = if is_pause { Call::post(place).json(&json!({ "reason": "personal" })) } else { Call::post(place) };
     change(route, call, action, json!({ "paused": !is_pause }), json!({ "paused": is_pause }))
 }
@@ -241,6 +241,10 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
     [after_opening, after_closing].map(|rows| rows.last().expect("a row").clone())
 }
 
+/// How targets begin.
+const TARGETS: [&str; 10] =
+    ["run_", "task_", "file_", "tok_", "ada", "workflow/ask", "queue/mail", "worker/sess_", "tenant/acme", "engine"];
+
 #[tokio::test]
 async fn every_route_that_changes_something_leaves_one_row() {
     let app = TestApp::start().await;
@@ -261,18 +265,6 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
         assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);
         let target = last["target"].as_str().expect("a target");
-        const TARGETS: [&str; 10] = [
-            "run_",
-            "task_",
-            "file_",
-            "tok_",
-            "ada",
-            "workflow/ask",
-            "queue/mail",
-            "worker/sess_",
-            "tenant/acme",
-            "engine",
-        ];
         assert!(TARGETS.iter().any(|prefix| target.starts_with(prefix)), "{last}");
         let told = last.to_string();
         assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");

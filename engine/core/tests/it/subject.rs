@@ -346,9 +346,10 @@ fn start_of(script: &[Do]) -> StartRun {
     }
 }
 
-/// All of a run that its journal holds. Grants are the rows' business.
+/// All of a run that its journal holds. Grants are the rows' business, the pauses of what it belongs to the engine's.
 fn sketch(run: &Run) -> String {
     let mut run = run.clone();
+    run.on_hold = false;
     for step in run.steps.values_mut() {
         step.grant = None;
         step.hand_overs = 0;
