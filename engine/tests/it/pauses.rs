@@ -248,6 +248,9 @@ async fn every_held_run_goes_on_after_a_resume() {
     let runs = join_all((0..130).map(|_| app.start_run("listen", &one))).await;
     pause(&app, ENGINE).await;
     join_all(runs.iter().map(|run| signal(&app, run, json!(7)))).await;
+    let held = "SELECT count(*) FROM runs WHERE reason->>'kind' = 'held'";
+    let held: i64 = sqlx::query_scalar(held).fetch_one(app.pool()).await.expect("a count");
+    assert_eq!(held, 130);
     resume(&app, ENGINE).await;
     for run in &runs {
         assert_eq!(app.until_status(run, "succeeded").await["output"], json!([7]));
@@ -368,11 +371,13 @@ async fn a_paused_worker_in_the_line_holds_up_nobody_behind_it() {
     pause(&app, &what).await;
     assert_eq!(first.beat(&[]).await["paused"], true);
     assert_eq!(second.beat(&[]).await.get("paused"), None);
-    let (held, got, _) = tokio::join!(
-        ask_for_any(&first, "3s"),
+    let (held, took, _) = tokio::join!(
+        ask_for_any(&first, "6s"),
         async {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            ask_for_any(&second, "20s").await
+            let began = Instant::now();
+            ask_for_any(&second, "20s").await.expect(200);
+            began.elapsed()
         },
         async {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -380,7 +385,7 @@ async fn a_paused_worker_in_the_line_holds_up_nobody_behind_it() {
         }
     );
     held.expect(204);
-    got.expect(200);
+    assert!(took < Duration::from_secs(4), "long before the other gave up: {took:?}");
     resume(&app, &what).await;
     assert_eq!(first.beat(&[]).await.get("paused"), None);
 }
