@@ -584,7 +584,7 @@ pub struct Readiness {
     pub postgres: String,
     pub redis: String,
     /// The whole engine is paused: it takes everything and grants nothing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
 

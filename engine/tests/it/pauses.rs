@@ -454,7 +454,7 @@ async fn an_engine_that_starts_paused_takes_everything_and_grants_nothing() {
     assert_eq!(resume(&app, ENGINE).await["pauses"], json!([]));
     worker.carry_out(&run, 1, json!("out")).await;
     app.until_status(&run, "succeeded").await;
-    assert_eq!(app.send(Call::get("/readyz")).await.expect(200).json()["paused"], false);
+    assert_eq!(app.send(Call::get("/readyz")).await.expect(200).json().get("paused"), None);
 }
 
 #[tokio::test]
