@@ -119,7 +119,7 @@ run_1  job-application  waiting    ada      5 min ago         a person: unknown_
 run_2  job-application  failed     bob      1 h ago    3.4 s  rejected
 run_4  bench            cancelled  bob      1 h ago    3.0 s
 run_3  bench            paused     default  24 h ago
-run_5  bench            paused     default  24 h ago          results wait: its workflow, its tenant or the engine is paused
+run_5  bench            paused     default  24 h ago          results wait for a resume; see valet pauses
 ";
         assert_eq!(text, expected);
         assert_eq!(render(&[], "2026-11-21T06:05:00Z".parse().unwrap(), Style::default()), "no runs");
