@@ -99,6 +99,13 @@ pub const TICK_MIN: Duration = Duration::from_millis(5);
 /// Instants of near timers kept; the tick finds whatever is not among them.
 pub const NEAR_TIMERS_MAX: usize = 100_000;
 
+/// Pauses at once, of all tenants: a claim looks at those of its step's tenant.
+pub const PAUSES_MAX: u32 = 1_000;
+/// How long a pause waits for statements that began before it; one of them may take [`STATEMENT_MAX`], and hardly ever does.
+pub const PAUSE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What somebody says why they pause.
+pub const PAUSE_REASON_BYTES_MAX: usize = 1_024;
+
 /// Tickets in Redis for one queue: a small multiple of what its workers can take soon (engine/README.md, tickets).
 pub const WINDOW_BASE: u32 = 16;
 pub const WINDOW_MAX: u32 = 2_000;

@@ -17,8 +17,9 @@ use crate::audit::Deed;
 use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
 use crate::claimer::{self, ClaimRequest};
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Blockages, Channels, CommandError, Executor};
+use crate::executor::{Blockages, Channels, CommandError, Executor, Views};
 use crate::loader;
+use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
 use crate::store::{ClaimVerdict, SessionClaim, Store, StoreError};
@@ -46,6 +47,8 @@ pub struct Engine<S: ?Sized> {
     pub entropy: Arc<dyn Entropy>,
     pub queue: Arc<dyn TicketPush>,
     pub routes: Arc<Routes>,
+    /// What is paused, as this engine knows.
+    pub holds: Arc<Holds>,
     claims: mpsc::Sender<ClaimRequest>,
     in_flight: Arc<Semaphore>,
     session: Arc<RwLock<SessionId>>,
@@ -100,10 +103,12 @@ impl<S: Store + ?Sized> Engine<S> {
         let (claims, claims_in) = mpsc::channel(CLAIMS_PER_STATEMENT_MAX * 4);
         let session = Arc::new(RwLock::new(SessionId(Uuid::nil())));
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&routes)));
+        let holds = Arc::new(Holds::default());
         let ticker = Ticker {
             store: Arc::clone(&store),
             routes: Arc::clone(&routes),
             dispatcher: Arc::clone(&dispatcher),
+            holds: Arc::clone(&holds),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             build: registry.build(),
@@ -112,14 +117,16 @@ impl<S: Store + ?Sized> Engine<S> {
         };
         store.tidy(clock.now()).await.map_err(EngineError::Session)?;
         ticker.open().await.map_err(EngineError::Session)?;
+        // Before anything is decided.
+        holds.learn(holds.ask(), store.paused().await.map_err(EngineError::Session)?);
 
         let (mut loops, mut seats) = (Vec::new(), Vec::new());
         let blockages = Arc::new(Blockages::default());
         for (index, inbox) in executors_in.into_iter().enumerate() {
             let (commits, commits_in) = mpsc::unbounded_channel();
             let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
-            let executor =
-                Executor::new(registry.clone(), Arc::clone(&clock), Arc::clone(&blockages), out, cache_bytes);
+            let views = Views { blockages: Arc::clone(&blockages), holds: Arc::clone(&holds) };
+            let executor = Executor::new(registry.clone(), Arc::clone(&clock), views, out, cache_bytes);
             match threading {
                 // The thread ends when its channel closes with the engine.
                 Threading::Threads => seats.push(Seat::take(index, executor, inbox).map_err(EngineError::Thread)?),
@@ -144,6 +151,7 @@ impl<S: Store + ?Sized> Engine<S> {
             entropy,
             queue,
             routes,
+            holds,
             claims,
             in_flight: Arc::new(Semaphore::new(COMMANDS_IN_FLIGHT_MAX)),
             session,

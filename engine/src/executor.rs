@@ -23,6 +23,7 @@ use valet_core::{Registry, Timestamp};
 
 use crate::audit::Deed;
 use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
+use crate::pauses::Holds;
 use crate::ports::Clock;
 use crate::store::Loaded;
 
@@ -209,10 +210,16 @@ impl Blockages {
     }
 }
 
+/// What the executors of one engine know in common.
+pub struct Views {
+    pub blockages: Arc<Blockages>,
+    pub holds: Arc<Holds>,
+}
+
 /// Holds the runs of one partition.
 pub struct Executor<O> {
     registry: Registry,
-    blockages: Arc<Blockages>,
+    views: Views,
     jobs: VecDeque<Job>,
     clock: Arc<dyn Clock>,
     out: O,
@@ -225,16 +232,10 @@ pub struct Executor<O> {
 }
 
 impl<O: Outward> Executor<O> {
-    pub fn new(
-        registry: Registry,
-        clock: Arc<dyn Clock>,
-        blockages: Arc<Blockages>,
-        out: O,
-        cache_bytes_max: usize,
-    ) -> Self {
+    pub fn new(registry: Registry, clock: Arc<dyn Clock>, views: Views, out: O, cache_bytes_max: usize) -> Self {
         Self {
             registry,
-            blockages,
+            views,
             jobs: VecDeque::new(),
             clock,
             out,
@@ -283,7 +284,7 @@ impl<O: Outward> Executor<O> {
 
     /// The job of this run does not come back in time. Its thread is given up; the run is parked without its code.
     pub fn blocked(&mut self, run: RunId, workflow: &str) {
-        if self.blockages.count(workflow) >= BLOCKAGES_MAX {
+        if self.views.blockages.count(workflow) >= BLOCKAGES_MAX {
             tracing::error!(workflow, "the workflow's code blocks its thread; this engine polls it no more");
         }
         let Some(slot) = self.slots.get_mut(&run) else { return };
@@ -322,7 +323,8 @@ impl<O: Outward> Executor<O> {
             self.settle(run);
             return;
         }
-        let blocks = |machine: &Machine| machine.holds_code() && self.blockages.is_quarantined(machine.workflow());
+        let blocks =
+            |machine: &Machine| machine.holds_code() && self.views.blockages.is_quarantined(machine.workflow());
         if slot.machine.as_deref().is_some_and(blocks) {
             // Its code was cached before it was quarantined.
             self.load(run);
@@ -340,7 +342,7 @@ impl<O: Outward> Executor<O> {
                 self.load(run);
                 return;
             };
-            let withheld = slot.withheld || self.blockages.is_quarantined(&start.workflow);
+            let withheld = slot.withheld || self.views.blockages.is_quarantined(&start.workflow);
             let code = if withheld { CodeUse::Withheld } else { CodeUse::Recorded };
             slot.machine = Some(Box::new(Machine::create(run, &start, self.clock.now(), &self.registry, code)));
         }
@@ -376,7 +378,10 @@ impl<O: Outward> Executor<O> {
             return;
         }
         let Some(slot) = self.slots.get_mut(&run) else { return };
-        let Some(machine) = slot.machine.take() else { return };
+        let Some(mut machine) = slot.machine.take() else { return };
+        let identity = &machine.run().identity;
+        let on_hold = self.views.holds.over_run(&identity.tenant, &identity.workflow).is_some();
+        machine.hold(on_hold);
         // What was refused before is tried alone, so that one stale command refuses only itself.
         let alone = slot.mailbox.front().is_some_and(|work| work.tries > 0);
         let most = if alone { 1 } else { COMMANDS_FOLDED_MAX };
@@ -421,7 +426,7 @@ impl<O: Outward> Executor<O> {
             Ok(Some(loaded)) => {
                 let (Loaded::Live(stored) | Loaded::Ended(stored)) = *loaded;
                 let retried = slot.mailbox.iter().any(|work| is_retry(&work.command));
-                let code = if slot.withheld || self.blockages.is_quarantined(&stored.identity.workflow) {
+                let code = if slot.withheld || self.views.blockages.is_quarantined(&stored.identity.workflow) {
                     CodeUse::Withheld
                 } else if retried {
                     CodeUse::Retried

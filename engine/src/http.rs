@@ -49,6 +49,7 @@ mod key;
 mod limits;
 mod mask;
 mod operations;
+mod pauses;
 mod places;
 mod query;
 mod recent;
@@ -192,6 +193,17 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(files::download))
         .routes(routes!(operations::queues))
         .routes(routes!(operations::workers))
+        .routes(routes!(pauses::list))
+        .routes(routes!(pauses::pause_workflow))
+        .routes(routes!(pauses::resume_workflow))
+        .routes(routes!(pauses::pause_queue))
+        .routes(routes!(pauses::resume_queue))
+        .routes(routes!(pauses::pause_worker))
+        .routes(routes!(pauses::resume_worker))
+        .routes(routes!(pauses::pause_tenant))
+        .routes(routes!(pauses::resume_tenant))
+        .routes(routes!(pauses::pause_engine))
+        .routes(routes!(pauses::resume_engine))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))

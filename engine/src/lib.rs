@@ -13,6 +13,7 @@ pub mod housekeeping;
 pub mod http;
 pub mod loader;
 pub mod notify;
+pub mod pauses;
 pub mod ports;
 pub mod replay_check;
 pub mod routes;

@@ -17,6 +17,7 @@ use valet_core::run::Identity;
 use valet_core::transition::Transition;
 
 use crate::audit::Deed;
+use crate::pauses::Paused;
 
 pub mod postgres;
 
@@ -83,8 +84,12 @@ pub struct SessionClaim {
 /// The database's answer to one claim.
 #[derive(Clone, Debug)]
 pub enum ClaimVerdict {
-    Granted { step: Box<GrantedStep>, progress: Option<Payload> },
+    Granted {
+        step: Box<GrantedStep>,
+        progress: Option<Payload>,
+    },
     Stale,
+    /// A pause holds it: the run's, or one over the run, its queue or the worker.
     Gated,
     SessionEnded,
 }
@@ -132,6 +137,8 @@ pub struct BeatProgress {
 pub struct BeatAnswer {
     pub alive: bool,
     pub keep: HashSet<LeaseId>,
+    /// The worker gets no new steps.
+    pub paused: bool,
 }
 
 /// What one tick found due.
@@ -150,6 +157,8 @@ pub struct Due {
     /// Queues whose backed-off steps became ready.
     pub ready_queues: Vec<String>,
     pub queues: Vec<QueueWorkers>,
+    /// All there are.
+    pub pauses: Vec<Paused>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +232,8 @@ pub trait LeaseStore: Send + Sync + 'static {
 pub trait DueStore: Send + Sync + 'static {
     /// `build` is the engine's own.
     async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError>;
+    /// What is paused now beside single runs.
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError>;
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError>;
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError>;
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError>;

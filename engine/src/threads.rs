@@ -154,7 +154,7 @@ mod tests {
     use valet_core::{Context, Payload, Stop, Workflow};
 
     use super::*;
-    use crate::executor::{Blockages, Pending, Work};
+    use crate::executor::{Pending, Views, Work};
     use crate::ports::Machine;
 
     static POLLS: AtomicU32 = AtomicU32::new(0);
@@ -231,7 +231,8 @@ mod tests {
         let (loads_in, loads) = mpsc::unbounded_channel();
         let out = Channels { loads: loads_in, commits: commits_in, discards: mpsc::unbounded_channel().0 };
         let registry = Registry::new(1).with::<Blocking>().with::<Quick>();
-        let executor = Executor::new(registry, Arc::new(Machine), Arc::new(Blockages::default()), out, 1_000_000);
+        let views = Views { blockages: Arc::default(), holds: Arc::default() };
+        let executor = Executor::new(registry, Arc::new(Machine), views, out, 1_000_000);
         let seat = Seat::take(0, executor, inbox_out).unwrap();
         watch(&[Arc::clone(&seat)]).unwrap();
         (Bench { inbox, commits, loads }, seat)

@@ -13,6 +13,7 @@ use valet_core::id::SessionId;
 
 use crate::bounds::{NEAR_TIMERS_MAX, SESSION_LEASE, TICK, TICK_IDLE, TICK_MIN, TIMER_NEAR};
 use crate::dispatcher::Dispatcher;
+use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
 use crate::store::{Due, NewSession, SessionKind, Store, StoreError};
@@ -29,6 +30,7 @@ pub struct Ticker<S: ?Sized> {
     pub store: Arc<S>,
     pub routes: Arc<Routes>,
     pub dispatcher: Arc<Dispatcher<S>>,
+    pub holds: Arc<Holds>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     /// The build of the workflows at hand.
@@ -134,7 +136,10 @@ impl<S: Store + ?Sized> Ticker<S> {
         if since_last > OUTAGE {
             self.store.extend_sessions(SESSION_LEASE).await?;
         }
-        let due = self.store.tick(session, SESSION_LEASE, self.build).await?;
+        let asked = self.holds.ask();
+        let mut due = self.store.tick(session, SESSION_LEASE, self.build).await?;
+        // Before anything is sent that would be delivered.
+        self.holds.learn(asked, std::mem::take(&mut due.pauses));
         if due.shards.is_none() {
             tracing::warn!("the engine's session ended; it opens another");
             self.open().await?;

@@ -26,6 +26,7 @@ mod it {
     mod onward;
     mod openapi;
     mod operators;
+    mod pauses;
     mod proxy;
     mod replay_check;
     mod sealed;

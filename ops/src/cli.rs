@@ -26,6 +26,7 @@ mod files;
 mod human;
 mod money;
 mod paging;
+mod pauses;
 mod queues;
 mod reason;
 mod runs;
@@ -59,6 +60,12 @@ pub enum Verb {
     Queues,
     /// Show live workers
     Workers,
+    /// Pause a workflow, a queue, a worker, a tenant or the engine: nothing new is granted, nothing is lost
+    Pause(pauses::Pause),
+    /// Let it go on
+    Resume(pauses::Resume),
+    /// Show what is paused beside single runs
+    Pauses,
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -102,6 +109,9 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Human(args) => human::run(args, &client, output).await,
         Verb::Queues => queues::run(&client, output).await,
         Verb::Workers => workers::run(&client, output).await,
+        Verb::Pause(args) => pauses::pause(args, &client, output).await,
+        Verb::Resume(args) => pauses::resume(args, &client, output).await,
+        Verb::Pauses => pauses::list(&client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

@@ -33,6 +33,9 @@ enum Verb {
         /// Bring the schema up to date first
         #[arg(long)]
         migrate: bool,
+        /// Pause everything before anything is granted, until `valet resume engine`
+        #[arg(long)]
+        start_paused: bool,
     },
     /// Run a worker
     Worker {
@@ -114,7 +117,10 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
     }
     match program.verb {
         Verb::Up(command) => up::run(command, settings, registry).await,
-        Verb::Engine { listen, migrate } => {
+        Verb::Engine { listen, migrate, start_paused } => {
+            if start_paused {
+                settings.set("engine.start_paused", "true".to_owned());
+            }
             if let Some(listen) = listen {
                 settings.set("engine.listen", listen);
             }
@@ -172,6 +178,7 @@ fn configure(command: &ConfigCommand, settings: &Settings) -> u8 {
         ConfigCommand::Check => {
             let checks = [
                 settings.address("engine.listen").map(drop),
+                settings.flag("engine.start_paused").map(drop),
                 settings.number("worker.slots", 1, 4096).map(drop),
                 settings.text("database.url").map(drop),
                 settings.text("redis.url").map(drop),

@@ -39,6 +39,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("data.dir", "VALET_DATA_DIR", Some(".valet"), "folder for what `valet up` keeps"),
     setting("engine.listen", "VALET_LISTEN", Some("127.0.0.1:7300"), "address of the engine's HTTP surface"),
     setting(
+        "engine.start_paused",
+        "VALET_START_PAUSED",
+        Some("false"),
+        "`true`: the whole engine is paused before anything is granted, until `valet resume engine`; also `--start-paused`",
+    ),
+    setting(
         "http.tls_cert_file",
         "VALET_TLS_CERT_FILE",
         None,

@@ -214,6 +214,11 @@ impl Machine {
         Context::new(self.run.id(), now, known, Arc::clone(callbacks))
     }
 
+    /// Whether what the run belongs to is paused: until it is not, nothing is delivered to its code and nothing handed over.
+    pub fn hold(&mut self, on_hold: bool) {
+        self.run.on_hold = on_hold;
+    }
+
     /// The run waits for somebody to retry it, and its code was left alone since it blocked a thread.
     pub fn waits_for_its_code(&self) -> bool {
         self.code.is_none() && matches!(self.run.phase, Phase::Stuck(StuckReason::Blocking))
@@ -484,7 +489,7 @@ impl<'a> Folding<'a> {
         &self.machine.run
     }
 
-    /// Nothing is delivered to the code of a paused or stuck run, nor by an older build than the run's.
+    /// Nothing is delivered to the code of a run that is paused, stuck or on hold, nor by an older build than the run's.
     fn delivers(&self) -> bool {
         self.run().delivers() && !self.is_behind()
     }
@@ -772,7 +777,8 @@ impl<'a> Folding<'a> {
 
     /// Grants the run's next step to the worker that just finished one, in the same commit.
     fn hand_over(&mut self, offer: &HandOverOffer, in_a_row: u32) -> Option<Box<GrantedStep>> {
-        if self.granted.is_some() || self.run().paused_by.is_some() || in_a_row >= HAND_OVERS_IN_A_ROW_MAX {
+        let is_held = self.run().paused_by.is_some() || self.run().on_hold;
+        if self.granted.is_some() || is_held || in_a_row >= HAND_OVERS_IN_A_ROW_MAX {
             return None;
         }
         let seq = self.run().touched.steps.iter().find_map(|(seq, existed)| {

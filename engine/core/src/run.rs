@@ -218,6 +218,8 @@ pub struct Run {
     /// Instant of the last transition: a run's time never goes back, whichever engine's clock it is.
     pub last_at: Timestamp,
     pub status_line: Option<String>,
+    /// Its workflow, its tenant or the whole engine is paused, as the engine that decides knows. No journal holds this.
+    pub on_hold: bool,
     pub(crate) touched: Touched,
 }
 
@@ -271,6 +273,8 @@ pub enum Reason {
     NewerBuild {
         build: i64,
     },
+    /// Results came in while its workflow, its tenant or the engine is paused; they are delivered on resume.
+    Held,
 }
 
 impl Reason {
@@ -288,7 +292,7 @@ impl Reason {
             | Self::Child { workflow: text }
             | Self::Completion { name: text, .. }
             | Self::Stuck { text } => tidy(text),
-            Self::Timer { .. } | Self::NewerBuild { .. } => {}
+            Self::Timer { .. } | Self::NewerBuild { .. } | Self::Held => {}
         }
         self
     }
@@ -329,6 +333,7 @@ impl Run {
             attributes_set: serde_json::Map::new(),
             last_at: Timestamp::MIN_UTC,
             status_line: None,
+            on_hold: false,
             touched: Touched::default(),
         }
     }
@@ -337,15 +342,20 @@ impl Run {
         self.identity.id
     }
 
-    /// Nothing is delivered to the code of a paused or stuck run.
+    /// Nothing is delivered to the code of a paused or stuck run, nor while what it belongs to is paused.
     pub fn delivers(&self) -> bool {
+        self.is_open() && !self.on_hold
+    }
+
+    /// The run itself holds nothing up.
+    fn is_open(&self) -> bool {
         self.paused_by.is_none() && self.phase == Phase::Active
     }
 
-    /// What came in and was not delivered, though nothing holds it: the engine that took it has an older build than the
-    /// run's.
+    /// What came in and was not delivered, though the run itself does not hold it: the engine that took it has an older build
+    /// than the run's, or what the run belongs to is paused.
     pub fn undelivered(&self) -> bool {
-        self.delivers() && (!self.held.is_empty() || self.satisfied_wait().is_some())
+        self.is_open() && (!self.held.is_empty() || self.satisfied_wait().is_some())
     }
 
     /// The build, or any later one, that may go on with a run which none so far could.
@@ -387,7 +397,7 @@ impl Run {
             return Some(Reason::Paused { by: by.clone() });
         }
         if self.undelivered() {
-            return Some(Reason::NewerBuild { build: self.build });
+            return Some(if self.on_hold { Reason::Held } else { Reason::NewerBuild { build: self.build } });
         }
         self.steps
             .iter()

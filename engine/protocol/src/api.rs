@@ -66,6 +66,9 @@ pub struct RunSummary {
     /// `queued`, `running`, `waiting`, `closing`, `stuck`, `succeeded`, `failed`, `cancelled` or `timed_out`.
     pub status: String,
     pub paused: bool,
+    /// What the run belongs to is paused: `engine`, `tenant`, `workflow`, or of one run also `queue`. See `GET /api/v1/pauses`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by_scope: Option<String>,
     /// Why the run is not moving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Value>,
@@ -262,6 +265,51 @@ pub struct AnswerRequest {
 pub struct ReasonRequest {
     #[serde(default)]
     pub reason: String,
+}
+
+/// `POST` to `pause` of a workflow, a queue, a worker, a tenant or the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// For people who find it paused; at most 1024 bytes.
+    #[serde(default)]
+    pub reason: String,
+    /// Of a workflow or a queue: for every tenant, with the token of the engine's own file only.
+    #[serde(default)]
+    pub all_tenants: bool,
+}
+
+/// `POST` to `resume` of the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// Ends the pause that was set for every tenant; a tenant's own pause is another.
+    #[serde(default)]
+    pub all_tenants: bool,
+}
+
+/// `GET /api/v1/pauses`, and the answer to `resume`: what is paused now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PauseList {
+    pub pauses: Vec<PauseView>,
+}
+
+/// Something that is paused beside single runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PauseView {
+    /// `engine`, `tenant`, `workflow`, `queue` or `worker`.
+    pub scope: String,
+    /// Whose; `*`: every tenant's.
+    pub tenant: String,
+    /// Of the workflow, the queue or the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Grows with every pause that is set.
+    pub version: u64,
+    pub paused_by: String,
+    pub reason: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// `POST /api/v1/runs/{id}/kill`
@@ -646,6 +694,9 @@ pub struct Readiness {
     /// `ok`, or what is wrong.
     pub postgres: String,
     pub redis: String,
+    /// The whole engine is paused: it takes everything and grants nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// `GET /api/v1/runs/{id}/artifacts`

@@ -73,6 +73,9 @@ pub struct HeartbeatAnswer {
     pub lease_ms: u64,
     /// Leases whose work must end: cancelled, lost or unknown to the engine.
     pub stop: Vec<LeaseId>,
+    /// The worker is paused: it finishes what it has and is granted nothing new, so that it need not fetch tickets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// Whether the session still holds its leases.
@@ -118,7 +121,7 @@ pub enum ClaimAnswer {
 pub enum ClaimRefusal {
     /// The ticket is old: the step ended, was taken, or waits for something else.
     Stale,
-    /// Paused. A new ticket comes on resume.
+    /// A pause holds it: of its run, of what the run belongs to, of its queue, of this worker. A new ticket comes on resume.
     Gated,
     /// The session ended.
     SessionEnded,

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SessionId};
 use valet_core::run::Identity;
+use valet_engine::pauses::Paused;
 use valet_engine::store::{
     Beat, BeatAnswer, ClaimVerdict, CommitBatch, Due, DueStore, DueTicket, LeaseStore, Loaded, NewSession, RunStore,
     SessionClaim, StoreError, StoredMessage,
@@ -223,6 +224,10 @@ impl DueStore for Link {
             self.world.note("swept engine seq attempt effect", Some(step.run), numbers);
         }
         Ok(due)
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        self.statement(|_, _| Vec::new()).await
     }
 
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {

@@ -177,13 +177,13 @@ async fn serve(mut serving: Serving) {
 /// Answers everyone who got something or whose time is over; the others stay, in their order.
 async fn hand_out(app: &Arc<App>, round: Vec<Waiting>) -> Vec<Waiting> {
     let began = Instant::now();
-    let mut got: Vec<Result<Vec<Grant>, SessionEnded>> = round.iter().map(|_| Ok(Vec::new())).collect();
+    let mut got: Vec<Got> = round.iter().map(|_| Got::default()).collect();
     // Who serves one tenant must not stand behind the steps of others.
     let tenants: BTreeSet<Option<&str>> = round.iter().map(|waiting| waiting.tenant.as_deref()).collect();
     for tenant in tenants {
         match candidates(app, &round, tenant).await {
             Ok(mut candidates) => {
-                // Each pass uses candidates up, so that it ends.
+                // Each pass uses candidates up, or leaves somebody out, so that it ends.
                 while claim_some(app, &round, tenant, &mut got, &mut candidates).await {}
             }
             Err(error) => tracing::warn!(%error, "workers without tickets wait for the database"),
@@ -191,16 +191,25 @@ async fn hand_out(app: &Arc<App>, round: Vec<Waiting>) -> Vec<Waiting> {
     }
     let mut left = Vec::new();
     for (waiting, got) in round.into_iter().zip(got) {
-        match got {
-            Ok(granted) if granted.is_empty() && waiting.until > began => left.push(waiting),
-            Ok(granted) => tell(app, waiting, granted),
-            Err(SessionEnded) => drop(waiting.answer.send(Answer::SessionEnded)),
+        if got.has_ended {
+            drop(waiting.answer.send(Answer::SessionEnded));
+        } else if got.granted.is_empty() && waiting.until > began {
+            left.push(waiting);
+        } else {
+            tell(app, waiting, got.granted);
         }
     }
     left
 }
 
-struct SessionEnded;
+/// What one of the line got in a round.
+#[derive(Default)]
+struct Got {
+    granted: Vec<Grant>,
+    has_ended: bool,
+    /// A pause refused it a step: perhaps its own, and the step is another's.
+    is_held: bool,
+}
 
 async fn candidates(
     app: &App,
@@ -223,15 +232,15 @@ async fn claim_some(
     app: &App,
     round: &[Waiting],
     tenant: Option<&str>,
-    got: &mut [Result<Vec<Grant>, SessionEnded>],
+    got: &mut [Got],
     candidates: &mut VecDeque<DueTicket>,
 ) -> bool {
     let mut room: Vec<usize> = round
         .iter()
         .zip(got.iter())
-        .map(|(waiting, got)| match got {
-            Ok(granted) if waiting.tenant.as_deref() == tenant => waiting.most - granted.len(),
-            _ => 0,
+        .map(|(waiting, got)| {
+            let may = waiting.tenant.as_deref() == tenant && !got.has_ended && !got.is_held;
+            if may { waiting.most - got.granted.len() } else { 0 }
         })
         .collect();
     let mut claims = Vec::new();
@@ -245,24 +254,26 @@ async fn claim_some(
         room[who] -= 1;
         let lease = LeaseId(app.engine.entropy.uuid());
         let DueTicket { run, seq, attempt, .. } = candidate;
-        claims.push((who, SessionClaim { session: round[who].session, run, seq, attempt, lease }));
+        let claim = SessionClaim { session: round[who].session, run, seq, attempt, lease };
+        claims.push((who, candidate, claim));
     }
     *candidates = others;
-    let verdicts = join_all(claims.iter().map(|(_, claim)| app.engine.claim(*claim))).await;
-    for ((who, _), verdict) in claims.iter().zip(verdicts) {
+    let verdicts = join_all(claims.iter().map(|(.., claim)| app.engine.claim(*claim))).await;
+    let any = !claims.is_empty();
+    for ((who, candidate, _), verdict) in claims.into_iter().zip(verdicts) {
         match verdict {
-            Some(ClaimVerdict::Granted { step, progress }) => {
-                if let Ok(granted) = &mut got[*who] {
-                    granted.push(grant(*step, progress));
-                }
+            Some(ClaimVerdict::Granted { step, progress }) => got[who].granted.push(grant(*step, progress)),
+            Some(ClaimVerdict::SessionEnded) => got[who].has_ended = true,
+            // Each of the line is held once a round, so that this too ends.
+            Some(ClaimVerdict::Gated) => {
+                got[who].is_held = true;
+                candidates.push_back(candidate);
             }
-            Some(ClaimVerdict::SessionEnded) => got[*who] = Err(SessionEnded),
-            // Another was faster, or the run was paused. An answer that was lost is a grant that its worker never
-            // lists: it is taken back.
-            Some(ClaimVerdict::Stale | ClaimVerdict::Gated) | None => {}
+            // Another was faster. An answer that was lost is a grant that its worker never lists: it is taken back.
+            Some(ClaimVerdict::Stale) | None => {}
         }
     }
-    !claims.is_empty()
+    any
 }
 
 fn tell(app: &Arc<App>, waiting: Waiting, granted: Vec<Grant>) {

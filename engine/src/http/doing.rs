@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 24] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 34] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
@@ -32,6 +32,16 @@ pub(super) const ACTIONS: [(Method, &str, &str); 24] = [
     (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),
     (Method::POST, "/api/v1/human-tasks/{id}/reject", "task.reject"),
     (Method::POST, "/api/v1/files", "file.store"),
+    (Method::POST, "/api/v1/workflows/{name}/pause", "workflow.pause"),
+    (Method::POST, "/api/v1/workflows/{name}/resume", "workflow.resume"),
+    (Method::POST, "/api/v1/queues/{name}/pause", "queue.pause"),
+    (Method::POST, "/api/v1/queues/{name}/resume", "queue.resume"),
+    (Method::POST, "/api/v1/workers/{id}/pause", "worker.pause"),
+    (Method::POST, "/api/v1/workers/{id}/resume", "worker.resume"),
+    (Method::POST, "/api/v1/tenants/{name}/pause", "tenant.pause"),
+    (Method::POST, "/api/v1/tenants/{name}/resume", "tenant.resume"),
+    (Method::POST, "/api/v1/engine/pause", "engine.pause"),
+    (Method::POST, "/api/v1/engine/resume", "engine.resume"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
     (Method::POST, "/api/v1/session", "session.open"),

@@ -31,7 +31,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let postgres = verdict(postgres.map(|r| r.map_err(|e| e.to_string())));
     let redis = verdict(redis.map(|r| r.map(drop).map_err(|e| e.to_string())));
     let ready = postgres == "ok" && redis == "ok";
-    let body = Json(Readiness { ready, postgres, redis });
+    let paused = app.engine.holds.is_engine_paused();
+    let body = Json(Readiness { ready, postgres, redis, paused });
     if ready {
         return body.into_response();
     }

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 53] = [
+pub(super) const ROUTES: [Row; 64] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -63,6 +63,18 @@ pub(super) const ROUTES: [Row; 53] = [
     (Method::GET, "/api/v1/files/{id}", &[Trigger, Operate, Answer]),
     (Method::GET, "/api/v1/queues", &[Read]),
     (Method::GET, "/api/v1/workers", &[Read]),
+    (Method::GET, "/api/v1/pauses", &[Read]),
+    (Method::POST, "/api/v1/workflows/{name}/pause", &[Operate]),
+    (Method::POST, "/api/v1/workflows/{name}/resume", &[Operate]),
+    (Method::POST, "/api/v1/queues/{name}/pause", &[Operate]),
+    (Method::POST, "/api/v1/queues/{name}/resume", &[Operate]),
+    (Method::POST, "/api/v1/workers/{id}/pause", &[Operate]),
+    (Method::POST, "/api/v1/workers/{id}/resume", &[Operate]),
+    (Method::POST, "/api/v1/tenants/{name}/pause", &[Admin]),
+    (Method::POST, "/api/v1/tenants/{name}/resume", &[Admin]),
+    // And the token is that of the engine's own file.
+    (Method::POST, "/api/v1/engine/pause", &[Admin]),
+    (Method::POST, "/api/v1/engine/resume", &[Admin]),
     (Method::GET, "/api/v1/tokens", &[Admin]),
     (Method::POST, "/api/v1/tokens", &[Admin]),
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),

@@ -13,6 +13,7 @@ use valet_protocol::api::{ForkedFrom, RunDetail, RunError, RunSummary, StepView,
 use super::{App, Fault, mask};
 use crate::access::Reach;
 use crate::bounds::PAGE_ROWS_MAX;
+use crate::pauses::PauseScope;
 use crate::store::RunStore as _;
 use crate::store::postgres::queries::{LiveStepRecord, RunRecord, TaskRecord};
 
@@ -20,7 +21,7 @@ use crate::store::postgres::queries::{LiveStepRecord, RunRecord, TaskRecord};
 pub(super) const STATUSES: [&str; 9] =
     ["queued", "running", "waiting", "closing", "stuck", "succeeded", "failed", "cancelled", "timed_out"];
 
-pub(super) fn summary(record: &RunRecord) -> RunSummary {
+pub(super) fn summary(app: &App, record: &RunRecord) -> RunSummary {
     let figures = record.figures.as_ref().map(|figures| figures.0.clone()).unwrap_or_default();
     RunSummary {
         id: RunId(record.id).to_string(),
@@ -30,6 +31,7 @@ pub(super) fn summary(record: &RunRecord) -> RunSummary {
         attributes: record.attributes.0.clone(),
         status: record.status.clone(),
         paused: record.paused,
+        paused_by_scope: paused_by(app, record).map(|scope| scope.as_str().to_owned()),
         reason: record.reason.as_ref().map(|reason| reason.0.clone()),
         status_line: record.status_line.clone(),
         error_code: record.error_code.clone(),
@@ -41,6 +43,12 @@ pub(super) fn summary(record: &RunRecord) -> RunSummary {
         updated_at: record.updated_at,
         ended_at: record.ended_at,
     }
+}
+
+/// The pause over a live run. Under that of its workflow or tenant a closing run goes on.
+fn paused_by(app: &App, record: &RunRecord) -> Option<PauseScope> {
+    let scope = app.engine.holds.over_run(&record.tenant, &record.workflow).filter(|_| record.ended_at.is_none())?;
+    (record.status != "closing" || scope == PauseScope::Engine).then_some(scope)
 }
 
 pub(super) fn task(record: TaskRecord) -> TaskView {
@@ -71,15 +79,22 @@ pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result
     let live = store.find_live_steps(run).await?;
     let tasks = store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX, &Reach::default()).await?;
     let story = Story::of(&chunks);
-    let mut summary = summary(&record);
+    let mut summary = summary(app, &record);
     // The journal was read after the row: show one moment, not two.
     summary.revision = chunks.last().map_or(summary.revision, |chunk| chunk.revision);
+    let steps = with_live(story.steps, &live);
+    let waits = steps.iter().filter(|step| step.state == "ready");
+    if summary.paused_by_scope.is_none()
+        && waits.map(|step| &step.queue).any(|queue| app.engine.holds.is_queue_paused(tenant, queue))
+    {
+        summary.paused_by_scope = Some(PauseScope::Queue.as_str().to_owned());
+    }
     Ok(RunDetail {
         run: summary,
         input: story.input,
         output: story.output,
         error: story.error,
-        steps: with_live(story.steps, &live),
+        steps,
         tasks: tasks.into_iter().map(task).collect(),
         parent: record.parent_run.map(|id| RunId(id).to_string()),
         memo: story.memo,

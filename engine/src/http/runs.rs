@@ -64,7 +64,7 @@ pub(super) async fn list(
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
     let next_cursor = records.last().filter(|_| more).map(|last| write_cursor(last.created_at, last.id));
-    Ok(Json(RunPage { runs: records.iter().map(run_view::summary).collect(), next_cursor }))
+    Ok(Json(RunPage { runs: records.iter().map(|record| run_view::summary(&app, record)).collect(), next_cursor }))
 }
 
 /// One run with its input, output, steps and tasks.
@@ -253,7 +253,7 @@ async fn operate(
 ) -> Result<Json<RunSummary>, Fault> {
     let run = RunId(find(app, caller, id).await?.id);
     app.engine.command_by(doing.on(run.to_string()), run, command).await?;
-    Ok(Json(run_view::summary(&find(app, caller, id).await?)))
+    Ok(Json(run_view::summary(app, &find(app, caller, id).await?)))
 }
 
 pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<RunRecord, Fault> {

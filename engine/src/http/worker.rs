@@ -167,7 +167,7 @@ async fn heartbeat(
         .await?;
     let standing = if answer.alive { Standing::Yours } else { Standing::Ended };
     let stop = beat.held.iter().map(|held| held.lease).filter(|lease| !answer.keep.contains(lease)).collect();
-    Ok(Json(HeartbeatAnswer { standing, lease_ms: SESSION_LEASE.as_millis() as u64, stop }))
+    Ok(Json(HeartbeatAnswer { standing, lease_ms: SESSION_LEASE.as_millis() as u64, stop, paused: answer.paused }))
 }
 
 async fn claims(
@@ -224,11 +224,13 @@ async fn is_of(app: &App, tenant: Option<&str>, run: RunId) -> Result<bool, Stor
 
 pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) -> FinishAnswer {
     crash_point!(EngineFinishReceived);
-    let hand_over = finish.hand_over.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
     if let Some(why) = unfit_costs(&finish.costs) {
         return FinishAnswer::Refused { why };
     }
     let costs = finish.costs.into_iter().map(|cost| Cost { what: cost.what, micros: cost.usd_micros }).collect();
+    // A commit that a pause refuses is decided twice.
+    let offer = finish.hand_over.filter(|offer| app.engine.holds.may_hand_over(&offer.queue));
+    let hand_over = offer.map(|offer| HandOverOffer { lease: offer.lease, session, queue: offer.queue });
     let command = Command::Finish(Box::new(FinishStep {
         seq: finish.seq,
         attempt: finish.attempt,

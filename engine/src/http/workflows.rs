@@ -257,12 +257,12 @@ pub(super) fn idempotency_key(key: String, request: &impl Serialize) -> Result<I
 }
 
 /// What a name stands for: code, else what the tenant declared.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Code(&'a Arc<Definition>),
     Declared(Box<DeclaredRecord>),
 }
 
-async fn find<'a>(app: &'a App, tenant: &str, reach: &Reach, name: &str) -> Result<Found<'a>, Fault> {
+pub(super) async fn find<'a>(app: &'a App, tenant: &str, reach: &Reach, name: &str) -> Result<Found<'a>, Fault> {
     if reach.has_workflow(name) {
         if let Some(definition) = app.engine.registry.get(name) {
             return Ok(Found::Code(definition));

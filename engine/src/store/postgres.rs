@@ -20,6 +20,7 @@ mod keys;
 mod leases;
 mod migrate;
 pub mod notices;
+pub mod pauses;
 pub mod queries;
 mod runs;
 pub mod subjects;

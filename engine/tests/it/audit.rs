@@ -49,6 +49,13 @@ fn change(route: &'static str, call: Call, action: &'static str, before: Value, 
     Change { route, call, action, before, after }
 }
 
+/// Of something beside a run: paused after it, or not.
+fn paused(route: &'static str, place: &str, action: &'static str) -> Change {
+    let is_pause = place.ends_with("/pause");
+    let call = if is_pause { Call::post(place).json(&json!({ "reason": "personal" })) } else { Call::post(place) };
+    change(route, call, action, json!({ "paused": !is_pause }), json!({ "paused": is_pause }))
+}
+
 fn run_is(status: &str, paused: bool) -> Value {
     json!({ "status": status, "paused": paused })
 }
@@ -193,6 +200,16 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
             json!({ "size_bytes": 8 }),
         ),
+        paused("/api/v1/workflows/{name}/pause", "/api/v1/workflows/ask/pause", "workflow.pause"),
+        paused("/api/v1/workflows/{name}/resume", "/api/v1/workflows/ask/resume", "workflow.resume"),
+        paused("/api/v1/queues/{name}/pause", "/api/v1/queues/mail/pause", "queue.pause"),
+        paused("/api/v1/queues/{name}/resume", "/api/v1/queues/mail/resume", "queue.resume"),
+        paused("/api/v1/workers/{id}/pause", &format!("/api/v1/workers/{}/pause", worker.session), "worker.pause"),
+        paused("/api/v1/workers/{id}/resume", &format!("/api/v1/workers/{}/resume", worker.session), "worker.resume"),
+        paused("/api/v1/tenants/{name}/pause", "/api/v1/tenants/acme/pause", "tenant.pause"),
+        paused("/api/v1/tenants/{name}/resume", "/api/v1/tenants/acme/resume", "tenant.resume"),
+        paused("/api/v1/engine/pause", "/api/v1/engine/pause", "engine.pause"),
+        paused("/api/v1/engine/resume", "/api/v1/engine/resume", "engine.resume"),
         change(
             "/api/v1/tokens",
             Call::post("/api/v1/tokens").json(&json!({ "name": "made", "scopes": ["read"] })),
@@ -255,6 +272,21 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
     [after_opening, after_closing].map(|rows| rows.last().expect("a row").clone())
 }
 
+/// How targets begin.
+const TARGETS: [&str; 11] = [
+    "declared",
+    "run_",
+    "task_",
+    "file_",
+    "tok_",
+    "ada",
+    "workflow/ask",
+    "queue/mail",
+    "worker/sess_",
+    "tenant/acme",
+    "engine",
+];
+
 #[tokio::test]
 async fn every_route_that_changes_something_leaves_one_row() {
     let app = TestApp::start().await;
@@ -276,10 +308,7 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);
         assert!(holds(&last["after"], &change.after), "{}: after: {last}", change.action);
         let target = last["target"].as_str().expect("a target");
-        assert!(
-            ["run_", "task_", "file_", "tok_", "ada", "declared"].iter().any(|prefix| target.starts_with(prefix)),
-            "{last}"
-        );
+        assert!(TARGETS.iter().any(|prefix| target.starts_with(prefix)), "{last}");
         let told = last.to_string();
         assert!(!told.contains("personal") && !told.contains("7654321"), "nothing that a person said: {last}");
     }

@@ -167,6 +167,8 @@ async fn answers_fit_the_documented_schemas() {
         ("WorkflowView", Call::get("/api/v1/workflows/declared/versions/1")),
         ("QueueList", Call::get("/api/v1/queues")),
         ("WorkerList", Call::get("/api/v1/workers")),
+        ("PauseView", Call::post("/api/v1/queues/mail/pause")),
+        ("PauseList", Call::get("/api/v1/pauses")),
         ("ArtifactList", Call::get(format!("/api/v1/runs/{run}/artifacts"))),
         ("Readiness", Call::get("/readyz")),
         ("RunSummary", Call::post(format!("/api/v1/runs/{run}/pause"))),

@@ -13,6 +13,7 @@ pub fn registry() -> Registry {
     valet_workflows::registry()
         .with::<Anything>()
         .with::<Echo>()
+        .with::<Pair>()
         .with::<Ask>()
         .with::<Guarded>()
         .with::<Listen>()
@@ -65,6 +66,20 @@ impl Workflow for Echo {
 
     async fn run(ctx: Context, say: Say) -> Result<String, Stop> {
         Ok(ctx.step(say).await?)
+    }
+}
+
+/// Two steps, one after the other.
+pub struct Pair;
+
+impl Workflow for Pair {
+    const NAME: &'static str = "pair";
+    type Input = Say;
+    type Output = String;
+
+    async fn run(ctx: Context, say: Say) -> Result<String, Stop> {
+        let first = ctx.step(say).await?;
+        Ok(ctx.step(Say { text: first }).await?)
     }
 }
 

@@ -99,9 +99,12 @@ fn render(entries: &[AuditEntry], style: Style) -> String {
 fn change(entry: &AuditEntry) -> String {
     let state = |value: &Option<serde_json::Value>| {
         let value = value.as_ref()?;
-        let word = ["status", "state"].into_iter().find_map(|key| value[key].as_str())?;
-        let paused = if value["paused"] == true { ", paused" } else { "" };
-        Some(format!("{word}{paused}"))
+        let is_paused = value["paused"] == true;
+        let Some(word) = ["status", "state"].into_iter().find_map(|key| value[key].as_str()) else {
+            // Of what has no state besides: a workflow, a queue.
+            return value["paused"].as_bool().map(|paused| if paused { "paused" } else { "not paused" }.to_owned());
+        };
+        Some(format!("{word}{}", if is_paused { ", paused" } else { "" }))
     };
     match (state(&entry.before), state(&entry.after)) {
         (Some(before), Some(after)) if before != after => format!("{before} → {after}"),

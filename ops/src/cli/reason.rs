@@ -32,6 +32,7 @@ pub fn short(reason: &Value, now: Timestamp) -> String {
         }
         Reason::Paused { by } => format!("paused by {by}"),
         Reason::Stuck { text } => text,
+        Reason::Held => "results wait for a resume; see valet pauses".to_owned(),
         Reason::NewerBuild { build } => format!("an engine with build {build} or later"),
     };
     text::cut(&text::line(&words), TEXT_COLUMNS_MAX)

@@ -164,6 +164,10 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "human reject x --reason no",
         "queues",
         "workers --json",
+        "pause workflow w --reason quiet --all-tenants",
+        "pause engine",
+        "resume worker sess_1",
+        "pauses --json",
         "workflows",
         "workflows show w",
         "workflows show w --version 2",
@@ -187,6 +191,9 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "runs --limit 0",
         "runs --limit 5 --all",
         "runs pause",
+        "pause",
+        "pause workflow",
+        "resume queue q --reason r",
         "runs events x --after 3",
         "human reject x",
         "human answer x --answer {} --set a=b",
@@ -402,4 +409,20 @@ async fn the_doctor_says_what_is_wrong_and_its_exit_code_says_which() {
     let ended = valet("http://127.0.0.1:1", &["doctor"]).await;
     assert_eq!(ended.exit, Exit::Unreachable);
     assert!(ended.out.contains("connection refused"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn what_is_paused_and_resumed_is_said() {
+    let pause = json!({ "scope": "queue", "tenant": "default", "name": "mail", "version": 3, "paused_by": "operator",
+                        "reason": "quiet", "at": "2026-11-21T06:00:00Z" });
+    let engine = Engine::default()
+        .answers("POST /api/v1/queues/mail/pause", pause.clone())
+        .answers("POST /api/v1/engine/resume", json!({ "pauses": [pause] }));
+    let url = engine.serve().await;
+    let ended = valet(&url, &["pause", "queue", "mail", "--reason", "quiet"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "queue mail  paused\n"), "{}", ended.err);
+    assert_eq!(engine.body(0), json!({ "reason": "quiet", "all_tenants": false }));
+    let ended = valet(&url, &["resume", "engine"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "engine  resumed\n"), "{}", ended.err);
+    assert!(ended.err.contains("`valet pauses`"), "{}", ended.err);
 }

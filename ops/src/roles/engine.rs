@@ -21,6 +21,7 @@ use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
 use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
 use valet_engine::notify;
+use valet_engine::pauses::{PauseError, pause_at_start};
 use valet_engine::ports::{Entropy as _, Machine};
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
@@ -50,6 +51,8 @@ pub enum EngineRoleError {
     Blobs(#[from] BlobError),
     #[error("what was erased cannot be kept so: {0}")]
     Housekeeping(#[from] HousekeepingError),
+    #[error("the engine cannot start paused: {0}")]
+    Pause(#[from] PauseError),
     #[error("the engine cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
 }
@@ -105,6 +108,13 @@ pub async fn start(
     let listeners = hooks::listeners(settings)?;
     let names = listeners.iter().map(|listener| listener.name().to_owned()).collect();
     let store = PgStore::connect_with_listeners(settings.text("database.url")?, masters, WRITERS, names).await?;
+    if settings.flag("engine.start_paused")? {
+        pause_at_start(&store).await?;
+        // Also where no log is read.
+        eprintln!(
+            "the engine starts paused: it takes everything and grants nothing; `valet resume engine` lets it go on"
+        );
+    }
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
     settings.text("redis.prefix")?.clone_into(&mut redis.prefix);
     let taker = uuid::Uuid::now_v7().simple().to_string();

@@ -42,6 +42,9 @@ pub struct UpCommand {
     /// Start without filing an application
     #[arg(long, conflicts_with = "once")]
     no_application: bool,
+    /// Pause everything before anything is granted, until `valet resume engine`
+    #[arg(long, conflicts_with = "once")]
+    start_paused: bool,
     /// Which of the board's forms; `steps`, `check`, `code` and `login` ask a person
     #[arg(long, default_value = "simple", value_parser = clap::builder::PossibleValuesParser::new(forms()))]
     form: String,
@@ -93,10 +96,14 @@ async fn up(
     registry: Registry,
     output: &Output,
 ) -> Result<Exit, UpError> {
+    if command.start_paused {
+        settings.set("engine.start_paused", "true".to_owned());
+    }
     let started = Instant::now();
     let parts = Parts::start(settings, registry, output).await?;
     output.note(&format!("everything runs after {:.1} s", started.elapsed().as_secs_f64()));
-    let filed = if command.no_application {
+    // Nothing would be filed until somebody resumes.
+    let filed = if command.no_application || settings.flag("engine.start_paused")? {
         Ok(Exit::Done)
     } else {
         tokio::select! {

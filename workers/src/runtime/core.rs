@@ -30,6 +30,8 @@ pub(super) struct Core {
     /// The session that new work belongs to; `None` before the first.
     pub session: watch::Sender<Option<Arc<Session>>>,
     pub draining: watch::Sender<bool>,
+    /// An engine said that the worker is paused: it takes no new work.
+    pub paused: watch::Sender<bool>,
     /// Why no engine will take any message of this worker.
     pub fatal: watch::Sender<Option<TransportError>>,
     /// The next heartbeat should not wait for its time.
@@ -65,6 +67,7 @@ impl Core {
             ids,
             session: watch::Sender::new(None),
             draining,
+            paused: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
             beat_now: Notify::new(),
             config,
@@ -75,6 +78,16 @@ impl Core {
 
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Waits until the worker is paused, or until it is not.
+    pub async fn until_paused(&self, paused: bool) {
+        // The sender lives as long as `self`.
+        drop(self.paused.subscribe().wait_for(|is| *is == paused).await);
     }
 
     /// No engine will take any message of this worker: it ends.

@@ -46,12 +46,14 @@ impl Intake {
                 // Slots are never closed.
                 Err(_) => return,
             };
+            self.core.until_paused(false).await;
             // After the slot: it may have become free because the session before ended.
             let session = self.core.running_session().await;
             let share = NonZeroUsize::new(free / self.pullers.len()).unwrap_or(NonZeroUsize::MIN);
             tokio::select! {
                 biased;
                 () = session.halted() => {}
+                () = self.core.until_paused(true) => {}
                 tickets = next_tickets(&mut self.pullers, self.turn, share) => {
                     self.turn = self.turn.wrapping_add(1);
                     self.start(&session, tickets);

@@ -105,7 +105,7 @@ async fn keep(core: &Core, session: &Session) -> Result<(), TransportError> {
 
 fn heartbeat(core: &Core, session: &Session, held: Vec<Held>) -> Heartbeat {
     let draining = core.is_draining();
-    let free = if draining { 0 } else { core.slots.available_permits() };
+    let free = if draining || core.is_paused() { 0 } else { core.slots.available_permits() };
     meter::slots(free, core.config.slots);
     Heartbeat { session: session.id, free_slots: free as u32, held, draining }
 }
@@ -116,11 +116,20 @@ fn heard(core: &Core, session: &Session, sent: Instant, answer: &HeartbeatAnswer
     match answer.standing {
         Told::Yours => {
             meter::heartbeat("yours");
+            note_pause(core, answer.paused);
             session.renew(sent, Duration::from_millis(answer.lease_ms));
         }
         Told::Ended => meter::heartbeat("ended"),
     }
     answer.standing
+}
+
+fn note_pause(core: &Core, paused: bool) {
+    let changed = core.paused.send_if_modified(|was| std::mem::replace(was, paused) != paused);
+    if changed {
+        let what = if paused { "paused: no new steps are taken" } else { "resumed" };
+        tracing::info!(worker = core.config.name, "{what}");
+    }
 }
 
 fn note_change(session: &Session, was: Standing) -> Standing {

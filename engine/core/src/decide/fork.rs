@@ -62,7 +62,9 @@ impl Folding<'_> {
         let machine = Machine::create(self.run().id(), start, self.now, self.registry, CodeUse::Recorded);
         let mut replay = Replay::of(machine, self.registry);
         replay.journal(std::slice::from_ref(&copied), true);
+        let on_hold = self.run().on_hold;
         *self.machine = replay.finish_open()?;
+        self.machine.hold(on_hold);
         self.entries = copied.entries;
         self.take_up();
         Ok(Reply::Done)

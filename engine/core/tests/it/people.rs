@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use valet_core::bounds::SIGNALS_KEPT_PER_NAME;
-use valet_core::command::{Command, Rejection, TaskAnswer};
+use valet_core::command::{Command, Rejection, Reply, TaskAnswer};
 use valet_core::id::Seq;
+use valet_core::run::Reason;
 use valet_core::transition::{StepState, TaskChange};
 
 use super::program::Do;
@@ -146,6 +147,47 @@ fn pause_holds_deliveries_and_resume_releases_them_in_order() {
     run.carry_out(6, done(&json!("six")));
     let lines = ["all: work: \"one\", ada answered 2, slept, heard 4, work: \"five\"", "work: \"six\""];
     assert_eq!(run.output(), lines);
+}
+
+/// The pause of a workflow is no entry of its runs: whoever decides is told that it is in force.
+#[test]
+fn what_comes_while_the_workflow_is_paused_is_held_until_a_revival() {
+    let all = vec![Do::Work, Do::Ask { ms: 10_000 }, Do::Sleep { ms: 500 }, wait()];
+    let mut run = Subject::run_script(&[Do::All(all), Do::Work]);
+    run.claim(1, 1);
+    run.machine.hold(true);
+    run.fire(3);
+    run.finish(1, 1, 1, done(&json!("one"))).expect("taken");
+    run.answer(2, "k", &json!(2)).expect("taken");
+    run.signal("go", "k", &json!(4)).expect("kept");
+    assert_eq!((run.count("held"), run.count("resolved"), run.count("op")), (3, 0, 4), "nothing is delivered");
+    assert_eq!(run.run().reason(), Some(Reason::Held));
+    assert_eq!(run.last.as_ref().expect("a commit").row.waits_for_build, Some(run.run().build), "found on resume");
+    // Its own pause and the end of it deliver nothing either.
+    run.pause();
+    run.resume();
+    run.tell(Command::Revive).expect("always taken");
+    assert_eq!(run.count("released"), 0);
+    run.machine.hold(false);
+    run.tell(Command::Revive).expect("always taken");
+    assert_eq!((run.count("released"), run.count("op")), (3, 5));
+    assert_eq!(run.last.as_ref().expect("a commit").row.waits_for_build, None);
+    run.carry_out(5, done(&json!("five")));
+    let lines = ["all: work: \"one\", ada answered 2, slept, heard 4", "work: \"five\""];
+    assert_eq!(run.output(), lines);
+}
+
+#[test]
+fn nothing_is_handed_over_while_the_workflow_is_paused() {
+    for on_hold in [false, true] {
+        let mut run = Subject::run_script(&[Do::Guard, Do::Work]);
+        run.claim(2, 1);
+        run.tell(Command::Cancel { by: "ada".to_owned(), reason: String::new() }).expect("closing");
+        run.machine.hold(on_hold);
+        let reply = run.tell(Subject::offering(2, 1, done(&json!(1)), 2)).expect("taken");
+        let Reply::Finished { handed_over } = reply else { panic!("{reply:?}") };
+        assert_eq!(handed_over.is_some(), !on_hold, "its clean-up");
+    }
 }
 
 #[test]

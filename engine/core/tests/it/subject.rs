@@ -349,9 +349,10 @@ pub fn start_of(script: &[Do]) -> StartRun {
     StartRun::new(tenant, subject, workflow, plan, payload(&json!(script)))
 }
 
-/// All of a run that its journal holds. Grants are the rows' business.
+/// All of a run that its journal holds. Grants are the rows' business, the pauses of what it belongs to the engine's.
 fn sketch(run: &Run) -> String {
     let mut run = run.clone();
+    run.on_hold = false;
     for step in run.steps.values_mut() {
         step.grant = None;
         step.hand_overs = 0;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SHARDS, Seq, SessionId};
+use valet_core::run::Status;
 use valet_core::transition::{StepState, Unserved};
 use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
 
@@ -14,8 +15,9 @@ use crate::variant::BrokenVariant;
 
 /// Rows of one kind that one tick answers.
 const DUE_MAX: usize = 1_000;
-/// Runs that one tick tries with a newer build.
-const REVIVED_MAX: usize = 20;
+/// Stuck runs that one tick tries with a newer build, and runs to which it has something delivered that an older one held up.
+const TRIED_MAX: usize = 20;
+const REVIVED_MAX: usize = 100;
 /// Tickets made anew by one statement.
 const TICKETS_MAX: usize = 2_000;
 
@@ -61,11 +63,13 @@ impl Tables {
 
     fn revivable(&self, build: i64) -> Vec<RunId> {
         let waits = |(run, record): (&RunId, &RunRecord)| {
-            record.row.waits_for_build.filter(|needs| *needs <= build).map(|needs| (needs, *run))
+            let needs = record.row.waits_for_build.filter(|needs| *needs <= build)?;
+            Some((needs, *run, record.row.status == Status::Stuck))
         };
         let mut found: Vec<_> = self.live_runs().filter_map(waits).collect();
         found.sort_unstable();
-        found.into_iter().map(|(_, run)| run).take(REVIVED_MAX).collect()
+        let (stuck, held): (Vec<_>, Vec<_>) = found.into_iter().partition(|(.., is_stuck)| *is_stuck);
+        stuck.into_iter().take(TRIED_MAX).chain(held.into_iter().take(REVIVED_MAX)).map(|(_, run, _)| run).collect()
     }
 
     fn take_shards(&mut self, engine: SessionId, lease: Duration, now: Timestamp, lives: bool) -> HashSet<i16> {

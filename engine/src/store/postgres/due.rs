@@ -7,7 +7,9 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 
+use super::pauses::{PauseRecord, of_tick};
 use super::{PgStore, StoreError, bounded, millis};
+use crate::pauses::Paused;
 use crate::store::{Due, DueStore, DueTicket, LostStep, QueueWorkers};
 
 #[derive(sqlx::FromRow)]
@@ -48,6 +50,10 @@ impl DueStore for PgStore {
             }
         }
         Ok(due)
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        Ok(self.list_pauses(None).await?.into_iter().filter_map(PauseRecord::paused).collect())
     }
 
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {
@@ -116,6 +122,7 @@ fn add(due: &mut Due, record: TickRecord) {
         }
         ("inbox", Some(to), Some(from), _) => due.inbox.push((RunId(to), RunId(from), record.number)),
         ("build", Some(run), ..) => due.revivable.push(RunId(run)),
+        ("pause", _, _, Some(text)) => due.pauses.extend(of_tick(&text)),
         ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
         ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
             queue,

@@ -99,7 +99,7 @@ impl LeaseStore for PgStore {
             }
         }
         let (leases, bodies): (Vec<Uuid>, Vec<Vec<u8>>) = details.into_iter().unzip();
-        let query = sqlx::query_as::<_, (bool, Vec<Uuid>)>(include_str!("../sql/heartbeat.sql"))
+        let query = sqlx::query_as::<_, (bool, bool, Vec<Uuid>)>(include_str!("../sql/heartbeat.sql"))
             .bind(beat.session.0)
             .bind(millis(beat.lease) as f64)
             .bind(beat.free_slots as i32)
@@ -107,8 +107,8 @@ impl LeaseStore for PgStore {
             .bind(beat.held.iter().map(|lease| lease.0).collect::<Vec<_>>())
             .bind(leases)
             .bind(bodies);
-        let (alive, keep) = bounded(query.fetch_one(&self.pool)).await?;
-        Ok(BeatAnswer { alive, keep: keep.into_iter().map(LeaseId).collect() })
+        let (alive, paused, keep) = bounded(query.fetch_one(&self.pool)).await?;
+        Ok(BeatAnswer { alive, keep: keep.into_iter().map(LeaseId).collect(), paused })
     }
 
     async fn begin_effect(&self, claim: &SessionClaim) -> Result<bool, StoreError> {

@@ -57,6 +57,13 @@ WITH input AS MATERIALIZED (
     UNION ALL
     SELECT c.to_run FROM consumed c LEFT JOIN taken t USING (to_run, from_run, number) WHERE t.to_run IS NULL
     UNION ALL
+    -- A step that is handed over is granted: not while a pause holds it, or its worker.
+    SELECT n.run_id FROM unnest($43::uuid[], $46::text[], $48::text[], $50::text[], $60::uuid[], $61::uuid[])
+        AS n(run_id, tenant, workflow, queue, lease_id, session_id)
+    WHERE n.lease_id IS NOT NULL
+      AND (EXISTS (SELECT 1 FROM pauses_of_step(n.tenant, n.workflow, n.queue, n.run_id))
+           OR EXISTS (SELECT 1 FROM pauses_of_worker(n.session_id)))
+    UNION ALL
     -- Never a row. A join whose one side is empty does not read the other: this locks `held` when nothing is fenced.
     SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
 ), startable AS MATERIALIZED (

@@ -19,6 +19,6 @@ WITH renewed AS MATERIALIZED (
     FROM locked l JOIN unnest($6::uuid[], $7::bytea[]) AS p(lease_id, body) USING (lease_id)
     WHERE s.run_id = l.run_id AND s.seq = l.seq
 )
-SELECT EXISTS (SELECT 1 FROM renewed) AS alive,
+SELECT EXISTS (SELECT 1 FROM renewed) AS alive, EXISTS (SELECT 1 FROM pauses_of_worker($1)) AS paused,
        coalesce((SELECT array_agg(s.lease_id) FROM steps s
                  WHERE s.session_id = $1 AND s.state = 'running' AND s.lease_id = ANY($5::uuid[])), '{}') AS keep

@@ -1,15 +1,20 @@
 -- Steps that may be claimed, in the dispatcher's order: those that have a ticket by its age, then the backlog by priority and
--- time. Nothing is locked: the claim decides. $1: queues, $2: most, $3: of this tenant only, or NULL.
+-- time. Nothing is locked: the claim decides. Nothing is read while the whole engine is paused.
+-- $1: queues, $2: most, $3: of this tenant only, or NULL.
 SELECT run_id, seq, attempt, queue FROM (
-    (SELECT run_id, seq, attempt, queue, priority, available_at, ticketed_at FROM steps
-     WHERE state = 'ready' AND ticketed_at IS NOT NULL AND NOT gated AND queue = ANY($1::text[])
-       AND ($3::text IS NULL OR tenant = $3)
-     ORDER BY ticketed_at LIMIT $2)
+    (SELECT t.run_id, t.seq, t.attempt, t.queue, t.priority, t.available_at, t.ticketed_at FROM steps t
+     WHERE t.state = 'ready' AND t.ticketed_at IS NOT NULL AND NOT t.gated AND t.queue = ANY($1::text[])
+       AND ($3::text IS NULL OR t.tenant = $3)
+       AND NOT EXISTS (SELECT 1 FROM pauses e WHERE e.tenant = '*' AND e.scope = 'engine')
+       AND NOT EXISTS (SELECT 1 FROM pauses_of_step(t.tenant, t.workflow, t.queue, t.run_id))
+     ORDER BY t.ticketed_at LIMIT $2)
     UNION ALL
     SELECT b.* FROM unnest($1::text[]) AS q(queue) CROSS JOIN LATERAL (
         SELECT s.run_id, s.seq, s.attempt, s.queue, s.priority, s.available_at, s.ticketed_at FROM steps s
         WHERE s.queue = q.queue AND s.state = 'ready' AND s.ticketed_at IS NULL AND NOT s.gated
           AND ($3::text IS NULL OR s.tenant = $3)
+          AND NOT EXISTS (SELECT 1 FROM pauses e WHERE e.tenant = '*' AND e.scope = 'engine')
+          AND NOT EXISTS (SELECT 1 FROM pauses_of_step(s.tenant, s.workflow, s.queue, s.run_id))
         ORDER BY s.priority DESC, s.available_at LIMIT $2) AS b
 ) AS ready
 ORDER BY ticketed_at NULLS LAST, priority DESC, available_at LIMIT $2

@@ -47,9 +47,18 @@ UNION ALL
 (SELECT 'inbox', b.to_run, 0, 0, b.from_run, false, NULL, b.number FROM inbox b
  WHERE b.shard IN (SELECT shard FROM mine) AND b.sent_at < now() - interval '1 second' ORDER BY b.sent_at, b.number LIMIT 1000)
 UNION ALL
--- A few at a time: each is loaded and replayed.
+-- Stuck runs that this build may try: a few at a time, each is loaded and replayed.
 (SELECT 'build', r.id, 0, 0, NULL, false, NULL, 0 FROM runs r
- WHERE r.waits_for_build <= $3 ORDER BY r.waits_for_build, r.id LIMIT 20)
+ WHERE r.waits_for_build <= $3 AND r.status = 'stuck' ORDER BY r.waits_for_build, r.id LIMIT 20)
+UNION ALL
+-- Runs with something to deliver that an older build or a pause held up.
+(SELECT 'build', r.id, 0, 0, NULL, false, NULL, 0 FROM runs r
+ WHERE r.waits_for_build <= $3 AND r.status <> 'stuck'
+   AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.tenant IN ('*', r.tenant)
+                     AND (p.scope IN ('engine', 'tenant') OR p.scope = 'workflow' AND p.name = r.workflow))
+ ORDER BY r.waits_for_build, r.id LIMIT 100)
+UNION ALL
+SELECT 'pause', NULL, 0, 0, NULL, false, json_build_array(p.scope, p.tenant, p.name)::text, 0 FROM pauses p
 UNION ALL
 SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
 UNION ALL

@@ -6,6 +6,9 @@ WITH old_batches AS (
         SELECT tenant, workflow, key FROM idempotency WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)
 ), old_sessions AS (
     DELETE FROM sessions WHERE expires_at < now() - interval '1 day'
+), old_pauses AS (
+    DELETE FROM pauses p WHERE p.scope = 'worker' AND p.name ~ '^sess_[0-9a-f]{32}$'
+      AND NOT EXISTS (SELECT 1 FROM sessions x WHERE p.name = 'sess_' || replace(x.id::text, '-', ''))
 ), old_notices AS (
     DELETE FROM notices WHERE id IN (
         SELECT id FROM notices WHERE next_at IS NULL AND at < now() - interval '30 days' LIMIT 5000)

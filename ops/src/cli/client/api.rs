@@ -7,9 +7,10 @@ use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
-    Item, ItemList, ItemStored, KillRequest, PutItemRequest, QueueList, Readiness, ReasonRequest, RunDetail, RunForked,
-    RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView,
-    TokenCreated, TokenList, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
+    Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PutItemRequest, QueueList, Readiness,
+    ReasonRequest, ResumeRequest, RunDetail, RunForked, RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest,
+    StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList,
+    WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -265,6 +266,22 @@ impl Client {
 
     pub async fn workers(&self) -> Result<WorkerList, ClientError> {
         body::json(self.send(&Call::get(path(["workers"]))).await?).await
+    }
+
+    pub async fn pauses(&self) -> Result<PauseList, ClientError> {
+        body::json(self.send(&Call::get(path(["pauses"]))).await?).await
+    }
+
+    /// Pauses what lies at `place`; asking again changes nothing.
+    pub async fn pause_all(&self, place: Vec<&str>, request: &PauseRequest) -> Result<PauseView, ClientError> {
+        let call = Call::post(path(place.into_iter().chain(["pause"])), document(request));
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
+    }
+
+    /// Resumes it, and answers what is paused still.
+    pub async fn resume_all(&self, place: Vec<&str>, request: &ResumeRequest) -> Result<PauseList, ClientError> {
+        let call = Call::post(path(place.into_iter().chain(["resume"])), document(request));
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
     }
 
     /// Of one engine of the list, by its position there: an engine that is not ready still says why.

@@ -68,6 +68,10 @@ fn parts(name: &str, ready: &Ready, now: Timestamp) -> Vec<Check> {
             wrong => Check::fail(name, wrong, fix).exits(Exit::Unreachable),
         });
     }
+    if ready.parts.paused {
+        let found = "paused: it takes everything and grants nothing";
+        checks.push(Check::warn(format!("{name}: pause"), found, "`valet resume engine`"));
+    }
     checks.extend(ready.clock.map(|engine| clock(name, engine, now)));
     checks
 }
@@ -122,13 +126,21 @@ mod tests {
     fn a_part_that_is_away_fails_and_clocks_that_differ_warn() {
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
         let parts_of = |redis: &str, behind_s| Ready {
-            parts: Readiness { ready: redis == "ok", postgres: "ok".to_owned(), redis: redis.to_owned() },
+            parts: Readiness {
+                ready: redis == "ok",
+                postgres: "ok".to_owned(),
+                redis: redis.to_owned(),
+                paused: false,
+            },
             clock: Some(now - chrono::TimeDelta::seconds(behind_s)),
         };
         let verdicts = |ready: &Ready| parts("engine", ready, now).iter().map(|c| c.verdict).collect::<Vec<_>>();
         assert_eq!(verdicts(&parts_of("ok", 1)), [Verdict::Ok; 4]);
         let away = parts_of("connection refused", 60);
         assert_eq!(verdicts(&away), [Verdict::Fail, Verdict::Ok, Verdict::Fail, Verdict::Warn]);
+        let mut paused = parts_of("ok", 1);
+        paused.parts.paused = true;
+        assert_eq!(verdicts(&paused), [Verdict::Ok, Verdict::Ok, Verdict::Ok, Verdict::Warn, Verdict::Ok]);
         let checks = parts("engine", &away, now);
         assert_eq!(checks[2].found, "connection refused");
         assert_eq!(checks[3].found, "60 s behind this machine's");

@@ -57,7 +57,8 @@ pub(super) fn render(runs: &[RunSummary], now: Timestamp, style: Style) -> Strin
     }
     let mut table = Table::new(["RUN", "WORKFLOW", "STATUS", "SUBJECT", "STARTED", "TOOK", "WHAT"]);
     for run in runs {
-        let status = if run.paused && run.ended_at.is_none() { "paused" } else { &run.status };
+        let is_paused = run.paused || run.paused_by_scope.is_some();
+        let status = if is_paused && run.ended_at.is_none() { "paused" } else { &run.status };
         let took = run.ended_at.map(|end| when::took(when::between(run.created_at, end)));
         table.row([
             Cell::new(&run.id),
@@ -106,6 +107,9 @@ mod tests {
             { "id": "run_3", "workflow": "bench", "subject": "default", "plan": "free", "attributes": {},
               "status": "running", "paused": true, "revision": 2,
               "created_at": "2026-11-20T06:00:00Z", "updated_at": "2026-11-20T06:00:03Z" },
+            { "id": "run_5", "workflow": "bench", "subject": "default", "plan": "free", "attributes": {},
+              "status": "waiting", "paused": false, "paused_by_scope": "workflow", "revision": 2, "reason": { "kind": "held" },
+              "created_at": "2026-11-20T06:00:00Z", "updated_at": "2026-11-20T06:00:03Z" },
         ]);
         let runs: Vec<RunSummary> = serde_json::from_value(page).unwrap();
         let text = render(&runs, "2026-11-21T06:05:00Z".parse().unwrap(), Style::default());
@@ -115,6 +119,7 @@ run_1  job-application  waiting    ada      5 min ago         a person: unknown_
 run_2  job-application  failed     bob      1 h ago    3.4 s  rejected
 run_4  bench            cancelled  bob      1 h ago    3.0 s
 run_3  bench            paused     default  24 h ago
+run_5  bench            paused     default  24 h ago          results wait for a resume; see valet pauses
 ";
         assert_eq!(text, expected);
         assert_eq!(render(&[], "2026-11-21T06:05:00Z".parse().unwrap(), Style::default()), "no runs");

@@ -32,6 +32,9 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
     if run.paused {
         fields.marked("paused", &format!("yes; valet runs resume {}", text::line(&run.id)));
     }
+    if let Some(scope) = &run.paused_by_scope {
+        fields.marked("paused", &format!("its {} is; valet pauses", text::line(scope)));
+    }
     if let Some(line) = &run.status_line {
         fields.text(if run.ended_at.is_some() { "said last" } else { "says" }, line);
     }

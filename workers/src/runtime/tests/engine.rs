@@ -41,6 +41,8 @@ pub struct State {
     pub forgiving: bool,
     /// `effect_begin` is forbidden.
     pub gated: bool,
+    /// Heartbeats are told that their worker is paused.
+    pub paused: bool,
     pub handed_over: u32,
     pub heartbeat_ms: u64,
     pub lease_ms: u64,
@@ -127,6 +129,7 @@ impl Engine {
             again: 0,
             forgiving: false,
             gated: false,
+            paused: false,
             handed_over: 0,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
@@ -324,7 +327,7 @@ impl State {
         session.last_at = Instant::now();
         session.beats.push(beat.clone());
         if session.ended {
-            return HeartbeatAnswer { standing: Standing::Ended, lease_ms, stop: Vec::new() };
+            return HeartbeatAnswer { standing: Standing::Ended, lease_ms, stop: Vec::new(), paused: false };
         }
         session.until = Instant::now() + Duration::from_millis(lease_ms);
         let mut stop = Vec::new();
@@ -340,7 +343,7 @@ impl State {
                 None => stop.push(held.lease),
             }
         }
-        HeartbeatAnswer { standing: Standing::Yours, lease_ms, stop }
+        HeartbeatAnswer { standing: Standing::Yours, lease_ms, stop, paused: self.paused }
     }
 
     fn grant(&mut self, run: RunId, seq: Seq, lease: LeaseId, session: SessionId) -> Grant {

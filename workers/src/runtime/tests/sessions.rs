@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use valet_core::id::Seq;
 use valet_core::step::Outcome;
 
-use super::engine::{Engine, LEASE_MS};
+use super::engine::{Engine, LEASE_MS, Phase};
 use super::rig::{Door, Flag, Work, config, done, start, start_with, work};
 use crate::runtime::{Halted, Handlers, StepContext, StepError};
 
@@ -321,4 +321,34 @@ async fn a_suspended_worker_fetches_no_ticket() {
     assert_eq!(done(&engine.outcome(run, 1).await), 2);
     worker.drained().await;
     assert_eq!(engine.tickets.dropped(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_worker_ends_what_it_has_and_takes_nothing_until_it_is_resumed() {
+    let engine = Engine::new();
+    let handlers = Handlers::new().on(async |_: StepContext, step: Work| {
+        tokio::time::sleep(Duration::from_secs(u64::from(step.n))).await;
+        Ok(step.n)
+    });
+    let first = engine.start([work(20), work(1)]).await;
+    let (worker, _) = start(2, handlers, &engine);
+    engine.running(first, 1).await;
+    engine.state.lock().paused = true;
+    engine
+        .until("a heartbeat of a paused worker", |state| {
+            let beats = state.sessions.values().filter_map(|session| session.last.as_ref());
+            beats.clone().any(|beat| beat.free_slots == 0 && !beat.draining).then_some(())
+        })
+        .await;
+    let second = engine.start([work(1)]).await;
+    assert_eq!(done(&engine.outcome(first, 1).await), 20);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    {
+        let state = engine.state.lock();
+        let waiting = [&state.steps[&(first, Seq(2))].phase, &state.steps[&(second, Seq(1))].phase];
+        assert_eq!(waiting, [&Phase::Ready, &Phase::Ready]);
+    }
+    engine.state.lock().paused = false;
+    assert_eq!(done(&engine.outcome(second, 1).await), 1);
+    worker.drained().await;
 }
