@@ -63,3 +63,6 @@ pub const DECLARED_EXPRESSION_STEPS_MAX: u64 = 2_000_000;
 
 /// Inputs and output that one run of a declared workflow puts together, in all.
 pub const DECLARED_PAYLOADS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Work of one wait's filter for one message.
+pub const FILTER_STEPS_MAX: u64 = 10_000;

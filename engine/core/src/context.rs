@@ -21,9 +21,11 @@ use crate::Timestamp;
 use crate::attributes;
 use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::callbacks::{Callbacks, Secret};
+use crate::expression::{Expression, ExpressionError};
 use crate::id::{RunId, Seq};
 use crate::journal::{ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
 use crate::payload::Payload;
+use crate::run::FILTER_VARIABLES;
 use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, StepPolicy, queue_of_host};
 use crate::transition::column_text;
 use crate::workflow::{InputProblem, Stop};
@@ -222,9 +224,30 @@ impl Context {
         name: &str,
         timeout: Option<Duration>,
     ) -> Operation<Option<Result<T, Failure>>> {
+        self.wait(name, None, timeout)
+    }
+
+    /// The same for the first message for which `filter` holds, a CEL expression over `message` such as
+    /// `message.amount > 100.0`; others stay in the channel. A message that the filter cannot be asked about is none of its.
+    pub fn wait_for_where<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        filter: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Operation<Option<Result<T, Failure>>>, ExpressionError> {
+        Expression::compile(filter, &FILTER_VARIABLES)?;
+        Ok(self.wait(name, Some(filter.to_owned()), timeout))
+    }
+
+    fn wait<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        filter: Option<String>,
+        timeout: Option<Duration>,
+    ) -> Operation<Option<Result<T, Failure>>> {
         let deadline = timeout.map(|timeout| after(self.now(), timeout));
         let name = name.to_owned();
-        self.operation(Op::Wait { name, deadline }, |delivery| match delivery {
+        self.operation(Op::Wait { name, deadline, filter }, |delivery| match delivery {
             Delivery::Signal(payload) => Some(payload.read().map_err(|e| Failure::new("bad_signal", e.to_string()))),
             Delivery::Resolution(_) => None,
         })

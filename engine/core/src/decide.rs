@@ -365,8 +365,8 @@ impl Replay {
             return None;
         }
         match entry {
-            Entry::Resolved { seq, with: Resolution::SignalTaken } => {
-                Some((*seq, Delivery::Signal(self.machine.run.next_message(*seq)?)))
+            Entry::Resolved { seq, with: with @ (Resolution::SignalTaken | Resolution::SignalChosen { .. }) } => {
+                Some((*seq, Delivery::Signal(self.machine.run.message_of(*seq, with)?)))
             }
             Entry::Resolved { seq, with } => Some((*seq, Delivery::Resolution(with.clone()))),
             Entry::Released => {
@@ -826,11 +826,10 @@ impl<'a> Folding<'a> {
                 self.deliver(seq, Entry::Resolved { seq, with: with.clone() }, Delivery::Resolution(with));
             } else if let Some((seq, with)) = self.run().held.front().cloned() {
                 self.deliver(seq, Entry::Released, Delivery::Resolution(with));
-            } else if let Some(seq) = self.run().satisfied_wait() {
-                let Some(message) = self.run().next_message(seq) else {
+            } else if let Some((seq, with)) = self.run().satisfied_wait() {
+                let Some(message) = self.run().message_of(seq, &with) else {
                     return;
                 };
-                let with = Resolution::SignalTaken;
                 self.deliver(seq, Entry::Resolved { seq, with }, Delivery::Signal(message));
             } else {
                 return;

@@ -176,6 +176,9 @@ pub enum Op {
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
+        /// Only messages are taken for which this expression over `message` holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<String>,
     },
     Human {
         task: HumanSpec,
@@ -408,6 +411,10 @@ pub enum Resolution {
     TimerFired,
     /// The oldest message of the channel; its payload is in the `SignalKept` entry too, so it is taken from there.
     SignalTaken,
+    /// The same of a wait with a filter: the message at this place of the channel, counted from 0.
+    SignalChosen {
+        index: usize,
+    },
     WaitTimedOut,
     /// Somebody outside said what it came to, under this key.
     Completed {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::bounds::{ANSWERS_CARRIED_MAX, STATUS_LINE_BYTES_MAX};
+use crate::bounds::{ANSWERS_CARRIED_MAX, FILTER_STEPS_MAX, STATUS_LINE_BYTES_MAX};
 use crate::callbacks::Secret;
 use crate::command::{GrantedStep, Parent};
 use crate::context::after;
+use crate::expression::{Budget, Expression, Variables};
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{
     AttemptEnd, Carried, CarriedChannel, CarriedFinalizer, ClosePolicy, Entry, HumanOutcome, HumanSpec, Op, Resolution,
@@ -115,6 +116,32 @@ pub struct RegisteredFinalizer {
     pub compensates: bool,
 }
 
+/// A wait for a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveWait {
+    pub name: String,
+    pub filter: Option<String>,
+}
+
+impl LiveWait {
+    /// Where the first message lies that it takes. A message that the filter cannot be asked about is none.
+    fn chooses(&self, kept: &VecDeque<Payload>) -> Option<usize> {
+        let Some(filter) = &self.filter else { return (!kept.is_empty()).then_some(0) };
+        if kept.is_empty() {
+            return None;
+        }
+        let filter = Expression::compile(filter, &FILTER_VARIABLES).ok()?;
+        kept.iter().position(|message| {
+            let Ok(message) = message.read::<serde_json::Value>() else { return false };
+            let variables = Variables::from([(FILTER_VARIABLES[0], message.into())]);
+            filter.test(&variables, &mut Budget::new(FILTER_STEPS_MAX)).unwrap_or(false)
+        })
+    }
+}
+
+/// What a wait's filter sees.
+pub(crate) const FILTER_VARIABLES: [&str; 1] = ["message"];
+
 /// A child that the run waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveChild {
@@ -190,7 +217,7 @@ pub struct Run {
     /// Finalizers that run early: the step at the key runs the finalizer at the value.
     pub early: BTreeMap<Seq, Seq>,
     pub timers: BTreeMap<Seq, Timestamp>,
-    pub waits: BTreeMap<Seq, String>,
+    pub waits: BTreeMap<Seq, LiveWait>,
     pub tasks: BTreeMap<Seq, HumanSpec>,
     pub children: BTreeMap<Seq, LiveChild>,
     pub keyed: BTreeMap<String, KeyedChild>,
@@ -410,7 +437,7 @@ impl Run {
                     until: *self.timers.get(seq).unwrap_or(&task.deadline),
                 })
             })
-            .or_else(|| self.waits.values().next().map(|name| Reason::Signal { name: name.clone() }))
+            .or_else(|| self.waits.values().next().map(|wait| Reason::Signal { name: wait.name.clone() }))
             .or_else(|| {
                 let (seq, completion) = self.completions.iter().next()?;
                 let until = *self.timers.get(seq)?;
@@ -440,18 +467,23 @@ impl Run {
         self.channels.get(name).is_some_and(|channel| channel.keys.iter().any(|known| known == key))
     }
 
-    /// The wait at the head whose channel has a message.
-    pub(crate) fn satisfied_wait(&self) -> Option<Seq> {
-        self.waits
-            .iter()
-            .find(|(_, name)| self.channels.get(*name).is_some_and(|c| !c.kept.is_empty()))
-            .map(|(seq, _)| *seq)
+    /// The first wait whose channel has a message for it, and how it takes that.
+    pub(crate) fn satisfied_wait(&self) -> Option<(Seq, Resolution)> {
+        self.waits.iter().find_map(|(seq, wait)| {
+            let index = wait.chooses(&self.channels.get(&wait.name)?.kept)?;
+            let chosen = Resolution::SignalChosen { index };
+            Some((*seq, if wait.filter.is_some() { chosen } else { Resolution::SignalTaken }))
+        })
     }
 
-    /// The oldest message that the wait at `seq` would take.
-    pub(crate) fn next_message(&self, seq: Seq) -> Option<Payload> {
-        let name = self.waits.get(&seq)?;
-        self.channels.get(name)?.kept.front().cloned()
+    /// The message that the wait at `seq` takes so.
+    pub(crate) fn message_of(&self, seq: Seq, with: &Resolution) -> Option<Payload> {
+        let index = match with {
+            Resolution::SignalTaken => 0,
+            Resolution::SignalChosen { index } => *index,
+            _ => return None,
+        };
+        self.channels.get(&self.waits.get(&seq)?.name)?.kept.get(index).cloned()
     }
 
     /// The grant of a live step, for a worker.
@@ -545,8 +577,8 @@ impl Run {
                 self.set_timer_if(seq, step.start_by);
             }
             Op::Sleep { until } => self.set_timer(seq, *until),
-            Op::Wait { name, deadline } => {
-                self.waits.insert(seq, name.clone());
+            Op::Wait { name, deadline, filter } => {
+                self.waits.insert(seq, LiveWait { name: name.clone(), filter: filter.clone() });
                 self.set_timer_if(seq, *deadline);
             }
             Op::Human { task } => {
@@ -622,11 +654,8 @@ impl Run {
                 }
                 self.accepted_leases.extend(*lease);
             }
-            Resolution::SignalTaken => {
-                if let Some(channel) = self.waits.get(&seq).and_then(|name| self.channels.get_mut(name)) {
-                    channel.kept.pop_front();
-                }
-            }
+            Resolution::SignalTaken => self.take_message(seq, 0),
+            Resolution::SignalChosen { index } => self.take_message(seq, *index),
             Resolution::Human(outcome) => {
                 self.ended_tasks.insert(seq, outcome.clone());
             }
@@ -647,6 +676,12 @@ impl Run {
             Resolution::TimerFired => {}
         }
         self.close(seq);
+    }
+
+    fn take_message(&mut self, seq: Seq, index: usize) {
+        if let Some(channel) = self.waits.get(&seq).and_then(|wait| self.channels.get_mut(&wait.name)) {
+            channel.kept.remove(index);
+        }
     }
 
     /// A child that nobody waits for any more was cancelled: the next call of its key starts another.

@@ -5,7 +5,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet.
-pub const ENTRY_KINDS: [&str; 60] = [
+pub const ENTRY_KINDS: [&str; 61] = [
     "started",
     "continued",
     "version",
@@ -40,6 +40,7 @@ pub const ENTRY_KINDS: [&str; 60] = [
     "step_host_gone",
     "timer_fired",
     "signal_taken",
+    "signal_chosen",
     "wait_timed_out",
     "human_answered",
     "human_rejected",
@@ -144,6 +145,7 @@ fn resolution(with: &Resolution) -> &'static str {
         },
         Resolution::TimerFired => "timer_fired",
         Resolution::SignalTaken => "signal_taken",
+        Resolution::SignalChosen { .. } => "signal_chosen",
         Resolution::WaitTimedOut => "wait_timed_out",
         Resolution::Completed { .. } => "completed",
         Resolution::Human(HumanOutcome::Answered { .. }) => "human_answered",

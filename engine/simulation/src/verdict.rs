@@ -244,7 +244,9 @@ fn signals_once(journal: &[&Entry], end: &End) -> Result<(), String> {
     let mut taken = Vec::new();
     // Of a run that went on, only what its last journal took is known.
     let goes_on = journal.iter().any(|entry| matches!(entry, Entry::Continued { .. }));
-    let races = ran.signals(&mut taken) || goes_on;
+    let chooses = |entry: &&Entry| matches!(entry, Entry::Resolved { with: Resolution::SignalChosen { .. }, .. });
+    let chooses = journal.iter().any(|entry| chooses(&entry));
+    let races = ran.signals(&mut taken) || goes_on || chooses;
     let mut sorted = taken.clone();
     sorted.sort_unstable();
     sorted.dedup();

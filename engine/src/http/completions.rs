@@ -26,8 +26,14 @@ use crate::executor::CommandError;
 /// same body) gets the first answer, any other 409.
 #[utoipa::path(post, operation_id = "complete", path = "/api/v1/completions/{token}", tag = "runs", request_body = CompletionRequest, security(()),
     params(("token" = String, Path, description = "As the run handed it out"), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
-        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 204),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "The token is wrong, or is waited for no more"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "It was used with another key, or its run is over"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
     doing: Doing,

@@ -315,8 +315,8 @@ impl World {
     fn hear(&mut self) -> Result<bool, Trouble> {
         let waiting = self.runs.iter().find_map(|(run, stored)| {
             let mut waits = stored.run().waits.iter();
-            let (seq, name) = waits.find(|(seq, _)| !self.left_alone.contains(&(*run, **seq)))?;
-            Some((*run, *seq, name.clone()))
+            let (seq, wait) = waits.find(|(seq, _)| !self.left_alone.contains(&(*run, **seq)))?;
+            Some((*run, *seq, wait.name.clone()))
         });
         let Some((run, seq, name)) = waiting else { return Ok(false) };
         self.left_alone.insert((run, seq));

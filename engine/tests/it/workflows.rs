@@ -160,7 +160,7 @@ impl Workflow for Callback {
     async fn run(ctx: Context, _: Nothing) -> Result<Value, Stop> {
         let invoice = ctx.completion::<Value>("invoice", Duration::from_hours(1));
         ctx.set_memo(&json!({ "token": invoice.token(), "url": invoice.url() }));
-        Ok(invoice.await.map_err(Stop::Failed)?)
+        invoice.await.map_err(Stop::Failed)
     }
 }
 

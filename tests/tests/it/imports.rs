@@ -24,7 +24,7 @@ const TOP: [&str; 12] = [
 
 /// All that the core may use: data, no runtime, clock, random source, SQL or network. Of `cel` the parser, without its features
 /// that read a clock or match patterns.
-const CORE_MAY_USE: [&str; 7] = ["cel", "chrono", "schemars", "serde", "serde_json", "thiserror", "uuid"];
+const CORE_MAY_USE: [&str; 8] = ["cel", "chrono", "schemars", "serde", "serde_json", "sha2", "thiserror", "uuid"];
 
 /// Crates that stand apart: they know no other crate of the workspace.
 const ALONE: [&str; 4] = ["valet-core", "valet-queue", "valet-board", "valet-stack"];

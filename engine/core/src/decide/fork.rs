@@ -161,7 +161,9 @@ fn delivered(entries: &[Dated<'_>]) -> BTreeSet<Seq> {
 /// The fork's journal: the other's operations and the results that its code was told.
 fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> Vec<Entry> {
     let ended = delivered(prefix);
-    let taken = taken_signals(prefix);
+    let given = taken_signals(prefix);
+    let taken: HashSet<Place> = given.values().copied().collect();
+    let mut channels = Channels::default();
     let mut held: VecDeque<(Seq, Resolution)> = VecDeque::new();
     let mut copied = Vec::with_capacity(prefix.len() + 2);
     if prefix.is_empty() {
@@ -169,10 +171,19 @@ fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> 
         copied.push(StartRun { input, ..start.clone() }.entry());
     }
     for (place, (entry, at)) in prefix.iter().enumerate() {
+        if !matches!(entry, Entry::Resolved { with: Resolution::SignalChosen { .. }, .. }) {
+            channels.pass(place, entry, |message| taken.contains(&message));
+        }
         match entry {
             Entry::Started { input, .. } => copied.push(StartRun { input: input.clone(), ..start.clone() }.entry()),
             Entry::Op { seq, op } if ended.contains(seq) => copied.push(Entry::Op { seq: *seq, op: op.clone() }),
             Entry::Op { seq, op } => copied.push(Entry::Op { seq: *seq, op: begun_anew(op, *at, now) }),
+            // Fewer messages lie before it here.
+            Entry::Resolved { seq, with: Resolution::SignalChosen { .. } } => {
+                let index = channels.place_of(*seq, given.get(&place));
+                let with = Resolution::SignalChosen { index };
+                copied.push(Entry::Resolved { seq: *seq, with });
+            }
             Entry::Dropped { .. } | Entry::Resolved { .. } | Entry::Version { .. } => copied.push((*entry).clone()),
             Entry::Held { seq, with } => held.push_back((*seq, with.clone())),
             Entry::Released => {
@@ -221,7 +232,7 @@ fn begun_anew(op: &Op, at: Timestamp, now: Timestamp) -> Op {
 }
 
 /// What of a carried state is no property of the other run: its messages that the code was given later.
-fn shared(carried: &Carried, place: usize, taken: &HashSet<(usize, usize)>) -> Carried {
+fn shared(carried: &Carried, place: usize, taken: &HashSet<Place>) -> Carried {
     let mut number = 0;
     let mut channels = carried.channels.clone();
     for channel in &mut channels {
@@ -234,28 +245,57 @@ fn shared(carried: &Carried, place: usize, taken: &HashSet<(usize, usize)>) -> C
     Carried { generation: carried.generation, last_seq: carried.last_seq, channels, ..Carried::default() }
 }
 
-/// Where the messages lie that the code was given: the place of the entry, and the number of the message in it.
-fn taken_signals(entries: &[Dated<'_>]) -> HashSet<(usize, usize)> {
-    let mut waits: HashMap<Seq, &str> = HashMap::new();
-    let mut channels: HashMap<&str, VecDeque<(usize, usize)>> = HashMap::new();
-    let mut taken = HashSet::new();
-    for (place, (entry, _)) in entries.iter().enumerate() {
+/// A message: the place of the entry that holds it, and its number in that entry.
+type Place = (usize, usize);
+
+/// Messages of a journal in their channels, as its entries go by.
+#[derive(Default)]
+struct Channels<'e> {
+    waits: HashMap<Seq, &'e str>,
+    kept: HashMap<&'e str, VecDeque<Place>>,
+}
+
+impl<'e> Channels<'e> {
+    /// What the entry at `place` takes: the message and where in its channel it lies. Messages of which `has` says no
+    /// never come in.
+    fn pass(&mut self, place: usize, entry: &'e Entry, has: impl Fn(Place) -> bool) -> Option<Place> {
         match entry {
-            Entry::Op { seq, op: Op::Wait { name, .. } } => drop(waits.insert(*seq, name)),
-            Entry::SignalKept { name, .. } => channels.entry(name).or_default().push_back((place, 0)),
+            Entry::Op { seq, op: Op::Wait { name, .. } } => drop(self.waits.insert(*seq, name)),
+            Entry::SignalKept { name, .. } if has((place, 0)) => {
+                self.kept.entry(name).or_default().push_back((place, 0));
+            }
             Entry::Continued { carried, .. } => {
+                self.kept.clear();
                 let named = carried.channels.iter().flat_map(|c| c.kept.iter().map(|_| c.name.as_str()));
-                channels.clear();
-                for (number, name) in named.enumerate() {
-                    channels.entry(name).or_default().push_back((place, number));
+                for (number, name) in named.enumerate().filter(|(number, _)| has((place, *number))) {
+                    self.kept.entry(name).or_default().push_back((place, number));
                 }
             }
-            Entry::Resolved { seq, with: Resolution::SignalTaken } => {
-                let channel = waits.get(seq).and_then(|name| channels.get_mut(name));
-                taken.extend(channel.and_then(VecDeque::pop_front));
+            Entry::Resolved { seq, with: Resolution::SignalTaken } => return self.channel(*seq)?.pop_front(),
+            Entry::Resolved { seq, with: Resolution::SignalChosen { index } } => {
+                return self.channel(*seq)?.remove(*index);
             }
             _ => {}
         }
+        None
     }
-    taken
+
+    /// Takes out what a filter chose, and says where it lay.
+    fn place_of(&mut self, seq: Seq, message: Option<&Place>) -> usize {
+        let Some(channel) = self.channel(seq) else { return 0 };
+        let index = channel.iter().position(|kept| Some(kept) == message).unwrap_or(0);
+        channel.remove(index);
+        index
+    }
+
+    fn channel(&mut self, seq: Seq) -> Option<&mut VecDeque<Place>> {
+        self.kept.get_mut(self.waits.get(&seq)?)
+    }
+}
+
+/// The messages that the code was given, by the places of the entries that gave them.
+fn taken_signals(entries: &[Dated<'_>]) -> HashMap<usize, Place> {
+    let mut channels = Channels::default();
+    let given = entries.iter().enumerate().map(|(place, (entry, _))| (place, channels.pass(place, entry, |_| true)));
+    given.filter_map(|(place, message)| Some((place, message?))).collect()
 }

@@ -187,3 +187,17 @@ fn a_fork_of_a_declared_workflow_carries_out_the_same_definition() {
     forked.restart();
     assert_eq!(forked.run().steps.values().map(|step| step.op.name.as_str()).collect::<Vec<_>>(), ["b"]);
 }
+
+#[test]
+fn a_fork_takes_what_a_filter_chose_though_fewer_messages_lie_before_it() {
+    let script = [Do::WaitWhere { filter: "message > 1".to_owned() }, Do::Work, wait()];
+    let mut run = Subject::run_script(&script);
+    for message in [0, 1, 2] {
+        run.signal("go", &message.to_string(), &json!(message)).expect("kept");
+    }
+    let mut forked = fork(&run, after(&run, 1), false).expect("a fork");
+    assert_eq!(forked.count("signal_kept"), 1);
+    forked.carry_out(2, done(&json!(1)));
+    forked.signal("go", "x", &json!(9)).expect("kept");
+    assert_eq!(forked.output(), ["heard 2", "work: 1", "heard 9"]);
+}

@@ -255,3 +255,25 @@ fn a_repeat_is_told_what_its_first_was_told_also_after_the_end() {
         }
     }
 }
+
+#[test]
+fn a_filter_takes_the_first_message_that_it_holds_for_and_leaves_the_others() {
+    let big = || Do::WaitWhere { filter: "message.n > 10".to_owned() };
+    let any = || Do::Wait { name: "go".to_owned(), ms: None };
+    let mut run = Subject::run_script(&[big(), big(), any(), any()]);
+    for (key, message) in [("a", json!({ "n": 1 })), ("b", json!("no number")), ("c", json!({ "n": 11 }))] {
+        run.signal("go", key, &message).expect("kept");
+    }
+    run.restart();
+    assert_eq!(run.count("resolved"), 1);
+    run.pause();
+    run.signal("go", "d", &json!({ "n": 12 })).expect("kept");
+    run.resume();
+    assert_eq!(run.output(), [r#"heard {"n":11}"#, r#"heard {"n":12}"#, r#"heard {"n":1}"#, r#"heard "no number""#]);
+}
+
+#[test]
+fn a_filter_that_is_none_is_told_to_the_code() {
+    let run = Subject::run_script(&[Do::WaitWhere { filter: "message.n >".to_owned() }]);
+    assert!(run.output()[0].starts_with("no filter:"), "{:?}", run.output());
+}

@@ -38,6 +38,10 @@ pub enum Do {
         name: String,
         ms: Option<u64>,
     },
+    /// Takes the first message of `go` for which the filter holds.
+    WaitWhere {
+        filter: String,
+    },
     Ask {
         ms: u64,
     },
@@ -179,6 +183,10 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 Some(Ok(message)) => format!("heard {message}"),
                 Some(Err(failure)) => format!("misheard: {failure}"),
                 None => "heard nothing".to_owned(),
+            },
+            Do::WaitWhere { filter } => match ctx.wait_for_where::<Value>("go", &filter, None) {
+                Ok(waiting) => format!("heard {}", waiting.await.and_then(Result::ok).unwrap_or_default()),
+                Err(error) => format!("no filter: {error}"),
             },
             Do::Ask { ms } => {
                 let task = HumanSpec {

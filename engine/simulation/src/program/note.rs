@@ -70,6 +70,9 @@ impl NoteNode {
 
     pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
         let Seen::Note { value, .. } = seen else { return unexpected(at, seen) };
+        if value.is_some() != self.value {
+            return Err(format!("{at}: a value was or was not made"));
+        }
         if let Some(value) = value {
             facts.value_was_recorded(at, *value)?;
         }

@@ -50,8 +50,8 @@ impl State {
         for (seq, task) in &run.tasks {
             line(4, *seq, "task", task.reason.clone());
         }
-        for (seq, name) in &run.waits {
-            line(5, *seq, "wait", format!("signal `{name}`"));
+        for (seq, wait) in &run.waits {
+            line(5, *seq, "wait", format!("signal `{}`", wait.name));
         }
         for (seq, completion) in &run.completions {
             line(5, *seq, "completion", completion.name.clone());
