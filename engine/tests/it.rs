@@ -13,6 +13,7 @@ mod it {
     mod desk;
     mod door;
     mod events;
+    mod fans;
     mod files;
     mod health;
     mod hosts;

@@ -66,3 +66,9 @@ pub const DECLARED_PAYLOADS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Work of one wait's filter for one message.
 pub const FILTER_STEPS_MAX: u64 = 10_000;
+
+/// Children of one fan-out.
+pub const FAN_OUT_MAX: u32 = 100_000;
+
+/// Children of a fan-out that are started or told to stop in one transition.
+pub const FAN_OUT_CHUNK: u32 = 500;

@@ -204,9 +204,25 @@ pub enum TaskAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InboxMessage {
-    StartChild { tenant: String, subject: String, plan: String, workflow: String, input: Payload, seq: Seq },
-    ChildEnded { seq: Seq, outcome: RunOutcome },
-    CancelChild { reason: String },
+    StartChild {
+        tenant: String,
+        subject: String,
+        plan: String,
+        workflow: String,
+        input: Payload,
+        seq: Seq,
+    },
+    ChildEnded {
+        seq: Seq,
+        outcome: RunOutcome,
+    },
+    CancelChild {
+        reason: String,
+    },
+    /// To itself: a fan-out has more children to start or to stop.
+    GoOn {
+        seq: Seq,
+    },
 }
 
 /// What the caller is told after the commit.

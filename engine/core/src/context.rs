@@ -4,7 +4,7 @@
 //! `seq` when it is called, not when it is first polled. The context is detached before its future is dropped by the
 //! engine; from then on every call and drop is inert, so that an evicted run records nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::attributes;
-use crate::bounds::{NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
+use crate::bounds::{FAN_OUT_MAX, NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::callbacks::{Callbacks, Secret};
 use crate::expression::{Expression, ExpressionError};
 use crate::id::{RunId, Seq};
@@ -68,6 +68,8 @@ struct State {
     emitted: Vec<Emission>,
     operations_in_poll: u32,
     deliveries: HashMap<Seq, Delivery>,
+    /// Ends of fan-outs' children that the code has not taken, and how many there were.
+    streams: HashMap<Seq, (VecDeque<(u32, RunOutcome)>, u32)>,
     wakers: HashMap<Seq, Waker>,
     known: Known,
     /// The journal is being followed: nothing that the code does now is new.
@@ -118,7 +120,13 @@ impl Context {
     pub(crate) fn deliver(&self, seq: Seq, delivery: Delivery) {
         let waker = {
             let mut state = self.lock();
-            state.deliveries.insert(seq, delivery);
+            if let Delivery::Resolution(Resolution::ChildrenEnded { ends }) = delivery {
+                let (waiting, told) = state.streams.entry(seq).or_default();
+                *told += ends.len() as u32;
+                waiting.extend(ends);
+            } else {
+                state.deliveries.insert(seq, delivery);
+            }
             state.wakers.remove(&seq)
         };
         if let Some(waker) = waker {
@@ -293,6 +301,28 @@ impl Context {
         self.operation(Op::Child { workflow, input, key, on_close }, read_child::<O>)
     }
 
+    /// Starts a run of `workflow` for each input, however many, and gives their ends as they come in.
+    pub fn children<I: Serialize, O: DeserializeOwned>(
+        &self,
+        workflow: &str,
+        inputs: &[I],
+        options: FanOptions,
+    ) -> Result<Children<O>, Failure> {
+        let bad = |e: String| Failure::new("bad_input", e);
+        let count = u32::try_from(inputs.len()).ok().filter(|count| *count <= FAN_OUT_MAX);
+        let count = count.ok_or_else(|| bad(format!("{} children; at most {FAN_OUT_MAX} at a call", inputs.len())))?;
+        let inputs = Payload::of(inputs).map_err(|e| bad(format!("the inputs are not JSON: {e}")))?;
+        let seq = self.take_seq();
+        if count > 0 {
+            // Each child has a place of its own.
+            self.lock().last_seq += count - 1;
+            let FanOptions { at_once, on_close } = options;
+            let (workflow, at_once) = (workflow.to_owned(), at_once.unwrap_or(count));
+            self.emit_op(seq, Op::FanOut { workflow, inputs, count, at_once, on_close });
+        }
+        Ok(Children { ctx: self.clone(), seq, count, taken: 0, output: PhantomData })
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
     /// Registers a step that runs when the run ends, however it ends. Register it before the thing exists that it cleans.
     pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
@@ -463,6 +493,76 @@ impl ChildOptions {
     pub fn abandon(mut self) -> Self {
         self.on_close = ClosePolicy::Abandon;
         self
+    }
+}
+
+/// How a fan-out is carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FanOptions {
+    /// So many live at a time; default: all.
+    pub at_once: Option<u32>,
+    /// What becomes of them when the parent ends or drops them.
+    pub on_close: ClosePolicy,
+}
+
+impl FanOptions {
+    pub fn at_once(most: u32) -> Self {
+        Self { at_once: Some(most), ..Self::default() }
+    }
+}
+
+/// The children of a fan-out, in the order in which they end.
+#[must_use = "children that are dropped are cancelled"]
+pub struct Children<O> {
+    ctx: Context,
+    seq: Seq,
+    count: u32,
+    taken: u32,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<O: DeserializeOwned> Children<O> {
+    /// The place of the next child that ended and what it came to; `None` after the last.
+    pub async fn next(&mut self) -> Option<(usize, Result<O, Failure>)> {
+        if self.taken == self.count {
+            return None;
+        }
+        let (ctx, seq) = (self.ctx.clone(), self.seq);
+        let (place, outcome) = std::future::poll_fn(move |cx| {
+            let mut state = ctx.lock();
+            match state.streams.get_mut(&seq).and_then(|(waiting, _)| waiting.pop_front()) {
+                Some(end) => Poll::Ready(end),
+                None => {
+                    state.wakers.insert(seq, cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+        self.taken += 1;
+        Some((place as usize, read_child(Delivery::Resolution(Resolution::ChildEnded { outcome }))))
+    }
+
+    /// Waits for all; their results in the order of the inputs.
+    pub async fn all(mut self) -> Vec<Result<O, Failure>> {
+        let mut results: Vec<Option<Result<O, Failure>>> = (0..self.count).map(|_| None).collect();
+        while let Some((place, result)) = self.next().await {
+            if let Some(slot) = results.get_mut(place) {
+                *slot = Some(result);
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+}
+
+impl<O> Drop for Children<O> {
+    fn drop(&mut self) {
+        let mut state = self.ctx.lock();
+        state.wakers.remove(&self.seq);
+        let told = state.streams.remove(&self.seq).map_or(0, |(_, told)| told);
+        if !state.detached && told < self.count {
+            state.emitted.push(Emission::Dropped { seq: self.seq });
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! to commit; until that commit is confirmed the machine is *ahead*, and a commit that is refused or unknown drops it.
 
 mod costs;
+mod fans;
 mod fork;
 mod onward;
 mod others;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub use costs::BUDGET;
@@ -148,6 +149,7 @@ impl Machine {
             + code
             + self.run.entries * PER_ENTRY_BYTES
             + self.input.len_bytes()
+            + self.run.fans.values().map(|fan| fan.inputs.len_bytes()).sum::<usize>()
     }
 
     /// A machine for a run that does not exist yet; its first command must be `Start`.
@@ -448,6 +450,8 @@ struct Folding<'a> {
     deliveries: VecDeque<(Seq, Resolution)>,
     /// Journals begun in this transition.
     continued: u32,
+    /// Ends of fan-outs' children that came in.
+    fan_ends: BTreeMap<Seq, BTreeMap<u32, RunOutcome>>,
 }
 
 impl<'a> Folding<'a> {
@@ -469,6 +473,7 @@ impl<'a> Folding<'a> {
             granted: None,
             deliveries: VecDeque::new(),
             continued: 0,
+            fan_ends: BTreeMap::new(),
         };
         folding.note_failed_rebuild();
         folding
@@ -880,8 +885,11 @@ impl<'a> Folding<'a> {
                 if let Op::Child { workflow, input, key, .. } = &op {
                     self.called_child(seq, workflow, input, key.as_deref());
                 }
-                let costs = matches!(op, Op::Cost { .. });
+                let (costs, fans) = (matches!(op, Op::Cost { .. }), matches!(op, Op::FanOut { .. }));
                 self.record(Entry::Op { seq, op });
+                if fans {
+                    self.advance_fan(seq, "");
+                }
                 if costs {
                     self.hold_to_budget();
                 }
@@ -892,6 +900,7 @@ impl<'a> Folding<'a> {
                 self.deliveries.retain(|(at, _)| *at != seq);
                 self.let_go_of_child(seq);
                 self.record(Entry::Dropped { seq });
+                self.advance_fan(seq, "the parent no longer waits for it");
             }
         }
     }
@@ -1078,6 +1087,7 @@ impl<'a> Folding<'a> {
             self.begin_closing(RunOutcome::Cancelled { by: by.clone(), reason: reason.clone() });
         }
         self.cancel_children("the parent run was killed");
+        self.stop_all_fans("the parent run was killed");
         let run = self.run();
         let going = run.steps.iter().filter(|(_, step)| !cleanup || step.phase == StepPhase::Stopping);
         let going: Vec<(Seq, Attempt, Option<LeaseId>)> =
@@ -1143,6 +1153,9 @@ impl<'a> Folding<'a> {
             }
         }
         self.cancel_children("the parent run ends");
+        for seq in self.run().fans.keys().copied().collect::<Vec<_>>() {
+            self.advance_fan(seq, "the parent run ends");
+        }
         self.continue_closing();
     }
 
@@ -1167,6 +1180,7 @@ impl<'a> Folding<'a> {
         if !matches!(self.run().phase, Phase::Closing(_))
             || !self.run().steps.is_empty()
             || !self.run().children.is_empty()
+            || !self.run().fans.is_empty()
         {
             return;
         }
@@ -1203,6 +1217,7 @@ impl<'a> Folding<'a> {
     // ---- the transition --------------------------------------------------------------------------------------
 
     fn finish(mut self, mut replies: Vec<Result<Reply, Rejection>>) -> Decision {
+        self.flush_fans();
         if !self.entries.is_empty() && self.run().undelivered() {
             // What an older build took in.
             self.settle();

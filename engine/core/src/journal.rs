@@ -93,6 +93,16 @@ pub enum Entry {
     StartedInTime {
         seq: Seq,
     },
+    /// Children of a fan-out were started: all before the one at place `to`.
+    ChildrenStarted {
+        seq: Seq,
+        to: u32,
+    },
+    /// Children of a fan-out that nobody waits for, or whose parent ends, were told to stop: all before the one at `to`.
+    ChildrenCancelled {
+        seq: Seq,
+        to: u32,
+    },
     /// A worker says what an attempt cost.
     Spent {
         seq: Seq,
@@ -192,6 +202,16 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "is_default")]
         on_close: ClosePolicy,
     },
+    /// Many children of one workflow, each with its input; the child at place n has the operation's seq plus n.
+    FanOut {
+        workflow: String,
+        inputs: Payload,
+        count: u32,
+        /// So many live at a time.
+        at_once: u32,
+        #[serde(default, skip_serializing_if = "is_default")]
+        on_close: ClosePolicy,
+    },
     /// Waits until somebody outside who was given the token says what it came to.
     Completion {
         name: String,
@@ -252,6 +272,7 @@ impl Op {
             Self::Wait { .. } => "wait",
             Self::Human { .. } => "human",
             Self::Child { .. } => "child",
+            Self::FanOut { .. } => "fan_out",
             Self::Completion { .. } => "completion",
             Self::Value { .. } => "value",
             Self::Finally(_) => "finally",
@@ -273,7 +294,7 @@ impl Op {
             Self::Step(step) | Self::Finally(step) | Self::Compensate(step) => &step.name,
             Self::Wait { name, .. } | Self::Completion { name, .. } | Self::Value { name, .. } => name,
             Self::Cost { what, .. } => what,
-            Self::Child { workflow, .. } => workflow,
+            Self::Child { workflow, .. } | Self::FanOut { workflow, .. } => workflow,
             Self::Human { task } => &task.reason,
             Self::Emit { kind, .. } => kind,
             Self::Sleep { .. }
@@ -424,6 +445,10 @@ pub enum Resolution {
     Human(HumanOutcome),
     ChildEnded {
         outcome: RunOutcome,
+    },
+    /// Children of a fan-out, by their places.
+    ChildrenEnded {
+        ends: Vec<(u32, RunOutcome)>,
     },
 }
 

@@ -15,6 +15,7 @@ pub mod context;
 pub mod decide;
 pub mod declared;
 pub mod expression;
+pub mod fan;
 pub mod id;
 pub mod journal;
 pub mod payload;
@@ -24,7 +25,7 @@ pub mod step;
 pub mod transition;
 pub mod workflow;
 
-pub use context::{ChildOptions, Context};
+pub use context::{ChildOptions, Children, Context, FanOptions};
 pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
 pub use payload::Payload;
 pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepPolicy};

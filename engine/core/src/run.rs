@@ -10,6 +10,7 @@ use crate::callbacks::Secret;
 use crate::command::{GrantedStep, Parent};
 use crate::context::after;
 use crate::expression::{Budget, Expression, Variables};
+use crate::fan::Fan;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{
     AttemptEnd, Carried, CarriedChannel, CarriedFinalizer, ClosePolicy, Entry, HumanOutcome, HumanSpec, Op, Resolution,
@@ -220,6 +221,7 @@ pub struct Run {
     pub waits: BTreeMap<Seq, LiveWait>,
     pub tasks: BTreeMap<Seq, HumanSpec>,
     pub children: BTreeMap<Seq, LiveChild>,
+    pub fans: BTreeMap<Seq, Fan>,
     pub keyed: BTreeMap<String, KeyedChild>,
     pub completions: BTreeMap<Seq, LiveCompletion>,
     /// Completions that ended, with the key that ended them; empty for those that nobody completed in time.
@@ -343,6 +345,7 @@ impl Run {
             waits: BTreeMap::new(),
             tasks: BTreeMap::new(),
             children: BTreeMap::new(),
+            fans: BTreeMap::new(),
             keyed: BTreeMap::new(),
             completions: BTreeMap::new(),
             ended_completions: BTreeMap::new(),
@@ -444,6 +447,7 @@ impl Run {
                 Some(Reason::Completion { name: completion.name.clone(), until })
             })
             .or_else(|| self.children.values().next().map(|child| Reason::Child { workflow: child.workflow.clone() }))
+            .or_else(|| self.fans.values().next().map(|fan| Reason::Child { workflow: fan.workflow.clone() }))
             .or_else(|| self.own_timers().min().map(|until| Reason::Timer { until }))
     }
 
@@ -454,6 +458,7 @@ impl Run {
             && self.waits.is_empty()
             && self.tasks.is_empty()
             && self.children.is_empty()
+            && !self.fans.values().any(|fan| fan.wanted)
             && self.held.is_empty())
     }
 
@@ -511,7 +516,15 @@ impl Run {
 
     /// Changes the state by one entry of revision `revision`.
     pub fn apply(&mut self, entry: &Entry, revision: u32) {
-        self.entries += 1;
+        // A fan-out has as many as it has children, and a bound of its own.
+        let of_fan = matches!(
+            entry,
+            Entry::ChildrenStarted { .. }
+                | Entry::ChildrenCancelled { .. }
+                | Entry::Resolved { with: Resolution::ChildrenEnded { .. }, .. }
+                | Entry::Held { with: Resolution::ChildrenEnded { .. }, .. }
+        );
+        self.entries += usize::from(!of_fan);
         match entry {
             Entry::Started { deadline, budget_micros, .. } => {
                 self.figures.budget_micros = *budget_micros;
@@ -519,6 +532,17 @@ impl Run {
             }
             Entry::Continued { carried, .. } => self.begin_next_journal(carried, revision),
             Entry::Forked { .. } => self.disown(),
+            Entry::ChildrenStarted { seq, to } => {
+                if let Some(fan) = self.fans.get_mut(seq) {
+                    fan.started = *to;
+                }
+            }
+            Entry::ChildrenCancelled { seq, to } => {
+                if let Some(fan) = self.fans.get_mut(seq) {
+                    fan.cancelled = Some(*to);
+                }
+                self.forget_fan(*seq);
+            }
             Entry::Spent { micros, .. } => self.spend(*micros),
             Entry::BudgetChanged { budget_micros, .. } => self.figures.budget_micros = *budget_micros,
             Entry::CancelRequested { .. } | Entry::Skipped { .. } | Entry::Version { .. } => {}
@@ -595,6 +619,10 @@ impl Run {
                 let (workflow, key, on_close) = (workflow.clone(), key.clone(), *on_close);
                 self.children.insert(seq, LiveChild { workflow, key, started_at, on_close });
             }
+            Op::FanOut { workflow, inputs, count, at_once, on_close } => {
+                let fan = Fan::new(workflow.clone(), inputs.clone(), *count, *at_once, *on_close);
+                self.fans.insert(seq, fan);
+            }
             Op::Completion { name, secret, deadline } => {
                 let (name, secret) = (name.clone(), secret.clone());
                 self.completions.insert(seq, LiveCompletion { name, secret });
@@ -636,6 +664,7 @@ impl Run {
             self.forget_unanswered(&key);
         }
         take_out(&mut self.completions, seq);
+        self.drop_fan(seq);
         take_out(&mut self.early, seq);
         if take_out(&mut self.tasks, seq).is_some() {
             self.touched.tasks.entry(seq).or_insert(true);
@@ -665,6 +694,12 @@ impl Run {
                     keyed.outcome = Some(outcome.clone());
                 }
             }
+            Resolution::ChildrenEnded { ends } => {
+                if let Some(fan) = self.fans.get_mut(&seq) {
+                    ends.iter().for_each(|(place, _)| fan.end(*place));
+                }
+                return self.forget_fan(seq);
+            }
             Resolution::Completed { key, .. } => {
                 self.ended_completions.insert(seq, key.clone());
             }
@@ -682,6 +717,27 @@ impl Run {
         if let Some(channel) = self.waits.get(&seq).and_then(|wait| self.channels.get_mut(&wait.name)) {
             channel.kept.remove(index);
         }
+    }
+
+    /// Nobody waits for it any more: what of it lives is told to stop, or left.
+    fn drop_fan(&mut self, seq: Seq) {
+        let Some(fan) = self.fans.get_mut(&seq) else { return };
+        fan.wanted = false;
+        fan.cancelled = Some(if fan.on_close == ClosePolicy::Cancel { 0 } else { fan.started });
+        self.forget_fan(seq);
+    }
+
+    fn forget_fan(&mut self, seq: Seq) {
+        if self.fans.get(&seq).is_some_and(Fan::is_over) {
+            take_out(&mut self.fans, seq);
+        }
+    }
+
+    /// The fan-out that the child with this seq is of, and its place there.
+    pub(crate) fn fan_of(&self, child: Seq) -> Option<(Seq, u32)> {
+        let (seq, fan) = self.fans.range(..=child).next_back()?;
+        let place = child.0 - seq.0;
+        (place < fan.count).then_some((*seq, place))
     }
 
     /// A child that nobody waits for any more was cancelled: the next call of its key starts another.
@@ -750,6 +806,7 @@ impl Run {
         }
         self.waits.clear();
         self.children.clear();
+        self.fans.clear();
         self.keyed.clear();
         self.completions.clear();
         self.early.clear();
@@ -842,6 +899,9 @@ impl Run {
         self.waits.clear();
         self.completions.clear();
         self.children.retain(|_, child| child.on_close == ClosePolicy::Cancel);
+        self.fans.retain(|_, fan| fan.on_close == ClosePolicy::Cancel && fan.wanted);
+        self.fans.values_mut().for_each(|fan| fan.cancelled = Some(0));
+        self.fans.retain(|_, fan| !fan.is_over());
         for seq in self.timers.keys().copied().collect::<Vec<_>>() {
             self.clear_timer(seq);
         }
@@ -871,6 +931,7 @@ impl Run {
             self.close(seq);
         }
         self.children.clear();
+        self.fans.clear();
         if !cleanup {
             self.finalizers.values_mut().for_each(|finalizer| finalizer.done = true);
         }

@@ -10,6 +10,7 @@ mod it {
     mod endings;
     mod entries;
     mod expressions;
+    mod fans;
     mod folding;
     mod forks;
     mod hosts;

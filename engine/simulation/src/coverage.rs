@@ -5,7 +5,7 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet.
-pub const ENTRY_KINDS: [&str; 61] = [
+pub const ENTRY_KINDS: [&str; 65] = [
     "started",
     "continued",
     "version",
@@ -20,6 +20,10 @@ pub const ENTRY_KINDS: [&str; 61] = [
     "completed",
     "closing_timed_out",
     "op_child_shared",
+    "op_fan_out",
+    "children_started",
+    "children_cancelled",
+    "children_ended",
     "op_step",
     "op_sleep",
     "op_wait",
@@ -76,6 +80,8 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::Continued { .. } => "continued",
         Entry::Forked { .. } => "forked",
         Entry::Version { .. } => "version",
+        Entry::ChildrenStarted { .. } => "children_started",
+        Entry::ChildrenCancelled { .. } => "children_cancelled",
         Entry::Spent { .. } => "spent",
         Entry::BudgetChanged { .. } => "budget_changed",
         Entry::Op { op, .. } => operation(op),
@@ -116,6 +122,7 @@ fn operation(op: &Op) -> &'static str {
         Op::Human { .. } => "op_human",
         Op::Child { key: Some(_), .. } => "op_child_shared",
         Op::Child { .. } => "op_child",
+        Op::FanOut { .. } => "op_fan_out",
         Op::Completion { .. } => "op_completion",
         Op::Value { .. } => "op_value",
         Op::Finally(_) => "op_finally",
@@ -152,5 +159,6 @@ fn resolution(with: &Resolution) -> &'static str {
         Resolution::Human(HumanOutcome::Rejected { .. }) => "human_rejected",
         Resolution::Human(HumanOutcome::TimedOut) => "human_timed_out",
         Resolution::ChildEnded { .. } => "child_ended",
+        Resolution::ChildrenEnded { .. } => "children_ended",
     }
 }

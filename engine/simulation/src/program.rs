@@ -8,6 +8,7 @@ mod all;
 mod breaks;
 mod child;
 mod complete;
+mod fan;
 mod grow;
 mod guard;
 mod human;
@@ -59,6 +60,7 @@ pub(crate) enum Node {
     Human(human::HumanNode),
     Child(child::ChildNode),
     Complete(complete::CompleteNode),
+    Fan(fan::FanNode),
     Guard(guard::GuardNode),
     All(all::AllNode),
     Race(race::RaceNode),
@@ -89,6 +91,9 @@ pub(crate) enum Seen {
     },
     Child {
         result: Result<Ran, String>,
+    },
+    Fan {
+        results: Vec<Result<Ran, String>>,
     },
     Guard {
         inner: Ran,
@@ -169,6 +174,7 @@ impl Node {
             Self::Human(node) => node.run(ctx, at),
             Self::Child(node) => node.run(ctx, at),
             Self::Complete(node) => node.run(ctx, at),
+            Self::Fan(node) => node.run(ctx, at),
             Self::Guard(node) => node.run(ctx, at, build),
             Self::All(node) => node.run(ctx, at, build),
             Self::Race(node) => node.run(ctx, at, build),
@@ -189,6 +195,7 @@ impl Node {
             Self::All(node) => node.explain(seen, at, facts),
             Self::Race(node) => node.explain(seen, at, facts),
             Self::Complete(node) => node.explain(seen, at, facts),
+            Self::Fan(node) => node.explain(seen, at, facts),
             Self::Note(node) => node.explain(seen, at, facts),
             Self::Break(node) => node.explain(seen, at),
         }

@@ -124,8 +124,8 @@ fn finalizers_ran(journal: &[&Entry]) -> Result<(), String> {
     if journal.iter().any(|entry| matches!(entry, Entry::Killed { cleanup: false, .. })) {
         return Ok(());
     }
-    let succeeded = |entry: &&&Entry| matches!(entry, Entry::Closing { outcome: RunOutcome::Succeeded { .. } });
-    let succeeded = journal.iter().any(|entry| succeeded(&entry));
+    let is_success = |entry: &&Entry| matches!(entry, Entry::Closing { outcome: RunOutcome::Succeeded { .. } });
+    let succeeded = journal.iter().any(is_success);
     let mut compensations: BTreeSet<Seq> = BTreeSet::new();
     let mut ran: BTreeMap<Seq, u32> = BTreeMap::new();
     let mut early: BTreeMap<Seq, Seq> = BTreeMap::new();
@@ -195,8 +195,30 @@ fn attempts_were_bounded(journal: &[&Entry]) -> Result<(), String> {
 fn children_known(journal: &[&Entry]) -> Result<(), String> {
     let mut open: BTreeMap<Seq, u32> = BTreeMap::new();
     let mut abandoned: BTreeSet<Seq> = BTreeSet::new();
+    let mut fans: BTreeMap<Seq, (u32, ClosePolicy)> = BTreeMap::new();
     for entry in journal {
         match entry {
+            Entry::Op { seq, op: Op::FanOut { on_close, .. } } => drop(fans.insert(*seq, (0, *on_close))),
+            Entry::ChildrenStarted { seq, to } => {
+                let Some((started, on_close)) = fans.get_mut(seq) else { continue };
+                for child in (*started..*to).map(|place| Seq(seq.0 + place)) {
+                    open.insert(child, 0);
+                    if *on_close == ClosePolicy::Abandon {
+                        abandoned.insert(child);
+                    }
+                }
+                *started = *to;
+            }
+            Entry::Resolved { seq, with: Resolution::ChildrenEnded { ends } }
+            | Entry::Held { seq, with: Resolution::ChildrenEnded { ends } } => {
+                for (place, _) in ends {
+                    *open.entry(Seq(seq.0 + place)).or_default() += 1;
+                }
+            }
+            Entry::Dropped { seq } if fans.contains_key(seq) => {
+                let (started, _) = fans.remove(seq).unwrap_or_default();
+                (0..started).for_each(|place| drop(open.remove(&Seq(seq.0 + place))));
+            }
             Entry::Op { seq, op: Op::Child { on_close, .. } } => {
                 open.insert(*seq, 0);
                 if *on_close == ClosePolicy::Abandon {
@@ -244,8 +266,8 @@ fn signals_once(journal: &[&Entry], end: &End) -> Result<(), String> {
     let mut taken = Vec::new();
     // Of a run that went on, only what its last journal took is known.
     let goes_on = journal.iter().any(|entry| matches!(entry, Entry::Continued { .. }));
-    let chooses = |entry: &&Entry| matches!(entry, Entry::Resolved { with: Resolution::SignalChosen { .. }, .. });
-    let chooses = journal.iter().any(|entry| chooses(&entry));
+    let chosen = |entry: &&Entry| matches!(entry, Entry::Resolved { with: Resolution::SignalChosen { .. }, .. });
+    let chooses = journal.iter().any(chosen);
     let races = ran.signals(&mut taken) || goes_on || chooses;
     let mut sorted = taken.clone();
     sorted.sort_unstable();

@@ -73,13 +73,17 @@ pub async fn pool(url: &str) -> PgPool {
 }
 
 /// Asks again and again until `found` says so; a property that never comes about fails the test.
-pub async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, found: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(Duration::from_secs(20), what, found).await
+}
+
+pub async fn until_within<T>(limit: Duration, what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
     let began = tokio::time::Instant::now();
     loop {
         if let Some(value) = found().await {
             return value;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain for: {what}");
+        assert!(began.elapsed() < limit, "waited in vain for: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+use valet_core::{Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
 
 /// What ships, and what the tests need besides.
 pub fn registry() -> Registry {
@@ -19,6 +19,7 @@ pub fn registry() -> Registry {
         .with::<Listen>()
         .with::<Callback>()
         .with::<Marathon>()
+        .with::<Fan>()
         .with::<Bound>()
 }
 
@@ -161,6 +162,37 @@ impl Workflow for Callback {
         let invoice = ctx.completion::<Value>("invoice", Duration::from_hours(1));
         ctx.set_memo(&json!({ "token": invoice.token(), "url": invoice.url() }));
         invoice.await.map_err(Stop::Failed)
+    }
+}
+
+/// So many children that end at once, or that wait for ever.
+#[derive(Deserialize, JsonSchema)]
+pub struct Crowd {
+    pub count: u32,
+    pub waits: bool,
+}
+
+pub struct Fan;
+
+impl Workflow for Fan {
+    const NAME: &'static str = "fan";
+    type Input = Crowd;
+    type Output = usize;
+
+    async fn run(ctx: Context, crowd: Crowd) -> Result<usize, Stop> {
+        let children = if crowd.waits {
+            let inputs: Vec<Value> = (0..crowd.count).map(|_| json!({ "count": 1 })).collect();
+            ctx.children::<_, Value>(Listen::NAME, &inputs, FanOptions::default())
+        } else {
+            let inputs: Vec<u32> = (0..crowd.count).collect();
+            ctx.children::<_, Value>(Anything::NAME, &inputs, FanOptions::default())
+        };
+        let mut children = children.map_err(Stop::Failed)?;
+        let mut ended = 0;
+        while let Some((_, result)) = children.next().await {
+            ended += usize::from(result.is_ok());
+        }
+        Ok(ended)
     }
 }
 

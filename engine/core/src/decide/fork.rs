@@ -82,6 +82,9 @@ impl Folding<'_> {
         for (seq, workflow, input) in called.collect::<Vec<_>>() {
             self.start_child(seq, workflow, input);
         }
+        for seq in self.run().fans.keys().copied().collect::<Vec<_>>() {
+            self.advance_fan(seq, "");
+        }
         if let Some(ahead) = self.machine.ahead.take() {
             self.polled(ahead);
         }
@@ -149,6 +152,8 @@ fn delivered(entries: &[Dated<'_>]) -> BTreeSet<Seq> {
     let mut ended = BTreeSet::new();
     for (entry, _) in entries {
         match entry {
+            // Only some of the fan-out's children.
+            Entry::Resolved { with: Resolution::ChildrenEnded { .. }, .. } => {}
             Entry::Resolved { seq, .. } => drop(ended.insert(*seq)),
             Entry::Held { seq, .. } => held.push_back(*seq),
             Entry::Released => ended.extend(held.pop_front()),

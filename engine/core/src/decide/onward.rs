@@ -22,6 +22,7 @@ impl Folding<'_> {
         let last_seq = code.last_seq();
         drop(code);
         self.cancel_children("the parent went on with another input");
+        self.stop_all_fans("the parent went on with another input");
         self.deliveries.clear();
         let carried = Box::new(self.run().carried(last_seq, &self.entries));
         self.machine.input = input.clone();

@@ -47,12 +47,12 @@ impl Folding<'_> {
         }
     }
 
-    fn cancel_child(&mut self, seq: Seq, reason: &str) {
+    pub(super) fn cancel_child(&mut self, seq: Seq, reason: &str) {
         let message = InboxMessage::CancelChild { reason: reason.to_owned() };
         self.send(self.run().id().child(seq), i64::from(seq.0) * 2 + 1, message);
     }
 
-    fn send(&mut self, to: RunId, number: i64, message: InboxMessage) {
+    pub(super) fn send(&mut self, to: RunId, number: i64, message: InboxMessage) {
         // A repeated cancel of the same child is the same message.
         if !self.outbox.iter().any(|row| row.to == to && row.number == number) {
             self.outbox.push(OutboxRow { to, number, message });
@@ -61,7 +61,11 @@ impl Folding<'_> {
 
     pub(super) fn inbox(&mut self, message: InboxMessage) {
         match message {
+            InboxMessage::GoOn { seq } => self.advance_fan(seq, "the parent no longer waits for it"),
             InboxMessage::ChildEnded { seq, outcome } => {
+                if self.fan_child_ended(seq, outcome.clone()) {
+                    return;
+                }
                 let waits = self.run().children.iter().filter(|(_, child)| child.started_at == seq);
                 for waiting in waits.map(|(at, _)| *at).collect::<Vec<_>>() {
                     self.resolve(waiting, Resolution::ChildEnded { outcome: outcome.clone() });

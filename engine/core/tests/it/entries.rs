@@ -24,6 +24,8 @@ fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
         "continued",
         "forked",
         "version",
+        "children_started",
+        "children_cancelled",
         "spent",
         "budget_changed",
         "op",

@@ -201,3 +201,18 @@ fn a_fork_takes_what_a_filter_chose_though_fewer_messages_lie_before_it() {
     forked.signal("go", "x", &json!(9)).expect("kept");
     assert_eq!(forked.output(), ["heard 2", "work: 1", "heard 9"]);
 }
+
+#[test]
+fn a_fork_in_the_midst_of_a_fan_out_starts_the_children_that_had_not_ended() {
+    let mut run = Subject::run_script(&[Do::FanOut { count: 3, at_once: None, abandon: false }]);
+    let outcome = RunOutcome::Succeeded { output: payload(&json!(10)) };
+    run.inbox(0, InboxMessage::ChildEnded { seq: Seq(2), outcome: outcome.clone() }).expect("taken");
+    let mut forked = fork(&run, run.entries().len() as u32, false).expect("a fork");
+    let sent: Vec<_> = forked.last.as_ref().expect("a transition").outbox.iter().map(|row| row.to).collect();
+    assert_eq!(sent, [1, 3].map(|seq| forked.run().id().child(Seq(seq))));
+    forked.restart();
+    for seq in [1, 3] {
+        forked.inbox(seq.into(), InboxMessage::ChildEnded { seq: Seq(seq), outcome: outcome.clone() }).expect("taken");
+    }
+    assert_eq!(forked.output(), ["30, 0 failed"]);
+}

@@ -109,6 +109,7 @@ fn sent(run: &Subject) -> Vec<&'static str> {
             InboxMessage::StartChild { .. } => "start",
             InboxMessage::ChildEnded { .. } => "ended",
             InboxMessage::CancelChild { .. } => "cancel",
+            InboxMessage::GoOn { .. } => "go on",
         })
         .collect()
 }

@@ -8,8 +8,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use valet_core::journal::ClosePolicy;
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Backoff, ChildOptions, Context, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+use valet_core::{
+    Backoff, ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow,
+};
 
 /// One operation. What it came to is one line of the run's output.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +55,12 @@ pub enum Do {
     },
     /// Its child goes on without the run.
     Abandoned,
+    /// So many children of one call, whose results are added up.
+    FanOut {
+        count: u32,
+        at_once: Option<u32>,
+        abandon: bool,
+    },
     /// Waits for somebody outside.
     Complete {
         ms: u64,
@@ -205,6 +214,20 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
             Do::Child => child(ctx, ChildOptions::default()).await,
             Do::Keyed { key } => child(ctx, ChildOptions::key(key)).await,
             Do::Abandoned => child(ctx, ChildOptions::default().abandon()).await,
+            Do::FanOut { count, at_once, abandon } => {
+                let on_close = if abandon { ClosePolicy::Abandon } else { ClosePolicy::Cancel };
+                let inputs: Vec<u32> = (0..count).collect();
+                match ctx.children::<_, u64>("script", &inputs, FanOptions { at_once, on_close }) {
+                    Ok(mut children) => {
+                        let (mut sum, mut failed) = (0, 0);
+                        while let Some((_, result)) = children.next().await {
+                            result.map_or_else(|_| failed += 1, |value| sum += value);
+                        }
+                        format!("{sum}, {failed} failed")
+                    }
+                    Err(failure) => failure.to_string(),
+                }
+            }
             Do::Complete { ms } => match ctx.completion::<Value>("invoice", Duration::from_millis(ms)).await {
                 Ok(value) => format!("completed {value}"),
                 Err(failure) => format!("not completed: {failure}"),

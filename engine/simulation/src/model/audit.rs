@@ -30,6 +30,8 @@ pub(crate) struct Audit {
     answers: HashSet<(RunId, Seq, String)>,
     /// Children whose end their parent waits for: by the call, the call that started it, and whether it may be left.
     children: HashMap<RunId, BTreeMap<Seq, (Seq, ClosePolicy)>>,
+    /// Fan-outs: how many children were started, and whether they may be left.
+    fans: HashMap<StepKey, (u32, ClosePolicy)>,
     /// The calls that started children with keys.
     keyed: HashMap<(RunId, String), Seq>,
     /// The finalizer that a closing run is at.
@@ -175,11 +177,34 @@ impl Tables {
     /// A child that nobody waits for any more is told to stop, in the very commit that lets it go.
     fn audit_children(&mut self, transition: &Transition) {
         let run = transition.run();
-        let Audit { children, keyed, .. } = &mut self.audit;
+        let Audit { children, keyed, fans, .. } = &mut self.audit;
         let open = children.entry(run).or_default();
         let mut let_go: Vec<Seq> = Vec::new();
         for entry in &transition.chunk.entries {
             match entry {
+                Entry::Op { seq, op: Op::FanOut { on_close, .. } } => {
+                    fans.insert((run, *seq), (0, *on_close));
+                }
+                Entry::ChildrenStarted { seq, to } => {
+                    let Some((started, on_close)) = fans.get_mut(&(run, *seq)) else { continue };
+                    let children = (*started..*to).map(|place| Seq(seq.0 + place));
+                    open.extend(children.map(|child| (child, (child, *on_close))));
+                    *started = *to;
+                }
+                Entry::Resolved { seq, with: Resolution::ChildrenEnded { ends } }
+                | Entry::Held { seq, with: Resolution::ChildrenEnded { ends } } => {
+                    for (place, _) in ends {
+                        open.remove(&Seq(seq.0 + place));
+                    }
+                }
+                // A program's fan-outs are stopped in one chunk.
+                Entry::Dropped { seq } if fans.contains_key(&(run, *seq)) => {
+                    let Some((started, on_close)) = fans.remove(&(run, *seq)) else { continue };
+                    for child in (0..started).map(|place| Seq(seq.0 + place)) {
+                        let lived = open.remove(&child).is_some();
+                        let_go.extend((lived && on_close == ClosePolicy::Cancel).then_some(child));
+                    }
+                }
                 Entry::Op { seq, op: Op::Child { key, on_close, .. } } => {
                     let started_at = match key {
                         Some(key) => *keyed.entry((run, key.clone())).or_insert(*seq),

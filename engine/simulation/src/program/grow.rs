@@ -1,6 +1,6 @@
 //! Grows programs from a seed. The one place that says how often which operation occurs.
 
-use super::{Node, Program, all, breaks, child, complete, guard, human, note, race, sleep, step, wait};
+use super::{Node, Program, all, breaks, child, complete, fan, guard, human, note, race, sleep, step, wait};
 use crate::dice::Dice;
 
 /// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
@@ -76,7 +76,8 @@ impl Grow<'_> {
             54..=60 => Node::Human(human::HumanNode::generate(self)),
             61 => Node::Break(breaks::BreakNode::generate(self)),
             62..=64 => Node::Note(note::NoteNode::generate(self)),
-            65..=71 => Node::Child(child::ChildNode::generate(self)),
+            65..=67 => Node::Fan(fan::FanNode::generate(self)),
+            68..=71 => Node::Child(child::ChildNode::generate(self)),
             72..=82 => Node::Guard(guard::GuardNode::generate(self)),
             83..=90 => Node::All(all::AllNode::generate(self)),
             _ => Node::Race(race::RaceNode::generate(self)),

@@ -69,6 +69,7 @@ enum Open {
     Timer { until: Timestamp },
     Signal { name: String },
     Child { workflow: String },
+    Children { workflow: String, count: u32, ended: u32 },
     Outside { name: String, deadline: Timestamp },
 }
 
@@ -158,6 +159,8 @@ impl Story {
                 let by = text::line(&by);
                 Some(tell(at, Mark::Operator, format!("forked by {by} from {from}, which gave {entry} entries")))
             }
+            Entry::ChildrenStarted { seq, to } => self.fan_progress(seq, "started", to, at),
+            Entry::ChildrenCancelled { seq, to } => self.fan_progress(seq, "told to stop", to, at),
             Entry::Spent { what, micros, .. } => Some(tell(at, Mark::Log, paid(&what, micros)).passing()),
             Entry::BudgetChanged { by, budget_micros } => {
                 let budget = budget_micros.map_or_else(|| "no bound".to_owned(), money::show);
@@ -243,6 +246,11 @@ impl Story {
                 self.begin(seq, Open::Child { workflow }, at);
                 Some(happening)
             }
+            Op::FanOut { workflow, count, .. } => {
+                let happening = tell(at, Mark::Waiting, format!("waits for {count} children {}", quoted(&workflow)));
+                self.begin(seq, Open::Children { workflow, count, ended: 0 }, at);
+                Some(happening.passing())
+            }
             Op::Completion { name, deadline, .. } => {
                 let happening = tell(at, Mark::Waiting, format!("waits for somebody outside: {}", quoted(&name)));
                 self.begin(seq, Open::Outside { name, deadline }, at);
@@ -278,6 +286,23 @@ impl Story {
         Some(self.step(seq, &step, at))
     }
 
+    fn fan_progress(&mut self, seq: Seq, what: &str, to: u32, at: Timestamp) -> Option<Happening> {
+        let Open::Children { workflow, count, .. } = &self.open.get(&seq)?.open else { return None };
+        Some(tell(at, Mark::Waiting, format!("{to} of {count} children {} {what}", quoted(workflow))).passing())
+    }
+
+    /// The operation is over with the last of them.
+    fn children_ended(&mut self, seq: Seq, ends: &[(u32, RunOutcome)], at: Timestamp) -> Option<Happening> {
+        let Open::Children { workflow, count, ended } = &mut self.open.get_mut(&seq)?.open else { return None };
+        *ended += ends.len() as u32;
+        let text = format!("{ended} of {count} children {} ended", quoted(workflow));
+        if ended < count {
+            return Some(tell(at, Mark::Waiting, text).passing());
+        }
+        self.open.remove(&seq);
+        Some(tell(at, Mark::Done, text))
+    }
+
     fn dropped(&mut self, seq: Seq, at: Timestamp) -> Option<Happening> {
         let was = self.open.remove(&seq)?;
         match was.open {
@@ -287,6 +312,9 @@ impl Story {
     }
 
     fn resolved(&mut self, seq: Seq, with: Resolution, at: Timestamp) -> Option<Happening> {
+        if let Resolution::ChildrenEnded { ends } = &with {
+            return self.children_ended(seq, ends, at);
+        }
         let was = self.open.remove(&seq)?;
         match (was.open, with) {
             (Open::Step { name, attempt, .. }, Resolution::StepFailed { failure, .. }) => {
@@ -447,6 +475,9 @@ fn live_line(ongoing: &Ongoing, now: Timestamp, spinner: &str, style: Style) -> 
         }
         Open::Timer { until } => format!("  {} sleeps, goes on {}", style.dim("…"), when::relative(*until, now)),
         Open::Signal { name } => format!("  {} waits for the signal {}", style.dim("…"), quoted(name)),
+        Open::Children { workflow, count, ended } => {
+            format!("  {} {ended} of {count} children {} ended", style.dim("…"), quoted(workflow))
+        }
         Open::Outside { name, deadline } => {
             let until = when::relative(*deadline, now);
             format!("  {} waits for somebody outside: {}, ends {until}", style.dim("…"), quoted(name))

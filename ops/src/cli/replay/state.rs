@@ -56,6 +56,10 @@ impl State {
         for (seq, completion) in &run.completions {
             line(5, *seq, "completion", completion.name.clone());
         }
+        for (seq, fan) in &run.fans {
+            let (started, live) = (fan.started, fan.live());
+            line(6, *seq, "children", format!("{}, {started} of {} started, {live} live", fan.workflow, fan.count));
+        }
         for (seq, child) in &run.children {
             line(6, *seq, "child", child.workflow.clone());
         }
