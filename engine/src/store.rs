@@ -123,6 +123,8 @@ pub struct Beat {
     pub draining: bool,
     pub held: Vec<LeaseId>,
     pub progress: Vec<BeatProgress>,
+    /// Attempts whose time begins anew.
+    pub refreshed: Vec<LeaseId>,
 }
 
 #[derive(Clone, Debug)]

@@ -45,9 +45,14 @@ pub struct StepPolicy {
     pub max_attempts: u32,
     #[serde(skip_serializing_if = "is_default")]
     pub backoff: Backoff,
-    /// Longest time of one attempt; the worker ends it, the engine takes it back some seconds later.
+    /// Longest time of one attempt, from its grant or from when its handler last asked for that time anew; the worker ends
+    /// it, the engine takes it back some seconds later.
     #[serde(skip_serializing_if = "is_default_timeout")]
     pub execution_timeout_ms: u64,
+    /// Longest time in which a handler says nothing: neither progress nor that it is alive. The worker then ends the
+    /// attempt; `None`: as long as the attempt may take.
+    #[serde(skip_serializing_if = "is_default")]
+    pub heartbeat_timeout_ms: Option<u64>,
     /// Longest time that each attempt waits for a worker; `None`: for ever. Pausing the run does not stop it. For a step
     /// that is bound to a host: how long the host may be without a worker.
     #[serde(skip_serializing_if = "is_default")]
@@ -78,6 +83,7 @@ impl Default for StepPolicy {
             max_attempts: DEFAULT_ATTEMPTS,
             backoff: Backoff::default(),
             execution_timeout_ms: DEFAULT_TIMEOUT_MS,
+            heartbeat_timeout_ms: None,
             schedule_timeout_ms: None,
             effect_once: false,
             non_retryable: Vec::new(),
@@ -99,6 +105,11 @@ impl StepPolicy {
 
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.execution_timeout_ms = timeout.as_millis() as u64;
+        self
+    }
+
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.heartbeat_timeout_ms = Some(timeout.as_millis() as u64);
         self
     }
 

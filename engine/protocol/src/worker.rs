@@ -65,6 +65,9 @@ pub struct Held {
     /// Latest progress details, when they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Payload>,
+    /// The attempt's time begins anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +144,9 @@ pub struct Grant {
     pub queue: String,
     pub input: Payload,
     pub timeout_ms: u64,
+    /// The worker ends an attempt whose handler says nothing for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout_ms: Option<u64>,
     #[serde(default)]
     pub effect_once: bool,
     /// What the attempt before reported last.

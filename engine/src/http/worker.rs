@@ -163,6 +163,7 @@ async fn heartbeat(
             draining: beat.draining,
             held: beat.held.iter().map(|held| held.lease).collect(),
             progress,
+            refreshed: beat.held.iter().filter(|held| held.refresh).map(|held| held.lease).collect(),
         })
         .await?;
     let standing = if answer.alive { Standing::Yours } else { Standing::Ended };
@@ -312,6 +313,7 @@ pub(super) fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {
         queue: step.policy.queue,
         input: step.input,
         timeout_ms: step.policy.execution_timeout_ms,
+        heartbeat_timeout_ms: step.policy.heartbeat_timeout_ms,
         effect_once: step.policy.effect_once,
         progress,
     }

@@ -173,3 +173,25 @@ async fn a_grant_that_its_worker_does_not_know_is_taken_back() {
     assert_eq!(back["steps"][0]["state"], "ready", "its one attempt was not used up");
     assert_eq!(back["steps"][0]["error"], Value::Null);
 }
+
+/// With or without progress beside it; what is not refreshed keeps its time.
+#[tokio::test]
+async fn an_attempts_time_begins_anew_when_its_worker_says_so() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let run = app.start_run("echo", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    let deadline = async || -> chrono::DateTime<chrono::Utc> {
+        sqlx::query_scalar("SELECT deadline FROM steps").fetch_one(app.pool()).await.expect("a deadline")
+    };
+    let granted = deadline().await;
+    worker.beat(&[&hold]).await;
+    assert_eq!(deadline().await, granted);
+    for progress in [None, Some(json!({ "page": 2 }))] {
+        let before = deadline().await;
+        worker.refresh(&hold, progress).await;
+        assert!(deadline().await > before);
+    }
+    let answer = worker.finish(&hold, &json!({ "done": { "output": "x" } })).await;
+    assert!(answer.get("accepted").is_some(), "{answer}");
+}

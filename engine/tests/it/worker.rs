@@ -95,6 +95,18 @@ impl<'a> Worker<'a> {
         self.app.send(close.token(&self.token)).await.expect(204);
     }
 
+    /// With the word that the attempt's time begins anew.
+    pub async fn refresh(&self, hold: &Hold, progress: Option<Value>) -> Value {
+        let mut held = json!({
+            "run": hold.run, "seq": hold.seq, "attempt": hold.attempt, "lease": hold.lease, "refresh": true,
+        });
+        if let Some(progress) = progress {
+            held["progress"] = progress;
+        }
+        let beat = json!({ "session": self.session_uuid(), "free_slots": 1, "held": [held] });
+        self.post("heartbeats", &beat).await.expect(200).json()
+    }
+
     pub async fn beat(&self, held: &[&Hold]) -> Value {
         let held: Vec<Value> = held
             .iter()

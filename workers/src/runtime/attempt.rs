@@ -25,6 +25,10 @@ enum Ended {
     TimedOut {
         limit_ms: u64,
     },
+    /// The handler said nothing for too long.
+    Silent {
+        limit_ms: u64,
+    },
     /// It had to stop, and its grace ran out.
     Dropped,
 }
@@ -65,6 +69,7 @@ async fn handle(core: &Core, grant: Grant, hold: &Arc<Hold>) -> Ended {
         return Ended::Returned(Err(StepError::retry("unknown_step", message)));
     };
     let limit_ms = grant.timeout_ms;
+    let silence_ms = grant.heartbeat_timeout_ms;
     let input = grant.input.clone();
     let ctx = StepContext::new(grant, Arc::clone(hold), Arc::clone(&core.engines));
     let mut work = AssertUnwindSafe(async move { handler.run(ctx, input).await }).catch_unwind().boxed();
@@ -76,13 +81,21 @@ async fn handle(core: &Core, grant: Grant, hold: &Arc<Hold>) -> Ended {
             Ok(Err(panic)) => Ended::Panicked(panic_text(panic.as_ref())),
             Err(_) => Ended::Dropped,
         },
-        () = tokio::time::sleep(Duration::from_millis(limit_ms)) => Ended::TimedOut { limit_ms },
+        () = hold.took_longer_than(Duration::from_millis(limit_ms)) => Ended::TimedOut { limit_ms },
+        limit_ms = silent(hold, silence_ms) => Ended::Silent { limit_ms },
     };
     // What a handler keeps may panic when it is dropped; that must not cost the slot.
     if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(work))) {
         tracing::warn!(panic = panic_text(panic.as_ref()), "a handler panicked while it was dropped");
     }
     ended
+}
+
+/// Waits until the handler said nothing for as long as it may; for ever where it may be silent.
+async fn silent(hold: &Hold, limit_ms: Option<u64>) -> u64 {
+    let Some(limit_ms) = limit_ms else { return std::future::pending().await };
+    hold.silent_for(Duration::from_millis(limit_ms)).await;
+    limit_ms
 }
 
 fn judge(ended: Ended, hold: &Hold) -> Option<Outcome> {
@@ -105,6 +118,11 @@ fn judge(ended: Ended, hold: &Hold) -> Option<Outcome> {
         Ended::TimedOut { limit_ms } => {
             let error = failure("timed_out", format_args!("the attempt took longer than {limit_ms} ms"));
             unsaid(hold, Outcome::Retry { error, after_ms: None })
+        }
+        Ended::Silent { limit_ms } => {
+            let message =
+                format_args!("the handler said nothing for {limit_ms} ms: neither progress nor that it is alive");
+            unsaid(hold, Outcome::Retry { error: failure("heartbeat_timeout", message), after_ms: None })
         }
         Ended::Returned(Err(StepError::Retry { .. } | StepError::HandedBack)) | Ended::Dropped => {
             unsaid(hold, if stop == Some(StopReason::Told) { Outcome::Cancelled } else { Outcome::HandedBack })

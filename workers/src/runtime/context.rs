@@ -150,6 +150,17 @@ impl StepContext {
         }
     }
 
+    /// Says that the handler lives, where the step's policy has a heartbeat timeout. [`progress`](Self::progress) says so too.
+    pub fn alive(&self) {
+        self.inner.hold.heard();
+    }
+
+    /// Asks for the attempt's whole time anew: it is getting on, and takes longer than was thought. The engine is told
+    /// with the next heartbeat.
+    pub fn refresh_timeout(&self) {
+        self.inner.hold.refresh();
+    }
+
     /// Tells people, and the next attempt, how far the step got. Sent with the next heartbeat when it changed; the
     /// latest wins. A courtesy: what cannot be sent (more than [`PROGRESS_BYTES_MAX`]) is dropped with a warning.
     pub fn progress<T: Serialize + ?Sized>(&self, progress: &T) {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::payload::Payload;
 use valet_protocol::worker::{Grant, Held, StepCost};
@@ -35,6 +37,15 @@ pub(super) struct Hold {
     effect_begun: AtomicBool,
     progress: Mutex<Progress>,
     costs: Mutex<Vec<StepCost>>,
+    times: Mutex<Times>,
+}
+
+/// When the handler was last heard of, and when its time began.
+struct Times {
+    heard_at: Instant,
+    began_at: Instant,
+    /// Its time began anew, and no engine was told.
+    refresh: bool,
 }
 
 #[derive(Default)]
@@ -59,6 +70,38 @@ impl Hold {
 
     pub fn costs(&self) -> Vec<StepCost> {
         self.costs.lock().clone()
+    }
+
+    /// The handler lives.
+    pub fn heard(&self) {
+        self.times.lock().heard_at = Instant::now();
+    }
+
+    /// The attempt's time begins anew.
+    pub fn refresh(&self) {
+        let mut times = self.times.lock();
+        let now = Instant::now();
+        *times = Times { heard_at: now, began_at: now, refresh: true };
+    }
+
+    /// Waits until the attempt took longer than `limit`.
+    pub async fn took_longer_than(&self, limit: Duration) {
+        self.passed(limit, |times| times.began_at).await;
+    }
+
+    /// Waits until the handler said nothing for `limit`.
+    pub async fn silent_for(&self, limit: Duration) {
+        self.passed(limit, |times| times.heard_at).await;
+    }
+
+    async fn passed(&self, limit: Duration, since: fn(&Times) -> Instant) {
+        loop {
+            let until = since(&self.times.lock()) + limit;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     pub fn stop_reason(&self) -> Option<StopReason> {
@@ -90,6 +133,7 @@ impl Hold {
     }
 
     pub fn set_progress(&self, latest: Payload) {
+        self.heard();
         let mut progress = self.progress.lock();
         if progress.latest.as_ref() != Some(&latest) {
             progress.latest = Some(latest);
@@ -120,6 +164,8 @@ impl Drop for HoldGuard {
 pub(super) struct HeldList {
     pub held: Vec<Held>,
     carried: Vec<(Arc<Hold>, u64)>,
+    /// Whose time began anew, and when.
+    refreshed: Vec<(Arc<Hold>, Instant)>,
 }
 
 impl HeldList {
@@ -129,11 +175,16 @@ impl HeldList {
             let mut progress = hold.progress.lock();
             progress.told = progress.told.max(*version);
         }
+        for (hold, began_at) in &self.refreshed {
+            let mut times = hold.times.lock();
+            times.refresh &= times.began_at > *began_at;
+        }
     }
 }
 
 impl Holds {
     pub fn take(self: &Arc<Self>, grant: &Grant, session: &Arc<Session>) -> HoldGuard {
+        let now = Instant::now();
         let hold = Arc::new(Hold {
             run: grant.run,
             seq: grant.seq,
@@ -144,6 +195,7 @@ impl Holds {
             effect_begun: AtomicBool::new(false),
             progress: Mutex::default(),
             costs: Mutex::default(),
+            times: Mutex::new(Times { heard_at: now, began_at: now, refresh: false }),
         });
         self.by_lease.lock().insert(hold.lease, Arc::clone(&hold));
         // A session that ended before the insertion has stopped its holds already, without this one.
@@ -175,7 +227,7 @@ impl Holds {
 
     /// The list for a heartbeat of `session`, with the progress that changed and fits.
     pub fn list(&self, session: SessionId) -> HeldList {
-        let mut list = HeldList { held: Vec::new(), carried: Vec::new() };
+        let mut list = HeldList { held: Vec::new(), carried: Vec::new(), refreshed: Vec::new() };
         let mut bytes = 0;
         for hold in self.by_lease.lock().values().filter(|hold| hold.session.id == session) {
             let progress = hold.progress.lock();
@@ -185,8 +237,15 @@ impl Holds {
                 bytes += news.len_bytes();
                 list.carried.push((Arc::clone(hold), progress.version));
             }
+            let (refresh, began_at) = {
+                let times = hold.times.lock();
+                (times.refresh, times.began_at)
+            };
+            if refresh {
+                list.refreshed.push((Arc::clone(hold), began_at));
+            }
             let Hold { run, seq, attempt, lease, .. } = **hold;
-            list.held.push(Held { run, seq, attempt, lease, progress: news });
+            list.held.push(Held { run, seq, attempt, lease, progress: news, refresh });
         }
         list
     }

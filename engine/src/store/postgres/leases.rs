@@ -106,7 +106,8 @@ impl LeaseStore for PgStore {
             .bind(beat.draining)
             .bind(beat.held.iter().map(|lease| lease.0).collect::<Vec<_>>())
             .bind(leases)
-            .bind(bodies);
+            .bind(bodies)
+            .bind(beat.refreshed.iter().map(|lease| lease.0).collect::<Vec<_>>());
         let (alive, paused, keep) = bounded(query.fetch_one(&self.pool)).await?;
         Ok(BeatAnswer { alive, keep: keep.into_iter().map(LeaseId).collect(), paused })
     }

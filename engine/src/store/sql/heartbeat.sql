@@ -8,14 +8,18 @@ WITH renewed AS MATERIALIZED (
     -- In the order in which commits and claims lock.
     SELECT s.run_id, s.seq, s.lease_id FROM steps s
     WHERE s.session_id = $1 AND s.lease_id IS NOT NULL
-      AND (s.lease_id = ANY($6::uuid[]) OR CASE WHEN s.lease_id = ANY($5::uuid[]) THEN s.missed > 0
+      AND (s.lease_id = ANY($6::uuid[]) OR s.lease_id = ANY($8::uuid[]) OR CASE WHEN s.lease_id = ANY($5::uuid[]) THEN s.missed > 0
                ELSE s.missed < 3 AND s.granted_at < now() - interval '2 seconds' END)
     ORDER BY s.run_id, s.seq FOR UPDATE
 ), missed AS (
-    UPDATE steps s SET missed = CASE WHEN s.lease_id = ANY($5::uuid[]) THEN 0 ELSE s.missed + 1 END
+    UPDATE steps s SET missed = CASE WHEN s.lease_id = ANY($5::uuid[]) THEN 0 ELSE s.missed + 1 END,
+                       deadline = CASE WHEN s.lease_id = ANY($8::uuid[])
+                                       THEN now() + s.timeout_ms * interval '1 millisecond' ELSE s.deadline END
     FROM locked l WHERE s.run_id = l.run_id AND s.seq = l.seq AND l.lease_id <> ALL($6::uuid[])
 ), progressed AS (
-    UPDATE steps s SET progress = p.body
+    UPDATE steps s SET progress = p.body,
+                       deadline = CASE WHEN s.lease_id = ANY($8::uuid[])
+                                       THEN now() + s.timeout_ms * interval '1 millisecond' ELSE s.deadline END
     FROM locked l JOIN unnest($6::uuid[], $7::bytea[]) AS p(lease_id, body) USING (lease_id)
     WHERE s.run_id = l.run_id AND s.seq = l.seq
 )

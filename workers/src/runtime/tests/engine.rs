@@ -64,6 +64,7 @@ pub struct Step {
     pub queue: String,
     pub input: Payload,
     pub timeout_ms: u64,
+    pub heartbeat_timeout_ms: Option<u64>,
     pub max_attempts: u32,
     pub attempt: Attempt,
     pub phase: Phase,
@@ -93,6 +94,7 @@ impl Step {
             queue: queue.to_owned(),
             input: Payload::of(input).unwrap(),
             timeout_ms: 600_000,
+            heartbeat_timeout_ms: None,
             max_attempts: 1,
             attempt: Attempt::FIRST,
             phase: Phase::Waiting,
@@ -106,6 +108,11 @@ impl Step {
 
     pub fn timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = timeout_ms;
+        self
+    }
+
+    pub fn heartbeat_timeout_ms(mut self, timeout_ms: u64) -> Self {
+        self.heartbeat_timeout_ms = Some(timeout_ms);
         self
     }
 
@@ -364,6 +371,7 @@ impl State {
             queue: step.queue.clone(),
             input: step.input.clone(),
             timeout_ms: step.timeout_ms,
+            heartbeat_timeout_ms: step.heartbeat_timeout_ms,
             effect_once: false,
             progress: step.progress.clone(),
         }

@@ -75,6 +75,44 @@ async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
     assert!(dropped.is_set());
 }
 
+/// Five seconds of work, a second at a time, with a word in between.
+async fn five_seconds(ctx: &StepContext, word: fn(&StepContext)) {
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        word(ctx);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_time_begins_anew_may_take_longer() {
+    for (refreshes, fits) in [(true, true), (false, false)] {
+        let word = if refreshes { StepContext::refresh_timeout } else { StepContext::alive };
+        let handlers = Handlers::new().on(async move |ctx: StepContext, step: Work| {
+            five_seconds(&ctx, word).await;
+            Ok(step.n)
+        });
+        let outcome = outcome_of(handlers, work(5).timeout_ms(1_500)).await;
+        assert_eq!(matches!(outcome, Outcome::Done { .. }), fits, "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_says_nothing_for_too_long_is_dropped_and_tried_again() {
+    let words: [(fn(&StepContext), bool); 3] =
+        [(StepContext::alive, true), (|ctx| ctx.progress(&"getting on"), true), (|_| (), false)];
+    for (word, fits) in words {
+        let handlers = Handlers::new().on(async move |ctx: StepContext, step: Work| {
+            five_seconds(&ctx, word).await;
+            Ok(step.n)
+        });
+        let outcome = outcome_of(handlers, work(5).heartbeat_timeout_ms(1_500)).await;
+        assert_eq!(matches!(outcome, Outcome::Done { .. }), fits, "{outcome:?}");
+        if !fits {
+            assert_eq!(failure_of(&outcome).code, "heartbeat_timeout");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_a_handler_is_dropped_costs_no_slot() {
     struct Fragile;

@@ -73,6 +73,7 @@ impl Worker {
                     draining: false,
                     held: state.held.keys().copied().collect(),
                     progress: Vec::new(),
+                    refreshed: Vec::new(),
                 }
             };
             let place = self.world.draw(|dice| dice.index(self.fleet.len()));
