@@ -106,7 +106,7 @@ async fn an_engine_killed_while_a_claim_is_granted_costs_no_attempt() {
     scene.start().await;
     let lock = scene.oracle.lock("steps").await;
     scene.cluster.workers[0].thaw();
-    killed_at(&mut scene, lock, "granted AS (", Fate::Goes).await;
+    killed_at(&mut scene, lock, "The database grants", Fate::Goes).await;
     assert_eq!(scene.outcome().await, (2, vec![1]), "the repeated claim finds its first answer");
 }
 
