@@ -530,13 +530,11 @@ impl<O: DeserializeOwned> Children<O> {
         let (ctx, seq) = (self.ctx.clone(), self.seq);
         let (place, outcome) = std::future::poll_fn(move |cx| {
             let mut state = ctx.lock();
-            match state.streams.get_mut(&seq).and_then(|(waiting, _)| waiting.pop_front()) {
-                Some(end) => Poll::Ready(end),
-                None => {
-                    state.wakers.insert(seq, cx.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(end) = state.streams.get_mut(&seq).and_then(|(waiting, _)| waiting.pop_front()) {
+                return Poll::Ready(end);
             }
+            state.wakers.insert(seq, cx.waker().clone());
+            Poll::Pending
         })
         .await;
         self.taken += 1;

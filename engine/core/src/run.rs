@@ -696,7 +696,9 @@ impl Run {
             }
             Resolution::ChildrenEnded { ends } => {
                 if let Some(fan) = self.fans.get_mut(&seq) {
-                    ends.iter().for_each(|(place, _)| fan.end(*place));
+                    for (place, _) in ends {
+                        fan.end(*place);
+                    }
                 }
                 return self.forget_fan(seq);
             }

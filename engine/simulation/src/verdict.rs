@@ -217,7 +217,7 @@ fn children_known(journal: &[&Entry]) -> Result<(), String> {
             }
             Entry::Dropped { seq } if fans.contains_key(seq) => {
                 let (started, _) = fans.remove(seq).unwrap_or_default();
-                (0..started).for_each(|place| drop(open.remove(&Seq(seq.0 + place))));
+                open.retain(|child, _| !(seq.0..seq.0 + started).contains(&child.0));
             }
             Entry::Op { seq, op: Op::Child { on_close, .. } } => {
                 open.insert(*seq, 0);

@@ -321,7 +321,15 @@ async fn lease(store: Arc<PgStore>, seed: u64, runs: Vec<RunId>) -> usize {
         let mut held: Vec<LeaseId> = steps.iter().filter_map(|(.., lease)| lease.map(LeaseId)).collect();
         held.shuffle(&mut dice);
         held.truncate(held.len() / 2);
-        let beat = Beat { session, lease: SESSION_LEASE, free_slots: 1, draining: false, held, progress: Vec::new() };
+        let beat = Beat {
+            session,
+            lease: SESSION_LEASE,
+            free_slots: 1,
+            draining: false,
+            held,
+            progress: Vec::new(),
+            refreshed: Vec::new(),
+        };
         fine(store.heartbeat(&beat).await);
         fine(store.tick(engine, SESSION_LEASE, 1).await);
         fine(store.lost_tickets(&["default".to_owned()], Duration::ZERO).await);

@@ -75,6 +75,9 @@ async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
     assert!(dropped.is_set());
 }
 
+/// What a handler says, and whether it is enough.
+type Word = (fn(&StepContext), bool);
+
 /// Five seconds of work, a second at a time, with a word in between.
 async fn five_seconds(ctx: &StepContext, word: fn(&StepContext)) {
     for _ in 0..5 {
@@ -87,7 +90,7 @@ async fn five_seconds(ctx: &StepContext, word: fn(&StepContext)) {
 async fn an_attempt_whose_time_begins_anew_may_take_longer() {
     for (refreshes, fits) in [(true, true), (false, false)] {
         let word = if refreshes { StepContext::refresh_timeout } else { StepContext::alive };
-        let handlers = Handlers::new().on(async move |ctx: StepContext, step: Work| {
+        let handlers = Handlers::new().on(move |ctx: StepContext, step: Work| async move {
             five_seconds(&ctx, word).await;
             Ok(step.n)
         });
@@ -98,10 +101,9 @@ async fn an_attempt_whose_time_begins_anew_may_take_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_says_nothing_for_too_long_is_dropped_and_tried_again() {
-    let words: [(fn(&StepContext), bool); 3] =
-        [(StepContext::alive, true), (|ctx| ctx.progress(&"getting on"), true), (|_| (), false)];
+    let words: [Word; 3] = [(StepContext::alive, true), (|ctx| ctx.progress(&"getting on"), true), (|_| (), false)];
     for (word, fits) in words {
-        let handlers = Handlers::new().on(async move |ctx: StepContext, step: Work| {
+        let handlers = Handlers::new().on(move |ctx: StepContext, step: Work| async move {
             five_seconds(&ctx, word).await;
             Ok(step.n)
         });
