@@ -87,6 +87,11 @@ pub enum Message {
         run: RunId,
         work: Work,
     },
+    /// Messages between runs that lie there for a while: lost on their way, or still in the mailbox.
+    Redelivered {
+        run: RunId,
+        work: Vec<Work>,
+    },
     Loaded {
         run: RunId,
         loaded: Result<Option<Box<Loaded>>, CommandError>,
@@ -256,6 +261,7 @@ impl<O: Outward> Executor<O> {
     pub fn handle(&mut self, message: Message) {
         match message {
             Message::Command { run, work } => self.command(run, work),
+            Message::Redelivered { run, work } => self.redelivered(run, work),
             Message::Loaded { run, loaded } => self.loaded(run, loaded),
             Message::Committed(runs) => runs.into_iter().for_each(|run| self.committed(run)),
             Message::Refused(all) => all.into_iter().for_each(|pending| self.refused(pending)),
@@ -314,6 +320,16 @@ impl<O: Outward> Executor<O> {
         }
         slot.mailbox.push_back(work);
         self.advance(run);
+    }
+
+    /// Taken only by a run that has nothing to do: one that is busy may be at these very messages, and taken twice they
+    /// would refuse all that is decided with them. They come again with the next tick.
+    fn redelivered(&mut self, run: RunId, work: Vec<Work>) {
+        let slot = self.slots.entry(run).or_default();
+        if !slot.busy && slot.mailbox.is_empty() {
+            slot.mailbox.extend(work);
+            self.advance(run);
+        }
     }
 
     /// Moves a run on: load it, or decide what waits.

@@ -68,6 +68,12 @@ impl Routes {
         self.tell(self.partition(run), Message::Command { run, work });
     }
 
+    /// Messages between runs that nobody took yet.
+    pub fn send_again(&self, run: RunId, commands: Vec<Command>) {
+        let work = commands.into_iter().map(|command| Work::new(command, None)).collect();
+        self.tell(self.partition(run), Message::Redelivered { run, work });
+    }
+
     /// A command and its answer, which comes after the commit.
     pub fn ask(
         &self,

@@ -1,7 +1,7 @@
 //! The tick: the engine's only poll. It renews the engine's session and shards and answers what is due.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use valet_core::Timestamp;
 use valet_core::command::Command;
-use valet_core::id::SessionId;
+use valet_core::id::{RunId, SessionId};
 
 use crate::bounds::{NEAR_TIMERS_MAX, SESSION_LEASE, TICK, TICK_IDLE, TICK_MIN, TIMER_NEAR};
 use crate::dispatcher::Dispatcher;
@@ -189,9 +189,13 @@ impl<S: Store + ?Sized> Ticker<S> {
         targets.sort_unstable();
         targets.dedup();
         if !targets.is_empty() {
+            let mut messages: BTreeMap<RunId, Vec<Command>> = BTreeMap::new();
             for message in self.store.load_inbox(&targets).await? {
                 let command = Command::Inbox { from: message.from, from_seq: message.number, message: message.message };
-                self.routes.send(message.to, command);
+                messages.entry(message.to).or_default().push(command);
+            }
+            for (run, commands) in messages {
+                self.routes.send_again(run, commands);
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use sqlx::Connection as _;
 use tokio::sync::watch;
 use uuid::Uuid;
 use valet_engine::bounds::PAUSES_MAX;
+use valet_engine::http::{Limits, Rate};
 use valet_engine::pauses::pause_at_start;
 
 use super::access::secret;
@@ -71,7 +72,8 @@ async fn hammer(app: &TestApp, worker: &Worker<'_>, stop: watch::Receiver<bool>)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_granted_once_a_pause_is_answered_while_claims_race() {
-    let app = TestApp::start().await;
+    let no_limit = Rate { per_s: 0, burst: 1 };
+    let app = TestApp::limited(Limits { token: no_limit, tenant: no_limit, ..Limits::default() }).await;
     let worker = Worker::open(&app).await;
     let by_session = format!("workers/{}", worker.session);
     for what in [ECHO, QUEUE, TENANT, ENGINE, "workers/w", by_session.as_str()] {
