@@ -96,6 +96,10 @@ impl<S: Store + ?Sized> Engine<S> {
     /// Starts the loops. The engine stops when it is dropped or [`Engine::stop`] is called.
     pub async fn start(parts: Parts<S>, threading: Threading) -> Result<Arc<Self>, EngineError> {
         let Parts { name, store, queue, registry, clock, entropy, cache_bytes } = parts;
+        // No engine makes tokens that somebody could guess.
+        let mut secret = [0; 32];
+        secret.chunks_mut(16).for_each(|half| half.copy_from_slice(&entropy.bytes()));
+        let registry = registry.with_secret(secret);
         let (executors, executors_in): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::unbounded_channel()).unzip();
         let (routes, receivers) = Routes::new(executors);
         let (loads, loads_in) = mpsc::unbounded_channel();

@@ -9,8 +9,7 @@ use crate::workflow::InputProblem;
 pub fn problems(at: &str, attributes: &Map<String, Value>) -> Vec<InputProblem> {
     let mut problems = Vec::new();
     if attributes.len() > ATTRIBUTES_MAX {
-        let message = format!("at most {ATTRIBUTES_MAX} attributes");
-        problems.push(InputProblem { field: at.to_owned(), message });
+        problems.push(too_many(at));
     }
     let bad = attributes.iter().filter(|(name, value)| !fits(name, value));
     problems.extend(bad.map(|(name, _)| {
@@ -23,6 +22,10 @@ pub fn problems(at: &str, attributes: &Map<String, Value>) -> Vec<InputProblem> 
         InputProblem { field: format!("{at}/{shown}"), message }
     }));
     problems
+}
+
+pub(crate) fn too_many(at: &str) -> InputProblem {
+    InputProblem { field: at.to_owned(), message: format!("at most {ATTRIBUTES_MAX} attributes") }
 }
 
 fn fits(name: &str, value: &Value) -> bool {

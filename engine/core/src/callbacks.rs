@@ -48,10 +48,15 @@ pub struct ParsedToken {
 }
 
 impl Callbacks {
-    /// `secret`: random bytes that nobody else knows; they need not outlive the process. `base_url`: where the API is
-    /// reached from outside, without a slash at its end.
-    pub fn new(secret: [u8; 32], base_url: impl Into<String>) -> Self {
-        Self { secret, base_url: base_url.into() }
+    /// `base_url`: where the API is reached from outside, without a slash at its end.
+    pub fn at(base_url: impl Into<String>) -> Self {
+        Self { base_url: base_url.into(), ..Self::default() }
+    }
+
+    /// `secret`: random bytes that nobody else knows; they need not outlive the process.
+    #[must_use]
+    pub fn with_secret(self, secret: [u8; 32]) -> Self {
+        Self { secret, ..self }
     }
 
     pub(crate) fn secret(&self, run: RunId, seq: Seq) -> Secret {

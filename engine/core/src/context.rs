@@ -4,7 +4,7 @@
 //! `seq` when it is called, not when it is first polled. The context is detached before its future is dropped by the
 //! engine; from then on every call and drop is inert, so that an evicted run records nothing.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::attributes;
-use crate::bounds::{FAN_OUT_MAX, NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
+use crate::bounds::{ATTRIBUTES_MAX, FAN_OUT_MAX, NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::callbacks::{Callbacks, Secret};
 use crate::expression::{Expression, ExpressionError};
 use crate::id::{RunId, Seq};
@@ -51,6 +51,8 @@ pub(crate) struct Known {
     pub versions: BTreeMap<String, u32>,
     pub values: BTreeMap<Seq, Payload>,
     pub secrets: BTreeMap<Seq, Secret>,
+    /// Search attributes that the code has set.
+    pub attributes: BTreeSet<String>,
 }
 
 /// What an operation's future receives.
@@ -297,7 +299,6 @@ impl Context {
         let input = Payload::of(input).unwrap_or_default();
         let workflow = workflow.to_owned();
         let ChildOptions { key, on_close } = options;
-        let key = key.map(|key| column_text(&key, NAME_BYTES_MAX));
         self.operation(Op::Child { workflow, input, key, on_close }, read_child::<O>)
     }
 
@@ -363,7 +364,7 @@ impl Context {
         state.known.versions.insert(change.to_owned(), version);
         state.operations_in_poll += 1;
         if version > 0 && !state.detached {
-            state.emitted.push(Emission::Version { change: column_text(change, NAME_BYTES_MAX), version });
+            state.emitted.push(Emission::Version { change: change.to_owned(), version });
         }
         version
     }
@@ -395,12 +396,23 @@ impl Context {
         self.call(Op::Memo { memo });
     }
 
-    /// Sets search attributes, by which lists are filtered; `null` takes one off. Never personal.
+    /// Sets search attributes, by which lists are filtered; `null` takes one off. Never personal. What the code set and
+    /// did not take off is bounded like what a start brings.
     pub fn set_attributes(&self, set: Map<String, Value>) -> Result<(), Vec<InputProblem>> {
-        let kept: Map<String, Value> =
-            set.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let problems = attributes::problems("", &kept);
+        let mut names = self.lock().known.attributes.clone();
+        names.retain(|name| set.get(name).is_none_or(|value| !value.is_null()));
+        let kept: Map<String, Value> = set
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        names.extend(kept.keys().cloned());
+        let mut problems = attributes::problems("", &kept);
+        if problems.is_empty() && names.len().max(set.len()) > ATTRIBUTES_MAX {
+            problems.push(attributes::too_many(""));
+        }
         if problems.is_empty() {
+            self.lock().known.attributes = names;
             self.call(Op::Attributes { set });
             return Ok(());
         }

@@ -260,7 +260,10 @@ fn known<'e>(entries: impl Iterator<Item = &'e Entry>) -> Known {
     let mut known = Known::default();
     for entry in entries {
         match entry {
-            Entry::Continued { carried, .. } => known.after = carried.last_seq,
+            Entry::Continued { carried, .. } => {
+                known.after = carried.last_seq;
+                known.attributes.clone_from(&carried.attributes);
+            }
             Entry::Version { change, version } => {
                 known.versions.insert(change.clone(), *version);
             }
@@ -606,7 +609,7 @@ impl<'a> Folding<'a> {
 
     /// The code of a journal that begins, polled for the first time.
     fn begin_code(&mut self, definition: &Definition, input: &Payload, after: Seq) {
-        let known = Known { after, ..Known::default() };
+        let known = Known { after, attributes: self.run().attributes.clone(), ..Known::default() };
         let ctx = self.machine.context(self.now, known, self.registry.callbacks());
         match Code::start(definition, ctx, input) {
             Ok(code) => {

@@ -4,6 +4,8 @@
 //! Entries of one transition share that transition's instant. The enum is tagged externally because payloads inside are
 //! kept as raw text, which serde cannot do through a buffered tag.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -361,6 +363,9 @@ pub struct Carried {
     pub answers: Vec<(Seq, HumanOutcome)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub completions: Vec<(Seq, String)>,
+    /// Search attributes that the code has set.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub attributes: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -242,6 +242,8 @@ pub struct Run {
     pub deadline: Option<Timestamp>,
     pub figures: Figures,
     pub memo: Option<Payload>,
+    /// Search attributes that the code has set and not taken off.
+    pub attributes: BTreeSet<String>,
     /// Search attributes that the code set since the last transition.
     pub(crate) attributes_set: serde_json::Map<String, serde_json::Value>,
     /// Instant of the last transition: a run's time never goes back, whichever engine's clock it is.
@@ -360,6 +362,7 @@ impl Run {
             deadline: None,
             figures: Figures::default(),
             memo: None,
+            attributes: BTreeSet::new(),
             attributes_set: serde_json::Map::new(),
             last_at: Timestamp::MIN_UTC,
             status_line: None,
@@ -650,7 +653,11 @@ impl Run {
             Op::Status { text } => self.status_line = Some(text.clone()),
             Op::Progress { fraction } => self.figures.progress = Some(*fraction),
             Op::Memo { memo } => self.memo = Some(memo.clone()),
-            Op::Attributes { set } => self.attributes_set.extend(set.clone()),
+            Op::Attributes { set } => {
+                self.attributes.retain(|name| set.get(name).is_none_or(|value| !value.is_null()));
+                self.attributes.extend(set.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()));
+                self.attributes_set.extend(set.clone());
+            }
             Op::Cost { micros, .. } => self.spend(*micros),
         }
     }
@@ -787,6 +794,7 @@ impl Run {
                 keys: channel.keys.iter().cloned().collect(),
             })
             .collect();
+        carried.attributes.clone_from(&self.attributes);
         carried.deadline = self.deadline;
         carried.paused_by.clone_from(&self.paused_by);
         carried.status_line.clone_from(&self.status_line);
@@ -833,6 +841,7 @@ impl Run {
         if !self.timers.contains_key(&RUN_DEADLINE) {
             self.begin_deadline(carried.deadline);
         }
+        self.attributes.clone_from(&carried.attributes);
         self.paused_by.clone_from(&carried.paused_by);
         self.status_line.clone_from(&carried.status_line);
         self.memo.clone_from(&carried.memo);

@@ -188,11 +188,18 @@ impl Registry {
         self
     }
 
-    /// How tokens are made that let somebody outside complete something.
+    /// Where somebody outside completes what a run waits for.
     #[must_use]
     pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
         self.callbacks = Arc::new(callbacks);
         self
+    }
+
+    /// The secret of an engine's tokens; [`Callbacks::with_secret`].
+    #[must_use]
+    pub fn with_secret(self, secret: [u8; 32]) -> Self {
+        let callbacks = Callbacks::clone(&self.callbacks).with_secret(secret);
+        self.with_callbacks(callbacks)
     }
 
     pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {

@@ -81,7 +81,7 @@ impl TestApp {
     async fn build(url: &str, registry: Registry, limits: Limits, secure_cookies: bool) -> Self {
         let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
         let queue = MemoryQueue::new();
-        let registry = registry.with_callbacks(Callbacks::new(SECRET, PUBLIC_URL));
+        let registry = registry.with_callbacks(Callbacks::at(PUBLIC_URL));
         let parts = Parts {
             name: "engine-under-test".to_owned(),
             store: Arc::clone(&store),

@@ -22,7 +22,7 @@ use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
 use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
 use valet_engine::notify;
 use valet_engine::pauses::{PauseError, pause_at_start};
-use valet_engine::ports::{Entropy as _, Machine};
+use valet_engine::ports::Machine;
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
@@ -124,7 +124,7 @@ pub async fn start(
     // Taken now, so that callback URLs can name it; served when all is ready.
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| EngineRoleError::Listen { address, source })?;
-    let registry = registry.with_callbacks(callbacks(settings, is_tls, address, machine.as_ref()));
+    let registry = registry.with_callbacks(callbacks(settings, is_tls, address));
     let parts = Parts {
         name: format!("engine-{}", std::process::id()),
         store,
@@ -165,14 +165,10 @@ pub async fn start(
     Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering, housekeeping, watching_keys })
 }
 
-/// Tokens are made from a secret of this process: what was made of it is recorded, and outlives it.
-fn callbacks(settings: &Settings, is_tls: bool, address: SocketAddr, entropy: &Machine) -> Callbacks {
-    let mut secret = [0; 32];
-    let (first, second) = secret.split_at_mut(16);
-    first.copy_from_slice(&entropy.bytes());
-    second.copy_from_slice(&entropy.bytes());
+/// Where callers outside complete what runs wait for.
+fn callbacks(settings: &Settings, is_tls: bool, address: SocketAddr) -> Callbacks {
     let base_url = settings.find("door.public_url").map(|url| url.trim_end_matches('/').to_owned());
-    Callbacks::new(secret, base_url.unwrap_or_else(|| url(is_tls, address)))
+    Callbacks::at(base_url.unwrap_or_else(|| url(is_tls, address)))
 }
 
 fn url(is_tls: bool, address: SocketAddr) -> String {

@@ -247,7 +247,8 @@ fn shared(carried: &Carried, place: usize, taken: &HashSet<Place>) -> Carried {
             taken.contains(&(place, number - 1))
         });
     }
-    Carried { generation: carried.generation, last_seq: carried.last_seq, channels, ..Carried::default() }
+    let attributes = carried.attributes.clone();
+    Carried { generation: carried.generation, last_seq: carried.last_seq, channels, attributes, ..Carried::default() }
 }
 
 /// A message: the place of the entry that holds it, and its number in that entry.

@@ -62,6 +62,62 @@ fn what_a_run_no_longer_waits_for_is_let_go_when_it_goes_on() {
     assert_eq!(run.output(), ["slept"]);
 }
 
+/// Long after: the answer got lost, and the person sends it once more.
+#[test]
+fn a_task_that_ended_journals_ago_is_known_by_its_key() {
+    let again = |next: Vec<Do>| Do::Continue(next);
+    let ask = Do::Ask { ms: 1_000 };
+    let mut run = Subject::run_script(&[ask, Do::Work, again(vec![Do::Work, again(vec![wait()])])]);
+    run.answer(1, "k", &json!(1)).expect("taken");
+    run.carry_out(2, done(&json!(1)));
+    run.carry_out(3, done(&json!(1)));
+    run.restart();
+    assert_eq!(run.run().generation, 2);
+    run.answer(1, "k", &json!(1)).expect("its first answer");
+    assert!(run.answer(1, "other", &json!(1)).is_err());
+}
+
+/// A message that nobody waits for is consumed by a transition without entries; its instant holds all the same.
+#[test]
+fn a_rebuild_knows_the_instant_of_a_transition_without_entries() {
+    let mut run = Subject::run_script(&[Do::Work]);
+    run.now = at(50);
+    let outcome = valet_core::journal::RunOutcome::Cancelled { by: "x".to_owned(), reason: String::new() };
+    run.inbox(0, InboxMessage::ChildEnded { seq: Seq(9), outcome }).expect("taken");
+    assert!(run.journal.last().expect("a chunk").entries.is_empty());
+    run.restart();
+    run.now = at(10);
+    run.signal("go", "k", &json!(1)).expect("kept");
+    assert_eq!(run.journal.last().expect("a chunk").at, at(50), "a run's time does not go back");
+}
+
+#[test]
+fn attributes_are_bounded_over_all_journals_of_a_run() {
+    let mark = |n: usize, value| Do::Mark { name: format!("a{n}"), value };
+    let many = |from: usize| (from..from + 20).map(|n| mark(n, json!(n))).collect::<Vec<_>>();
+    let rest = [many(20), vec![mark(0, json!(null)), mark(99, json!(1))]].concat();
+    let mut run =
+        Subject::run_script(&[many(0), vec![Do::Work, Do::Continue([rest, vec![Do::Work]].concat())]].concat());
+    run.carry_out(21, done(&json!(1)));
+    run.restart();
+    assert_eq!(run.run().attributes.len(), 32);
+    let seq = run.rows.keys().next().expect("a step").0;
+    run.carry_out(seq, done(&json!(1)));
+    let told = run.output();
+    assert_eq!(told.iter().filter(|line| line.contains("at most 32 attributes")).count(), 8, "{told:?}");
+    assert_eq!(told[20..22], ["marked", "marked"], "one taken off makes room for one");
+}
+
+/// Names are compared as they are, however long.
+#[test]
+fn a_change_with_a_long_name_is_answered_the_same_on_replay() {
+    let change = "x".repeat(300);
+    let mut run = Subject::run_script(&[Do::Version { change: change.clone(), latest: 3 }, Do::Work]);
+    run.restart();
+    run.carry_out(1, done(&json!(1)));
+    assert_eq!(run.output()[0], format!("{change} 3"));
+}
+
 #[test]
 fn a_deadline_holds_for_all_journals_of_a_run() {
     let script = [Do::Sleep { ms: 10 }, Do::Continue(vec![Do::Sleep { ms: 60_000 }])];

@@ -74,7 +74,7 @@ fn a_paused_runs_completion_is_held() {
 #[test]
 fn a_token_stays_what_it_was_when_the_engines_secret_changes() {
     let start = start_of(&[Do::Complete { ms: 1_000 }]);
-    let with = |byte: u8| registry().with_callbacks(Callbacks::new([byte; 32], "https://valet.example"));
+    let with = |byte: u8| registry().with_callbacks(Callbacks::at("https://valet.example")).with_secret([byte; 32]);
     let mut run = Subject::run_started(start.clone(), with(1));
     let other = Subject::run_started(start, with(2));
     assert_ne!(token(&run, 1), token(&other, 1), "another secret, another token");
@@ -127,6 +127,13 @@ fn calls_of_one_key_share_a_child_and_each_gets_its_result() {
     assert_eq!(run.count("resolved"), 2, "for both calls");
     ended(&mut run, 2, 20);
     assert_eq!(run.output(), ["all: child: 10, child: 20, child: 10", "child: 10"]);
+}
+
+#[test]
+fn long_keys_that_begin_alike_are_two_keys() {
+    let long = |end: char| keyed(&format!("{}{end}", "k".repeat(200)));
+    let run = Subject::run_script(&[Do::All(vec![long('a'), long('b')])]);
+    assert_eq!(sent(&run), ["start", "start"]);
 }
 
 #[test]
