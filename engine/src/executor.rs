@@ -8,7 +8,7 @@
 //! one. It never polls workflow code itself: it hands out [`Job`]s that do, so that code which blocks holds up one thread
 //! and its own run, and nothing else.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -141,6 +141,8 @@ struct Slot {
     mailbox: VecDeque<Work>,
     /// What the job at hand decides.
     deciding: Vec<Work>,
+    /// The messages between runs that the last transition took: whoever looked before its commit still sees them.
+    taken: Vec<(RunId, i64)>,
     /// The run's code blocks a thread; it is left alone until the run is parked.
     withheld: bool,
     stamp: u64,
@@ -322,14 +324,16 @@ impl<O: Outward> Executor<O> {
         self.advance(run);
     }
 
-    /// Taken only by a run that has nothing to do: one that is busy may be at these very messages, and taken twice they
-    /// would refuse all that is decided with them. They come again with the next tick.
+    /// Without those that the run has at hand: taken twice, a message would refuse all that is decided with it. What the
+    /// mailbox has no room for comes again with the next tick.
     fn redelivered(&mut self, run: RunId, work: Vec<Work>) {
         let slot = self.slots.entry(run).or_default();
-        if !slot.busy && slot.mailbox.is_empty() {
-            slot.mailbox.extend(work);
-            self.advance(run);
-        }
+        let at_hand = slot.mailbox.iter().chain(&slot.deciding).filter_map(|work| message_key(&work.command));
+        let at_hand: HashSet<_> = at_hand.chain(slot.taken.iter().copied()).collect();
+        let room = MAILBOX_MAX.saturating_sub(slot.mailbox.len());
+        let lost = work.into_iter().filter(|work| message_key(&work.command).is_none_or(|key| !at_hand.contains(&key)));
+        slot.mailbox.extend(lost.take(room));
+        self.advance(run);
     }
 
     /// Moves a run on: load it, or decide what waits.
@@ -432,6 +436,7 @@ impl<O: Outward> Executor<O> {
             return;
         };
         slot.busy = true;
+        slot.taken.clone_from(&transition.consumed);
         self.out.commit(Pending { transition: Arc::new(transition), work, replies: decision.replies });
     }
 
@@ -497,6 +502,7 @@ impl<O: Outward> Executor<O> {
         let slot = self.slots.entry(run).or_default();
         slot.busy = false;
         slot.machine = None;
+        slot.taken.clear();
         for mut work in pending.work.into_iter().rev() {
             work.tries += 1;
             if let Command::Finish(finish) = &mut work.command {
@@ -521,6 +527,7 @@ impl<O: Outward> Executor<O> {
         if let Some(slot) = self.slots.get_mut(&run) {
             slot.busy = false;
             slot.machine = None;
+            slot.taken.clear();
         }
         self.advance(run);
     }
@@ -556,6 +563,14 @@ impl<O: Outward> Executor<O> {
                 self.slots.remove(&run);
             }
         }
+    }
+}
+
+/// Who sent a message between runs, and its number.
+fn message_key(command: &Command) -> Option<(RunId, i64)> {
+    match command {
+        Command::Inbox { from, from_seq, .. } => Some((*from, *from_seq)),
+        _ => None,
     }
 }
 
