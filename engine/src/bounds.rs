@@ -50,6 +50,16 @@ pub const ERASURE_PAGES_MAX: u32 = 20;
 pub const RUNS_CANCELLED_PER_LOOK_MAX: i64 = 500;
 /// How often is looked for erasures that another engine was asked for, and for keys of older master keys.
 pub const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(1);
+/// Looks for history past its time: so many while a run is kept, and the shortest and longest time between two.
+pub const RETENTION_LOOKS_PER_LIFE: (u32, (Duration, Duration)) =
+    (24, (Duration::from_mins(1), Duration::from_hours(1)));
+/// Runs removed by one statement; then blobs, and rows besides journals of a week that goes as a whole.
+pub const RUNS_PER_BITE: i64 = 500;
+pub const BLOBS_PER_BITE: i64 = 200;
+pub const WEEK_ROWS_PER_BITE: i64 = 2_000;
+/// Between two bites: so many times what the bite took, and no less than this.
+pub const RETENTION_REST: u32 = 3;
+pub const RETENTION_REST_MIN: Duration = Duration::from_millis(10);
 /// Data keys that one look wraps anew.
 pub const KEYS_PER_REWRAP_MAX: i64 = 500;
 /// Rounds of it: two engines whose files name different current keys must not keep each other busy.

@@ -30,6 +30,7 @@ mod it {
     mod pauses;
     mod proxy;
     mod replay_check;
+    mod retention;
     mod sealed;
     mod statements;
     mod states;

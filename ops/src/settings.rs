@@ -81,6 +81,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("files.dir", "VALET_FILES_DIR", Some(".valet/files"), "folder for sealed files and artifacts"),
     setting(
+        "retention.hours",
+        "VALET_RETENTION_HOURS",
+        Some("2160"),
+        "how long ended runs are kept, with their children, tasks and artifacts, counted from the end of the last of them; \
+         0: for ever",
+    ),
+    setting(
         "door.allow_hosts",
         "VALET_ALLOW_HOSTS",
         Some(""),

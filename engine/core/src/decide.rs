@@ -589,7 +589,8 @@ impl<'a> Folding<'a> {
             return Err(Rejection::Exists);
         }
         let (attributes, idempotency) = (start.attributes.clone(), start.idempotency.clone());
-        self.created = Some(Created { attributes, idempotency });
+        let forked_from = start.fork.as_ref().map(|fork| fork.from);
+        self.created = Some(Created { attributes, idempotency, forked_from });
         if let Some(fork) = &start.fork {
             return self.start_fork(fork, &start);
         }

@@ -121,6 +121,8 @@ pub struct RunRow {
 pub struct Created {
     pub attributes: serde_json::Map<String, serde_json::Value>,
     pub idempotency: Option<IdempotencyKey>,
+    /// The run that this one was taken from.
+    pub forked_from: Option<RunId>,
 }
 
 /// What must be true of a step's row when the transition commits.

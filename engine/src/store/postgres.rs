@@ -22,6 +22,7 @@ mod migrate;
 pub mod notices;
 pub mod pauses;
 pub mod queries;
+pub mod retention;
 mod runs;
 pub mod subjects;
 pub mod tokens;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+use valet_core::{ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
 
 /// What ships, and what the tests need besides.
 pub fn registry() -> Registry {
@@ -21,6 +21,7 @@ pub fn registry() -> Registry {
         .with::<Marathon>()
         .with::<Fan>()
         .with::<Bound>()
+        .with::<Leave>()
 }
 
 /// Any JSON at all.
@@ -283,5 +284,28 @@ impl Workflow for Bound {
             end.map_or_else(|failure| failure.failure().code.clone(), |()| "done".to_owned())
         };
         Ok(format!("{}, {}", code(result), code(cleaned)))
+    }
+}
+
+/// Leaves a child behind that listens, or waits for it.
+#[derive(Deserialize, JsonSchema)]
+pub struct Behind {
+    pub waits: bool,
+}
+
+pub struct Leave;
+
+impl Workflow for Leave {
+    const NAME: &'static str = "leave";
+    type Input = Behind;
+    type Output = ();
+
+    async fn run(ctx: Context, behind: Behind) -> Result<(), Stop> {
+        let options = if behind.waits { ChildOptions::default() } else { ChildOptions::default().abandon() };
+        let child = ctx.child_with::<_, Value>(Listen::NAME, &json!({ "count": 1 }), options);
+        if behind.waits {
+            child.await.map_err(Stop::Failed)?;
+        }
+        Ok(())
     }
 }

@@ -23,6 +23,7 @@ use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, 
 use valet_engine::notify;
 use valet_engine::pauses::{PauseError, pause_at_start};
 use valet_engine::ports::Machine;
+use valet_engine::retention::Retention;
 use valet_engine::store::StoreError;
 use valet_engine::store::postgres::{MigrateError, PgStore, migrate};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, RedisTriggers};
@@ -67,6 +68,7 @@ pub struct RunningEngine {
     notifying: JoinHandle<()>,
     triggering: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    retaining: Option<JoinHandle<()>>,
     watching_keys: JoinHandle<()>,
 }
 
@@ -86,6 +88,9 @@ impl RunningEngine {
         self.notifying.abort();
         self.triggering.abort();
         self.housekeeping.abort();
+        if let Some(retaining) = &self.retaining {
+            retaining.abort();
+        }
         self.watching_keys.abort();
         self.engine.stop().await;
     }
@@ -155,6 +160,10 @@ pub async fn start(
     // Before it serves: a back-up that was restored has what was erased.
     housekeeper.keep_erased().await?;
     let housekeeping = tokio::spawn(housekeeper.run());
+    let retaining = settings.retention()?.map(|kept| {
+        let (engine, blobs) = (Arc::clone(&engine), app.blobs.clone());
+        tokio::spawn(Retention { engine, blobs, kept }.run())
+    });
     let keys = settings.path("secrets.key_file")?;
     let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
@@ -162,7 +171,18 @@ pub async fn start(
     let serving = listen(listener, certificate, service(app), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
-    Ok(RunningEngine { address, is_tls, engine, stop, serving, notifying, triggering, housekeeping, watching_keys })
+    Ok(RunningEngine {
+        address,
+        is_tls,
+        engine,
+        stop,
+        serving,
+        notifying,
+        triggering,
+        housekeeping,
+        retaining,
+        watching_keys,
+    })
 }
 
 /// Where callers outside complete what runs wait for.

@@ -1,4 +1,6 @@
-//! How much the engine's door lets one token and one tenant ask.
+//! How much the engine's door lets one token and one tenant ask, and how long it keeps what is over.
+
+use std::time::Duration;
 
 use valet_engine::bounds::EVENT_STREAMS_MAX;
 use valet_engine::http::{Limits, Rate};
@@ -7,6 +9,8 @@ use super::{Settings, SettingsError};
 
 /// Beyond what one engine can serve: a higher limit is none.
 const PER_S_MAX: u32 = 1_000_000;
+/// A hundred years.
+const RETENTION_HOURS_MAX: u32 = 100 * 366 * 24;
 
 impl Settings {
     pub fn limits(&self) -> Result<Limits, SettingsError> {
@@ -17,6 +21,12 @@ impl Settings {
             tenant: Rate { per_s: per_s("limits.tenant_rate_per_s")?, burst: burst("limits.tenant_burst")? },
             tenant_streams: self.number("limits.tenant_streams", 1, EVENT_STREAMS_MAX as u32)? as usize,
         })
+    }
+
+    /// `None`: for ever.
+    pub fn retention(&self) -> Result<Option<Duration>, SettingsError> {
+        let hours = self.number("retention.hours", 0, RETENTION_HOURS_MAX)?;
+        Ok((hours > 0).then(|| Duration::from_hours(hours.into())))
     }
 }
 
@@ -29,6 +39,7 @@ mod tests {
         let settings = Settings::from_parts(None, |_| None).unwrap();
         assert_eq!(settings.limits().unwrap(), Limits::default());
         assert!(!settings.flag("door.secure_cookies").unwrap());
+        assert_eq!(settings.retention().unwrap(), Some(Duration::from_hours(90 * 24)));
     }
 
     #[test]
@@ -44,6 +55,9 @@ mod tests {
         }
         let error = with("VALET_SECURE_COOKIES", "yes").flag("door.secure_cookies").unwrap_err().to_string();
         assert!(error.contains("VALET_SECURE_COOKIES") && error.contains("true"), "{error}");
+        let error = with("VALET_RETENTION_HOURS", "90d").retention().unwrap_err().to_string();
+        assert!(error.contains("VALET_RETENTION_HOURS") && error.contains("90d"), "{error}");
+        assert_eq!(with("VALET_RETENTION_HOURS", "0").retention().unwrap(), None);
         assert_eq!(with("VALET_TOKEN_RATE_PER_S", "0").limits().unwrap().token.per_s, 0);
     }
 }

@@ -70,6 +70,8 @@ struct CreateColumns {
     parent_seq: Vec<Option<i32>>,
     key: Vec<Option<String>>,
     request_hash: Vec<Option<Vec<u8>>>,
+    /// The run whose tree it joins.
+    origin: Vec<Option<Uuid>>,
 }
 
 #[derive(Default)]
@@ -240,6 +242,7 @@ impl Columns {
         creates.parent_seq.push(identity.parent.map(|p| p.seq.0 as i32));
         creates.key.push(created.idempotency.as_ref().map(|i| i.key.clone()));
         creates.request_hash.push(created.idempotency.as_ref().map(|i| i.request_hash.to_vec()));
+        creates.origin.push(identity.parent.map(|p| p.run).or(created.forked_from).map(|run| run.0));
         Ok(())
     }
 
@@ -542,7 +545,8 @@ impl Columns {
             .bind(&updated.revision)
             .bind(&runs.figures)
             .bind(&runs.attributes_set)
-            .bind(&runs.journal_from);
+            .bind(&runs.journal_from)
+            .bind(&creates.origin);
         bounded(query.fetch_all(connection)).await
     }
 }

@@ -72,6 +72,10 @@ impl RunStore for PgStore {
             let revision = record.revision as u32;
             let mut chunks = chunks.remove(&record.id).unwrap_or_default();
             chunks.retain(|chunk| chunk.revision <= revision);
+            if record.ended && chunks.is_empty() {
+                // Retention took it between the two reads.
+                continue;
+            }
             let stored = StoredRun {
                 identity: record.identity(),
                 revision,
@@ -96,11 +100,18 @@ impl RunStore for PgStore {
         workflow: &str,
         key: &str,
     ) -> Result<Option<(RunId, Vec<u8>)>, StoreError> {
-        let find = sqlx::query_as::<_, (Uuid, Vec<u8>)>(include_str!("../sql/find_idempotent.sql"))
+        let find = sqlx::query_as::<_, (Uuid, Vec<u8>, bool)>(include_str!("../sql/find_idempotent.sql"))
             .bind(tenant)
             .bind(workflow)
             .bind(key);
-        Ok(bounded(find.fetch_optional(&self.pool)).await?.map(|(run, hash)| (RunId(run), hash)))
+        let Some((run, hash, is_gone)) = bounded(find.fetch_optional(&self.pool)).await? else { return Ok(None) };
+        if is_gone {
+            // Retention took the run; its key is free again.
+            let free = sqlx::query(include_str!("../sql/free_key.sql")).bind(tenant).bind(workflow).bind(key).bind(run);
+            bounded(free.execute(&self.pool)).await?;
+            return Ok(None);
+        }
+        Ok(Some((RunId(run), hash)))
     }
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {

@@ -9,8 +9,8 @@ WITH input AS MATERIALIZED (
              waits_for_build, figures, attributes_set, journal_from)
 ), creates AS MATERIALIZED (
     SELECT * FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[],
-                         $21::int[], $22::text[], $23::bytea[])
-        AS t(id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, key, request_hash)
+                         $21::int[], $22::text[], $23::bytea[], $125::uuid[])
+        AS t(id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, key, request_hash, origin)
 ), keyed AS MATERIALIZED (
     INSERT INTO idempotency (tenant, workflow, key, run_id, request_hash, expires_at)
     SELECT tenant, workflow, key, id, request_hash, now() + interval '7 days'
@@ -68,23 +68,26 @@ WITH input AS MATERIALIZED (
     SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
 ), startable AS MATERIALIZED (
     SELECT c.*, i.status, i.paused, i.reason, i.status_line, i.build, i.error_code, i.at, i.ended,
-           i.waits_for_build, i.figures, i.attributes_set, i.journal_from
+           i.waits_for_build, i.figures, i.attributes_set, i.journal_from,
+           CASE WHEN c.origin IS NOT NULL THEN coalesce(
+               (SELECT coalesce(o.root, o.id) FROM runs o WHERE o.id = c.origin),
+               (SELECT coalesce(o.root, o.id) FROM finished_runs o WHERE o.id = c.origin), c.origin) END AS root
     FROM creates c JOIN input i USING (id)
     WHERE (c.key IS NULL OR c.id IN (SELECT run_id FROM keyed)) AND c.id NOT IN (SELECT id FROM broken)
 ), started AS (
-    INSERT INTO runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
+    INSERT INTO runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, root, status, paused, revision,
                       build, waits_for_build, reason, status_line, error_code, figures, journal_from, created_at,
                       updated_at)
     SELECT id, tenant, subject, workflow, plan, with_attributes(attributes::jsonb, attributes_set), parent_run,
-           parent_seq, status, paused, 1, build, waits_for_build, reason::json, status_line, error_code,
+           parent_seq, root, status, paused, 1, build, waits_for_build, reason::json, status_line, error_code,
            figures::jsonb, journal_from, at, at
     FROM startable WHERE NOT ended
     ON CONFLICT (id) DO NOTHING RETURNING id
 ), ended_at_once AS (
-    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
+    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, root, status, revision,
                                build, status_line, error_code, figures, journal_from, created_at, ended_at)
     SELECT id, tenant, subject, workflow, plan, with_attributes(attributes::jsonb, attributes_set), parent_run,
-           parent_seq, status, 1, build, status_line, error_code, figures::jsonb, journal_from, at, at
+           parent_seq, root, status, 1, build, status_line, error_code, figures::jsonb, journal_from, at, at
     FROM startable WHERE ended
     ON CONFLICT (id) DO NOTHING RETURNING id
 ), ok AS MATERIALIZED (
@@ -100,12 +103,12 @@ WITH input AS MATERIALIZED (
 ), gone AS (
     DELETE FROM runs r USING input i JOIN ok USING (id) WHERE r.id = i.id AND i.expect > 0 AND i.ended
     RETURNING r.id, r.tenant, r.subject, r.workflow, r.plan, with_attributes(r.attributes, i.attributes_set) AS attributes,
-              r.parent_run, r.parent_seq, r.created_at,
+              r.parent_run, r.parent_seq, r.root, r.created_at,
               i.status, i.expect, i.build, i.status_line, i.error_code, i.figures, i.journal_from, i.at
 ), archived AS (
-    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
+    INSERT INTO finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, root, status, revision,
                                build, status_line, error_code, figures, journal_from, created_at, ended_at)
-    SELECT id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, expect + 1,
+    SELECT id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, root, status, expect + 1,
            build, status_line, error_code, figures::jsonb, journal_from, created_at, at
     FROM gone
 ), journaled AS (

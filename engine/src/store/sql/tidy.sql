@@ -1,9 +1,16 @@
 -- What nobody will ask for again, in bounded bites.
 WITH old_batches AS (
     DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE at < now() - interval '1 hour' ORDER BY at LIMIT 20000)
+), due_keys AS MATERIALIZED (
+    SELECT k.tenant, k.workflow, k.key, EXISTS (SELECT 1 FROM runs r WHERE r.id = k.run_id) AS is_live
+    FROM idempotency k WHERE k.expires_at < now() ORDER BY k.expires_at LIMIT 5000
 ), old_keys AS (
-    DELETE FROM idempotency WHERE (tenant, workflow, key) IN (
-        SELECT tenant, workflow, key FROM idempotency WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)
+    DELETE FROM idempotency k USING due_keys d
+    WHERE NOT d.is_live AND (k.tenant, k.workflow, k.key) = (d.tenant, d.workflow, d.key)
+), kept_keys AS (
+    -- A key that was let go while its run lives would start that work once more.
+    UPDATE idempotency k SET expires_at = now() + interval '7 days' FROM due_keys d
+    WHERE d.is_live AND (k.tenant, k.workflow, k.key) = (d.tenant, d.workflow, d.key)
 ), old_sessions AS (
     DELETE FROM sessions WHERE expires_at < now() - interval '1 day'
 ), old_pauses AS (

@@ -1,0 +1,1 @@
+SELECT id FROM finished_runs WHERE root = ANY($1::uuid[]) LIMIT $2
