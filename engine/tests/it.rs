@@ -10,6 +10,7 @@ mod it {
     mod commits;
     mod database;
     mod declared;
+    mod declared_children;
     mod desk;
     mod door;
     mod events;
