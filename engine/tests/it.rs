@@ -30,6 +30,7 @@ mod it {
     mod operators;
     mod pauses;
     mod proxy;
+    mod recovery;
     mod replay_check;
     mod sealed;
     mod statements;
