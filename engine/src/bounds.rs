@@ -16,6 +16,8 @@ pub const MAILBOX_MAX: usize = 10_000;
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 50_000;
 /// Runs loaded by one statement.
 pub const RUNS_PER_LOAD_MAX: usize = 256;
+/// Children that begin with a declared workflow, by one statement: each definition has up to 256 KiB.
+pub const DEFINITIONS_PER_LOAD_MAX: usize = 64;
 /// Weight of cached runs of one executor.
 pub const CACHE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Workflow code that holds its thread for longer is given up with its thread.

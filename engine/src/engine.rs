@@ -103,6 +103,7 @@ impl<S: Store + ?Sized> Engine<S> {
         let (executors, executors_in): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::unbounded_channel()).unzip();
         let (routes, receivers) = Routes::new(executors);
         let (loads, loads_in) = mpsc::unbounded_channel();
+        let (definitions, definitions_in) = mpsc::unbounded_channel();
         let (discards, discards_in) = mpsc::unbounded_channel();
         let (claims, claims_in) = mpsc::channel(CLAIMS_PER_STATEMENT_MAX * 4);
         let session = Arc::new(RwLock::new(SessionId(Uuid::nil())));
@@ -128,7 +129,8 @@ impl<S: Store + ?Sized> Engine<S> {
         let blockages = Arc::new(Blockages::default());
         for (index, inbox) in executors_in.into_iter().enumerate() {
             let (commits, commits_in) = mpsc::unbounded_channel();
-            let out = Channels { loads: loads.clone(), commits, discards: discards.clone() };
+            let (loads, definitions, discards) = (loads.clone(), definitions.clone(), discards.clone());
+            let out = Channels { loads, definitions, commits, discards };
             let views = Views { blockages: Arc::clone(&blockages), holds: Arc::clone(&holds) };
             let executor = Executor::new(registry.clone(), Arc::clone(&clock), views, out, cache_bytes);
             match threading {
@@ -142,6 +144,7 @@ impl<S: Store + ?Sized> Engine<S> {
         }
         threads::watch(&seats).map_err(EngineError::Thread)?;
         loops.push(tokio::spawn(loader::run(Arc::clone(&store), Arc::clone(&routes), loads_in)));
+        loops.push(tokio::spawn(loader::run_definitions(Arc::clone(&store), Arc::clone(&routes), definitions_in)));
         loops.push(tokio::spawn(loader::run_discards(Arc::clone(&store), discards_in)));
         loops.push(tokio::spawn(claimer::run(Arc::clone(&store), claims_in)));
         let pushing = Arc::clone(&dispatcher);

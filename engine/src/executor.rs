@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 use valet_core::bounds::COMMANDS_FOLDED_MAX;
 use valet_core::command::{Command, InboxMessage, Parent, Rejection, Reply, StartRun};
 use valet_core::decide::{CodeUse, Decision, Machine, StoredRun};
+use valet_core::declared::check::is_workflow_name;
 use valet_core::id::RunId;
 use valet_core::journal::StuckReason;
+use valet_core::payload::Payload;
 use valet_core::transition::Transition;
 use valet_core::{Registry, Timestamp};
 
@@ -25,7 +27,7 @@ use crate::audit::Deed;
 use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
 use crate::pauses::Holds;
 use crate::ports::Clock;
-use crate::store::Loaded;
+use crate::store::{DeclaredName, Loaded};
 
 /// Why a command has no reply of the run itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,13 +59,15 @@ pub struct Work {
     pub tries: u32,
     /// The run was loaded since this came in: what is decided now is not the word of an old cache.
     pub loaded: bool,
+    /// It starts a child, and whether its workflow is declared was asked.
+    pub defined: bool,
     /// Written down with what it changes.
     pub deed: Option<Box<Deed>>,
 }
 
 impl Work {
     pub fn new(command: Command, answer: Answer) -> Self {
-        Self { command, answer, tries: 0, loaded: false, deed: None }
+        Self { command, answer, tries: 0, loaded: false, defined: false, deed: None }
     }
 
     pub fn answer(self, result: Result<Reply, CommandError>) {
@@ -96,6 +100,11 @@ pub enum Message {
         run: RunId,
         loaded: Result<Option<Box<Loaded>>, CommandError>,
     },
+    /// The newest version of the declared workflow that was asked for, if there is one.
+    Defined {
+        run: RunId,
+        definition: Result<Option<Payload>, CommandError>,
+    },
     Committed(Vec<RunId>),
     /// Not committed: stale, or a fence did not hold. Decided again.
     Refused(Vec<Pending>),
@@ -106,6 +115,8 @@ pub enum Message {
 /// What an executor asks for.
 pub trait Outward {
     fn load(&mut self, run: RunId);
+    /// What a workflow is that no code is known of: answered by [`Message::Defined`].
+    fn define(&mut self, run: RunId, name: DeclaredName);
     fn commit(&mut self, pending: Pending);
     /// A message between runs that nobody can take any more.
     fn discard(&mut self, to: RunId, from: RunId, number: i64);
@@ -114,6 +125,7 @@ pub trait Outward {
 /// The outward side over channels.
 pub struct Channels {
     pub loads: mpsc::UnboundedSender<RunId>,
+    pub definitions: mpsc::UnboundedSender<(RunId, DeclaredName)>,
     pub commits: mpsc::UnboundedSender<Pending>,
     pub discards: mpsc::UnboundedSender<(RunId, RunId, i64)>,
 }
@@ -122,6 +134,10 @@ impl Outward for Channels {
     // A closed channel means that the engine shuts down; whoever waits learns it from the dropped answer.
     fn load(&mut self, run: RunId) {
         let _ = self.loads.send(run);
+    }
+
+    fn define(&mut self, run: RunId, name: DeclaredName) {
+        let _ = self.definitions.send((run, name));
     }
 
     fn commit(&mut self, pending: Pending) {
@@ -139,6 +155,8 @@ struct Slot {
     /// Waiting for a load, a job or a commit.
     busy: bool,
     mailbox: VecDeque<Work>,
+    /// Loaded, and waiting for its definition.
+    undefined: Option<Box<StoredRun>>,
     /// What the job at hand decides.
     deciding: Vec<Work>,
     /// The messages between runs that the last transition took: whoever looked before its commit still sees them.
@@ -157,7 +175,7 @@ pub struct Job {
 }
 
 enum Task {
-    Rebuild(Box<StoredRun>, CodeUse),
+    Rebuild(Box<StoredRun>, CodeUse, Option<Payload>),
     Decide(Box<Machine>, Vec<Command>),
 }
 
@@ -171,15 +189,15 @@ pub struct Done {
 impl Job {
     pub fn workflow(&self) -> &str {
         match &self.task {
-            Task::Rebuild(stored, _) => &stored.identity.workflow,
+            Task::Rebuild(stored, ..) => &stored.identity.workflow,
             Task::Decide(machine, _) => machine.workflow(),
         }
     }
 
     pub fn carry_out(self, registry: &Registry) -> Done {
         match self.task {
-            Task::Rebuild(stored, code) => {
-                let machine = Box::new(Machine::rebuild(*stored, registry, code));
+            Task::Rebuild(stored, code, found) => {
+                let machine = Box::new(Machine::rebuild_with(*stored, registry, code, found));
                 Done { run: self.run, machine, decision: None }
             }
             Task::Decide(mut machine, commands) => {
@@ -265,6 +283,7 @@ impl<O: Outward> Executor<O> {
             Message::Command { run, work } => self.command(run, work),
             Message::Redelivered { run, work } => self.redelivered(run, work),
             Message::Loaded { run, loaded } => self.loaded(run, loaded),
+            Message::Defined { run, definition } => self.defined(run, definition),
             Message::Committed(runs) => runs.into_iter().for_each(|run| self.committed(run)),
             Message::Refused(all) => all.into_iter().for_each(|pending| self.refused(pending)),
             Message::Forget(runs) => runs.into_iter().for_each(|run| self.forget(run)),
@@ -362,6 +381,11 @@ impl<O: Outward> Executor<O> {
                 self.load(run);
                 return;
             };
+            if let Some(name) = self.undefined_child(run, &start) {
+                self.define(run, name);
+                return;
+            }
+            let Some(slot) = self.slots.get_mut(&run) else { return };
             let withheld = slot.withheld || self.views.blockages.is_quarantined(&start.workflow);
             let code = if withheld { CodeUse::Withheld } else { CodeUse::Recorded };
             slot.machine = Some(Box::new(Machine::create(run, &start, self.clock.now(), &self.registry, code)));
@@ -377,6 +401,52 @@ impl<O: Outward> Executor<O> {
             work.loaded = true;
         }
         self.out.load(run);
+    }
+
+    fn define(&mut self, run: RunId, name: DeclaredName) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.busy = true;
+        self.out.define(run, name);
+    }
+
+    /// The workflow of a child that is to be started and has no code here. Whatever its parent knew, it takes the newest
+    /// definition that there is when it begins.
+    fn undefined_child(&self, run: RunId, start: &StartRun) -> Option<DeclaredName> {
+        let asked = self.slots.get(&run)?.mailbox.front()?.defined;
+        let is_unknown = start.parent.is_some() && self.registry.get(&start.workflow).is_none();
+        (is_unknown && !asked && is_workflow_name(&start.workflow))
+            .then(|| DeclaredName { tenant: start.tenant.clone(), workflow: start.workflow.clone() })
+    }
+
+    /// A child's start takes the definition along into its first entry; a run that is retried is rebuilt with it.
+    fn defined(&mut self, run: RunId, definition: Result<Option<Payload>, CommandError>) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.busy = false;
+        let definition = match definition {
+            Ok(definition) => definition,
+            Err(error) => return self.fail_all(run, &error),
+        };
+        if let Some(stored) = slot.undefined.take() {
+            return self.rebuild(run, stored, definition);
+        }
+        if let Some(work) = slot.mailbox.front_mut()
+            && let Command::Inbox { message: InboxMessage::StartChild { definition: found, .. }, .. } =
+                &mut work.command
+        {
+            *found = definition;
+            work.defined = true;
+        }
+        self.advance(run);
+    }
+
+    /// Nothing can be known of the run now: whoever asked is told so.
+    fn fail_all(&mut self, run: RunId, error: &CommandError) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        slot.undefined = None;
+        for work in std::mem::take(&mut slot.mailbox) {
+            work.answer(Err(error.clone()));
+        }
+        self.settle(run);
     }
 
     /// A finish that was refused, of a step that nobody holds: its lease was never granted, or ended long ago.
@@ -446,26 +516,33 @@ impl<O: Outward> Executor<O> {
         match loaded {
             Ok(Some(loaded)) => {
                 let (Loaded::Live(stored) | Loaded::Ended(stored)) = *loaded;
-                let retried = slot.mailbox.iter().any(|work| is_retry(&work.command));
-                let code = if slot.withheld || self.views.blockages.is_quarantined(&stored.identity.workflow) {
-                    CodeUse::Withheld
-                } else if retried {
-                    CodeUse::Retried
-                } else {
-                    CodeUse::Recorded
-                };
-                slot.busy = true;
-                let task = Task::Rebuild(Box::new(stored), code);
-                self.jobs.push_back(Job { run, task, now: self.clock.now() });
+                let identity = &stored.identity;
+                let retried = slot.mailbox.iter().any(|work| matches!(work.command, Command::Retry { .. }));
+                if retried && stored.wants_definition(&self.registry) && is_workflow_name(&identity.workflow) {
+                    let name = DeclaredName { tenant: identity.tenant.clone(), workflow: identity.workflow.clone() };
+                    slot.undefined = Some(Box::new(stored));
+                    return self.define(run, name);
+                }
+                self.rebuild(run, Box::new(stored), None);
             }
             Ok(None) => self.not_found(run),
-            Err(error) => {
-                for work in std::mem::take(&mut slot.mailbox) {
-                    work.answer(Err(error.clone()));
-                }
-                self.settle(run);
-            }
+            Err(error) => self.fail_all(run, &error),
         }
+    }
+
+    fn rebuild(&mut self, run: RunId, stored: Box<StoredRun>, found: Option<Payload>) {
+        let Some(slot) = self.slots.get_mut(&run) else { return };
+        let retried = slot.mailbox.iter().any(|work| is_retry(&work.command));
+        let code = if slot.withheld || self.views.blockages.is_quarantined(&stored.identity.workflow) {
+            CodeUse::Withheld
+        } else if retried {
+            CodeUse::Retried
+        } else {
+            CodeUse::Recorded
+        };
+        slot.busy = true;
+        let task = Task::Rebuild(stored, code, found);
+        self.jobs.push_back(Job { run, task, now: self.clock.now() });
     }
 
     /// Nothing is stored under this id. A repeated start may begin; anything else has no run.
@@ -585,12 +662,12 @@ fn new_run(command: &Command) -> Option<StartRun> {
         Command::Start(start) => Some((**start).clone()),
         Command::Inbox {
             from,
-            message: InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq },
+            message: InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq, definition },
             ..
         } => {
             let parent = Some(Parent { run: *from, seq: *seq });
             let start = StartRun::new(tenant.clone(), subject.clone(), workflow.clone(), plan.clone(), input.clone());
-            Some(StartRun { parent, ..start })
+            Some(StartRun { parent, definition: definition.clone(), ..start })
         }
         _ => None,
     }

@@ -71,6 +71,13 @@ pub enum Loaded {
     Ended(StoredRun),
 }
 
+/// A declared workflow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeclaredName {
+    pub tenant: String,
+    pub workflow: String,
+}
+
 /// A claim with the session that makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionClaim {
@@ -213,6 +220,8 @@ pub trait RunStore: Send + Sync + 'static {
         workflow: &str,
         key: &str,
     ) -> Result<Option<(RunId, Vec<u8>)>, StoreError>;
+    /// The newest version of each of these declared workflows that there is, for children that begin with it.
+    async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError>;
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError>;
     async fn discard_inbox(&self, to: RunId, from: RunId, number: i64) -> Result<(), StoreError>;
 }

@@ -229,7 +229,8 @@ mod tests {
         let (inbox, inbox_out) = mpsc::unbounded_channel();
         let (commits_in, commits) = mpsc::unbounded_channel();
         let (loads_in, loads) = mpsc::unbounded_channel();
-        let out = Channels { loads: loads_in, commits: commits_in, discards: mpsc::unbounded_channel().0 };
+        let (definitions, discards) = (mpsc::unbounded_channel().0, mpsc::unbounded_channel().0);
+        let out = Channels { loads: loads_in, definitions, commits: commits_in, discards };
         let registry = Registry::new(1).with::<Blocking>().with::<Quick>();
         let views = Views { blockages: Arc::default(), holds: Arc::default() };
         let executor = Executor::new(registry, Arc::new(Machine), views, out, 1_000_000);

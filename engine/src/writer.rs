@@ -222,6 +222,7 @@ fn weight_bytes(transition: &Transition) -> usize {
             input.len_bytes() + definition.as_ref().map_or(0, Payload::len_bytes)
         }
         Entry::Continued { input, .. } => input.len_bytes(),
+        Entry::Mended { definition, .. } => definition.as_ref().map_or(0, Payload::len_bytes),
         Entry::Op { op: Op::Step(step) | Op::Finally(step) | Op::Compensate(step), .. } => step.input.len_bytes(),
         Entry::Op { op: Op::Child { input: payload, .. } | Op::Value { value: payload, .. }, .. } => {
             payload.len_bytes()

@@ -10,6 +10,7 @@ mod it {
     mod commits;
     mod database;
     mod declared;
+    mod declared_children;
     mod desk;
     mod door;
     mod events;
@@ -29,6 +30,7 @@ mod it {
     mod operators;
     mod pauses;
     mod proxy;
+    mod recovery;
     mod replay_check;
     mod retention;
     mod sealed;

@@ -211,6 +211,9 @@ pub enum InboxMessage {
         workflow: String,
         input: Payload,
         seq: Seq,
+        /// The declared workflow that the child carries out. Never sent: the engine that takes the message looks it up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Payload>,
     },
     ChildEnded {
         seq: Seq,

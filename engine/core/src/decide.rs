@@ -51,6 +51,8 @@ pub struct Machine {
     ahead: Option<Polled>,
     /// Why a stuck run's code does not fit this build either.
     misfit: Option<StuckReason>,
+    /// The declared workflow that a run without a known one is tried with; recorded when it is mended.
+    found: Option<Payload>,
     input: Payload,
 }
 
@@ -68,6 +70,25 @@ pub struct StoredRun {
     pub chunks: Vec<Chunk>,
     /// Grants of live steps as their rows say.
     pub rows: Vec<StoredStep>,
+}
+
+impl StoredRun {
+    /// Nobody knew the run's workflow so far: whoever retries it asks whether it was declared meanwhile.
+    pub fn wants_definition(&self, registry: &Registry) -> bool {
+        let last = self.chunks.iter().rev().flat_map(|chunk| chunk.entries.iter().rev());
+        let mut ends = last.filter(|entry| matches!(entry, Entry::Stuck { .. } | Entry::Mended { .. }));
+        matches!(ends.next(), Some(Entry::Stuck { why: StuckReason::UnknownWorkflow { .. } }))
+            && registry.get(&self.identity.workflow).is_none()
+            && definition_in(&self.chunks).is_none()
+    }
+}
+
+/// The declared workflow that a journal pins: with its first entry, or where its run was mended.
+fn definition_in(chunks: &[Chunk]) -> Option<&Payload> {
+    chunks.iter().flat_map(|chunk| &chunk.entries).find_map(|entry| match entry {
+        Entry::Started { definition, .. } | Entry::Mended { definition, .. } => definition.as_ref(),
+        _ => None,
+    })
 }
 
 pub struct StoredStep {
@@ -169,16 +190,19 @@ impl Machine {
             code: None,
             ahead: (code == CodeUse::Withheld).then(|| Polled::stuck(StuckReason::Blocking)),
             misfit: None,
+            found: None,
             input: start.input.clone(),
         }
     }
 
     /// Rebuilds a run from its journal: the normal path run again.
     pub fn rebuild(stored: StoredRun, registry: &Registry, code: CodeUse) -> Self {
-        let declared = stored.chunks.first().and_then(|chunk| match chunk.entries.first() {
-            Some(Entry::Started { definition, .. }) => definition.as_ref(),
-            _ => None,
-        });
+        Self::rebuild_with(stored, registry, code, None)
+    }
+
+    /// The same, with what was `found` for a run that [wants a definition](StoredRun::wants_definition).
+    pub fn rebuild_with(stored: StoredRun, registry: &Registry, code: CodeUse, found: Option<Payload>) -> Self {
+        let declared = definition_in(&stored.chunks).or(found.as_ref());
         let definition = registry.code_of(&stored.identity.workflow, declared);
         let machine = Self {
             run: Run::new(stored.identity, stored.build),
@@ -186,6 +210,7 @@ impl Machine {
             code: None,
             ahead: None,
             misfit: None,
+            found,
             input: Payload::null(),
         };
         let mut replay = Replay::of(machine, registry);
@@ -1133,7 +1158,8 @@ impl<'a> Folding<'a> {
         if self.machine.code.is_none() {
             return false;
         }
-        self.record(Entry::Mended { by: by.to_owned() });
+        let definition = self.machine.found.take();
+        self.record(Entry::Mended { by: by.to_owned(), definition });
         self.polled(ahead);
         self.settle();
         true

@@ -39,13 +39,21 @@ pub struct Plan {
 
 #[derive(Clone, Debug)]
 struct PlannedTask {
-    step: String,
-    policy: StepPolicy,
+    work: Work,
     parents: Vec<String>,
     /// `None`: the run's input and what the parents gave.
     input: Option<Template>,
     skip_if: Option<Expression>,
     cancel_if: Option<Expression>,
+}
+
+/// What is done for a task.
+#[derive(Clone, Debug)]
+enum Work {
+    /// A worker's step.
+    Step { name: String, policy: Box<StepPolicy> },
+    /// A run of its own.
+    Child { workflow: String },
 }
 
 /// The future of a run whose definition its journal holds.

@@ -160,6 +160,9 @@ pub enum Entry {
     },
     Mended {
         by: String,
+        /// The declared workflow that the run carries out from now on: nobody knew one of its name when it began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Payload>,
     },
 
     /// The outcome is fixed; what was begun is now ended and cleaned.

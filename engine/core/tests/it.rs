@@ -14,6 +14,7 @@ mod it {
     mod folding;
     mod forks;
     mod hosts;
+    mod interleavings;
     mod money;
     mod onward;
     mod outside;

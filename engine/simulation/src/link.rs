@@ -11,10 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SessionId};
+use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Beat, BeatAnswer, ClaimVerdict, CommitBatch, Due, DueStore, DueTicket, LeaseStore, Loaded, NewSession, RunStore,
+    Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded, NewSession, RunStore,
     SessionClaim, StoreError, StoredMessage,
 };
 
@@ -164,6 +165,10 @@ impl RunStore for Link {
         key: &str,
     ) -> Result<Option<(RunId, Vec<u8>)>, StoreError> {
         self.statement(|tables, _| tables.find_idempotent(tenant, workflow, key)).await
+    }
+
+    async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError> {
+        self.statement(|tables, _| tables.definitions(names)).await
     }
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {

@@ -17,9 +17,10 @@ use valet_core::callbacks::Secret;
 use valet_core::command::{InboxMessage, OpenTask};
 use valet_core::id::{Attempt, LeaseId, RunId, SHARDS, Seq, SessionId};
 use valet_core::journal::{Chunk, Entry, Op, StepOp};
+use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_core::transition::{RunRow, StepState, Unserved};
-use valet_engine::store::SessionKind;
+use valet_engine::store::{DeclaredName, SessionKind};
 
 use crate::variant::BrokenVariant;
 use audit::Audit;
@@ -35,6 +36,8 @@ pub(crate) struct Tables {
     pub inbox: BTreeMap<(RunId, RunId, i64), Mail>,
     pub tasks: BTreeMap<(RunId, Seq), TaskRecord>,
     keys: BTreeMap<(String, String, String), (RunId, [u8; 32])>,
+    /// The newest version of each declared workflow.
+    pub declared: BTreeMap<DeclaredName, Payload>,
     batches: HashMap<Uuid, HashSet<RunId>>,
     sessions: BTreeMap<SessionId, SessionRecord>,
     shards: Vec<ShardRecord>,
@@ -121,6 +124,7 @@ impl Tables {
             inbox: BTreeMap::new(),
             tasks: BTreeMap::new(),
             keys: BTreeMap::new(),
+            declared: BTreeMap::new(),
             batches: HashMap::new(),
             sessions: BTreeMap::new(),
             shards: vec![ShardRecord::default(); SHARDS as usize],

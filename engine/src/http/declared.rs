@@ -56,6 +56,12 @@ pub(super) async fn register(
         return Err(Fault::out_of_reach("this token does not reach a workflow of this name").at("name"));
     }
     let definition = checked(&app, &name, definition)?;
+    // Whoever may not start a workflow has none start it for them.
+    if let Some((place, child)) = children(&definition).into_iter().find(|(_, child)| !caller.reach.has_workflow(child))
+    {
+        let detail = format!("this token does not reach the workflow `{child}`, which the task would start");
+        return Err(Fault::out_of_reach(&detail).at(&place));
+    }
     if query.dry_run {
         return Ok(Json(WorkflowRegistered { name, version: None, created: false }).into_response());
     }
@@ -154,6 +160,34 @@ pub(super) fn listed(record: DeclaredRecord) -> WorkflowView {
         created_by: Some(record.created_by),
         name: record.name,
     }
+}
+
+/// The workflows that tasks of a definition start, with the places that name them.
+fn children(definition: &Value) -> Vec<(String, &str)> {
+    let tasks = definition.get("tasks").and_then(Value::as_object).into_iter().flatten();
+    let tasks = tasks.map(|(name, task)| (format!("/tasks/{name}/workflow"), task));
+    let all = tasks.chain(definition.get("on_failure").map(|task| ("/on_failure/workflow".to_owned(), task)));
+    all.filter_map(|(place, task)| Some((place, task.get("workflow")?.as_str()?))).collect()
+}
+
+/// A run whose tasks start workflows that nobody knows would only wait for somebody to declare them. Told before it is
+/// started, and not when it is registered, so that workflows that name each other are declared in any order.
+pub(super) async fn refuse_unknown_children(app: &App, tenant: &str, record: &DeclaredRecord) -> Result<(), Fault> {
+    let mut unknown = children(&record.definition);
+    unknown.retain(|(_, child)| app.engine.registry.get(child).is_none());
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = unknown.iter().map(|(_, child)| *child).collect();
+    let known = app.engine.store.known_declared(tenant, &names).await?;
+    unknown.retain(|(_, child)| !known.iter().any(|name| name == child));
+    let Some((place, child)) = unknown.first() else { return Ok(()) };
+    let detail = format!(
+        "`{place}` of `{}` starts the workflow `{child}`, which is neither declared nor code of this program: declare it \
+         with PUT /api/v1/workflows/{child}, then start this one again",
+        record.name
+    );
+    Err(Fault::conflict("child_workflow_unknown", detail).at("name"))
 }
 
 /// What inputs must fit; anything, if nothing is said.

@@ -164,6 +164,9 @@ pub(super) async fn checked(
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
+    if let Found::Declared(record) = &found {
+        declared::refuse_unknown_children(app, tenant, record).await?;
+    }
     let idempotency = key.map(|key| idempotency_key(key, &request)).transpose()?;
     let subject = request.subject.or(of_input).unwrap_or_else(|| DEFAULT_SUBJECT.to_owned());
     if !reach.has_subject(&subject) {

@@ -65,6 +65,33 @@ impl Person {
     }
 }
 
+/// What an operator does with a step that waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Ends it with this output.
+    Skips(Payload),
+    /// Gives it another input, and lets it try again.
+    Edits(Payload),
+    Retries,
+    StaysAway,
+}
+
+impl Operator {
+    /// # Panics
+    /// If the output is not JSON.
+    #[track_caller]
+    pub fn skips<T: Serialize + ?Sized>(output: &T) -> Self {
+        Self::Skips(payload(output))
+    }
+
+    /// # Panics
+    /// If the input is not JSON.
+    #[track_caller]
+    pub fn edits<T: Serialize + ?Sized>(input: &T) -> Self {
+        Self::Edits(payload(input))
+    }
+}
+
 #[track_caller]
 pub(crate) fn payload<T: Serialize + ?Sized>(value: &T) -> Payload {
     match Payload::of(value) {

@@ -1,8 +1,11 @@
-//! What every workflow must stand: the same run twice, a failure of each step, a crash and a cancellation at each point.
+//! What every workflow must stand: the same run twice, a failure of each step, a crash, a pause and a cancellation at each
+//! point, an operator at each step, steps that are handed over.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use serde::Serialize;
+use valet_core::id::{RunId, Seq};
 use valet_core::journal::{Entry, RunOutcome};
 use valet_core::run::Reason;
 use valet_core::{Payload, Workflow};
@@ -13,7 +16,7 @@ use crate::engine::TestEngine;
 use crate::meddling::{Fault, Meddling};
 use crate::test_run::{TestRun, said};
 use crate::trouble::Trouble;
-use crate::world::Call;
+use crate::world::{Call, Promise};
 
 /// The code of a failure that no workflow knows.
 const UNKNOWN_CODE: &str = "contract_failure";
@@ -33,6 +36,8 @@ pub struct Scenario<W> {
 struct Good {
     run: TestRun,
     calls: Vec<Call>,
+    promises: Vec<Promise>,
+    outputs: BTreeMap<(RunId, Seq), Payload>,
     transitions: usize,
     attempts: usize,
 }
@@ -71,7 +76,7 @@ impl<W: Workflow> Scenario<W> {
         report(same(&first.run, &second.run).err().map(|why| format!("run twice: {why}")));
     }
 
-    /// Whichever step fails, however it fails: the run ends, or waits for a person or an operator who can end it; what it
+    /// Whichever step or completion fails, however it fails: the run ends, or waits for a person or an operator who can end it; what it
     /// registered to be cleaned up is cleaned up.
     ///
     /// # Panics
@@ -88,6 +93,9 @@ impl<W: Workflow> Scenario<W> {
                 self.settled(ended).err().map(|why| format!("{case}: {why}"))
             },
         ));
+        report(good.promises.iter().flat_map(|promise| broken(promise, &codes)).filter_map(|(case, meddling)| {
+            self.settled(self.disturbed(meddling)).err().map(|why| format!("{case}: {why}"))
+        }));
     }
 
     /// Wherever the engine dies, before a transition is stored or right after, the run goes on as if it had not.
@@ -123,6 +131,57 @@ impl<W: Workflow> Scenario<W> {
         }));
     }
 
+    /// Whenever it is paused and resumed: the run ends, and is cleaned up.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn assert_survives_pausing(&self) {
+        let good = self.good();
+        report((0..good.transitions).filter_map(|transition| {
+            let ended = self.settled(self.disturbed(Meddling::PauseAfter { transition }));
+            ended.err().map(|why| format!("paused after transition {}: {why}", transition + 1))
+        }));
+    }
+
+    /// Whichever step an operator skips, with what it would have come to, or edits, without a change: the run ends, and is
+    /// cleaned up.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn assert_survives_operators(&self) {
+        let good = self.good();
+        report(
+            good.calls
+                .iter()
+                .flat_map(|call| {
+                    let (run, seq) = (call.run, call.seq);
+                    let skip = good.outputs.get(&(run, seq)).map(|output| {
+                        (
+                            format!("step `{}` ({seq}) is skipped", call.name),
+                            Meddling::Skip { run, seq, output: output.clone() },
+                        )
+                    });
+                    let edit = (format!("step `{}` ({seq}) is edited", call.name), Meddling::Edit { run, seq });
+                    skip.into_iter().chain([edit])
+                })
+                .filter_map(|(case, meddling)| {
+                    self.settled(self.disturbed(meddling)).err().map(|why| format!("{case}: {why}"))
+                }),
+        );
+    }
+
+    /// Whatever workers take along with the finish before: the run ends, and is cleaned up.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn assert_survives_handing_over(&self) {
+        let ended = self.settled(self.disturbed(Meddling::HandOver));
+        report(ended.err().map(|why| format!("steps are handed over: {why}")));
+    }
+
     fn codes(&self) -> Vec<String> {
         let known = (self.engine)().codes;
         [UNKNOWN_CODE.to_owned()].into_iter().chain(known).collect()
@@ -135,6 +194,8 @@ impl<W: Workflow> Scenario<W> {
         match driven {
             Ok(world) => Good {
                 calls: world.calls.clone(),
+                promises: world.promises.clone(),
+                outputs: world.outputs.clone(),
                 transitions: world.transitions,
                 attempts: world.attempts,
                 run: world.into_run(),
@@ -179,6 +240,21 @@ fn faults(call: &Call, codes: &[String]) -> impl Iterator<Item = Fault> + use<> 
     let in_doubt = (call.policy.effect_once && !call.is_finalizer).then_some(Fault::InDoubt);
     let starved = call.may_starve.then_some(Fault::NotStarted);
     of_codes.into_iter().chain([Fault::Lost]).chain(in_doubt).chain(starved)
+}
+
+/// All ways in which nobody completes what is waited for, or says that it failed.
+fn broken(promise: &Promise, codes: &[String]) -> impl Iterator<Item = (String, Meddling)> + use<> {
+    let Promise { run, seq, name } = promise.clone();
+    let late =
+        (format!("completion `{name}` ({seq}): nobody completes it in time"), Meddling::Uncompleted { run, seq });
+    let failed: Vec<(String, Meddling)> = codes
+        .iter()
+        .map(|code| {
+            let case = format!("completion `{name}` ({seq}): it fails with `{code}`");
+            (case, Meddling::CompletionFails { run, seq, code: code.clone() })
+        })
+        .collect();
+    failed.into_iter().chain([late])
 }
 
 /// A run that was closing already keeps the outcome that it had.
@@ -297,6 +373,21 @@ macro_rules! scenario {
             #[test]
             fn survives_being_cancelled_at_each_point() {
                 scenario().assert_survives_cancelling();
+            }
+
+            #[test]
+            fn survives_being_paused_at_each_point() {
+                scenario().assert_survives_pausing();
+            }
+
+            #[test]
+            fn survives_an_operator_at_each_step() {
+                scenario().assert_survives_operators();
+            }
+
+            #[test]
+            fn survives_steps_that_are_handed_over() {
+                scenario().assert_survives_handing_over();
             }
         }
     };

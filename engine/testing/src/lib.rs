@@ -59,7 +59,7 @@ mod test_run;
 mod trouble;
 mod world;
 
-pub use answers::{Person, blocked, done, fail, lost, retry};
+pub use answers::{Operator, Person, blocked, done, fail, lost, retry};
 pub use contract::{Contract, Scenario};
 pub use engine::TestEngine;
 pub use test_run::TestRun;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use valet_core::id::{RunId, Seq};
-use valet_core::{Failure, Outcome};
+use valet_core::{Failure, Outcome, Payload};
 
 /// One disturbance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,34 @@ pub(crate) enum Meddling {
     CancelDuring {
         attempt: usize,
     },
+    /// Somebody pauses the run after this transition, and resumes it when nothing else moves.
+    PauseAfter {
+        transition: usize,
+    },
+    /// An operator ends the step with this output before any worker takes it.
+    Skip {
+        run: RunId,
+        seq: Seq,
+        output: Payload,
+    },
+    /// An operator gives the step its own input once more before any worker takes it.
+    Edit {
+        run: RunId,
+        seq: Seq,
+    },
+    /// Nobody completes what the run waits for there.
+    Uncompleted {
+        run: RunId,
+        seq: Seq,
+    },
+    /// It is completed with a failure.
+    CompletionFails {
+        run: RunId,
+        seq: Seq,
+        code: String,
+    },
+    /// Workers take along whatever they may.
+    HandOver,
 }
 
 /// How a step fails.

@@ -18,6 +18,8 @@ pub(crate) struct StepRow {
     pub attempt: Attempt,
     pub state: StepState,
     pub lease: Option<LeaseId>,
+    /// The run is paused.
+    pub gated: bool,
 }
 
 /// A timer's row.
@@ -118,8 +120,9 @@ impl Stored {
         for change in &transition.steps {
             match change {
                 StepChange::Insert(row) | StepChange::Update(row) => {
-                    let lease = row.grant.map(|(lease, _)| lease);
-                    self.steps.insert(row.seq, StepRow { attempt: row.attempt, state: row.state, lease });
+                    let (seq, lease) = (row.seq, row.grant.map(|(lease, _)| lease));
+                    let row = StepRow { attempt: row.attempt, state: row.state, lease, gated: row.gated };
+                    self.steps.insert(seq, row);
                 }
                 StepChange::Stop { seq } => {
                     if let Some(row) = self.steps.get_mut(seq) {
@@ -128,6 +131,9 @@ impl Stored {
                 }
                 StepChange::Delete { seq } => drop(self.steps.remove(seq)),
             }
+        }
+        if let Some(gated) = transition.gate {
+            self.steps.values_mut().for_each(|row| row.gated = gated);
         }
         for change in &transition.timers {
             match change {

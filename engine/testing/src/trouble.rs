@@ -22,6 +22,10 @@ pub enum Trouble {
     AnswerRefused { reason: String, problem: String },
     #[error("the form of the task `{reason}` is no JSON Schema: {problem}")]
     BadForm { reason: String, problem: String },
+    #[error("nothing asked for the step `{step}`, which an operator was to skip or edit: is it called so?")]
+    NeverAsked { step: String },
+    #[error("the operator was refused at the step `{step}`: {why}")]
+    OperatorRefused { step: String, why: String },
     /// The code does not ask for the same when it is run again from its journal.
     #[error("rebuilt from its journal at revision {revision}, the run is another: {why}")]
     Diverged { revision: u32, why: String },
@@ -45,6 +49,10 @@ fn waits_for(reason: Option<&Reason>) -> String {
         Some(Reason::Child { workflow }) => {
             format!("it waits for its child `{workflow}`: add `.workflow::<..>()` or `.on_child(..)`")
         }
+        Some(Reason::Completion { name, until }) => format!(
+            "it waits until {until} for somebody to complete `{name}`: do so with `.complete(..)` or `.on_completion(..)`"
+        ),
+        Some(Reason::Paused { by }) => format!("it is paused by {by}: resume it with `.resume_after(..)`"),
         Some(other) => format!("{other:?}"),
     }
 }

@@ -3,5 +3,6 @@
 mod it {
     mod contracts;
     mod engine;
+    mod operators;
     mod workflows;
 }

@@ -12,7 +12,7 @@ fn put(name: &str, definition: &Value) -> Call {
     Call::new(Method::PUT, format!("/api/v1/workflows/{name}")).json(definition)
 }
 
-async fn register(app: &TestApp, name: &str, definition: &Value) -> Answer {
+pub async fn register(app: &TestApp, name: &str, definition: &Value) -> Answer {
     app.send(put(name, definition)).await
 }
 
@@ -39,7 +39,7 @@ async fn stored(app: &TestApp) -> i64 {
 }
 
 /// A worker that knows the protocol and nothing else: it takes what comes, by the name of the step.
-async fn work_off(
+pub async fn work_off(
     app: &TestApp,
     worker: &Worker<'_>,
     steps: usize,
@@ -221,7 +221,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
     let ok = json!({ "tasks": { "a": { "step": "s" } } });
     let unknown = json!({ "tasks": { "a": { "step": "s", "retrys": 3 } } });
     register(&app, "faulty", &unknown).await.problem(422, "invalid_body").at("/tasks/a/retrys");
-    register(&app, "faulty", &json!({ "tasks": { "a": {} } })).await.problem(422, "invalid_body").at("/tasks/a/step");
+    let nothing = json!({ "tasks": { "a": {} } });
+    register(&app, "faulty", &nothing).await.problem(422, "invalid_definition").at("/tasks/a/step");
     register(&app, "faulty", &json!({ "tasks": {} })).await.problem(422, "invalid_definition").at("/tasks");
     register(&app, "-x", &ok).await.problem(422, "invalid_definition").at("name");
     register(&app, "ask", &ok).await.problem(409, "workflow_in_code").at("name");

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow};
+use valet_core::{
+    ChildOptions, Context, Failure, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow,
+};
 
 /// What ships, and what the tests need besides.
 pub fn registry() -> Registry {
@@ -22,6 +24,7 @@ pub fn registry() -> Registry {
         .with::<Fan>()
         .with::<Bound>()
         .with::<Leave>()
+        .with::<Foster>()
 }
 
 /// Any JSON at all.
@@ -194,6 +197,32 @@ impl Workflow for Fan {
             ended += usize::from(result.is_ok());
         }
         Ok(ended)
+    }
+}
+
+/// Which workflow to run as a child, twice under one key and so many times besides.
+#[derive(Deserialize, JsonSchema)]
+pub struct Wards {
+    pub workflow: String,
+    pub count: u32,
+}
+
+pub struct Foster;
+
+impl Workflow for Foster {
+    const NAME: &'static str = "foster";
+    type Input = Wards;
+    type Output = Value;
+
+    async fn run(ctx: Context, wards: Wards) -> Result<Value, Stop> {
+        let inputs: Vec<Value> = (0..wards.count).map(|n| json!({ "n": n })).collect();
+        let fanned = ctx.children::<_, Value>(&wards.workflow, &inputs, FanOptions::default()).map_err(Stop::Failed)?;
+        let keyed = |_| ctx.child_with::<_, Value>(&wards.workflow, &json!({ "n": 100 }), ChildOptions::key("one"));
+        let keyed = ctx.all((0..2).map(keyed).collect()).await;
+        let fanned = fanned.all().await;
+        let read =
+            |all: Vec<Result<Value, Failure>>| all.into_iter().collect::<Result<Vec<_>, _>>().map_err(Stop::Failed);
+        Ok(json!({ "keyed": read(keyed)?, "fanned": read(fanned)? }))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::{CodeUse, Folding, Machine, Replay};
+use super::{CodeUse, Folding, Machine, Replay, definition_in};
 use crate::Timestamp;
 use crate::command::{Rejection, Reply, StartRun};
 use crate::context::start_by;
@@ -56,7 +56,7 @@ impl Folding<'_> {
             refuse_repeated_effect(&all, prefix)?;
         }
         // A declared workflow is carried out as it was when the other run began.
-        let start = &StartRun { definition: definition(&fork.chunks), fork: None, ..start.clone() };
+        let start = &StartRun { definition: definition_in(&fork.chunks).cloned(), fork: None, ..start.clone() };
         let entries = copy(prefix, fork, start, self.now);
         let copied = Chunk { revision: self.revision, at: self.now, entries };
         let machine = Machine::create(self.run().id(), start, self.now, self.registry, CodeUse::Recorded);
@@ -205,13 +205,6 @@ fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> 
     }
     copied.push(Entry::Forked { from: fork.from, entry: prefix.len() as u32, by: fork.by.clone() });
     copied
-}
-
-fn definition(chunks: &[Chunk]) -> Option<Payload> {
-    match flat(chunks).first()?.0 {
-        Entry::Started { definition, .. } => definition.clone(),
-        _ => None,
-    }
 }
 
 /// What the journal at hand began with.

@@ -26,6 +26,7 @@ impl Folding<'_> {
             workflow,
             input,
             seq,
+            definition: None,
         };
         self.send(self.run().id().child(seq), i64::from(seq.0) * 2, message);
     }
@@ -74,9 +75,10 @@ impl Folding<'_> {
             InboxMessage::CancelChild { reason } => {
                 let _ = self.cancel("parent".to_owned(), reason);
             }
-            InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq } => {
+            InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq, definition } => {
                 let parent = self.consumed.last().map(|(run, _)| Parent { run: *run, seq });
-                let start = StartRun { parent, ..StartRun::new(tenant, subject, workflow, plan, input) };
+                let start = StartRun::new(tenant, subject, workflow, plan, input);
+                let start = StartRun { parent, definition, ..start };
                 let _ = self.start(start);
             }
         }

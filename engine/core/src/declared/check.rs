@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::definition::{DeclaredWorkflow, Span, Task, TaskBackoff};
 use super::template::Template;
-use super::{Plan, PlannedTask};
+use super::{Plan, PlannedTask, Work};
 use crate::bounds::{
     DECLARED_ATTEMPTS_MAX, DECLARED_BYTES_MAX, DECLARED_CODES_MAX, DECLARED_FAULTS_MAX, DECLARED_SPAN_MS_MAX,
     DECLARED_TASKS_MAX, NAME_BYTES_MAX,
@@ -235,20 +235,47 @@ fn check_on_failure(task: &Task, faults: &mut Faults) {
 
 fn planned(task: &Task, place: &str, variables: &[&str], faults: &mut Faults) -> PlannedTask {
     let at = |field: &str| format!("{place}/{field}");
-    if task.step.is_empty() || task.step.len() > NAME_BYTES_MAX || task.step.chars().any(char::is_control) {
-        faults.add(&at("step"), "the name of a step has 1 to 128 bytes, and no control characters");
-    }
     let condition = |field: &str, text: &Option<String>, faults: &mut Faults| {
         text.as_ref().and_then(|text| faults.expression(&at(field), text, variables))
     };
     PlannedTask {
-        step: task.step.clone(),
-        policy: policy(task, place, faults),
+        work: work(task, place, faults),
         parents: task.parents.clone(),
         input: task.input.as_ref().map(|input| Template::read(input, &at("input"), variables, faults)),
         skip_if: condition("skip_if", &task.skip_if, faults),
         cancel_if: condition("cancel_if", &task.cancel_if, faults),
     }
+}
+
+fn work(task: &Task, place: &str, faults: &mut Faults) -> Work {
+    let at = |field: &str| format!("{place}/{field}");
+    let Some(workflow) = &task.workflow else {
+        let name = task.step.clone().unwrap_or_default();
+        if task.step.is_none() {
+            faults.add(&at("step"), "a task names the `step` that a worker does, or the `workflow` that is run for it");
+        } else if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            faults.add(&at("step"), "the name of a step has 1 to 128 bytes, and no control characters");
+        }
+        return Work::Step { name, policy: Box::new(policy(task, place, faults)) };
+    };
+    if !is_workflow_name(workflow) {
+        faults.add(&at("workflow"), WORKFLOW_NAME_RULE);
+    }
+    let of_steps = [
+        ("step", task.step.is_some()),
+        ("queue", task.queue.is_some()),
+        ("max_attempts", task.max_attempts.is_some()),
+        ("backoff", task.backoff.is_some()),
+        ("execution_timeout", task.execution_timeout.is_some()),
+        ("schedule_timeout", task.schedule_timeout.is_some()),
+        ("non_retryable", !task.non_retryable.is_empty()),
+        ("priority", task.priority.is_some()),
+        ("on_exhausted", task.on_exhausted.is_some()),
+    ];
+    for (field, _) in of_steps.into_iter().filter(|(_, given)| *given) {
+        faults.add(&at(field), format!("a task with `workflow` is a run, not a step: leave `{field}` out"));
+    }
+    Work::Child { workflow: workflow.clone() }
 }
 
 fn policy(task: &Task, place: &str, faults: &mut Faults) -> StepPolicy {

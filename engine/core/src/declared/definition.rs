@@ -31,12 +31,17 @@ pub struct DeclaredWorkflow {
     pub output: Option<String>,
 }
 
-/// One step that a worker does.
+/// One step that a worker does, or one run of another workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// The name that workers register the step under.
-    pub step: String,
+    /// The name that workers register the step under. Either this or `workflow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The workflow that is run as a child, of code or declared: the newest version when the child begins. Its end is the
+    /// task's. Of what follows only `parents`, `input`, `skip_if` and `cancel_if` are said beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
     /// The queue of its workers; absent: `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,

@@ -1,24 +1,49 @@
 //! Carries a plan out: an ordinary `async fn` over the durable operations.
 //!
-//! Tasks are looked at in the order of their names, and steps are polled in that order too, so that the same journal
-//! asks for the same steps. A task begins when all its parents have ended.
+//! Tasks are looked at in the order of their names, and steps and children are polled in that order too, so that the same
+//! journal asks for the same. A task begins when all its parents have ended.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask};
+use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask, Work};
 use crate::bounds::{DECLARED_EXPRESSION_STEPS_MAX, DECLARED_PAYLOADS_BYTES_MAX};
 use crate::context::{Context, Operation};
 use crate::expression::{Budget, Expression, ExpressionError, Value, Variables};
 use crate::payload::Payload;
-use crate::step::{Failure, StepFailure};
+use crate::step::{Failure, StepFailure, StepPolicy};
 use crate::workflow::Stop;
 
-type Step = Operation<Result<Payload, StepFailure>>;
+/// A task at work.
+enum Running {
+    Step(Operation<Result<Payload, StepFailure>>),
+    Child(Operation<Result<Payload, Failure>>),
+}
+
+impl Running {
+    fn begin(ctx: &Context, work: &Work, input: Payload) -> Self {
+        match work {
+            Work::Step { name, policy } => Self::Step(ctx.call_step(name, input, StepPolicy::clone(policy))),
+            Work::Child { workflow } => Self::Child(ctx.child(workflow, &input)),
+        }
+    }
+}
+
+impl Future for Running {
+    type Output = Result<Payload, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Step(step) => Pin::new(step).poll(cx).map_err(|failure| failure.failure().clone()),
+            Self::Child(child) => Pin::new(child).poll(cx),
+        }
+    }
+}
 
 /// How a task ended, if the run goes on after it.
 #[derive(Clone, Debug)]
@@ -62,7 +87,7 @@ struct Tasks<'a> {
     input: &'a Payload,
     /// The input as expressions see it, once one looks.
     input_value: Option<Value>,
-    running: BTreeMap<&'a str, Step>,
+    running: BTreeMap<&'a str, Running>,
     ended: BTreeMap<&'a str, Ended>,
     budget: Budget,
     payload_bytes_left: usize,
@@ -93,13 +118,13 @@ impl<'a> Tasks<'a> {
             match result {
                 Ok(raw) => drop(self.ended.insert(task, Ended::Done(Output { raw, value: None }))),
                 Err(failure) => {
-                    return Err(Broken { task: task.to_owned(), failure: failure.failure().clone() });
+                    return Err(Broken { task: task.to_owned(), failure });
                 }
             }
         }
     }
 
-    /// True: some task ended without a step.
+    /// True: some task ended without being begun.
     fn begin_what_can(&mut self) -> Result<bool, Broken> {
         let mut ended_some = false;
         for (name, task) in &self.plan.tasks {
@@ -114,8 +139,7 @@ impl<'a> Tasks<'a> {
                 continue;
             }
             let input = self.input_of(name, task)?;
-            let step = self.ctx.call_step(&task.step, input, task.policy.clone());
-            self.running.insert(name, step);
+            self.running.insert(name, Running::begin(self.ctx, &task.work, input));
         }
         Ok(ended_some)
     }
@@ -238,9 +262,9 @@ impl<'a> Tasks<'a> {
         let Some(task) = &self.plan.on_failure else { return };
         match self.failure_input(task, broken) {
             Ok(input) => {
-                let told = self.ctx.call_step(&task.step, input, task.policy.clone()).await;
+                let told = Running::begin(self.ctx, &task.work, input).await;
                 if let Err(failure) = told {
-                    self.ctx.log(format!("`on_failure` failed too: {}", failure.failure().code));
+                    self.ctx.log(format!("`on_failure` failed too: {}", failure.code));
                 }
             }
             Err(second) => self.ctx.log(format!("`on_failure` was not run: {}", second.failure.message)),
@@ -292,11 +316,11 @@ struct FailureTold<'a> {
     error: serde_json::Value,
 }
 
-/// Waits until one of the steps ends; of several the first by name.
-async fn next_end<'a>(running: &mut BTreeMap<&'a str, Step>) -> (&'a str, Result<Payload, StepFailure>) {
+/// Waits until one of the tasks ends; of several the first by name.
+async fn next_end<'a>(running: &mut BTreeMap<&'a str, Running>) -> (&'a str, Result<Payload, Failure>) {
     let (name, result) = std::future::poll_fn(|cx| {
-        for (name, step) in running.iter_mut() {
-            if let Poll::Ready(result) = Pin::new(step).poll(cx) {
+        for (name, task) in running.iter_mut() {
+            if let Poll::Ready(result) = Pin::new(task).poll(cx) {
                 return Poll::Ready((*name, result));
             }
         }

@@ -1,13 +1,13 @@
 //! The interpreter of declared workflows.
 
 use serde_json::{Value, json};
-use valet_core::command::Command;
-use valet_core::decide::{CodeUse, Fit, Machine, StoredRun};
-use valet_core::id::Seq;
+use valet_core::command::{Command, InboxMessage, Parent, StartRun};
+use valet_core::decide::{CodeUse, Fit, Fork, Machine, StoredRun};
+use valet_core::id::{RunId, Seq};
 use valet_core::journal::{Entry, Op, RunOutcome};
-use valet_core::{Failure, Outcome, Registry};
+use valet_core::{Failure, Outcome, Payload, Registry};
 
-use super::subject::{Subject, done, retry};
+use super::subject::{Subject, at, done, payload, retry};
 
 fn fail(code: &str) -> Outcome {
     Outcome::Fail { error: Failure::new(code, "as the test says") }
@@ -310,6 +310,26 @@ fn a_cancelled_run_does_not_run_its_on_failure() {
     assert_eq!(names(&run), ["a"]);
 }
 
+/// What was begun for the failure stops with the run, and the run ends as whoever cancelled it says.
+#[test]
+fn a_cancel_ends_an_on_failure_that_is_at_work() {
+    let definition = json!({ "tasks": { "a": { "step": "a" } }, "on_failure": { "step": "tell" } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    end(&mut run, "a", fail("broken"));
+    assert_eq!(names(&run), ["a", "tell"]);
+    run.claim(2, 9);
+    run.restart();
+    run.cancel().expect("a cancel");
+    assert_eq!(run.status(), "closing", "a worker is at it");
+    run.finish(2, 1, 9, done(&json!("told"))).expect("it has stopped");
+    assert_eq!(run.status(), "cancelled");
+    assert!(matches!(outcome(&run), RunOutcome::Cancelled { .. }));
+    let mut waiting = Subject::run_declared(&definition, &json!({}));
+    end(&mut waiting, "a", fail("broken"));
+    waiting.cancel().expect("a cancel");
+    assert_eq!((waiting.status(), waiting.rows.len()), ("cancelled", 0), "nobody had taken it");
+}
+
 #[test]
 fn a_run_is_paused_and_goes_on() {
     let mut run = Subject::run_declared(&diamond(), &json!({}));
@@ -342,4 +362,131 @@ fn a_definition_that_cannot_be_read_parks_the_run() {
     assert_eq!(run.status(), "stuck");
     let mut run = run;
     assert!(run.tell(Command::Cancel { by: "ada".to_owned(), reason: "enough".to_owned() }).is_ok());
+}
+
+/// Messages that the last transition sent: the child's place, and what it is told.
+fn sent(run: &Subject) -> Vec<InboxMessage> {
+    let last = run.last.as_ref().expect("a transition");
+    last.outbox.iter().map(|row| row.message.clone()).collect()
+}
+
+fn child_ended(run: &mut Subject, seq: u32, outcome: RunOutcome) {
+    let (from, message) = (run.run().id().child(Seq(seq)), InboxMessage::ChildEnded { seq: Seq(seq), outcome });
+    run.tell(Command::Inbox { from, from_seq: 0, message }).expect("a child's end");
+}
+
+#[test]
+fn a_task_may_be_a_run_of_its_own() {
+    let definition = json!({ "tasks": {
+        "first": { "step": "first" },
+        "sub": { "workflow": "sub", "parents": ["first"], "input": { "of": { "$cel": "parents.first.output" } } },
+        "last": { "step": "last", "parents": ["sub"], "input": { "$cel": "parents.sub.output" } },
+    } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    end(&mut run, "first", done(&json!(7)));
+    let [InboxMessage::StartChild { workflow, input, definition, seq, .. }] = &sent(&run)[..] else {
+        panic!("one child: {:?}", sent(&run));
+    };
+    assert_eq!((workflow.as_str(), input.as_str(), definition), ("sub", r#"{"of":7}"#, &None));
+    let seq = seq.0;
+    child_ended(&mut run, seq, RunOutcome::Succeeded { output: payload(&json!({ "x": 1 })) });
+    assert_eq!(asked(&run).pop().map(|(_, name, input)| (name, input)), Some(("last".to_owned(), json!({ "x": 1 }))));
+    end(&mut run, "last", done(&json!("end")));
+    assert_eq!(output(&run), json!({ "last": "end" }));
+}
+
+#[test]
+fn a_child_that_fails_fails_its_task() {
+    let definition = json!({
+        "tasks": { "sub": { "workflow": "sub" }, "side": { "step": "side" } },
+        "on_failure": { "workflow": "tell" },
+    });
+    let mut run = Subject::run_declared(&definition, &json!({ "n": 1 }));
+    let starts = sent(&run);
+    let [InboxMessage::StartChild { seq, .. }] = &starts[..] else { panic!("one child: {starts:?}") };
+    child_ended(&mut run, seq.0, RunOutcome::Failed { error: Failure::new("no_stock", "nothing is left") });
+    let told = sent(&run);
+    let [InboxMessage::StartChild { workflow, input, seq, .. }] = &told[..] else { panic!("it is told: {told:?}") };
+    let input: Value = input.read().expect("JSON");
+    assert_eq!(
+        (workflow.as_str(), &input["error"]["code"], &input["error"]["task"]),
+        ("tell", &json!("no_stock"), &json!("sub"))
+    );
+    let cancelled = RunOutcome::Cancelled { by: "ada".to_owned(), reason: "enough".to_owned() };
+    child_ended(&mut run, seq.0, cancelled);
+    assert_eq!(logged(&run), ["`on_failure` failed too: cancelled"]);
+    assert_eq!(failure(&run).code, "no_stock");
+}
+
+#[test]
+fn a_run_that_is_cancelled_stops_the_children_of_its_tasks() {
+    let mut run = Subject::run_declared(&json!({ "tasks": { "sub": { "workflow": "sub" } } }), &json!({}));
+    run.cancel().expect("a cancel");
+    assert!(matches!(&sent(&run)[..], [InboxMessage::CancelChild { .. }]), "{:?}", sent(&run));
+}
+
+fn of_parent(definition: Option<Payload>) -> (RunId, StartRun, Command) {
+    let parent = RunId::root(at(0), [8; 16]);
+    let [tenant, subject, plan, workflow] = ["acme", "ada", "free", "nobody-knows"].map(ToOwned::to_owned);
+    let input = payload(&json!({ "n": 2 }));
+    let start = StartRun::new(tenant.clone(), subject.clone(), workflow.clone(), plan.clone(), input.clone());
+    let start = StartRun { parent: Some(Parent { run: parent, seq: Seq(1) }), definition: definition.clone(), ..start };
+    let message = InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq: Seq(1), definition };
+    (parent.child(Seq(1)), start, Command::Inbox { from: parent, from_seq: 2, message })
+}
+
+fn child(definition: Option<Payload>) -> Subject {
+    let (id, start, command) = of_parent(definition);
+    let mut run = Subject::new(id, at(0), &start, Registry::new(1));
+    run.tell(command).expect("a start");
+    run
+}
+
+fn one_step() -> Value {
+    json!({ "tasks": { "a": { "step": "a", "input": { "$cel": "input.n" } } } })
+}
+
+#[test]
+fn a_child_pins_the_definition_that_it_was_given() {
+    let mut run = child(Some(payload(&one_step())));
+    assert_eq!(asked(&run), [(1, "a".to_owned(), json!(2))]);
+    run.restart();
+    end(&mut run, "a", done(&json!("well")));
+    assert_eq!(output(&run), json!({ "a": "well" }));
+    let told = sent(&run);
+    assert!(matches!(&told[..], [InboxMessage::ChildEnded { seq: Seq(1), .. }]), "{told:?}");
+}
+
+/// Declared after the child began: a retry looks it up, and what mends the run is what it goes on with.
+#[test]
+fn a_run_that_nobody_knew_goes_on_once_its_workflow_is_declared() {
+    let registry = Registry::new(1);
+    let mut run = child(None);
+    assert_eq!(run.status(), "stuck");
+    assert!(run.stored().wants_definition(&registry));
+    assert!(run.retry().is_err(), "nobody has declared it yet");
+    let found = payload(&one_step());
+    run.machine = Machine::rebuild_with(run.stored(), &registry, CodeUse::Retried, Some(found.clone()));
+    run.retry().expect("a retry");
+    assert_eq!(run.kinds(), ["started", "stuck", "mended", "op"]);
+    assert!(!run.stored().wants_definition(&registry));
+    // Another is declared meanwhile: the run keeps its own.
+    let other = payload(&json!({ "tasks": { "b": { "step": "b" } } }));
+    run.machine = Machine::rebuild_with(run.stored(), &registry, CodeUse::Recorded, Some(other));
+    run.carry_out(1, done(&json!("well")));
+    assert_eq!(output_of_mended(&run), json!({ "a": "well" }));
+    let (chunks, by) = (run.journal.clone().into(), "ada".to_owned());
+    let fork = Fork { from: run.run().id(), chunks, by, entry: 0, input: None, repeat_effects: false };
+    let (_, start, _) = of_parent(None);
+    let start = StartRun { parent: None, fork: Some(Box::new(fork)), ..start };
+    let fork = Subject::run_started(start, registry);
+    assert_eq!(asked(&fork), [(1, "a".to_owned(), json!(2))], "a fork carries out what the run was mended with");
+}
+
+fn output_of_mended(run: &Subject) -> Value {
+    let ended = run.entries().into_iter().find_map(|entry| match entry {
+        Entry::Closing { outcome: RunOutcome::Succeeded { output } } => output.read().ok(),
+        _ => None,
+    });
+    ended.unwrap_or_else(|| panic!("not succeeded: {:?}", run.kinds()))
 }

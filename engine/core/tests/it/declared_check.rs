@@ -142,3 +142,28 @@ fn an_unknown_field_is_no_definition() {
     let read = serde_json::from_value::<DeclaredWorkflow>(tasks(&json!({ "a": { "step": "s", "retrys": 3 } })));
     assert!(read.expect_err("a field too many").to_string().contains("retrys"));
 }
+
+#[test]
+fn a_task_is_a_step_or_a_run_and_not_both() {
+    let a = |task: Value| tasks(&json!({ "a": task }));
+    assert_eq!(faults(&a(json!({ "workflow": "other", "input": { "x": 1 }, "skip_if": "input.x" }))), []);
+    one(&a(json!({})), "/tasks/a/step", "or the `workflow`");
+    one(&a(json!({ "workflow": "no spaces" })), "/tasks/a/workflow", "a name has");
+    one(&a(json!({ "workflow": "w", "step": "s" })), "/tasks/a/step", "leave `step` out");
+    for (field, value) in [
+        ("queue", json!("io")),
+        ("max_attempts", json!(2)),
+        ("backoff", json!({})),
+        ("execution_timeout", json!("5m")),
+        ("schedule_timeout", json!("5m")),
+        ("non_retryable", json!(["gone"])),
+        ("priority", json!(1)),
+        ("on_exhausted", json!("park")),
+    ] {
+        let mut task = json!({ "workflow": "w" });
+        task[field] = value;
+        one(&a(task), &format!("/tasks/a/{field}"), "a run, not a step");
+    }
+    let told = json!({ "tasks": { "a": { "step": "s" } }, "on_failure": { "workflow": "tell" } });
+    assert_eq!(faults(&told), []);
+}

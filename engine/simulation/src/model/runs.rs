@@ -1,9 +1,11 @@
-//! `load_runs.sql`, `load_steps.sql`, `load_journal.sql`, `find_idempotent.sql`, `load_inbox.sql`, `discard_inbox.sql`.
+//! `load_runs.sql`, `load_steps.sql`, `load_journal.sql`, `find_idempotent.sql`, `definitions.sql`, `load_inbox.sql`,
+//! `discard_inbox.sql`.
 
 use valet_core::decide::{StoredRun, StoredStep};
 use valet_core::id::RunId;
+use valet_core::payload::Payload;
 use valet_core::run::Identity;
-use valet_engine::store::{Loaded, StoredMessage};
+use valet_engine::store::{DeclaredName, Loaded, StoredMessage};
 
 use super::Tables;
 use crate::variant::BrokenVariant;
@@ -73,6 +75,10 @@ impl Tables {
     pub fn find_idempotent(&self, tenant: &str, workflow: &str, key: &str) -> Option<(RunId, Vec<u8>)> {
         let found = self.keys.get(&(tenant.to_owned(), workflow.to_owned(), key.to_owned()))?;
         Some((found.0, found.1.to_vec()))
+    }
+
+    pub fn definitions(&self, names: &[DeclaredName]) -> Vec<(DeclaredName, Payload)> {
+        names.iter().filter_map(|name| Some((name.clone(), self.declared.get(name)?.clone()))).collect()
     }
 
     pub fn load_inbox(&self, to: &[RunId]) -> Vec<StoredMessage> {

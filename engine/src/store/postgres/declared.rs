@@ -68,6 +68,12 @@ impl PgStore {
         bounded(query.fetch_optional(self.pool())).await
     }
 
+    /// Which of these names are declared.
+    pub async fn known_declared(&self, tenant: &str, names: &[&str]) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar(include_str!("../sql/known_declared.sql")).bind(tenant).bind(names);
+        bounded(query.fetch_all(self.pool())).await
+    }
+
     /// The newest version of each within this reach; their definitions have no tasks.
     pub async fn list_declared(&self, tenant: &str, reach: &Reach) -> Result<Vec<DeclaredRecord>, StoreError> {
         let query = sqlx::query_as::<_, DeclaredRecord>(include_str!("../sql/list_declared.sql"))

@@ -9,10 +9,11 @@ use valet_core::command::Parent;
 use valet_core::decide::{StoredRun, StoredStep};
 use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::journal::Chunk;
+use valet_core::payload::Payload;
 use valet_core::run::Identity;
 
 use super::{PgStore, StoreError, bounded};
-use crate::store::{CommitBatch, Loaded, RunStore, StoredMessage};
+use crate::store::{CommitBatch, DeclaredName, Loaded, RunStore, StoredMessage};
 
 #[derive(sqlx::FromRow)]
 struct RunRecord {
@@ -112,6 +113,18 @@ impl RunStore for PgStore {
             return Ok(None);
         }
         Ok(Some((RunId(run), hash)))
+    }
+
+    async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError> {
+        let (tenants, workflows): (Vec<&str>, Vec<&str>) =
+            names.iter().map(|name| (name.tenant.as_str(), name.workflow.as_str())).unzip();
+        let find = sqlx::query_as::<_, (String, String, serde_json::Value)>(include_str!("../sql/definitions.sql"))
+            .bind(tenants)
+            .bind(workflows);
+        let found = bounded(find.fetch_all(&self.pool)).await?.into_iter();
+        found
+            .map(|(tenant, workflow, definition)| Ok((DeclaredName { tenant, workflow }, Payload::of(&definition)?)))
+            .collect()
     }
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {

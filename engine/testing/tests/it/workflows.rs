@@ -38,6 +38,7 @@ macro_rules! step {
 step!(Reserve, "reserve", String, StepPolicy::default().schedule_timeout(Duration::from_mins(5)));
 step!(Charge, "charge", String, StepPolicy::default().effect_once());
 step!(Release, "release", (), StepPolicy::default());
+step!(Paint, "paint", String, StepPolicy::default().attempts(2).park_when_exhausted());
 
 /// Reserves, sleeps a night, asks, waits for a word, has a child ship it, charges; releases whatever happens.
 pub struct Buy;

@@ -204,7 +204,7 @@ impl Story {
                 let text = self.id.map_or_else(|| "stuck".to_owned(), |id| format!("stuck: {}", why.explain(id)));
                 Some(tell(at, Mark::Failed, message(&text)))
             }
-            Entry::Mended { by } => {
+            Entry::Mended { by, .. } => {
                 self.stuck = false;
                 Some(tell(at, Mark::Operator, format!("mended by {}", text::line(&by))))
             }
