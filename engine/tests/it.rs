@@ -28,6 +28,7 @@ mod it {
     mod openapi;
     mod operators;
     mod pauses;
+    mod placement;
     mod proxy;
     mod replay_check;
     mod sealed;

@@ -18,6 +18,7 @@ mod it {
     mod onward;
     mod outside;
     mod people;
+    mod placement;
     mod program;
     mod replay;
     mod retries;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use valet_core::command::{Command, FinishStep, InboxMessage, Parent, StartRun, TaskAnswer};
 use valet_core::decide::Decision;
-use valet_core::id::{LeaseId, RunId, Seq};
+use valet_core::id::{LeaseId, RunId, Seq, SessionId};
 use valet_core::journal::{Entry, RunOutcome};
 use valet_core::run::Reason;
 use valet_core::step::StepPolicy;
@@ -24,6 +24,11 @@ const EPOCH_MS: i64 = 1_800_000_000_000;
 const ENTROPY: [u8; 16] = [9; 16];
 const OPERATOR: &str = "operator";
 const PERSON: &str = "person";
+
+/// The one worker of a run: it has all labels, does every step, and never ends.
+fn worker(run: RunId) -> SessionId {
+    SessionId(run.derive(Seq(0), "worker"))
+}
 
 struct Mail {
     from: RunId,
@@ -252,6 +257,7 @@ impl World {
                 seq,
                 attempt,
                 lease,
+                session: worker(run),
                 outcome,
                 hand_over: None,
                 costs: Vec::new(),
