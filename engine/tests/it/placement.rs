@@ -95,7 +95,7 @@ async fn a_step_is_not_handed_over_to_a_worker_without_its_labels() {
     let script = json!(["plain", "labelled"]);
     let run = app.start_run("placed", &script).await;
     assert_eq!(offering(&unfit, &run).await, Value::Null, "its finish is taken all the same");
-    assert_eq!(app.run(&run).await["steps"][0]["state"], "ready");
+    assert_eq!(app.run(&run).await["steps"][1]["state"], "ready");
     fit.carry_out(&run, 2, Value::Null).await;
     app.until_status(&run, "succeeded").await;
     let run = app.start_run("placed", &script).await;
@@ -113,7 +113,7 @@ async fn a_sticky_step_goes_to_the_worker_of_the_earlier_one() {
         assert!(next(&other, "300ms").await.is_none());
         let (held, queue) = next(&mine, "20s").await.expect("its step");
         assert_eq!((held.run.as_str(), held.seq), (bare(&run).as_str(), 2));
-        assert_eq!(queue, format!("default.of.{}", mine.session));
+        assert_eq!(queue, format!("default.of.sess_{}", mine.session.replace('-', "")));
         mine.finish(&held, &done()).await;
         assert_eq!(app.until_status(&run, "succeeded").await["output"], json!(["done", "done"]));
     }
@@ -145,8 +145,11 @@ async fn a_worker_that_lives_is_waited_for_by_what_demands_it() {
     let mine = Worker::open(&app).await;
     let run = app.start_run("placed", &json!(["remembered", { "sticky": { "hard": true } }])).await;
     mine.carry_out(&run, 1, Value::Null).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(app.run(&run).await["steps"][0]["state"], "ready");
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(mine.beat(&[]).await["standing"], "yours");
+    }
+    assert_eq!(app.run(&run).await["steps"][1]["state"], "ready");
     mine.carry_out(&run, 2, Value::Null).await;
     app.until_status(&run, "succeeded").await;
 }
