@@ -120,7 +120,8 @@ async fn supervise(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         let Err(error) = ended else { break };
-        metrics::counter!("valet_ticket_puller_restarts_total", "queue" => shared.queue.family().to_owned()).increment(1);
+        metrics::counter!("valet_ticket_puller_restarts_total", "queue" => shared.queue.family().to_owned())
+            .increment(1);
         // What the dead worker had brought in is as good as before.
         shared.intake.announce();
         if started.elapsed() > HEALTHY_AFTER {

@@ -8,7 +8,10 @@
 use redis::Pipeline;
 
 use super::{Inner, keys::QueueKeys, link::Request};
-use crate::{QueueDepth, QueueError, QueueName, Ticket, bounds::{MAX_PUSH_CHUNK, PASSING_SECONDS}};
+use crate::{
+    QueueDepth, QueueError, QueueName, Ticket,
+    bounds::{MAX_PUSH_CHUNK, PASSING_SECONDS},
+};
 
 pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> Result<Vec<QueueDepth>, QueueError> {
     let mut depths = vec![0; batch.len()];
@@ -30,7 +33,8 @@ pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> R
     }
     chunk.send(inner, &mut depths).await?;
     for (queue, tickets) in batch {
-        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.family().to_owned()).increment(tickets.len() as u64);
+        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.family().to_owned())
+            .increment(tickets.len() as u64);
     }
     let queues = batch.iter().map(|(queue, _)| queue);
     Ok(queues.zip(depths).map(|(queue, waiting)| QueueDepth { queue: queue.clone(), waiting }).collect())

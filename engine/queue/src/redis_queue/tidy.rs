@@ -85,7 +85,8 @@ impl Tidy {
                 script.arg(&one.id);
             }
             let gone: u64 = self.shared.link.call(Request::Script(&script)).await?;
-            metrics::counter!("valet_tickets_acked_total", "queue" => self.shared.queue.family().to_owned()).increment(gone);
+            metrics::counter!("valet_tickets_acked_total", "queue" => self.shared.queue.family().to_owned())
+                .increment(gone);
         }
         Ok(())
     }

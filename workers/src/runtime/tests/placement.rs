@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use valet_core::placement::queue_of_session;
-use valet_queue::QueueName;
+use valet_queue::{QueueName, TicketPush as _};
 
 use super::engine::{Engine, Step};
 use super::rig::{Door, Work, config, done, start, start_with, work};
