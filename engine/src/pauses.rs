@@ -71,8 +71,9 @@ impl Paused {
     }
 
     fn has_queue(&self, queue: &str) -> bool {
-        // Steps that are bound to a host wait in a queue beside the one that they were asked for.
-        let beside = |rest: &str| rest.is_empty() || rest.starts_with(".on.");
+        // Steps that are bound to a host, to labels or to a worker wait in a queue beside the one that they were asked for.
+        let beside =
+            |rest: &str| rest.is_empty() || [".on.", ".with.", ".of."].iter().any(|mark| rest.starts_with(mark));
         self.scope == PauseScope::Queue && queue.strip_prefix(&self.name).is_some_and(beside)
     }
 }

@@ -132,6 +132,8 @@ pub struct Beat {
     pub progress: Vec<BeatProgress>,
     /// Attempts whose time begins anew.
     pub refreshed: Vec<LeaseId>,
+    /// Attempts that are said to live.
+    pub spoken: Vec<LeaseId>,
 }
 
 #[derive(Clone, Debug)]

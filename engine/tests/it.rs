@@ -29,6 +29,7 @@ mod it {
     mod openapi;
     mod operators;
     mod pauses;
+    mod placement;
     mod proxy;
     mod recovery;
     mod replay_check;

@@ -148,6 +148,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("hooks.due_soon_s", "VALET_DUE_SOON_S", Some("3600"), "how long before its deadline a task is `due_soon`"),
     setting("worker.name", "VALET_WORKER_NAME", Some("worker"), "name of a worker, for people"),
     setting("worker.queues", "VALET_QUEUES", Some("browser,default"), "queues that a worker pulls"),
+    setting(
+        "worker.labels",
+        "VALET_LABELS",
+        Some(""),
+        "labels of a worker that steps may require: `gpu=yes,zone=eu`; it pulls a queue more for every set of them",
+    ),
     setting("worker.slots", "VALET_SLOTS", Some("4"), "steps that a worker runs at once, 1 to 4096"),
     setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
     setting("worker.sandboxes", "VALET_SANDBOXES", Some("50"), "browsers on this machine at once, 1 to 1000"),

@@ -21,6 +21,15 @@ pub const STATUS_LINE_BYTES_MAX: usize = 1_024;
 /// Keys, names and labels are identifiers, not documents.
 pub const NAME_BYTES_MAX: usize = 128;
 
+/// Labels that a step requires. Workers pull a queue for every set of their labels that a step may ask for.
+pub const LABELS_REQUIRED_MAX: usize = 4;
+
+/// A name or a value of a required label: it becomes part of a queue's name.
+pub const LABEL_BYTES_MAX: usize = 32;
+
+/// Queues of one worker with all that its labels make of them: each has a puller.
+pub const WORKER_QUEUES_MAX: usize = 64;
+
 /// Search attributes of one run.
 pub const ATTRIBUTES_MAX: usize = 32;
 

@@ -172,6 +172,8 @@ pub struct FinishStep {
     pub seq: Seq,
     pub attempt: Attempt,
     pub lease: LeaseId,
+    /// Whose word it is.
+    pub session: SessionId,
     pub outcome: Outcome,
     pub hand_over: Option<HandOverOffer>,
     /// What the attempt paid for.
@@ -251,6 +253,8 @@ pub struct GrantedStep {
     pub name: String,
     pub input: Payload,
     pub policy: StepPolicy,
+    /// Later steps may want the worker that ends this one.
+    pub remembers: bool,
 }
 
 /// Why a command was refused. Nothing was changed.

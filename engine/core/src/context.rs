@@ -22,16 +22,22 @@ use crate::attributes;
 use crate::bounds::{ATTRIBUTES_MAX, FAN_OUT_MAX, NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::callbacks::{Callbacks, Secret};
 use crate::expression::{Expression, ExpressionError};
-use crate::id::{RunId, Seq};
-use crate::journal::{ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp};
+use crate::id::{Attempt, RunId, Seq, SessionId};
+use crate::journal::{
+    ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, Sticky,
+};
 use crate::payload::Payload;
+use crate::placement::{labels_problem, queue_of_host, queue_with_labels};
 use crate::run::FILTER_VARIABLES;
-use crate::step::{Failure, HOST_GONE_AFTER, Step, StepFailure, StepPolicy, queue_of_host};
+use crate::step::{Failure, HOST_GONE_AFTER, STICKY_PATIENCE, Step, StepFailure, StepOptions, StepPlace, StepPolicy};
 use crate::transition::column_text;
 use crate::workflow::{InputProblem, Stop};
 
 /// The code of a failure that says: nobody said in time what an outside completion came to.
 pub const TIMED_OUT: &str = "timed_out";
+
+/// The code of a failure that says: the worker that the step sticks to has ended, or was never known.
+pub const WORKER_GONE: &str = "worker_gone";
 
 /// What the code did during polls and the journal does not hold yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +79,8 @@ struct State {
     /// Ends of fan-outs' children that the code has not taken, and how many there were.
     streams: HashMap<Seq, (VecDeque<(u32, RunOutcome)>, u32)>,
     wakers: HashMap<Seq, Waker>,
+    /// Which workers ended the steps that remember it.
+    workers: BTreeMap<Seq, SessionId>,
     known: Known,
     /// The journal is being followed: nothing that the code does now is new.
     replaying: bool,
@@ -136,6 +144,10 @@ impl Context {
         }
     }
 
+    pub(crate) fn ran_by(&self, seq: Seq, session: SessionId) {
+        self.lock().workers.insert(seq, session);
+    }
+
     pub(crate) fn detach(&self) {
         let mut state = self.lock();
         state.detached = true;
@@ -196,12 +208,37 @@ impl Context {
         self.run.derive(seq, "random").as_u64_pair().1
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step(Provision { .. })`")]
     /// Asks a worker for `step` and waits for its result.
     pub fn step<S: Step>(&self, step: S) -> Operation<Result<S::Output, StepFailure>> {
-        let mut op = step_op(&step);
+        self.step_with(step, StepOptions::default())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step_with(Provision { .. }, …)`")]
+    /// The same with what this call alone asks for: labels, the worker of an earlier step.
+    pub fn step_with<S: Step>(&self, step: S, options: StepOptions) -> Operation<Result<S::Output, StepFailure>> {
+        let mut op = step_op(&step, &options.labels);
+        op.remembers = options.remembers;
+        if let Some((earlier, hard)) = options.sticky {
+            let worker = self.lock().workers.get(&earlier.0).copied();
+            if worker.is_none() && hard {
+                let why =
+                    format!("no worker is known that ended step {}: was it called with `remember_worker`?", earlier.0);
+                return self.not_started(Failure::new(WORKER_GONE, why), read_step::<S::Output>);
+            }
+            op.sticky = worker.map(|session| Sticky { session, hard });
+        }
         op.start_by = start_by(&op, self.now());
         self.operation(Op::Step(op), read_step::<S::Output>)
+    }
+
+    /// A step that is over before it is asked for. It takes its place all the same, and the journal needs no entry: what
+    /// the code asks is enough to say so again.
+    fn not_started<T>(&self, why: Failure, read: fn(Delivery) -> T) -> Operation<T> {
+        let seq = self.take_seq();
+        let failure = StepFailure::NotStarted(why);
+        let with = Resolution::StepFailed { attempt: Attempt::FIRST, lease: None, failure };
+        self.lock().deliveries.insert(seq, Delivery::Resolution(with));
+        self.pending(seq, read)
     }
 
     /// The same for a step that only its name tells, with what it takes and gives as JSON.
@@ -213,7 +250,11 @@ impl Context {
     ) -> Operation<Result<Payload, StepFailure>> {
         policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
         let name = column_text(name, NAME_BYTES_MAX);
-        let mut op = StepOp { name, input, policy, host: None, start_by: None };
+        if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
+            panic!("step `{name}`: {problem}");
+        }
+        policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
+        let mut op = StepOp { name, input, policy, host: None, start_by: None, remembers: false, sticky: None };
         op.start_by = start_by(&op, self.now());
         self.operation(Op::Step(op), read_step::<Payload>)
     }
@@ -327,7 +368,7 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
     /// Registers a step that runs when the run ends, however it ends. Register it before the thing exists that it cleans.
     pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
-        let op = step_op(&step);
+        let op = step_op(&step, &BTreeMap::new());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
         let of = self.call(Op::Finally(op));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
@@ -337,7 +378,7 @@ impl Context {
     /// Registers a step that undoes something: it runs when the run ends otherwise than by success, last registered
     /// first among the clean-ups. Register it before what it undoes.
     pub fn compensate<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
-        let op = step_op(&step);
+        let op = step_op(&step, &BTreeMap::new());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
         let of = self.call(Op::Compensate(op));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
@@ -637,6 +678,13 @@ pub struct Operation<T> {
     output: PhantomData<fn() -> T>,
 }
 
+impl<T> Operation<Result<T, StepFailure>> {
+    /// Which call this is, for steps that want its worker.
+    pub fn place(&self) -> StepPlace {
+        StepPlace(self.seq)
+    }
+}
+
 impl<T> Future for Operation<T> {
     type Output = T;
 
@@ -674,14 +722,20 @@ impl<T> Drop for Operation<T> {
     }
 }
 
-fn step_op<S: Step>(step: &S) -> StepOp {
+fn step_op<S: Step>(step: &S, labels: &BTreeMap<String, String>) -> StepOp {
     let mut policy = S::policy();
+    policy.required_labels.extend(labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     let host = step.host().map(|host| column_text(host, NAME_BYTES_MAX));
     if let Some(host) = &host {
         policy.queue = queue_of_host(&policy.queue, host);
         policy.schedule_timeout_ms.get_or_insert(HOST_GONE_AFTER.as_millis() as u64);
     }
     policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
+    if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
+        // An author's error: the run is parked with this sentence, and goes on with a build that asks for other labels.
+        panic!("step `{}`: {problem}", S::NAME);
+    }
+    policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
     StepOp {
         name: column_text(S::NAME, NAME_BYTES_MAX),
         // A step's input is data of the workflow; one that cannot be written as JSON is an author's error, and the
@@ -690,12 +744,15 @@ fn step_op<S: Step>(step: &S) -> StepOp {
         policy,
         host,
         start_by: None,
+        remembers: false,
+        sticky: None,
     }
 }
 
 /// By when an attempt that can be taken from `now` on must have been.
 pub(crate) fn start_by(op: &StepOp, now: Timestamp) -> Option<Timestamp> {
-    op.policy.schedule_timeout_ms.map(|ms| after(now, Duration::from_millis(ms)))
+    let wait = op.sticky.map(|_| STICKY_PATIENCE).or(op.policy.schedule_timeout_ms.map(Duration::from_millis))?;
+    Some(after(now, wait))
 }
 
 fn read_step<T: DeserializeOwned>(delivery: Delivery) -> Result<T, StepFailure> {

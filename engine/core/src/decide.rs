@@ -23,12 +23,13 @@ use crate::callbacks::Callbacks;
 use crate::command::{
     Command, FinishStep, GrantedStep, HandOverOffer, InboxMessage, Parent, Rejection, Reply, StartRun, TaskAnswer,
 };
-use crate::context::{Context, Delivery, Emission, Known, start_by};
+use crate::context::{Context, Delivery, Emission, Known, WORKER_GONE, after, start_by};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
 use crate::payload::Payload;
+use crate::placement::{is_of_session, unlabelled};
 use crate::replay::{Code, Expectation, Polled};
-use crate::run::{Figures, Identity, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, StepPhase};
+use crate::run::{Figures, Identity, LiveStep, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
 use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, notices, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
@@ -357,6 +358,9 @@ impl Replay {
         // The message that a wait takes is the channel's head *before* the entry is applied.
         let delivery = self.delivery(entry);
         self.machine.run.apply(entry, chunk.revision);
+        if let (Entry::RanBy { seq, session }, Some(code)) = (entry, &self.machine.code) {
+            code.ran_by(*seq, *session);
+        }
         if let Some((seq, delivery)) = delivery {
             self.deliver(seq, delivery, chunk.at);
         }
@@ -652,9 +656,10 @@ impl<'a> Folding<'a> {
         if !self.run().steps.contains_key(&finish.seq) || self.run().accepted_leases.contains(&finish.lease) {
             return self.repeated_finish(&finish);
         }
-        let FinishStep { seq, attempt, lease, outcome, hand_over, costs } = finish;
+        let FinishStep { seq, attempt, lease, session, outcome, hand_over, costs } = finish;
         self.fence_attempt(seq, attempt, lease)?;
         self.spent(seq, costs);
+        self.remember_worker(seq, session, &outcome);
         let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
         self.attempt_ended(seq, attempt, Some(lease), outcome);
         let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
@@ -663,6 +668,19 @@ impl<'a> Folding<'a> {
             self.fences.push(Fence::HandsOver { seq, attempt, lease });
         }
         Ok(Reply::Finished { handed_over })
+    }
+
+    /// Before the step's end, so that whatever the code asks for next finds the worker.
+    fn remember_worker(&mut self, seq: Seq, session: SessionId, outcome: &Outcome) {
+        let ends = matches!(outcome, Outcome::Done { .. } | Outcome::Fail { .. } | Outcome::Blocked { .. });
+        let asked = |step: &LiveStep| step.op.remembers && step.phase != StepPhase::Stopping;
+        if !ends || !self.run().steps.get(&seq).is_some_and(asked) {
+            return;
+        }
+        self.record(Entry::RanBy { seq, session });
+        if let Some(code) = &self.machine.code {
+            code.ran_by(seq, session);
+        }
     }
 
     /// The same lease gets the same answer, with the step that was handed over under the offer's lease if it is still held.
@@ -819,7 +837,7 @@ impl<'a> Folding<'a> {
             let step = self.run().steps.get(seq)?;
             let fits = !existed
                 && step.phase == StepPhase::Queued
-                && step.op.policy.queue == offer.queue
+                && may_take_along(step, offer)
                 && !step.op.policy.effect_once;
             fits.then_some(*seq)
         })?;
@@ -947,8 +965,20 @@ impl<'a> Folding<'a> {
             self.record(Entry::StartedInTime { seq });
             return;
         }
+        if step.sticky.is_some_and(|sticky| !sticky.hard) {
+            let from = if let StepPhase::BackingOff { until } = step.phase { until.max(self.now) } else { self.now };
+            let wait = step.op.policy.schedule_timeout_ms.map(std::time::Duration::from_millis);
+            let start_by = wait.map(|wait| after(from, wait));
+            self.fences.push(Fence::NotGranted { seq });
+            self.record(Entry::AnyWorker { seq, start_by });
+            return;
+        }
         let seconds = step.op.policy.schedule_timeout_ms.unwrap_or_default() as f64 / 1000.0;
-        let failure = if let Some(host) = &step.op.host {
+        let failure = if let Some(sticky) = step.sticky {
+            let worker = sticky.session;
+            let message = format!("the worker `{worker}` that the step sticks to has ended, or does not do such steps");
+            Failure::new(WORKER_GONE, message)
+        } else if let Some(host) = &step.op.host {
             Failure::new(HOST_GONE, format!("the host `{host}` has had no worker for {seconds} s"))
         } else {
             let queue = &step.op.policy.queue;
@@ -1284,6 +1314,17 @@ impl<'a> Folding<'a> {
             notices,
         };
         Decision { transition: Some(transition), replies }
+    }
+}
+
+/// Whether a worker may take the step along with what it finished: from the same queue, or the step wants this very worker.
+/// The database looks at the labels besides.
+fn may_take_along(step: &LiveStep, offer: &HandOverOffer) -> bool {
+    let policy = &step.op.policy;
+    let base = unlabelled(&offer.queue);
+    match step.sticky {
+        Some(sticky) => sticky.session == offer.session && unlabelled(&policy.queue) == base,
+        None => policy.queue == offer.queue || is_of_session(&offer.queue, offer.session) && policy.queue == base,
     }
 }
 

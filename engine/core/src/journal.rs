@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::callbacks::Secret;
-use crate::id::{Attempt, LeaseId, RunId, Seq, TaskId};
+use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure, StepPolicy};
 
@@ -94,6 +94,17 @@ pub enum Entry {
     /// The schedule timeout of an attempt that a worker had taken, or that waits for an operator, is over with.
     StartedInTime {
         seq: Seq,
+    },
+    /// Which worker ended a step that was called to remember it; stands before the step's end.
+    RanBy {
+        seq: Seq,
+        session: SessionId,
+    },
+    /// The worker that the step preferred did not take it: any worker may, by `start_by` if it has a schedule timeout.
+    AnyWorker {
+        seq: Seq,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_by: Option<Timestamp>,
     },
     /// Children of a fan-out were started: all before the one at place `to`.
     ChildrenStarted {
@@ -330,6 +341,21 @@ pub struct StepOp {
     /// By when a worker must have taken the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Timestamp>,
+    /// The run notes which worker ends it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub remembers: bool,
+    /// The worker that ended an earlier step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+}
+
+/// The worker that a step wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sticky {
+    pub session: SessionId,
+    /// No other may have it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hard: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

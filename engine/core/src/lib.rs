@@ -19,6 +19,7 @@ pub mod fan;
 pub mod id;
 pub mod journal;
 pub mod payload;
+pub mod placement;
 pub mod replay;
 pub mod run;
 pub mod step;
@@ -28,7 +29,7 @@ pub mod workflow;
 pub use context::{ChildOptions, Children, Context, FanOptions};
 pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
 pub use payload::Payload;
-pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepPolicy};
+pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepOptions, StepPlace, StepPolicy};
 pub use workflow::{Registry, Stop, Workflow};
 
 /// An instant with a zone. Core never reads one from a clock.

@@ -12,7 +12,7 @@ use std::task::{Poll, Wake, Waker};
 
 use crate::Timestamp;
 use crate::context::{Context, Delivery, Emission};
-use crate::id::Seq;
+use crate::id::{Seq, SessionId};
 use crate::journal::{Entry, StuckReason};
 use crate::payload::Payload;
 use crate::workflow::{CodeFuture, Definition, Stop};
@@ -75,6 +75,10 @@ impl Code {
 
     pub fn deliver(&self, seq: Seq, delivery: Delivery) {
         self.ctx.deliver(seq, delivery);
+    }
+
+    pub fn ran_by(&self, seq: Seq, session: SessionId) {
+        self.ctx.ran_by(seq, session);
     }
 
     /// Polls until the code is pending and nothing woke it. A panic records nothing.

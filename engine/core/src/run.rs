@@ -1,6 +1,7 @@
 //! The state of a run: the fold of its journal. The same [`Run::apply`] serves a live transition and a replay.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,11 @@ use crate::fan::Fan;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
 use crate::journal::{
     AttemptEnd, Carried, CarriedChannel, CarriedFinalizer, ClosePolicy, Entry, HumanOutcome, HumanSpec, Op, Resolution,
-    RunOutcome, StepOp, StuckReason,
+    RunOutcome, StepOp, Sticky, StuckReason,
 };
 use crate::payload::Payload;
-use crate::step::{Failure, OnExhausted, StepFailure};
+use crate::placement::queue_of_session;
+use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepFailure, StepPolicy};
 use crate::transition::column_text;
 
 /// The run's deadline is the timer at this place, which no operation takes.
@@ -90,6 +92,8 @@ pub struct LiveStep {
     /// The grant as far as this process knows: from a hand-over or from the last load. Claims do not touch the run.
     pub grant: Option<LeaseId>,
     pub hand_overs: u32,
+    /// The worker that it wants, for as long as it wants it.
+    pub sticky: Option<Sticky>,
     /// Revision whose chunk holds the step's input.
     pub revision: u32,
 }
@@ -262,6 +266,12 @@ pub enum Reason {
         name: String,
         seq: Seq,
     },
+    /// No live worker has the labels that it requires. Written by the tick, and taken back once one has.
+    NoWorker {
+        name: String,
+        seq: Seq,
+        labels: BTreeMap<String, String>,
+    },
     BackingOff {
         name: String,
         seq: Seq,
@@ -312,7 +322,10 @@ impl Reason {
     /// As a column and a page take it: bounded texts that every reader can parse.
     fn tidied(mut self) -> Self {
         match &mut self {
-            Self::Step { name, .. } | Self::BackingOff { name, .. } | Self::Stopping { name, .. } => tidy(name),
+            Self::Step { name, .. }
+            | Self::NoWorker { name, .. }
+            | Self::BackingOff { name, .. }
+            | Self::Stopping { name, .. } => tidy(name),
             Self::Parked { name, code, .. } => {
                 tidy(name);
                 tidy(code);
@@ -507,7 +520,8 @@ impl Run {
             workflow: self.identity.workflow.clone(),
             name: step.op.name.clone(),
             input: step.op.input.clone(),
-            policy: step.op.policy.clone(),
+            policy: StepPolicy { queue: step.queue(), ..step.op.policy.clone() },
+            remembers: step.op.remembers,
         })
     }
 
@@ -548,7 +562,8 @@ impl Run {
             }
             Entry::Spent { micros, .. } => self.spend(*micros),
             Entry::BudgetChanged { budget_micros, .. } => self.figures.budget_micros = *budget_micros,
-            Entry::CancelRequested { .. } | Entry::Skipped { .. } | Entry::Version { .. } => {}
+            Entry::CancelRequested { .. } | Entry::Skipped { .. } | Entry::Version { .. } | Entry::RanBy { .. } => {}
+            Entry::AnyWorker { seq, start_by } => self.set_free(*seq, *start_by),
             Entry::InputChanged { seq, input, .. } => self.change_input(*seq, input, revision),
             Entry::Killed { cleanup, .. } => self.kill(*cleanup),
             Entry::Op { seq, op } => self.open(*seq, op, revision),
@@ -578,6 +593,11 @@ impl Run {
                 if let Some(step) = self.steps.get_mut(seq) {
                     step.used = 0;
                     step.phase = StepPhase::Queued;
+                    // Whom it preferred has had its time; whom it demands may be gone, and is asked for at once.
+                    step.sticky = step.sticky.filter(|sticky| sticky.hard);
+                    if step.sticky.is_some() {
+                        self.set_timer(*seq, Timestamp::UNIX_EPOCH);
+                    }
                 }
             }
             Entry::Stuck { why } => self.phase = Phase::Stuck(why.clone()),
@@ -881,7 +901,7 @@ impl Run {
         if failure.is_some() {
             step.used += 1;
         }
-        let wait_ms = step.op.policy.schedule_timeout_ms;
+        let wait = step.patience();
         step.phase = match (next_at, failure) {
             (Some(until), Some(_)) => StepPhase::BackingOff { until },
             (Some(_), None) => StepPhase::Queued,
@@ -889,8 +909,8 @@ impl Run {
                 failure: failure.unwrap_or_else(|| Failure::new("parked", "waits for an operator")),
             },
         };
-        match (next_at, wait_ms) {
-            (Some(from), Some(ms)) => self.set_timer(seq, after(from, std::time::Duration::from_millis(ms))),
+        match (next_at, wait) {
+            (Some(from), Some(wait)) => self.set_timer(seq, after(from, wait)),
             _ => self.clear_timer(seq),
         }
     }
@@ -951,15 +971,26 @@ impl Run {
     fn insert_step(&mut self, seq: Seq, op: StepOp, revision: u32) {
         self.touch_step(seq);
         let step = LiveStep {
-            op,
             attempt: Attempt::FIRST,
             used: 0,
             phase: StepPhase::Queued,
             grant: None,
             hand_overs: 0,
+            sticky: op.sticky,
             revision,
+            op,
         };
         self.steps.insert(seq, step);
+    }
+
+    /// Whom the step preferred did not take it.
+    fn set_free(&mut self, seq: Seq, start_by: Option<Timestamp>) {
+        self.touch_step(seq);
+        if let Some(step) = self.steps.get_mut(&seq) {
+            step.sticky = None;
+        }
+        self.clear_timer(seq);
+        self.set_timer_if(seq, start_by);
     }
 
     pub(crate) fn remove_step(&mut self, seq: Seq) {
@@ -1012,6 +1043,17 @@ fn take_out<V>(map: &mut BTreeMap<Seq, V>, seq: Seq) -> Option<V> {
 }
 
 impl LiveStep {
+    /// Where its tickets go.
+    pub fn queue(&self) -> String {
+        let queue = &self.op.policy.queue;
+        self.sticky.map_or_else(|| queue.clone(), |sticky| queue_of_session(queue, sticky.session))
+    }
+
+    /// How long an attempt waits before it is asked why nobody has it.
+    fn patience(&self) -> Option<Duration> {
+        self.sticky.map(|_| STICKY_PATIENCE).or(self.op.policy.schedule_timeout_ms.map(Duration::from_millis))
+    }
+
     /// Ready, or ready again: its time to wait is over.
     fn is_queued(&self, now: Timestamp) -> bool {
         match self.phase {

@@ -1,10 +1,12 @@
 //! Steps: what workflow code asks workers to do, and the closed set of ways in which an attempt may end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::id::Seq;
 use crate::payload::Payload;
 
 /// The contract of a step: the value itself is the input. A worker registers a handler for it.
@@ -28,10 +30,10 @@ pub trait Step: Serialize + DeserializeOwned + Send + 'static {
 /// How long a host may be without a worker before the steps that are bound to it are given up.
 pub const HOST_GONE_AFTER: Duration = Duration::from_secs(20);
 
-/// The queue of steps that are bound to a host. A worker pulls it beside the queue itself.
-pub fn queue_of_host(queue: &str, host: &str) -> String {
-    format!("{queue}.on.{host}")
-}
+/// How long a step waits for the worker that it prefers, and how soon it is first asked whether the one that it demands lives.
+pub const STICKY_PATIENCE: Duration = Duration::from_secs(2);
+
+pub use crate::placement::queue_of_host;
 
 /// How a step is queued, bounded, retried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +71,9 @@ pub struct StepPolicy {
     /// Higher goes first within a queue.
     #[serde(skip_serializing_if = "is_default")]
     pub priority: i16,
+    /// Labels that a worker must have, all of them, to be given the step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub required_labels: BTreeMap<String, String>,
 }
 
 /// Where steps go that name no queue.
@@ -89,6 +94,7 @@ impl Default for StepPolicy {
             non_retryable: Vec::new(),
             on_exhausted: OnExhausted::default(),
             priority: 0,
+            required_labels: BTreeMap::new(),
         }
     }
 }
@@ -135,6 +141,53 @@ impl StepPolicy {
 
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Only workers that have this label are given the step; several are all required. Name and value are 1 to 32 of
+    /// `a-z`, `0-9`, `-` and `_`, and a step requires at most four: code that asks for others parks its run, saying why.
+    pub fn require_label(mut self, name: &str, value: &str) -> Self {
+        self.required_labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// What one call of a step asks for beside the step's own policy.
+#[derive(Clone, Debug, Default)]
+pub struct StepOptions {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) remembers: bool,
+    pub(crate) sticky: Option<(StepPlace, bool)>,
+}
+
+/// Which call of a step of this run: what `Operation::place` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepPlace(pub(crate) Seq);
+
+impl StepOptions {
+    /// As [`StepPolicy::require_label`], for this call only.
+    pub fn require_label(mut self, name: &str, value: &str) -> Self {
+        self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The run notes which worker ends the step, so that later steps may ask for that worker.
+    pub fn remember_worker(mut self) -> Self {
+        self.remembers = true;
+        self
+    }
+
+    /// Only the worker process that ended `earlier` (called with [`Self::remember_worker`]) is given the step. However busy
+    /// it is, it is waited for; once its session has ended, or if it has not the labels that the step requires, the step
+    /// fails as `NotStarted` with the code `worker_gone`.
+    pub fn sticky_to(mut self, earlier: StepPlace) -> Self {
+        self.sticky = Some((earlier, true));
+        self
+    }
+
+    /// The worker process that ended `earlier` goes first: the step waits two seconds for it, then any worker may take it.
+    pub fn prefer_worker_of(mut self, earlier: StepPlace) -> Self {
+        self.sticky = Some((earlier, false));
         self
     }
 }
@@ -260,7 +313,7 @@ pub enum StepFailure {
     /// The worker vanished after it began the step's effect: whether it happened is not known.
     #[error("the effect may or may not have happened: {0}")]
     InDoubt(Failure),
-    /// No worker took the step within its schedule timeout, or its host is gone. Nothing of this attempt was done.
+    /// No worker took the step within its schedule timeout, or its host or the worker that it sticks to is gone. Nothing of this attempt was done.
     #[error("no worker took the step in time: {0}")]
     NotStarted(Failure),
     #[error("the step's output does not have the expected shape: {0}")]

@@ -172,7 +172,10 @@ pub enum StepChange {
 pub struct StepRow {
     pub seq: Seq,
     pub name: String,
+    /// Its queue is the one that its tickets go to.
     pub policy: StepPolicy,
+    /// Only this worker may have it.
+    pub wants: Option<SessionId>,
     pub attempt: Attempt,
     pub state: StepState,
     /// Revision whose chunk holds the input.
@@ -223,6 +226,8 @@ pub enum TimerChange {
 pub struct Unserved {
     pub queue: String,
     pub ms: u64,
+    /// Only this worker counts.
+    pub session: Option<SessionId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -299,11 +304,17 @@ pub(crate) fn row_changes(
     (steps, timers, tasks)
 }
 
-/// A step that is bound to a host waits while that host has workers, however busy they are.
+/// A step that is bound to a host waits while that host has workers, however busy they are; one that demands a worker, while
+/// that worker lives and does such steps: pulls the queue that the labels which it requires make of its own.
 fn unserved(run: &Run, seq: Seq) -> Option<Unserved> {
-    let op = &run.steps.get(&seq)?.op;
-    op.host.as_ref()?;
-    Some(Unserved { queue: op.policy.queue.clone(), ms: op.policy.schedule_timeout_ms? })
+    let step = run.steps.get(&seq)?;
+    let queue = step.op.policy.queue.clone();
+    if let Some(sticky) = step.sticky {
+        // A session that ended does not come back.
+        return sticky.hard.then_some(Unserved { queue, ms: 0, session: Some(sticky.session) });
+    }
+    step.op.host.as_ref()?;
+    Some(Unserved { queue, ms: step.op.policy.schedule_timeout_ms?, session: None })
 }
 
 fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at: Timestamp) -> Option<StepRow> {
@@ -320,7 +331,8 @@ fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at:
     Some(StepRow {
         seq,
         name: step.op.name.clone(),
-        policy: step.op.policy.clone(),
+        policy: StepPolicy { queue: step.queue(), ..step.op.policy.clone() },
+        wants: step.sticky.map(|sticky| sticky.session),
         attempt: step.attempt,
         state,
         revision: step.revision,

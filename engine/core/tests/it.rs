@@ -19,6 +19,7 @@ mod it {
     mod onward;
     mod outside;
     mod people;
+    mod placement;
     mod program;
     mod replay;
     mod retries;

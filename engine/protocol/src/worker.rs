@@ -30,6 +30,8 @@ pub struct OpenSession {
     pub name: String,
     pub queues: Vec<String>,
     pub slots: u32,
+    /// What steps may require of a worker. It serves, beside each queue, one for every set of its labels
+    /// ([`valet_core::placement::queues_of_worker`]), whether it names them or not.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
@@ -68,6 +70,10 @@ pub struct Held {
     /// The attempt's time begins anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refresh: bool,
+    /// What does the step was heard of since the heartbeat before. Progress and `refresh` say so too; without any of them for
+    /// the step's `heartbeat_timeout_ms`, and five seconds more, the engine ends the attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alive: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,11 +150,15 @@ pub struct Grant {
     pub queue: String,
     pub input: Payload,
     pub timeout_ms: u64,
-    /// The worker ends an attempt whose handler says nothing for so long.
+    /// The worker ends an attempt whose handler says nothing for so long; the engine does if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_timeout_ms: Option<u64>,
     #[serde(default)]
     pub effect_once: bool,
+    /// Later steps of the run may want this worker: their tickets go to queues of its own
+    /// ([`valet_core::placement::queue_of_session`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remembered: bool,
     /// What the attempt before reported last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Payload>,

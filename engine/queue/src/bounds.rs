@@ -57,3 +57,7 @@ pub(crate) const HEARTBEATS_MISSED: u32 = 6;
 
 /// Life of a worker's metadata key after its last heartbeat: apalis never deletes it.
 pub(crate) const METADATA_SECONDS: i64 = 600;
+
+/// Life of what a queue of one worker holds after the last push: the worker may have ended, and what a live one has lost is
+/// pushed again.
+pub(crate) const PASSING_SECONDS: i64 = 3_600;

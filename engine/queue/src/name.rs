@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a queue: `[a-z0-9][a-z0-9._-]{0,63}`.
+/// The name of a queue: `[a-z0-9][a-z0-9._-]{0,127}`.
 ///
 /// There is no colon in it: colons separate the parts of the Redis keys that are built from it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct QueueName(Arc<str>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is not a queue name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit")]
+#[error("{name:?} is not a queue name: use 1 to 128 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit")]
 pub struct QueueNameError {
     name: String,
 }
@@ -29,12 +29,24 @@ impl QueueName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The queue is pulled by one worker alone (`<queue>.of.<session>`), and is of no use once that has ended.
+    pub fn is_passing(&self) -> bool {
+        self.0.contains(OF_WORKER)
+    }
+
+    /// What figures are kept by: without the one worker, since such queues come and go with processes.
+    pub fn family(&self) -> &str {
+        self.0.split_once(OF_WORKER).map_or(&self.0, |(queue, _)| queue)
+    }
 }
+
+const OF_WORKER: &str = ".of.";
 
 fn is_valid(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = name.bytes();
-    name.len() <= 64 && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
+    name.len() <= 128 && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
 }
 
 impl fmt::Display for QueueName {
@@ -71,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_plain_names_are_taken() {
-        let longest = "a".repeat(64);
+        let longest = "a".repeat(128);
         for good in ["a", "0", "browser.local-1_x", longest.as_str()] {
             assert_eq!(QueueName::new(good).unwrap().as_str(), good);
         }

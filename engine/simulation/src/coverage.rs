@@ -1,11 +1,12 @@
 //! What seeds met: a simulation that never sees a thing shows nothing about it.
 
+use valet_core::context::WORKER_GONE;
 use valet_core::decide::HOST_GONE;
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOutcome};
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet.
-pub const ENTRY_KINDS: [&str; 65] = [
+pub const ENTRY_KINDS: [&str; 68] = [
     "started",
     "continued",
     "version",
@@ -42,6 +43,9 @@ pub const ENTRY_KINDS: [&str; 65] = [
     "step_in_doubt",
     "step_not_started",
     "step_host_gone",
+    "step_worker_gone",
+    "ran_by",
+    "any_worker",
     "timer_fired",
     "signal_taken",
     "signal_chosen",
@@ -94,6 +98,8 @@ pub(crate) fn kind(entry: &Entry) -> &'static str {
         Entry::AttemptEnded { why: AttemptEnd::HandedBack, .. } => "attempt_handed_back",
         Entry::StepStopped { .. } => "step_stopped",
         Entry::StartedInTime { .. } => "started_in_time",
+        Entry::RanBy { .. } => "ran_by",
+        Entry::AnyWorker { .. } => "any_worker",
         Entry::SignalKept { .. } => "signal_kept",
         Entry::Paused { .. } => "paused",
         Entry::Unpaused { .. } => "unpaused",
@@ -147,6 +153,7 @@ fn resolution(with: &Resolution) -> &'static str {
             StepFailure::Blocked(_) => "step_blocked",
             StepFailure::InDoubt(_) => "step_in_doubt",
             StepFailure::NotStarted(why) if why.code == HOST_GONE => "step_host_gone",
+            StepFailure::NotStarted(why) if why.code == WORKER_GONE => "step_worker_gone",
             StepFailure::NotStarted(_) => "step_not_started",
             StepFailure::BadOutput(_) => "step_bad_output",
         },

@@ -66,6 +66,9 @@ pub(crate) struct StepRecord {
     pub name: String,
     pub queue: String,
     pub priority: i16,
+    pub labels: BTreeMap<String, String>,
+    /// Only this worker may have it.
+    pub wants: Option<SessionId>,
     pub timeout_ms: u64,
     pub state: StepState,
     pub attempt: Attempt,
@@ -100,6 +103,7 @@ pub(crate) struct TaskRecord {
 pub(crate) struct SessionRecord {
     kind: SessionKind,
     queues: Vec<String>,
+    labels: BTreeMap<String, String>,
     slots: u32,
     free_slots: u32,
     draining: bool,
@@ -136,6 +140,12 @@ impl Tables {
     /// The session is there and has not expired.
     pub fn session_lives(&self, session: SessionId, now: Timestamp) -> bool {
         self.sessions.get(&session).is_some_and(|record| record.expires_at > now)
+    }
+
+    /// The worker has the labels that a step requires.
+    fn has_labels(&self, session: SessionId, labels: &BTreeMap<String, String>) -> bool {
+        let of = self.sessions.get(&session);
+        labels.iter().all(|(name, value)| of.is_some_and(|record| record.labels.get(name) == Some(value)))
     }
 
     /// `steps ⟕ sessions`: the lease's session ended, or the attempt is long over its time.

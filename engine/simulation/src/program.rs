@@ -16,6 +16,7 @@ mod note;
 mod race;
 mod sleep;
 mod step;
+mod stick;
 mod wait;
 mod work;
 
@@ -32,7 +33,7 @@ use crate::outside::facts::Facts;
 pub(crate) use breaks::PANIC;
 pub(crate) use grow::{NEXT, grow};
 pub(crate) use wait::CHANNELS;
-pub(crate) use work::{Fate, Job, Kind, QUEUES, queue_of_home};
+pub(crate) use work::{Fate, Job, Kind, LABEL, OTHER_LABEL, QUEUES, queue_of_home};
 
 /// What one run is asked to do. The name is unique in its seed and tells whose child it is: `p1`, `p1.0.2`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +56,7 @@ impl Program {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Node {
     Step(step::StepNode),
+    Stick(stick::StickNode),
     Sleep(sleep::SleepNode),
     Wait(wait::WaitNode),
     Human(human::HumanNode),
@@ -74,6 +76,10 @@ pub(crate) enum Node {
 pub(crate) enum Seen {
     Step {
         result: Result<u64, StepEnd>,
+    },
+    Stuck {
+        first: Result<u64, StepEnd>,
+        then: Result<u64, StepEnd>,
     },
     Slept {
         from_ms: i64,
@@ -169,6 +175,7 @@ impl Node {
     fn run(self, ctx: Context, at: String, build: i64) -> Visiting {
         match self {
             Self::Step(node) => node.run(ctx, at),
+            Self::Stick(node) => node.run(ctx, at),
             Self::Sleep(node) => node.run(ctx),
             Self::Wait(node) => node.run(ctx),
             Self::Human(node) => node.run(ctx, at),
@@ -187,6 +194,7 @@ impl Node {
     fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
         match self {
             Self::Step(node) => node.explain(seen, at, facts),
+            Self::Stick(node) => node.explain(seen, at, facts),
             Self::Sleep(node) => node.explain(seen, at),
             Self::Wait(node) => node.explain(seen, at, facts),
             Self::Human(node) => node.explain(seen, at, facts),

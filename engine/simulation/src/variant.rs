@@ -28,10 +28,12 @@ pub enum BrokenVariant {
     GrantTwice,
     /// A run that went on in a new journal is read from after its beginning.
     ReadTooLate,
+    /// A claim does not look at the worker that a step wants, nor at the labels that it requires.
+    IgnoreLabels,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DropFence,
         Self::AckBeforeCommit,
         Self::SkipSweep,
@@ -42,6 +44,7 @@ impl BrokenVariant {
         Self::IgnoreGate,
         Self::GrantTwice,
         Self::ReadTooLate,
+        Self::IgnoreLabels,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +59,7 @@ impl BrokenVariant {
             Self::IgnoreGate => "ignore_gate",
             Self::GrantTwice => "grant_twice",
             Self::ReadTooLate => "read_too_late",
+            Self::IgnoreLabels => "ignore_labels",
         }
     }
 }

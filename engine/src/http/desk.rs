@@ -16,12 +16,13 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 use valet_core::id::{LeaseId, SessionId};
+use valet_core::placement::{is_of_session, queues_of_worker};
 use valet_core::step::Outcome;
 use valet_protocol::worker::{BATCH_ITEMS_MAX, ClaimNext, ClaimedNext, Finish, Grant};
 
 use super::auth::Caller;
 use super::query::Parameters;
-use super::worker::{Wire, finish_one, grant, own_session};
+use super::worker::{Wire, finish_one, grant, own_session, too_many_queues};
 use super::{App, Fault, no_content, wait};
 use crate::bounds::{EVENT_POLL, WAIT_MAX};
 use crate::store::{ClaimVerdict, DueTicket, SessionClaim};
@@ -54,6 +55,12 @@ struct Waiting {
     most: usize,
     until: Instant,
     answer: oneshot::Sender<Answer>,
+}
+
+impl Waiting {
+    fn pulls(&self, queue: &String) -> bool {
+        self.queues.contains(queue) || is_of_session(queue, self.session)
+    }
 }
 
 enum Answer {
@@ -90,7 +97,11 @@ pub(super) async fn claim_next(
     let of_session = app.engine.store.session_queues(ask.session).await?.ok_or_else(session_ended)?;
     let (answer, answered) = oneshot::channel();
     let mut visit = Visit { app: Arc::clone(&app), session: ask.session, answered };
-    let queues = ask.queues.unwrap_or(of_session);
+    let (of_session, labels) = of_session;
+    let queues = match ask.queues {
+        Some(queues) => queues_of_worker(&queues, &labels).map_err(|many| too_many_queues(many).at("queues"))?,
+        None => of_session,
+    };
     let until = Instant::now() + limit;
     let tenant = caller.serves().map(str::to_owned);
     stand_in_line(&app, Waiting { session: ask.session, tenant, queues, most, until, answer });
@@ -224,7 +235,8 @@ async fn candidates(
     let queues: Vec<String> = queues.into_iter().cloned().collect();
     let wanted: usize = of_tenant().map(|waiting| waiting.most).sum();
     let most = wanted.min(BATCH_ITEMS_MAX) + SPARE_CANDIDATES;
-    Ok(app.engine.store.ready_steps(&queues, most, tenant).await?.into())
+    let workers: Vec<SessionId> = of_tenant().map(|waiting| waiting.session).collect();
+    Ok(app.engine.store.ready_steps(&queues, most, tenant, &workers).await?.into())
 }
 
 /// One group of claims; false once there is nobody to claim for, or nothing to claim.
@@ -246,7 +258,7 @@ async fn claim_some(
     let mut claims = Vec::new();
     let mut others = VecDeque::new();
     for candidate in candidates.drain(..) {
-        let first = (0..round.len()).find(|&n| room[n] > 0 && round[n].queues.contains(&candidate.queue));
+        let first = (0..round.len()).find(|&n| room[n] > 0 && round[n].pulls(&candidate.queue));
         let Some(who) = first.filter(|_| claims.len() < BATCH_ITEMS_MAX) else {
             others.push_back(candidate);
             continue;

@@ -11,9 +11,11 @@ use axum::{Extension, Json, Router};
 use futures::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use valet_core::bounds::WORKER_QUEUES_MAX;
 use valet_core::command::{Command, Cost, FinishStep, GrantedStep, HandOverOffer, Reply};
 use valet_core::id::{RunId, SessionId};
 use valet_core::payload::Payload;
+use valet_core::placement::{is_labelled, queues_of_worker, unlabelled};
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
@@ -91,13 +93,20 @@ async fn open_session(
     if open.labels.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
         return Err(nul().at("labels"));
     }
+    let queues = queues_of_worker(&open.queues, &open.labels).map_err(|many| too_many_queues(many).at("labels"))?;
+    if let Some(foreign) = open.queues.iter().find(|queue| !may_pull(queue, &open)) {
+        let detail = format!(
+            "`{foreign}` is the queue of labels that this worker has not, or of one worker: name the queue itself"
+        );
+        return Err(Fault::bad_request("invalid_queue", detail).at("queues"));
+    }
     let session = SessionId(app.engine.entropy.uuid());
     let new = NewSession {
         id: session,
         kind: SessionKind::Worker,
         tenant: caller.serves().map(str::to_owned),
         name: open.name.chars().take(128).collect(),
-        queues: open.queues,
+        queues,
         slots: open.slots,
         labels: serde_json::to_value(&open.labels).unwrap_or_default(),
         lease: SESSION_LEASE,
@@ -110,6 +119,21 @@ async fn open_session(
         heartbeat_ms: HEARTBEAT.as_millis() as u64,
         lease_ms: SESSION_LEASE.as_millis() as u64,
     }))
+}
+
+/// A queue of labels that the worker has, or one of nobody in particular.
+fn may_pull(queue: &str, open: &OpenSession) -> bool {
+    let plain = unlabelled(queue);
+    !is_labelled(queue)
+        || queues_of_worker(&[plain.to_owned()], &open.labels).is_ok_and(|all| all.iter().any(|mine| mine == queue))
+}
+
+pub(super) fn too_many_queues(many: usize) -> Fault {
+    let detail = format!(
+        "these labels make {many} queues to listen at, one for each set of them that a step may require; at most {WORKER_QUEUES_MAX}: \
+         send fewer labels or fewer queues"
+    );
+    Fault::bad_request("too_many_queues", detail)
 }
 
 /// A session belongs to whoever opened it: its id alone opens nothing to the workers of another tenant. Those that serve all tenants are
@@ -164,6 +188,7 @@ async fn heartbeat(
             held: beat.held.iter().map(|held| held.lease).collect(),
             progress,
             refreshed: beat.held.iter().filter(|held| held.refresh).map(|held| held.lease).collect(),
+            spoken: beat.held.iter().filter(|held| held.alive).map(|held| held.lease).collect(),
         })
         .await?;
     let standing = if answer.alive { Standing::Yours } else { Standing::Ended };
@@ -236,6 +261,7 @@ pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) ->
         seq: finish.seq,
         attempt: finish.attempt,
         lease: finish.lease,
+        session,
         outcome: finish.outcome,
         hand_over,
         costs,
@@ -315,6 +341,7 @@ pub(super) fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {
         timeout_ms: step.policy.execution_timeout_ms,
         heartbeat_timeout_ms: step.policy.heartbeat_timeout_ms,
         effect_once: step.policy.effect_once,
+        remembered: step.remembers,
         progress,
     }
 }

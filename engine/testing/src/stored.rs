@@ -25,7 +25,7 @@ pub(crate) struct StepRow {
 /// A timer's row.
 pub(crate) struct TimerRow {
     pub at: Timestamp,
-    /// Due only while no worker serves a host, and the kit's workers always do.
+    /// Due only while no worker serves a host, or the wanted worker is gone: the kit's one worker serves all and stays.
     pub unserved_only: bool,
 }
 

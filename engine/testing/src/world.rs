@@ -28,6 +28,11 @@ const ENTROPY: [u8; 16] = [9; 16];
 const OPERATOR: &str = "operator";
 const PERSON: &str = "person";
 
+/// The one worker of a run: it has all labels, does every step, and never ends.
+fn worker(run: RunId) -> SessionId {
+    SessionId(run.derive(Seq(0), "worker"))
+}
+
 struct Mail {
     from: RunId,
     number: i64,
@@ -311,8 +316,9 @@ impl World {
                 if let Outcome::Done { output } = &outcome {
                     self.outputs.insert((run, seq), output.clone());
                 }
+                let (session, costs) = (worker(run), Vec::new());
                 let hand_over = self.hands_over().then(|| offer(&step));
-                Command::Finish(Box::new(FinishStep { seq, attempt, lease, outcome, hand_over, costs: Vec::new() }))
+                Command::Finish(Box::new(FinishStep { seq, attempt, lease, session, outcome, hand_over, costs }))
             }
             Attempted::Vanished { effect_begun } => Command::AttemptLost { seq, attempt, lease, effect_begun },
         };

@@ -291,6 +291,7 @@ async fn write(store: Arc<PgStore>, writer: usize, seed: u64, runs: Vec<RunId>, 
                         seq: *seq,
                         attempt: *attempt,
                         lease,
+                        session: SessionId(Uuid::nil()),
                         outcome,
                         hand_over: None,
                         costs: Vec::new(),
@@ -329,6 +330,7 @@ async fn lease(store: Arc<PgStore>, seed: u64, runs: Vec<RunId>) -> usize {
             held,
             progress: Vec::new(),
             refreshed: Vec::new(),
+            spoken: Vec::new(),
         };
         fine(store.heartbeat(&beat).await);
         fine(store.tick(engine, SESSION_LEASE, 1).await);

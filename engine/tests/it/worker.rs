@@ -38,7 +38,17 @@ impl<'a> Worker<'a> {
     }
 
     pub async fn with_token(app: &'a TestApp, token: &str, queues: &[&str]) -> Self {
-        let open = json!({ "protocol": 1, "name": "w", "queues": queues, "slots": 4 });
+        Self::opened(app, token, json!({ "queues": queues })).await
+    }
+
+    pub async fn labelled(app: &'a TestApp, queues: &[&str], labels: &Value) -> Self {
+        Self::opened(app, WORKER, json!({ "queues": queues, "labels": labels })).await
+    }
+
+    async fn opened(app: &'a TestApp, token: &str, mut open: Value) -> Self {
+        open["protocol"] = json!(1);
+        open["name"] = json!("w");
+        open["slots"] = json!(4);
         let answer = app.send(Call::post("/worker/v1/sessions").token(token).json(&open)).await.expect(200);
         Self { app, token: token.to_owned(), session: answer.json()["session"].as_str().expect("a session").to_owned() }
     }
@@ -104,6 +114,19 @@ impl<'a> Worker<'a> {
             held["progress"] = progress;
         }
         let beat = json!({ "session": self.session_uuid(), "free_slots": 1, "held": [held] });
+        self.post("heartbeats", &beat).await.expect(200).json()
+    }
+
+    /// With the word that some of the leases' work goes on.
+    pub async fn beat_of(&self, held: &[Hold], alive: &[&String]) -> Value {
+        let held: Vec<Value> = held
+            .iter()
+            .map(|h| {
+                let alive = alive.contains(&&h.lease);
+                json!({ "run": h.run, "seq": h.seq, "attempt": h.attempt, "lease": h.lease, "alive": alive })
+            })
+            .collect();
+        let beat = json!({ "session": self.session_uuid(), "free_slots": 1, "held": held });
         self.post("heartbeats", &beat).await.expect(200).json()
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
 use valet_core::{
-    ChildOptions, Context, Failure, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow,
+    ChildOptions, Context, Failure, FanOptions, Payload, Registry, Step, StepFailure, StepOptions, StepPolicy, Stop,
+    Workflow,
 };
 
 /// What ships, and what the tests need besides.
@@ -25,6 +26,7 @@ pub fn registry() -> Registry {
         .with::<Bound>()
         .with::<Leave>()
         .with::<Foster>()
+        .with::<Placed>()
 }
 
 /// Any JSON at all.
@@ -336,5 +338,78 @@ impl Workflow for Leave {
             child.await.map_err(Stop::Failed)?;
         }
         Ok(())
+    }
+}
+
+/// One step of [`Placed`], by where it may be done.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Placing {
+    Plain,
+    /// Whose worker the sticky ones want.
+    Remembered,
+    Sticky {
+        hard: bool,
+        #[serde(default)]
+        labelled: bool,
+    },
+    Labelled,
+    /// Something must be heard of it every second.
+    Spoken,
+}
+
+macro_rules! placed {
+    ($type:ident, $name:literal, $policy:expr) => {
+        #[derive(Serialize, Deserialize)]
+        pub struct $type {}
+
+        impl Step for $type {
+            const NAME: &'static str = $name;
+            type Output = ();
+
+            fn policy() -> StepPolicy {
+                $policy
+            }
+        }
+    };
+}
+
+placed!(PlacedPlain, "placed-plain", StepPolicy::default());
+placed!(PlacedLabelled, "placed-labelled", StepPolicy::default().require_label("gpu", "yes"));
+placed!(PlacedSpoken, "placed-spoken", StepPolicy::default().heartbeat_timeout(Duration::from_secs(1)));
+
+/// Says of each of its steps that it was done, or with which code it failed.
+pub struct Placed;
+
+impl Workflow for Placed {
+    const NAME: &'static str = "placed";
+    type Input = Vec<Placing>;
+    type Output = Vec<String>;
+
+    async fn run(ctx: Context, steps: Vec<Placing>) -> Result<Vec<String>, Stop> {
+        let mut ends = Vec::new();
+        let mut remembered = None;
+        for step in steps {
+            let asked = match step {
+                Placing::Plain => ctx.step(PlacedPlain {}),
+                Placing::Labelled => ctx.step(PlacedLabelled {}),
+                Placing::Spoken => ctx.step(PlacedSpoken {}),
+                Placing::Remembered => {
+                    let asked = ctx.step_with(PlacedPlain {}, StepOptions::default().remember_worker());
+                    remembered = Some(asked.place());
+                    asked
+                }
+                Placing::Sticky { hard, labelled } => {
+                    let Some(place) = remembered else { return Err(Stop::failed("nobody", "nothing to stick to")) };
+                    let options = StepOptions::default();
+                    let options = if hard { options.sticky_to(place) } else { options.prefer_worker_of(place) };
+                    let options = if labelled { options.require_label("gpu", "yes") } else { options };
+                    ctx.step_with(PlacedPlain {}, options)
+                }
+            };
+            let end = asked.await;
+            ends.push(end.map_or_else(|failure| failure.failure().code.clone(), |()| "done".to_owned()));
+        }
+        Ok(ends)
     }
 }

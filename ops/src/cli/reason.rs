@@ -17,6 +17,10 @@ pub fn short(reason: &Value, now: Timestamp) -> String {
     };
     let words = match reason {
         Reason::Step { name, .. } => format!("step {name}"),
+        Reason::NoWorker { name, labels, .. } => {
+            let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+            format!("step {name}: no worker has the labels {}", labels.join(", "))
+        }
         Reason::BackingOff { name, until, .. } => format!("step {name}: next attempt {}", when::relative(until, now)),
         Reason::Parked { name, code, .. } => format!("step {name} waits for an operator: {code}"),
         Reason::Stopping { name, .. } => format!("step {name} is told to stop"),

@@ -1,9 +1,11 @@
 //! `valet worker`: pulls steps from queues and runs them. `valet gate`: guards one browser's driver for it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use valet_core::placement::label_problem;
 use valet_core::step::queue_of_host;
 use valet_outward::{Outward, OutwardConfig};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
@@ -112,6 +114,19 @@ fn handlers(
     Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
 }
 
+/// What steps may require of the worker; one that no step can require is a mistake.
+fn labels(settings: &Settings) -> Result<BTreeMap<String, String>, SettingsError> {
+    let bad = |why: String| wrong("worker.labels", why);
+    let read = |text: String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| bad(format!("`{text}` is not `label=value`")))?;
+        match label_problem(name, value) {
+            Some(problem) => Err(bad(problem)),
+            None => Ok((name.to_owned(), value.to_owned())),
+        }
+    };
+    settings.list("worker.labels")?.into_iter().map(read).collect()
+}
+
 /// A worker as configured, ready to run.
 pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<WorkerRole, WorkerRoleError> {
     let mut redis = ApalisRedisConfig::new(settings.text("redis.url")?);
@@ -130,7 +145,8 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
         queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host))?);
     }
     let slots = settings.number("worker.slots", 1, 4096)?;
-    let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
+    let mut config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
+    config.labels = labels(settings)?;
     let handlers = handlers(settings, own_handlers, &provider, &host)?;
     let worker = Worker::new(
         config,

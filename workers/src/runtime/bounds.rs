@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const SLOTS_MAX: u32 = 4_096;
 
 /// Queues of one worker, at most: each has a puller with a connection of its own.
-pub const QUEUES_MAX: usize = 64;
+pub const QUEUES_MAX: usize = valet_core::bounds::WORKER_QUEUES_MAX;
 
 /// Time a cancelled handler gets to put things in order before its future is dropped.
 pub const GRACE: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use valet_core::placement::queues_of_worker;
 use valet_queue::QueueName;
 
 use super::bounds::{DRAIN_TIMEOUT, GRACE, QUEUES_MAX, REQUESTS_IN_FLIGHT, SLOTS_MAX};
@@ -12,10 +13,11 @@ use super::bounds::{DRAIN_TIMEOUT, GRACE, QUEUES_MAX, REQUESTS_IN_FLIGHT, SLOTS_
 pub struct WorkerConfig {
     /// For people; need not be unique.
     pub name: String,
-    /// Queues it pulls, 1 to [`QUEUES_MAX`].
+    /// Queues it pulls, 1 to [`QUEUES_MAX`] with those that its labels make of them.
     pub queues: Vec<QueueName>,
     /// Steps at once over all queues, 1 to [`SLOTS_MAX`].
     pub slots: u32,
+    /// What steps may require. Beside each queue it pulls one for every set of its labels.
     pub labels: BTreeMap<String, String>,
     /// How long running steps may go on once the worker drains.
     pub drain_timeout: Duration,
@@ -48,7 +50,15 @@ impl WorkerConfig {
         if engines == 0 {
             return Err(ConfigError::NoEngine);
         }
-        Ok(())
+        self.all_queues().map(drop)
+    }
+
+    /// Its queues, and those of steps that require any of its labels.
+    pub(super) fn all_queues(&self) -> Result<Vec<QueueName>, ConfigError> {
+        let queues: Vec<String> = self.queues.iter().map(ToString::to_string).collect();
+        let all = queues_of_worker(&queues, &self.labels).map_err(|many| ConfigError::Labels { many })?;
+        // What core makes of queues' names are queues' names.
+        Ok(all.iter().filter_map(|queue| QueueName::new(queue).ok()).collect())
     }
 }
 
@@ -58,6 +68,11 @@ pub enum ConfigError {
     Slots { asked: u32 },
     #[error("a worker pulls 1 to {QUEUES_MAX} queues, not {asked}")]
     Queues { asked: usize },
+    #[error(
+        "these labels make {many} queues of the worker's, one for each set of them that a step may require; at most \
+         {QUEUES_MAX}: give it fewer labels or fewer queues"
+    )]
+    Labels { many: usize },
     #[error("a worker needs the address of at least one engine")]
     NoEngine,
     #[error("`{address}` is not the address of an engine: {detail} (it looks like http://127.0.0.1:8080)")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, watch};
-use valet_core::id::RunId;
+use valet_core::id::{RunId, SessionId};
 use valet_protocol::worker::{Claim, Finish};
 
 use super::config::WorkerConfig;
@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub paused: watch::Sender<bool>,
     /// Why no engine will take any message of this worker.
     pub fatal: watch::Sender<Option<TransportError>>,
+    /// The session whose own queues are pulled, since later steps may want it.
+    pub wanted: watch::Sender<Option<SessionId>>,
     /// The next heartbeat should not wait for its time.
     pub beat_now: Notify,
 }
@@ -69,6 +71,7 @@ impl Core {
             draining,
             paused: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
+            wanted: watch::Sender::new(None),
             beat_now: Notify::new(),
             config,
             handlers,

@@ -38,6 +38,8 @@ pub(super) struct Hold {
     progress: Mutex<Progress>,
     costs: Mutex<Vec<StepCost>>,
     times: Mutex<Times>,
+    /// The engine wants to hear whether its handler lives.
+    must_speak: bool,
 }
 
 /// When the handler was last heard of, and when its time began.
@@ -46,6 +48,8 @@ struct Times {
     began_at: Instant,
     /// Its time began anew, and no engine was told.
     refresh: bool,
+    /// The last word of the handler that an engine answered for.
+    told_at: Instant,
 }
 
 #[derive(Default)]
@@ -81,7 +85,7 @@ impl Hold {
     pub fn refresh(&self) {
         let mut times = self.times.lock();
         let now = Instant::now();
-        *times = Times { heard_at: now, began_at: now, refresh: true };
+        *times = Times { heard_at: now, began_at: now, refresh: true, told_at: times.told_at };
     }
 
     /// Waits until the attempt took longer than `limit`.
@@ -166,6 +170,8 @@ pub(super) struct HeldList {
     carried: Vec<(Arc<Hold>, u64)>,
     /// Whose time began anew, and when.
     refreshed: Vec<(Arc<Hold>, Instant)>,
+    /// Whose handler was heard of, and when.
+    spoken: Vec<(Arc<Hold>, Instant)>,
 }
 
 impl HeldList {
@@ -178,6 +184,9 @@ impl HeldList {
         for (hold, began_at) in &self.refreshed {
             let mut times = hold.times.lock();
             times.refresh &= times.began_at > *began_at;
+        }
+        for (hold, heard_at) in &self.spoken {
+            hold.times.lock().told_at = *heard_at;
         }
     }
 }
@@ -195,7 +204,8 @@ impl Holds {
             effect_begun: AtomicBool::new(false),
             progress: Mutex::default(),
             costs: Mutex::default(),
-            times: Mutex::new(Times { heard_at: now, began_at: now, refresh: false }),
+            times: Mutex::new(Times { heard_at: now, began_at: now, refresh: false, told_at: now }),
+            must_speak: grant.heartbeat_timeout_ms.is_some(),
         });
         self.by_lease.lock().insert(hold.lease, Arc::clone(&hold));
         // A session that ended before the insertion has stopped its holds already, without this one.
@@ -227,7 +237,7 @@ impl Holds {
 
     /// The list for a heartbeat of `session`, with the progress that changed and fits.
     pub fn list(&self, session: SessionId) -> HeldList {
-        let mut list = HeldList { held: Vec::new(), carried: Vec::new(), refreshed: Vec::new() };
+        let mut list = HeldList { held: Vec::new(), carried: Vec::new(), refreshed: Vec::new(), spoken: Vec::new() };
         let mut bytes = 0;
         for hold in self.by_lease.lock().values().filter(|hold| hold.session.id == session) {
             let progress = hold.progress.lock();
@@ -237,15 +247,19 @@ impl Holds {
                 bytes += news.len_bytes();
                 list.carried.push((Arc::clone(hold), progress.version));
             }
-            let (refresh, began_at) = {
+            let (refresh, began_at, heard_at, told_at) = {
                 let times = hold.times.lock();
-                (times.refresh, times.began_at)
+                (times.refresh, times.began_at, times.heard_at, times.told_at)
             };
+            let alive = hold.must_speak && heard_at > told_at;
+            if alive {
+                list.spoken.push((Arc::clone(hold), heard_at));
+            }
             if refresh {
                 list.refreshed.push((Arc::clone(hold), began_at));
             }
             let Hold { run, seq, attempt, lease, .. } = **hold;
-            list.held.push(Held { run, seq, attempt, lease, progress: news, refresh });
+            list.held.push(Held { run, seq, attempt, lease, progress: news, refresh, alive });
         }
         list
     }

@@ -4,11 +4,14 @@
 //! there are fewer free slots than queues may a ticket that arrived at the same instant as another wait in its puller
 //! for the next slot.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures::future::select_all;
 use tokio::task::JoinSet;
+use valet_core::id::SessionId;
+use valet_core::placement::queue_of_session;
 use valet_queue::{Delivered, QueueName, TicketPull, TicketSource};
 
 use super::bounds::ABORT_LIMIT;
@@ -18,6 +21,7 @@ use super::session::Session;
 
 pub(super) struct Intake {
     core: Arc<Core>,
+    tickets: Arc<dyn TicketSource>,
     pullers: Vec<Puller>,
     /// Whose turn it is to be looked at first, so that a busy queue does not hide another.
     turn: usize,
@@ -28,18 +32,46 @@ pub(super) struct Intake {
 struct Puller {
     queue: QueueName,
     pull: Box<dyn TicketPull>,
+    /// Of this session alone.
+    of: Option<SessionId>,
 }
 
 impl Intake {
-    pub fn open(core: Arc<Core>, tickets: &dyn TicketSource) -> Self {
-        let open = |queue: &QueueName| Puller { queue: queue.clone(), pull: tickets.open(queue) };
-        let pullers = core.config.queues.iter().map(open).collect();
-        Self { core, pullers, turn: 0, chains: JoinSet::new() }
+    pub fn open(core: Arc<Core>, tickets: Arc<dyn TicketSource>) -> Self {
+        let open = |queue: QueueName| Puller { pull: tickets.open(&queue), queue, of: None };
+        // Checked before the worker was made.
+        let queues = core.config.all_queues().unwrap_or_else(|_| core.config.queues.clone());
+        let pullers = queues.into_iter().map(open).collect();
+        Self { core, tickets, pullers, turn: 0, chains: JoinSet::new() }
+    }
+
+    /// Pulls the queues of steps that want this very session, and no more those of one before.
+    async fn pull_own(&mut self, wanted: Option<SessionId>) {
+        let is_old = |puller: &Puller| puller.of.is_some() && puller.of != wanted;
+        for puller in self.pullers.extract_if(.., |puller| is_old(puller)).collect::<Vec<_>>() {
+            let mut pull = puller.pull;
+            pull.stop().await;
+        }
+        let Some(session) = wanted.filter(|_| self.pullers.iter().all(|puller| puller.of.is_none())) else { return };
+        let names = self.core.config.queues.iter().map(|queue| queue_of_session(queue.as_str(), session));
+        let names: BTreeSet<String> = names.collect();
+        for name in names {
+            match QueueName::new(&name) {
+                Ok(queue) => {
+                    let pull = self.tickets.open(&queue);
+                    self.pullers.push(Puller { queue, pull, of: Some(session) });
+                }
+                Err(error) => tracing::error!(%error, "steps that want this worker cannot reach it"),
+            }
+        }
     }
 
     /// Takes work in for as long as it is polled.
     pub async fn fetch(&mut self) {
+        let mut wanted = self.core.wanted.subscribe();
         loop {
+            let of = *wanted.borrow_and_update();
+            self.pull_own(of).await;
             // Only this loop takes slots, so that what is free now stays free until it has taken it.
             let free = match self.core.slots.acquire().await {
                 Ok(_one) => self.core.slots.available_permits() + 1,
@@ -54,6 +86,8 @@ impl Intake {
                 biased;
                 () = session.halted() => {}
                 () = self.core.until_paused(true) => {}
+                // The sender lives as long as `core`.
+                _ = wanted.changed() => {}
                 tickets = next_tickets(&mut self.pullers, self.turn, share) => {
                     self.turn = self.turn.wrapping_add(1);
                     self.start(&session, tickets);

@@ -36,6 +36,7 @@ async fn open(core: &Core) -> Result<Arc<Session>, TransportError> {
     let request = OpenSession {
         protocol: VERSION,
         name: config.name.clone(),
+        // The engine adds those that the labels make of them.
         queues: config.queues.iter().map(|queue| queue.as_str().to_owned()).collect(),
         slots: config.slots,
         labels: config.labels.clone(),

@@ -6,6 +6,7 @@ mod effects;
 mod engine;
 mod outcomes;
 mod over_http;
+mod placement;
 mod rig;
 mod sessions;
 mod speed;

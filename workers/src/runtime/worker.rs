@@ -86,7 +86,7 @@ impl Worker {
             background.spawn(request);
         }
         let pulse = background.spawn(pulse::run(Arc::clone(&core)));
-        let mut intake = Intake::open(Arc::clone(&core), self.tickets.as_ref());
+        let mut intake = Intake::open(Arc::clone(&core), Arc::clone(&self.tickets));
         let mut draining = core.draining.subscribe();
         let mut fatal = core.fatal.subscribe();
         tokio::select! {

@@ -189,7 +189,9 @@ fn copy(prefix: &[Dated<'_>], fork: &Fork, start: &StartRun, now: Timestamp) -> 
                 let with = Resolution::SignalChosen { index };
                 copied.push(Entry::Resolved { seq: *seq, with });
             }
-            Entry::Dropped { .. } | Entry::Resolved { .. } | Entry::Version { .. } => copied.push((*entry).clone()),
+            Entry::Dropped { .. } | Entry::Resolved { .. } | Entry::Version { .. } | Entry::RanBy { .. } => {
+                copied.push((*entry).clone());
+            }
             Entry::Held { seq, with } => held.push_back((*seq, with.clone())),
             Entry::Released => {
                 copied.extend(held.pop_front().map(|(seq, with)| Entry::Resolved { seq, with }));

@@ -36,6 +36,8 @@ fn every_kind_of_entry_operation_and_end_is_stored_in_the_file() {
         "attempt_ended",
         "step_stopped",
         "started_in_time",
+        "ran_by",
+        "any_worker",
         "signal_kept",
         "paused",
         "unpaused",

@@ -18,7 +18,7 @@ fn timer_waits_for(run: &Subject, seq: u32) -> Option<Unserved> {
 }
 
 fn host_h() -> Unserved {
-    Unserved { queue: "default.on.h".to_owned(), ms: 20_000 }
+    Unserved { queue: "default.on.h".to_owned(), ms: 20_000, session: None }
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn finish_for(run: &mut Subject, seq: u32, micros: u64) {
         seq: Seq(seq),
         attempt: Attempt(1),
         lease: lease(7),
+        session: super::subject::worker(),
         outcome: done(&json!(1)),
         hand_over: None,
         costs: vec![cost],

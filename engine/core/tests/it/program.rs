@@ -11,7 +11,8 @@ use serde_json::Value;
 use valet_core::journal::ClosePolicy;
 use valet_core::journal::{HumanOutcome, HumanSpec};
 use valet_core::{
-    Backoff, ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepPolicy, Stop, Workflow,
+    Backoff, ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepOptions, StepPolicy, Stop,
+    Workflow,
 };
 
 /// One operation. What it came to is one line of the run's output.
@@ -28,6 +29,19 @@ pub enum Do {
     Hurried,
     /// Bound to the host `h`.
     OnHost,
+    /// Requires the labels `gpu` = `yes` and `zone` = `eu`.
+    Labelled,
+    /// Requires what can be no label.
+    Mislabelled,
+    /// Whose worker the next of [`Do::Stick`] wants.
+    Remembered,
+    /// Wants the worker of the last remembered step, or prefers it; perhaps with the label `gpu` = `yes`.
+    Stick {
+        hard: bool,
+        labelled: bool,
+    },
+    /// Demands the worker of the last remembered step, and waits for an operator after one attempt.
+    StickParking,
     /// Registers a clean-up.
     Guard,
     /// Registers a clean-up that is bound to the host `h`.
@@ -136,6 +150,13 @@ step!(Once, "once", Value, StepPolicy::default().effect_once().backoff(Backoff {
 step!(Hurried, "hurried", Value, StepPolicy::default().schedule_timeout(Duration::from_millis(200)).backoff(BACKOFF));
 step!(OnHost, "on-host", Value, StepPolicy::default().backoff(BACKOFF), "h");
 step!(CleanHost, "clean-host", (), StepPolicy::default().attempts(2).backoff(BACKOFF), "h");
+step!(
+    Labelled,
+    "labelled",
+    Value,
+    StepPolicy::default().require_label("zone", "eu").require_label("gpu", "yes").backoff(BACKOFF)
+);
+step!(Mislabelled, "mislabelled", Value, StepPolicy::default().require_label("GPU", "yes"));
 step!(Undo, "undo", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 step!(Clean, "clean", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 
@@ -149,8 +170,28 @@ impl Workflow for Script {
     async fn run(ctx: Context, script: Vec<Do>) -> Result<Vec<String>, Stop> {
         let mut guards = Vec::new();
         let mut lines = Vec::new();
+        let mut remembered = None;
         for operation in script {
             match operation {
+                Do::Remembered => {
+                    let step = ctx.step_with(Work {}, StepOptions::default().remember_worker());
+                    remembered = Some(step.place());
+                    lines.push(told("remembered", step.await));
+                }
+                Do::StickParking => {
+                    let options = remembered.map(|place| StepOptions::default().sticky_to(place)).unwrap_or_default();
+                    lines.push(told("stuck to", ctx.step_with(Parking {}, options).await));
+                }
+                Do::Stick { hard, labelled } => {
+                    let place = match remembered {
+                        Some(place) => place,
+                        None => ctx.step(Work {}).place(),
+                    };
+                    let options = StepOptions::default();
+                    let options = if hard { options.sticky_to(place) } else { options.prefer_worker_of(place) };
+                    let options = if labelled { options.require_label("gpu", "yes") } else { options };
+                    lines.push(told("stuck to", ctx.step_with(Work {}, options).await));
+                }
                 Do::Undo => guards.push(ctx.compensate(Undo {})),
                 Do::Continue(script) => return Err(ctx.continue_as(&script)),
                 Do::Guard => guards.push(ctx.finally(Clean {})),
@@ -182,6 +223,8 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
             Do::Work => told("work", ctx.step(Work {}).await),
             Do::Hurried => told("hurried", ctx.step(Hurried {}).await),
             Do::OnHost => told("on-host", ctx.step(OnHost {}).await),
+            Do::Labelled => told("labelled", ctx.step(Labelled {}).await),
+            Do::Mislabelled => told("mislabelled", ctx.step(Mislabelled {}).await),
             Do::Parking => told("parking", ctx.step(Parking {}).await),
             Do::Once => told("once", ctx.step(Once {}).await),
             Do::Sleep { ms } => {
@@ -285,7 +328,10 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 .await;
             },
             Do::Now => ctx.now().timestamp_millis().to_string(),
-            Do::Guard
+            Do::Remembered
+            | Do::Stick { .. }
+            | Do::StickParking
+            | Do::Guard
             | Do::GuardHost
             | Do::CleanNow
             | Do::Undo

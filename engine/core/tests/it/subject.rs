@@ -49,6 +49,11 @@ pub fn lease(n: u128) -> LeaseId {
     LeaseId(Uuid::from_u128(n))
 }
 
+/// The session of the worker that does everything.
+pub fn worker() -> SessionId {
+    SessionId(Uuid::from_u128(77))
+}
+
 pub fn payload(value: &serde_json::Value) -> Payload {
     Payload::of(value).expect("JSON")
 }
@@ -224,6 +229,7 @@ impl Subject {
             seq: Seq(seq),
             attempt: Attempt(attempt),
             lease: lease(n),
+            session: worker(),
             outcome,
             hand_over: None,
             costs: Vec::new(),
@@ -232,16 +238,17 @@ impl Subject {
 
     /// A finish that would take the next step along, under lease `next`.
     pub fn offering(seq: u32, n: u128, outcome: Outcome, next: u128) -> Command {
+        Self::offering_by(worker(), seq, n, outcome, next)
+    }
+
+    pub fn offering_by(session: SessionId, seq: u32, n: u128, outcome: Outcome, next: u128) -> Command {
         Command::Finish(Box::new(FinishStep {
             seq: Seq(seq),
             attempt: Attempt(1),
             lease: lease(n),
+            session,
             outcome,
-            hand_over: Some(HandOverOffer {
-                lease: lease(next),
-                session: SessionId(Uuid::from_u128(77)),
-                queue: "default".to_owned(),
-            }),
+            hand_over: Some(HandOverOffer { lease: lease(next), session, queue: "default".to_owned() }),
             costs: Vec::new(),
         }))
     }

@@ -160,7 +160,7 @@ impl AckSink for Ledger {
         }
         self.work.notify_one();
         if settled == Settled::Dropped {
-            metrics::counter!("valet_tickets_dropped_total", "queue" => self.queue.to_string()).increment(1);
+            metrics::counter!("valet_tickets_dropped_total", "queue" => self.queue.family().to_owned()).increment(1);
         }
     }
 }

@@ -66,7 +66,7 @@ impl Puller {
 impl TicketPull for Puller {
     async fn next_batch(&mut self, max: NonZeroUsize) -> Option<Vec<Delivered>> {
         let fetched = self.shared.intake.take(max.get().min(MAX_BATCH)).await?;
-        metrics::counter!("valet_tickets_pulled_total", "queue" => self.shared.queue.to_string())
+        metrics::counter!("valet_tickets_pulled_total", "queue" => self.shared.queue.family().to_owned())
             .increment(fetched.len() as u64);
         let sink: Arc<dyn AckSink> = Arc::<Ledger>::clone(&self.shared.ledger);
         let deliver = |Fetched { id, ticket }| Delivered { ticket, ack: AckHandle::new(id, Arc::clone(&sink)) };
@@ -120,7 +120,8 @@ async fn supervise(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => break,
         };
         let Err(error) = ended else { break };
-        metrics::counter!("valet_ticket_puller_restarts_total", "queue" => shared.queue.to_string()).increment(1);
+        metrics::counter!("valet_ticket_puller_restarts_total", "queue" => shared.queue.family().to_owned())
+            .increment(1);
         // What the dead worker had brought in is as good as before.
         shared.intake.announce();
         if started.elapsed() > HEALTHY_AFTER {

@@ -8,7 +8,10 @@
 use redis::Pipeline;
 
 use super::{Inner, keys::QueueKeys, link::Request};
-use crate::{QueueDepth, QueueError, QueueName, Ticket, bounds::MAX_PUSH_CHUNK};
+use crate::{
+    QueueDepth, QueueError, QueueName, Ticket,
+    bounds::{MAX_PUSH_CHUNK, PASSING_SECONDS},
+};
 
 pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> Result<Vec<QueueDepth>, QueueError> {
     let mut depths = vec![0; batch.len()];
@@ -21,7 +24,7 @@ pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> R
         let mut rest = tickets.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(MAX_PUSH_CHUNK - chunk.size));
-            chunk.add(place, &keys, now);
+            chunk.add(place, &keys, now, queue.is_passing());
             rest = later;
             if chunk.size == MAX_PUSH_CHUNK {
                 std::mem::take(&mut chunk).send(inner, &mut depths).await?;
@@ -30,7 +33,8 @@ pub(super) async fn push(inner: &Inner, batch: &[(QueueName, Vec<Ticket>)]) -> R
     }
     chunk.send(inner, &mut depths).await?;
     for (queue, tickets) in batch {
-        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.to_string()).increment(tickets.len() as u64);
+        metrics::counter!("valet_tickets_pushed_total", "queue" => queue.family().to_owned())
+            .increment(tickets.len() as u64);
     }
     let queues = batch.iter().map(|(queue, _)| queue);
     Ok(queues.zip(depths).map(|(queue, waiting)| QueueDepth { queue: queue.clone(), waiting }).collect())
@@ -64,7 +68,8 @@ impl Chunk {
         self.places.push(place);
     }
 
-    fn add(&mut self, place: usize, keys: &QueueKeys, tickets: &[Ticket]) {
+    /// `passing`: nobody may be left to take them.
+    fn add(&mut self, place: usize, keys: &QueueKeys, tickets: &[Ticket], passing: bool) {
         let ids: Vec<u64> = tickets.iter().map(|_| rand::random()).collect();
         let data = self.pipeline.cmd("HSET").arg(&keys.data);
         for (id, ticket) in ids.iter().zip(tickets) {
@@ -80,6 +85,12 @@ impl Chunk {
         }
         self.pipeline.cmd("RPUSH").arg(&keys.active).arg(&ids);
         self.places.push(place);
+        if passing {
+            let meta = ids.iter().map(|id| format!("{}{id}", keys.meta_prefix));
+            for key in [keys.data.clone(), keys.active.clone()].into_iter().chain(meta) {
+                self.pipeline.cmd("EXPIRE").arg(key).arg(PASSING_SECONDS).ignore();
+            }
+        }
         self.pipeline.cmd("PUBLISH").arg(&keys.wake_channel).arg("").ignore();
         self.size += tickets.len();
     }

@@ -85,7 +85,8 @@ impl Tidy {
                 script.arg(&one.id);
             }
             let gone: u64 = self.shared.link.call(Request::Script(&script)).await?;
-            metrics::counter!("valet_tickets_acked_total", "queue" => self.shared.queue.to_string()).increment(gone);
+            metrics::counter!("valet_tickets_acked_total", "queue" => self.shared.queue.family().to_owned())
+                .increment(gone);
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ impl Tidy {
                 .arg(&self.shared.keys.wake_channel)
                 .arg(ids);
             let back: u64 = self.shared.link.call(Request::Script(&script)).await?;
-            metrics::counter!("valet_tickets_given_back_total", "queue" => self.shared.queue.to_string())
+            metrics::counter!("valet_tickets_given_back_total", "queue" => self.shared.queue.family().to_owned())
                 .increment(back);
         }
         let mut script = self.deregister.prepare_invoke();

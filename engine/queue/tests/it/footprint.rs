@@ -37,6 +37,22 @@ async fn fifty_thousand_tickets_leave_nothing_behind() {
     assert_eq!(keys, [""; 0], "a stopped puller leaves nothing");
 }
 
+/// The worker may have ended: what is its alone is not kept for ever.
+#[tokio::test]
+async fn a_queue_of_one_worker_passes_with_time_and_no_other_does() {
+    let server = Server::start().await;
+    let adapter = server.adapter();
+    for (name, passes) in [("steps.of.sess_1", true), ("steps", false)] {
+        adapter.push(&[(queue(name), tickets(2))]).await.unwrap();
+        let keys: Vec<String> = server.ask(&["KEYS", &format!("test:queue:{name}:*")]).await;
+        assert!(keys.len() >= 4, "the list, the data, and what is noted of each: {keys:?}");
+        for key in keys {
+            let seconds: i64 = server.ask(&["TTL", &key]).await;
+            assert_eq!(seconds > 0, passes, "{key}: {seconds}");
+        }
+    }
+}
+
 async fn collect_pushed(adapter: &valet_queue::ApalisRedis, puller: &mut dyn TicketPull, count: u32) {
     let all = tickets(count);
     adapter.push(&[(queue("steps"), all.clone())]).await.unwrap();

@@ -285,6 +285,19 @@ impl Tables {
         }
     }
 
+    /// Whoever is granted a step has its labels, and is the worker that it wants.
+    pub(super) fn audit_place(&mut self, at: StepKey, session: SessionId) {
+        let Some(record) = self.steps.get(&at) else { return };
+        let text = if !self.has_labels(session, &record.labels) {
+            format!("step {} was granted to a worker without its labels", at.1)
+        } else if record.wants.is_some_and(|wanted| wanted != session) {
+            format!("step {} was granted to another worker than it wants", at.1)
+        } else {
+            return;
+        };
+        self.audit.complain(at.0, text);
+    }
+
     /// A step is granted, by a claim or by a hand-over.
     pub(super) fn audit_grant(&mut self, run: RunId, seq: Seq) {
         let closing = self.runs.get(&run).is_some_and(|r| r.row.status == Status::Closing);

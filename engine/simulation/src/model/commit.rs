@@ -89,6 +89,14 @@ impl Tables {
         let drops_fence = self.is_broken(BrokenVariant::DropFence);
         fits && transition.consumed.iter().all(mail)
             && (drops_fence || transition.fences.iter().all(|fence| self.holds(run, fence, now)))
+            && transition.steps.iter().all(|change| self.may_hand_over(change))
+    }
+
+    /// A step that is handed over goes to a worker with its labels.
+    fn may_hand_over(&self, change: &StepChange) -> bool {
+        let StepChange::Insert(row) = change else { return true };
+        let to = row.grant.map(|(_, session)| session);
+        to.is_none_or(|session| self.has_labels(session, &row.policy.required_labels))
     }
 
     fn holds(&self, run: RunId, fence: &Fence, now: Timestamp) -> bool {
@@ -215,6 +223,7 @@ impl Tables {
                 let known = self.steps.insert(at, record).is_some();
                 if let Some((lease, session)) = row.grant {
                     self.audit.granted(at, row.attempt, lease, session);
+                    self.audit_place(at, session);
                     // A pause may follow the hand-over in the same transition.
                     if !transition.chunk.entries.iter().any(|entry| matches!(entry, Entry::Paused { .. })) {
                         self.audit_grant(at.0, at.1);
@@ -273,6 +282,8 @@ fn new_record(row: &StepRow, at: Timestamp, backlogged: &HashSet<String>, now: T
         name: row.name.clone(),
         queue: row.policy.queue.clone(),
         priority: row.policy.priority,
+        labels: row.policy.required_labels.clone(),
+        wants: row.wants,
         timeout_ms: row.policy.execution_timeout_ms,
         state: row.state,
         attempt: row.attempt,
@@ -289,7 +300,6 @@ fn new_record(row: &StepRow, at: Timestamp, backlogged: &HashSet<String>, now: T
 fn update(known: &mut StepRecord, new: StepRecord) {
     let old = std::mem::replace(known, new);
     known.name = old.name;
-    known.queue = old.queue;
     known.priority = old.priority;
     known.timeout_ms = old.timeout_ms;
     known.lease = None;

@@ -54,8 +54,9 @@ impl Tables {
 
     fn is_unserved(&self, unserved: &Unserved, now: Timestamp) -> bool {
         let since = now - TimeDelta::milliseconds(unserved.ms as i64);
-        !self.sessions.values().any(|record| {
-            record.kind == SessionKind::Worker
+        !self.sessions.iter().any(|(id, record)| {
+            unserved.session.is_none_or(|session| session == *id)
+                && record.kind == SessionKind::Worker
                 && record.queues.contains(&unserved.queue)
                 && (record.expires_at > now || record.seen_at > since)
         })
@@ -153,7 +154,18 @@ impl Tables {
                 known.free_slots += record.free_slots;
             }
         }
-        queues.into_values().collect()
+        let mut all: Vec<QueueWorkers> = queues.into_values().collect();
+        let wanting = |record: &&StepRecord| record.state == StepState::Ready && record.wants.is_some();
+        let own: BTreeSet<(&String, Option<SessionId>)> =
+            self.steps.values().filter(wanting).map(|record| (&record.queue, record.wants)).collect();
+        for (queue, wanted) in own {
+            let worker = wanted.and_then(|session| self.sessions.get(&session));
+            if let Some(worker) = worker.filter(|worker| worker.expires_at > now && !worker.draining) {
+                let (slots, free_slots) = (worker.slots, worker.free_slots);
+                all.push(QueueWorkers { queue: queue.clone(), workers: 1, slots, free_slots });
+            }
+        }
+        all
     }
 
     pub fn backlogged_queues(&self) -> Vec<String> {

@@ -17,6 +17,7 @@ impl Tables {
         let record = SessionRecord {
             kind: session.kind,
             queues: session.queues.clone(),
+            labels: serde_json::from_value(session.labels.clone()).unwrap_or_default(),
             slots: session.slots,
             free_slots: session.slots,
             draining: false,
@@ -55,7 +56,10 @@ impl Tables {
             let is_held = record.state != StepState::Ready
                 && !(record.state == StepState::Running && self.is_broken(BrokenVariant::GrantTwice));
             let is_gated = record.gated && !self.is_broken(BrokenVariant::IgnoreGate);
-            if record.attempt != claim.attempt || is_held || is_gated {
+            let is_others = record.wants.is_some_and(|wanted| wanted != claim.session)
+                || !self.has_labels(claim.session, &record.labels);
+            let is_others = is_others && !self.is_broken(BrokenVariant::IgnoreLabels);
+            if record.attempt != claim.attempt || is_held || is_gated || is_others {
                 continue;
             }
             granted.insert(at, claim.lease);
@@ -76,6 +80,7 @@ impl Tables {
         record.missed = 0;
         self.audit.granted(at, claim.attempt, claim.lease, claim.session);
         self.audit_grant(claim.run, claim.seq);
+        self.audit_place(at, claim.session);
     }
 
     fn verdict(&self, claim: &SessionClaim, granted: Option<&LeaseId>, now: Timestamp) -> ClaimVerdict {
@@ -112,7 +117,8 @@ impl Tables {
             workflow: identity.workflow.clone(),
             name: record.name.clone(),
             input: op.input,
-            policy: op.policy,
+            policy: valet_core::StepPolicy { queue: record.queue.clone(), ..op.policy },
+            remembers: op.remembers,
         })
     }
 

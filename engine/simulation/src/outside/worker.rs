@@ -20,10 +20,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_core::placement::{is_labelled, queue_of_session, queues_of_worker};
+use valet_core::transition::StepState;
 use valet_queue::{Delivered, QueueName, TicketPull, TicketSource};
 
 use super::fleet::Fleet;
-use crate::program::{QUEUES, queue_of_home};
+use crate::program::{LABEL, OTHER_LABEL, QUEUES, queue_of_home};
 use crate::world::World;
 
 /// One worker process.
@@ -33,6 +35,7 @@ pub(crate) struct Worker {
     /// Unique among the processes of a seed.
     process: u64,
     queues: Vec<QueueName>,
+    labels: BTreeMap<String, String>,
     slots: u32,
     free: Arc<Semaphore>,
     /// Slots taken by a puller that waits for tickets: free all the same.
@@ -91,7 +94,12 @@ impl Worker {
         let names = QUEUES.iter().enumerate().filter(|(index, _)| pulls(*index, &world));
         let home = (place == 0).then(queue_of_home);
         let names = names.map(|(_, name)| (*name).to_owned()).chain(home);
-        let queues = names.filter_map(|name| QueueName::new(&name).ok()).collect();
+        let names: Vec<String> = names.collect();
+        let labels = BTreeMap::from(
+            if place == 0 { LABEL } else { OTHER_LABEL }.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let names = queues_of_worker(&names, &labels).unwrap_or(names);
+        let queues = names.iter().filter_map(|name| QueueName::new(name).ok()).collect();
         let slots = world.draw(|dice| dice.between(1, 3)) as u32;
         let now = Instant::now();
         let state = State {
@@ -105,6 +113,7 @@ impl Worker {
             fleet: Arc::clone(fleet),
             process,
             queues,
+            labels,
             slots,
             free: Arc::new(Semaphore::new(slots as usize)),
             waiting: AtomicU32::new(0),
@@ -121,7 +130,12 @@ impl Worker {
         tasks.spawn(Arc::clone(&self).beat());
         let mut pulls: Vec<Box<dyn TicketPull>> =
             self.queues.iter().map(|queue| self.world.queue.open(queue)).collect();
+        let mut own = SessionId(Uuid::nil());
         loop {
+            let session = self.state.lock().session;
+            if std::mem::replace(&mut own, session) != session {
+                self.pull_own(session, &mut pulls);
+            }
             let Ok(permit) = Arc::clone(&self.free).acquire_owned().await else { return };
             self.thaw().await;
             let delivered = self.pull(&mut pulls).await;
@@ -131,6 +145,27 @@ impl Worker {
             }
             while tasks.try_join_next().is_some() {}
         }
+    }
+
+    /// Steps may want this very session. What wanted one before goes elsewhere.
+    fn pull_own(&self, session: SessionId, pulls: &mut Vec<Box<dyn TicketPull>>) {
+        let plain = self.queues.iter().filter(|queue| !is_labelled(queue.as_str()));
+        let own = plain.filter_map(|queue| QueueName::new(&queue_of_session(queue.as_str(), session)).ok());
+        pulls.extend(own.map(|queue| self.world.queue.open(&queue)));
+    }
+
+    /// A worker that is wrong about what its ticket names: it claims a step that may be for others only.
+    fn poach(&self) -> Option<(RunId, Seq, Attempt)> {
+        if !self.world.strikes(self.world.knobs.worker.repeat * 0.3) {
+            return None;
+        }
+        let tables = self.world.tables.lock();
+        let placed = tables.steps.iter().filter(|(_, record)| {
+            record.state == StepState::Ready && (record.wants.is_some() || !record.labels.is_empty())
+        });
+        let placed: Vec<_> = placed.map(|((run, seq), record)| (*run, *seq, record.attempt)).collect();
+        drop(tables);
+        (!placed.is_empty()).then(|| placed[self.world.draw(|dice| dice.index(placed.len()))])
     }
 
     /// Waits for a ticket of any queue; a slot is taken already.
@@ -157,7 +192,9 @@ impl Worker {
         let ticket = delivered.ticket;
         let lease = LeaseId(self.world.uuid());
         self.state.lock().held.insert(lease, Held::default());
-        let granted = self.claim(RunId(ticket.run), Seq(ticket.seq), Attempt(ticket.attempt), lease).await;
+        let named = (RunId(ticket.run), Seq(ticket.seq), Attempt(ticket.attempt));
+        let (run, seq, attempt) = self.poach().unwrap_or(named);
+        let granted = self.claim(run, seq, attempt, lease).await;
         delivered.ack.ack();
         match granted {
             Some(step) => self.work(*step).await,

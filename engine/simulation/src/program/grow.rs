@@ -1,6 +1,6 @@
 //! Grows programs from a seed. The one place that says how often which operation occurs.
 
-use super::{Node, Program, all, breaks, child, complete, fan, guard, human, note, race, sleep, step, wait};
+use super::{Node, Program, all, breaks, child, complete, fan, guard, human, note, race, sleep, step, stick, wait};
 use crate::dice::Dice;
 
 /// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
@@ -69,7 +69,8 @@ impl Grow<'_> {
         self.left = self.left.saturating_sub(1);
         let may_nest = self.depth < DEPTH_MAX && self.left > 1;
         match self.dice.between(0, if may_nest { 99 } else { 64 }) {
-            0..=35 => Node::Step(step::StepNode::generate(self)),
+            0..=31 => Node::Step(step::StepNode::generate(self)),
+            32..=35 => Node::Stick(stick::StickNode::generate(self)),
             36..=37 => Node::Complete(complete::CompleteNode::generate(self)),
             38..=44 => Node::Sleep(sleep::SleepNode::generate(self)),
             45..=53 => Node::Wait(wait::WaitNode::generate(self)),

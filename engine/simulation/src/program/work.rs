@@ -12,6 +12,10 @@ pub(crate) const QUEUES: [&str; 2] = ["fast", "slow"];
 /// The host whose workers pull [`queue_of_home`]; it is the first worker's alone.
 const HOME: &str = "home";
 
+/// The label of the first worker alone, and that of the others.
+pub(crate) const LABEL: [(&str, &str); 1] = [("gpu", "yes")];
+pub(crate) const OTHER_LABEL: [(&str, &str); 1] = [("gpu", "no")];
+
 pub(crate) fn queue_of_home() -> String {
     queue_of_host("slow", HOME)
 }
@@ -57,10 +61,11 @@ pub(crate) enum Kind {
     Hurried,
     Unserved,
     Bound,
+    Labelled,
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Quick,
         Self::Patient,
         Self::Once,
@@ -70,6 +75,7 @@ impl Kind {
         Self::Hurried,
         Self::Unserved,
         Self::Bound,
+        Self::Labelled,
     ];
 
     pub fn policy(self) -> StepPolicy {
@@ -83,6 +89,7 @@ impl Kind {
             Self::Hurried => Hurried::policy(),
             Self::Unserved => Unserved::policy(),
             Self::Bound => Bound::policy(),
+            Self::Labelled => Labelled::policy(),
         }
     }
 
@@ -97,6 +104,7 @@ impl Kind {
             Self::Hurried => ctx.step(Hurried { at, fate }),
             Self::Unserved => ctx.step(Unserved { at, fate }),
             Self::Bound => ctx.step(Bound { at, fate }),
+            Self::Labelled => ctx.step(Labelled { at, fate }),
         }
     }
 }
@@ -164,6 +172,11 @@ contract!(
     /// Its host may be gone for two seconds; its worker dies and returns.
     Bound, "bound", u64,
     StepPolicy::queue("slow").attempts(3).backoff(BACKOFF).schedule_timeout(HOME_GONE), HOME
+);
+contract!(
+    /// Only the first worker has its label.
+    Labelled, "labelled", u64,
+    StepPolicy::queue("slow").attempts(8).backoff(BACKOFF).require_label(LABEL[0].0, LABEL[0].1)
 );
 contract!(
     /// A clean-up.

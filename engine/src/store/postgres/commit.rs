@@ -29,7 +29,7 @@ struct Columns {
     inserted: InsertColumns,
     gates: (Vec<Uuid>, Vec<bool>),
     timers_set: (Vec<Uuid>, Vec<i32>, Vec<i16>, Vec<Timestamp>),
-    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>),
+    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>, Vec<Option<Uuid>>),
     timers_cleared: (Vec<Uuid>, Vec<i32>),
     opened: TaskColumns,
     closed: ClosedColumns,
@@ -94,6 +94,8 @@ struct UpdateColumns {
     available_at: Vec<Timestamp>,
     gated: Vec<bool>,
     ticketed: Vec<bool>,
+    queue: Vec<String>,
+    wants: Vec<Option<Uuid>>,
 }
 
 #[derive(Default)]
@@ -117,6 +119,9 @@ struct InsertColumns {
     ticketed: Vec<bool>,
     lease: Vec<Option<Uuid>>,
     session: Vec<Option<Uuid>>,
+    labels: Vec<Option<String>>,
+    wants: Vec<Option<Uuid>>,
+    silence_ms: Vec<Option<i64>>,
 }
 
 #[derive(Default)]
@@ -195,7 +200,7 @@ impl Columns {
             columns.run(transition, key)?;
             columns.fences(transition);
             for change in &transition.steps {
-                columns.step(transition, change, &batch.backlogged);
+                columns.step(transition, change, &batch.backlogged)?;
             }
             columns.timers(transition);
             columns.tasks(transition, key)?;
@@ -273,7 +278,12 @@ impl Columns {
         }
     }
 
-    fn step(&mut self, transition: &Transition, change: &StepChange, backlogged: &HashSet<String>) {
+    fn step(
+        &mut self,
+        transition: &Transition,
+        change: &StepChange,
+        backlogged: &HashSet<String>,
+    ) -> Result<(), StoreError> {
         let run = transition.run().0;
         match change {
             StepChange::Delete { seq } => {
@@ -294,12 +304,20 @@ impl Columns {
                 updated.available_at.push(available_at(row, transition.chunk.at));
                 updated.gated.push(row.gated);
                 updated.ticketed.push(is_ticketed(row, backlogged));
+                updated.queue.push(row.policy.queue.clone());
+                updated.wants.push(row.wants.map(|session| session.0));
             }
-            StepChange::Insert(row) => self.insert(transition, row, backlogged),
+            StepChange::Insert(row) => self.insert(transition, row, backlogged)?,
         }
+        Ok(())
     }
 
-    fn insert(&mut self, transition: &Transition, row: &StepRow, backlogged: &HashSet<String>) {
+    fn insert(
+        &mut self,
+        transition: &Transition,
+        row: &StepRow,
+        backlogged: &HashSet<String>,
+    ) -> Result<(), StoreError> {
         let identity = &transition.identity;
         let inserted = &mut self.inserted;
         inserted.run.push(identity.id.0);
@@ -321,6 +339,11 @@ impl Columns {
         inserted.ticketed.push(is_ticketed(row, backlogged));
         inserted.lease.push(row.grant.map(|(lease, _)| lease.0));
         inserted.session.push(row.grant.map(|(_, session)| session.0));
+        let labels = Some(&row.policy.required_labels).filter(|labels| !labels.is_empty());
+        inserted.labels.push(labels.map(serde_json::to_string).transpose()?);
+        inserted.wants.push(row.wants.map(|session| session.0));
+        inserted.silence_ms.push(row.policy.heartbeat_timeout_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)));
+        Ok(())
     }
 
     fn timers(&mut self, transition: &Transition) {
@@ -334,6 +357,8 @@ impl Columns {
                     self.timers_set.3.push(*at);
                     self.timers_unserved.0.push(unserved.as_ref().map(|unserved| unserved.queue.clone()));
                     self.timers_unserved.1.push(unserved.as_ref().map(|unserved| unserved.ms as i64));
+                    let session = unserved.as_ref().and_then(|unserved| unserved.session);
+                    self.timers_unserved.2.push(session.map(|session| session.0));
                 }
                 TimerChange::Clear { seq } => {
                     self.timers_cleared.0.push(run.0);
@@ -546,6 +571,12 @@ impl Columns {
             .bind(&runs.figures)
             .bind(&runs.attributes_set)
             .bind(&runs.journal_from)
+            .bind(&inserted.labels)
+            .bind(&inserted.wants)
+            .bind(&inserted.silence_ms)
+            .bind(&updated.queue)
+            .bind(&updated.wants)
+            .bind(&self.timers_unserved.2)
             .bind(&creates.origin);
         bounded(query.fetch_all(connection)).await
     }

@@ -34,10 +34,13 @@ impl DueStore for PgStore {
         let records = bounded(query.fetch_all(&self.pool)).await?;
         let mut due = Due::default();
         let mut again = (Vec::new(), Vec::new());
+        let mut labelled = false;
         for record in records {
             if let ("again", Some(run)) = (record.kind.as_str(), record.run_id) {
                 again.0.push(run);
                 again.1.push(record.seq);
+            } else if record.kind == "labelled" {
+                labelled = true;
             } else {
                 add(&mut due, record);
             }
@@ -47,6 +50,12 @@ impl DueStore for PgStore {
             if let Err(error) = bounded(shown.execute(&self.pool)).await {
                 // Only what people are shown is late; the step is ready all the same.
                 tracing::warn!(%error, "runs whose step is tried again still show that they wait");
+            }
+        }
+        if labelled {
+            let shown = sqlx::query(include_str!("../sql/show_unserved.sql"));
+            if let Err(error) = bounded(shown.execute(&self.pool)).await {
+                tracing::warn!(%error, "runs that wait for a worker with their labels do not show it");
             }
         }
         Ok(due)
@@ -85,17 +94,19 @@ impl DueStore for PgStore {
 }
 
 impl PgStore {
-    /// Steps of these queues, and of this tenant if there is one, that may be claimed, in the order in which tickets are handed out.
+    /// Steps of these queues and of these workers alone, and of this tenant if there is one, that may be claimed, in the order in which tickets are handed out.
     pub async fn ready_steps(
         &self,
         queues: &[String],
         most: usize,
         tenant: Option<&str>,
+        workers: &[SessionId],
     ) -> Result<Vec<DueTicket>, StoreError> {
         let query = sqlx::query_as::<_, (Uuid, i32, i32, String)>(include_str!("../sql/ready_steps.sql"))
             .bind(queues)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .bind(tenant);
+            .bind(tenant)
+            .bind(workers.iter().map(|session| session.0).collect::<Vec<_>>());
         let rows = bounded(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|(run, seq, attempt, queue)| ticket(queue, run, seq, attempt)).collect())
     }

@@ -1,6 +1,6 @@
 //! Sessions, claims, heartbeats, effects.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +29,7 @@ struct ClaimRecord {
     queue: Option<String>,
     timeout_ms: Option<i64>,
     effect_once: Option<bool>,
+    silence_ms: Option<i64>,
     progress: Option<Vec<u8>>,
     body: Option<Vec<u8>>,
 }
@@ -107,7 +108,8 @@ impl LeaseStore for PgStore {
             .bind(beat.held.iter().map(|lease| lease.0).collect::<Vec<_>>())
             .bind(leases)
             .bind(bodies)
-            .bind(beat.refreshed.iter().map(|lease| lease.0).collect::<Vec<_>>());
+            .bind(beat.refreshed.iter().map(|lease| lease.0).collect::<Vec<_>>())
+            .bind(beat.spoken.iter().map(|lease| lease.0).collect::<Vec<_>>());
         let (alive, paused, keep) = bounded(query.fetch_one(&self.pool)).await?;
         Ok(BeatAnswer { alive, keep: keep.into_iter().map(LeaseId).collect(), paused })
     }
@@ -135,10 +137,15 @@ impl PgStore {
         bounded(query.bind(session.0).bind(tenant).fetch_one(&self.pool)).await
     }
 
-    /// The queues that a live worker's session was opened with; `None`: it has ended.
-    pub async fn session_queues(&self, session: SessionId) -> Result<Option<Vec<String>>, StoreError> {
-        let query = sqlx::query_scalar::<_, Vec<String>>(include_str!("../sql/session_queues.sql")).bind(session.0);
-        bounded(query.fetch_optional(&self.pool)).await
+    /// The queues that a live worker's session pulls, with all that its labels make of them, and its labels; `None`: it has ended.
+    pub async fn session_queues(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<(Vec<String>, BTreeMap<String, String>)>, StoreError> {
+        let query =
+            sqlx::query_as::<_, (Vec<String>, String)>(include_str!("../sql/session_queues.sql")).bind(session.0);
+        let found = bounded(query.fetch_optional(&self.pool)).await?;
+        found.map(|(queues, labels)| Ok((queues, serde_json::from_str(&labels)?))).transpose()
     }
 
     async fn verdict(&self, claim: &SessionClaim, record: ClaimRecord) -> Result<ClaimVerdict, StoreError> {
@@ -162,6 +169,7 @@ impl PgStore {
         op.policy.queue = record.queue.unwrap_or(op.policy.queue);
         op.policy.execution_timeout_ms = record.timeout_ms.map_or(op.policy.execution_timeout_ms, |ms| ms as u64);
         op.policy.effect_once = record.effect_once.unwrap_or(false);
+        op.policy.heartbeat_timeout_ms = record.silence_ms.map(|ms| ms as u64);
         let progress = match record.progress {
             Some(sealed) => text(self.keys.open(&sealed).await?),
             None => None,
@@ -177,6 +185,7 @@ impl PgStore {
             name: record.name.unwrap_or_default(),
             input: op.input,
             policy: op.policy,
+            remembers: op.remembers,
         };
         Ok(ClaimVerdict::Granted { step: Box::new(step), progress })
     }
@@ -207,6 +216,9 @@ fn find_step(entries: &[Entry], wanted: Seq) -> Option<StepOp> {
             policy: StepPolicy::default(),
             host: None,
             start_by: None,
+            // It may; that costs its worker a queue to listen at.
+            remembers: true,
+            sticky: None,
         }),
         Entry::Op { seq, op: Op::Step(op) } if *seq == wanted => Some(op.clone()),
         _ => None,

@@ -1,11 +1,11 @@
 -- The database grants: ready → running for the attempt that the ticket names, under the lease that the worker chose.
--- A repeated claim with the same lease finds its first answer. A session of one tenant is granted no other's step, and nothing that a
--- pause holds is granted. The input lies in the journal's chunk.
+-- A repeated claim with the same lease finds its first answer. A session of one tenant is granted no other's step, none is granted
+-- one whose labels it has not or that wants another, and nothing that a pause holds is granted. The input lies in the journal's chunk.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::uuid[], $5::uuid[])
         AS t(run_id, seq, attempt, lease_id, session_id)
 ), alive AS MATERIALIZED (
-    SELECT x.id, x.tenant, EXISTS (SELECT 1 FROM pauses_of_worker(x.id)) AS paused
+    SELECT x.id, x.tenant, x.labels, EXISTS (SELECT 1 FROM pauses_of_worker(x.id)) AS paused
     FROM sessions x WHERE x.id = ANY($5::uuid[]) AND x.expires_at > now()
 ), locked AS MATERIALIZED (
     SELECT s.run_id, s.seq FROM steps s
@@ -13,15 +13,17 @@ WITH input AS MATERIALIZED (
     ORDER BY s.run_id, s.seq FOR UPDATE OF s
 ), chosen AS MATERIALIZED (
     -- Two tickets of one step may be claimed in one batch: the lowest lease wins.
-    SELECT DISTINCT ON (i.run_id, i.seq) i.*, a.tenant, a.paused FROM input i JOIN alive a ON a.id = i.session_id
+    SELECT DISTINCT ON (i.run_id, i.seq) i.*, a.tenant, a.labels, a.paused FROM input i JOIN alive a ON a.id = i.session_id
     ORDER BY i.run_id, i.seq, i.lease_id
 ), granted AS (
     UPDATE steps s SET state = 'running', lease_id = c.lease_id, session_id = c.session_id, granted_at = now(),
                        ticketed_at = NULL, missed = 0,
-                       deadline = now() + s.timeout_ms * interval '1 millisecond'
+                       deadline = now() + s.timeout_ms * interval '1 millisecond',
+                       silent_at = now() + s.silence_ms * interval '1 millisecond'
     FROM chosen c JOIN locked l USING (run_id, seq)
     WHERE s.run_id = c.run_id AND s.seq = c.seq AND s.attempt = c.attempt AND s.state = 'ready' AND NOT s.gated
       AND (c.tenant IS NULL OR c.tenant = s.tenant)
+      AND (s.labels IS NULL OR c.labels @> s.labels) AND (s.wants IS NULL OR s.wants = c.session_id)
       AND NOT c.paused AND NOT EXISTS (SELECT 1 FROM pauses_of_step(s.tenant, s.workflow, s.queue, s.run_id))
     RETURNING s.run_id, s.seq, s.lease_id
 )
@@ -33,7 +35,8 @@ SELECT i.run_id, i.seq, i.lease_id,
            OR g.lease_id IS NULL AND s.run_id IS NOT NULL
               AND (coalesce(a.paused, false)
                    OR EXISTS (SELECT 1 FROM pauses_of_step(s.tenant, s.workflow, s.queue, s.run_id))) AS gated,
-       s.tenant, s.subject, s.workflow, s.name, s.queue, s.timeout_ms, s.effect_once, s.progress, j.body
+       s.tenant, s.subject, s.workflow, s.name, s.queue, s.timeout_ms, s.effect_once, s.silence_ms,
+       s.progress, j.body
 FROM input i
 LEFT JOIN alive a ON a.id = i.session_id
 LEFT JOIN granted g ON g.run_id = i.run_id AND g.seq = i.seq

@@ -41,7 +41,7 @@ WITH input AS MATERIALIZED (
     SELECT h.* FROM touched t CROSS JOIN LATERAL (
         SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.missed, s.effect_begun_at IS NOT NULL AS begun,
                x.expires_at > now() AS lives, s.lease_id IS NOT NULL AND (x.expires_at IS NULL OR x.expires_at < now()
-                   OR s.deadline < now() - interval '10 seconds') AS lost
+                   OR s.deadline < now() - interval '10 seconds' OR s.silent_at < now() - interval '5 seconds') AS lost
         FROM steps s LEFT JOIN sessions x ON x.id = s.session_id
         WHERE s.run_id = t.run_id AND s.seq = t.seq FOR UPDATE OF s) AS h
 ), broken AS MATERIALIZED (
@@ -63,6 +63,11 @@ WITH input AS MATERIALIZED (
     WHERE n.lease_id IS NOT NULL
       AND (EXISTS (SELECT 1 FROM pauses_of_step(n.tenant, n.workflow, n.queue, n.run_id))
            OR EXISTS (SELECT 1 FROM pauses_of_worker(n.session_id)))
+    UNION ALL
+    -- Nor to a worker that has not its labels.
+    SELECT n.run_id FROM unnest($43::uuid[], $60::uuid[], $61::uuid[], $119::text[]) AS n(run_id, lease_id, session_id, labels)
+    WHERE n.lease_id IS NOT NULL AND n.labels IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM sessions x WHERE x.id = n.session_id AND x.labels @> n.labels::jsonb)
     UNION ALL
     -- Never a row. A join whose one side is empty does not read the other: this locks `held` when nothing is fenced.
     SELECT NULL FROM (SELECT count(*) AS locked FROM held) AS all_held WHERE locked < 0
@@ -124,25 +129,29 @@ WITH input AS MATERIALIZED (
 ), again AS (
     UPDATE steps s SET state = u.state, attempt = u.attempt, revision = u.revision, available_at = u.available_at,
                        gated = u.gated,
-                       lease_id = NULL, session_id = NULL, granted_at = NULL, deadline = NULL, effect_begun_at = NULL,
+                       lease_id = NULL, session_id = NULL, granted_at = NULL, deadline = NULL, silent_at = NULL,
+                       effect_begun_at = NULL, queue = u.queue, wants = u.wants,
                        missed = 0, ticketed_at = CASE WHEN u.ticketed THEN now() END
     FROM unnest($36::uuid[], $37::int[], $38::text[], $39::int[], $40::timestamptz[], $41::bool[], $42::bool[],
-                $115::int[])
-             AS u(run_id, seq, state, attempt, available_at, gated, ticketed, revision), ok
+                $115::int[], $122::text[], $123::uuid[])
+             AS u(run_id, seq, state, attempt, available_at, gated, ticketed, revision, queue, wants), ok
     WHERE s.run_id = u.run_id AND s.seq = u.seq AND ok.id = u.run_id
 ), added AS (
     INSERT INTO steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
                        gated, effect_once, timeout_ms, available_at, ticketed_at, lease_id, session_id, granted_at,
-                       deadline)
+                       deadline, labels, wants, silence_ms, silent_at)
     SELECT n.run_id, n.seq, n.shard, n.tenant, n.subject, n.workflow, n.name, n.queue, n.priority, n.state, n.attempt,
            n.revision, n.gated, n.effect_once, n.timeout_ms, n.available_at, CASE WHEN n.ticketed THEN now() END,
            n.lease_id, n.session_id, CASE WHEN n.lease_id IS NOT NULL THEN now() END,
-           CASE WHEN n.lease_id IS NOT NULL THEN now() + n.timeout_ms * interval '1 millisecond' END
+           CASE WHEN n.lease_id IS NOT NULL THEN now() + n.timeout_ms * interval '1 millisecond' END,
+           n.labels::jsonb, n.wants, n.silence_ms,
+           CASE WHEN n.lease_id IS NOT NULL THEN now() + n.silence_ms * interval '1 millisecond' END
     FROM unnest($43::uuid[], $44::int[], $45::smallint[], $46::text[], $47::text[], $48::text[], $49::text[],
                 $50::text[], $51::smallint[], $52::text[], $53::int[], $54::int[], $55::bool[], $56::bool[],
-                $57::bigint[], $58::timestamptz[], $59::bool[], $60::uuid[], $61::uuid[])
+                $57::bigint[], $58::timestamptz[], $59::bool[], $60::uuid[], $61::uuid[], $119::text[], $120::uuid[],
+                $121::bigint[])
              AS n(run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
-                  gated, effect_once, timeout_ms, available_at, ticketed, lease_id, session_id)
+                  gated, effect_once, timeout_ms, available_at, ticketed, lease_id, session_id, labels, wants, silence_ms)
     JOIN ok ON ok.id = n.run_id
 ), gate AS (
     UPDATE steps s SET gated = g.gated, ticketed_at = CASE WHEN g.gated THEN NULL ELSE s.ticketed_at END
@@ -155,12 +164,14 @@ WITH input AS MATERIALIZED (
       AND NOT EXISTS (SELECT 1 FROM unnest($36::uuid[], $37::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
 ), timers_set AS (
-    INSERT INTO timers (run_id, seq, shard, fires_at, queue, unserved_ms)
-    SELECT t.run_id, t.seq, t.shard, t.fires_at, t.queue, t.unserved_ms
-    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[])
-        AS t(run_id, seq, shard, fires_at, queue, unserved_ms)
+    INSERT INTO timers (run_id, seq, shard, fires_at, queue, unserved_ms, session_id)
+    SELECT t.run_id, t.seq, t.shard, t.fires_at, t.queue, t.unserved_ms, t.session_id
+    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[],
+                $124::uuid[])
+        AS t(run_id, seq, shard, fires_at, queue, unserved_ms, session_id)
     JOIN ok ON ok.id = t.run_id
-    ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at, queue = EXCLUDED.queue, unserved_ms = EXCLUDED.unserved_ms
+    ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at, queue = EXCLUDED.queue,
+                                            unserved_ms = EXCLUDED.unserved_ms, session_id = EXCLUDED.session_id
 ), timers_cleared AS (
     DELETE FROM timers t USING unnest($68::uuid[], $69::int[]) AS d(run_id, seq), ok
     WHERE t.run_id = d.run_id AND t.seq = d.seq AND ok.id = d.run_id

@@ -1,2 +1,2 @@
 -- No row: the session ended, or never was.
-SELECT queues FROM sessions WHERE id = $1 AND kind = 'worker' AND expires_at > now()
+SELECT queues, labels::text FROM sessions WHERE id = $1 AND kind = 'worker' AND expires_at > now()

@@ -26,10 +26,12 @@ WITH me AS MATERIALIZED (
     RETURNING s.queue, s.run_id, s.seq
 ), lost AS (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
-           x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds' AS unknown
+           x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds'
+               AND (s.silent_at IS NULL OR s.silent_at >= now() - interval '5 seconds') AS unknown
     FROM steps s LEFT JOIN sessions x ON x.id = s.session_id
     WHERE s.lease_id IS NOT NULL AND s.shard IN (SELECT shard FROM mine)
-      AND (x.expires_at IS NULL OR x.expires_at < now() OR s.deadline < now() - interval '10 seconds' OR s.missed >= 2)
+      AND (x.expires_at IS NULL OR x.expires_at < now() OR s.deadline < now() - interval '10 seconds' OR s.missed >= 2
+           OR s.silent_at < now() - interval '5 seconds')
     LIMIT 1000
 )
 SELECT 'engine' AS kind, NULL::uuid AS run_id, 0 AS seq, 0 AS attempt, NULL::uuid AS lease_id, false AS flag,
@@ -39,6 +41,7 @@ UNION ALL
  WHERE t.shard IN (SELECT shard FROM mine) AND t.fires_at <= now()
    AND (t.queue IS NULL OR NOT EXISTS (
         SELECT 1 FROM sessions w WHERE w.kind = 'worker' AND t.queue = ANY (w.queues)
+           AND (t.session_id IS NULL OR w.id = t.session_id)
            AND (w.expires_at > now() OR w.seen_at > now() - t.unserved_ms * interval '1 millisecond')))
  ORDER BY t.fires_at LIMIT 1000)
 UNION ALL
@@ -67,3 +70,13 @@ UNION ALL
 SELECT 'queue', NULL, count(*)::int, coalesce(sum(x.slots), 0)::int, NULL, false, q.queue, coalesce(sum(x.free_slots), 0)
 FROM sessions x, unnest(x.queues) AS q(queue)
 WHERE x.kind = 'worker' AND x.expires_at > now() AND NOT x.draining GROUP BY q.queue
+UNION ALL
+-- The own queues of workers that steps want.
+SELECT 'queue', NULL, 1, x.slots, NULL, false, q.queue, x.free_slots
+FROM (SELECT DISTINCT w.queue, w.wants FROM steps w WHERE w.state = 'ready' AND w.wants IS NOT NULL) AS q
+JOIN sessions x ON x.id = q.wants AND x.expires_at > now() AND NOT x.draining
+UNION ALL
+-- Some run may wait for a worker with its labels, or shows that it does.
+SELECT 'labelled', NULL, 0, 0, NULL, false, NULL, 0
+WHERE EXISTS (SELECT 1 FROM steps l WHERE l.state = 'ready' AND l.labels IS NOT NULL AND l.wants IS NULL)
+   OR EXISTS (SELECT 1 FROM runs u WHERE u.unserved_seq IS NOT NULL)

@@ -5,6 +5,6 @@ WHERE (s.run_id, s.seq) IN (
     SELECT b.run_id, b.seq FROM steps b
     WHERE b.state = 'ready' AND b.ticketed_at IS NOT NULL AND $1 IN ('*', b.tenant)
       AND CASE $2 WHEN 'workflow' THEN b.workflow = $3
-                  WHEN 'queue' THEN b.queue = $3 OR starts_with(b.queue, $3 || '.on.')
+                  WHEN 'queue' THEN is_queue_or_beside(b.queue, $3)
                   ELSE true END
     ORDER BY b.ticketed_at LIMIT 2000 FOR UPDATE SKIP LOCKED)

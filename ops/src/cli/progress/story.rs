@@ -209,7 +209,14 @@ impl Story {
                 Some(tell(at, Mark::Operator, format!("mended by {}", text::line(&by))))
             }
             Entry::Closing { outcome } => self.closing(&outcome, at),
-            Entry::StartedInTime { .. } | Entry::Version { .. } | Entry::Released | Entry::Ended => None,
+            Entry::AnyWorker { seq, .. } => {
+                Some(tell(at, Mark::Waiting, format!("step {seq} waited for its worker in vain; any may take it")))
+            }
+            Entry::RanBy { .. }
+            | Entry::StartedInTime { .. }
+            | Entry::Version { .. }
+            | Entry::Released
+            | Entry::Ended => None,
         }
     }
 

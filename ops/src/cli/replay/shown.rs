@@ -42,13 +42,17 @@ const PARTS: [&str; 31] = [
 ];
 
 /// Fields whose plain values are shown: numbers, instants, names that code chose, ids.
-const PLAIN: [&str; 36] = [
+const PLAIN: [&str; 40] = [
     "seq",
     "attempt",
     "lease",
     "name",
     "queue",
     "host",
+    "session",
+    "hard",
+    "remembers",
+    "heartbeat_timeout_ms",
     "workflow",
     "kind",
     "until",

@@ -24,6 +24,8 @@ pub fn sentence(entry: &Entry) -> Option<String> {
         }
         Entry::StepStopped { seq, .. } => format!("{seq}: the step has stopped"),
         Entry::StartedInTime { seq } => format!("{seq}: a worker took it in time"),
+        Entry::RanBy { seq, session } => format!("{seq}: the worker {session} ended it"),
+        Entry::AnyWorker { seq, .. } => format!("{seq}: the worker that it prefers did not take it; any worker may"),
         Entry::SignalKept { name, .. } => format!("a message for `{}` came in", text::line(name)),
         Entry::CancelRequested { by, .. } => format!("{} cancels the run", text::line(by)),
         Entry::Closing { outcome } => format!("the outcome is fixed: {}", outcome.status()),

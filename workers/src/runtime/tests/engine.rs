@@ -65,6 +65,7 @@ pub struct Step {
     pub input: Payload,
     pub timeout_ms: u64,
     pub heartbeat_timeout_ms: Option<u64>,
+    pub remembered: bool,
     pub max_attempts: u32,
     pub attempt: Attempt,
     pub phase: Phase,
@@ -95,6 +96,7 @@ impl Step {
             input: Payload::of(input).unwrap(),
             timeout_ms: 600_000,
             heartbeat_timeout_ms: None,
+            remembered: false,
             max_attempts: 1,
             attempt: Attempt::FIRST,
             phase: Phase::Waiting,
@@ -108,6 +110,11 @@ impl Step {
 
     pub fn timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = timeout_ms;
+        self
+    }
+
+    pub fn remembered(mut self) -> Self {
+        self.remembered = true;
         self
     }
 
@@ -373,6 +380,7 @@ impl State {
             timeout_ms: step.timeout_ms,
             heartbeat_timeout_ms: step.heartbeat_timeout_ms,
             effect_once: false,
+            remembered: step.remembered,
             progress: step.progress.clone(),
         }
     }

@@ -26,7 +26,7 @@ impl Worker {
                 name: format!("worker-{}", self.process),
                 queues: self.queues.iter().map(ToString::to_string).collect(),
                 slots: self.slots,
-                labels: serde_json::json!({}),
+                labels: serde_json::json!(self.labels),
                 lease: SESSION_LEASE,
             };
             let sent_at = Instant::now();
@@ -74,6 +74,7 @@ impl Worker {
                     held: state.held.keys().copied().collect(),
                     progress: Vec::new(),
                     refreshed: Vec::new(),
+                    spoken: Vec::new(),
                 }
             };
             let place = self.world.draw(|dice| dice.index(self.fleet.len()));

@@ -80,6 +80,7 @@ impl Worker {
             seq: claim.seq,
             attempt: claim.attempt,
             lease: claim.lease,
+            session: claim.session,
             outcome: Outcome::Done { output: Payload::null() },
             hand_over: None,
             costs: Vec::new(),
@@ -132,11 +133,13 @@ impl Worker {
         let Finish { step, place, outcome, end, offers } = finish;
         let at = (step.run, step.seq);
         let offer = self.offer(step, offers);
+        let session = self.state.lock().session;
         let said = self.world.ledger.lock().say(place, at, step.attempt, step.lease, end);
         let command = Command::Finish(Box::new(FinishStep {
             seq: step.seq,
             attempt: step.attempt,
             lease: step.lease,
+            session,
             outcome,
             hand_over: offer.clone(),
             costs: Vec::new(),

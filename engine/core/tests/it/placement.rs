@@ -1,0 +1,157 @@
+//! Steps that require labels, and steps that want the worker of an earlier one.
+
+use serde_json::json;
+use uuid::Uuid;
+use valet_core::command::Reply;
+use valet_core::decide::inserted;
+use valet_core::id::{Seq, SessionId};
+use valet_core::transition::{Fence, StepRow, TimerChange, Unserved};
+
+use super::program::Do;
+use super::subject::{Subject, done, retry, worker};
+
+/// The row that the last transition wrote for a step.
+fn row(run: &Subject, seq: u32) -> StepRow {
+    let last = run.last.as_ref().expect("a commit");
+    inserted(last).find(|row| row.seq == Seq(seq)).expect("a row").clone()
+}
+
+fn timer_waits_for(run: &Subject, seq: u32) -> Option<Unserved> {
+    let changes = &run.last.as_ref().expect("a commit").timers;
+    let set = changes.iter().find_map(|change| match change {
+        TimerChange::Set { seq: at, unserved, .. } if *at == Seq(seq) => Some(unserved.clone()),
+        _ => None,
+    });
+    set.expect("a timer is set")
+}
+
+fn own_queue(session: SessionId) -> String {
+    format!("default.of.{session}")
+}
+
+/// A run whose first step is done by [`worker`], and whose second wants that worker.
+fn sticking(hard: bool, labelled: bool) -> Subject {
+    let mut run = Subject::run_script(&[Do::Remembered, Do::Stick { hard, labelled }]);
+    run.carry_out(1, done(&json!(1)));
+    run
+}
+
+#[test]
+fn required_labels_choose_the_queue_whatever_their_order() {
+    let run = Subject::run_script(&[Do::Labelled]);
+    let row = row(&run, 1);
+    assert_eq!(row.policy.queue, "default.with.gpu.yes.zone.eu");
+    assert_eq!((row.policy.required_labels.len(), row.wants), (2, None));
+    assert!(run.timers.is_empty(), "it waits for such a worker as long as it takes");
+}
+
+#[test]
+fn a_label_that_cannot_be_parks_the_run_and_is_named() {
+    let run = Subject::run_script(&[Do::Mislabelled]);
+    assert_eq!(run.status(), "stuck");
+    let reason = serde_json::to_string(&run.run().reason()).expect("JSON");
+    assert!(reason.contains("step `mislabelled`: the label `GPU`"), "{reason}");
+}
+
+#[test]
+fn a_step_that_demands_a_worker_goes_to_its_own_queue_and_fails_once_it_is_gone() {
+    let mut run = sticking(true, false);
+    let asked = row(&run, 2);
+    assert_eq!((asked.policy.queue, asked.wants), (own_queue(worker()), Some(worker())));
+    let waits_for = Unserved { queue: "default".to_owned(), ms: 0, session: Some(worker()) };
+    assert_eq!(timer_waits_for(&run, 2), Some(waits_for));
+    run.restart();
+    run.fire(2);
+    assert!(run.output()[1].contains("has ended, or does not do such steps"), "{:?}", run.output());
+}
+
+#[test]
+fn a_step_that_prefers_a_worker_goes_to_any_after_a_while() {
+    let mut run = sticking(false, false);
+    assert_eq!((row(&run, 2).policy.queue, timer_waits_for(&run, 2)), (own_queue(worker()), None));
+    run.restart();
+    run.fire(2);
+    let free = row(&run, 2);
+    assert_eq!((free.policy.queue.as_str(), free.wants, run.count("any_worker")), ("default", None, 1));
+    assert!(run.last.as_ref().expect("a commit").fences.contains(&Fence::NotGranted { seq: Seq(2) }));
+    assert!(run.timers.is_empty());
+    run.carry_out(2, done(&json!(2)));
+    assert_eq!(run.status(), "succeeded");
+}
+
+#[test]
+fn a_step_that_its_worker_has_is_left_to_it() {
+    for hard in [true, false] {
+        let mut run = sticking(hard, false);
+        run.claim(2, 9);
+        run.restart();
+        run.fire(2);
+        assert_eq!((run.count("started_in_time"), run.count("any_worker")), (1, 0));
+        run.finish(2, 1, 9, retry("x")).expect("taken");
+        assert_eq!(row(&run, 2).policy.queue, own_queue(worker()), "the next attempt wants it too");
+        assert!(run.timers.contains_key(&Seq(2)));
+    }
+}
+
+/// The pair: neither makes the other ineffective.
+#[test]
+fn labels_hold_for_a_step_that_sticks_too() {
+    for hard in [true, false] {
+        let mut run = sticking(hard, true);
+        let asked = row(&run, 2);
+        assert_eq!((asked.policy.queue, asked.policy.required_labels.len()), (own_queue(worker()), 1));
+        if hard {
+            // Due unless the worker pulls the queue of the labels: it has them.
+            let queue = "default.with.gpu.yes".to_owned();
+            assert_eq!(timer_waits_for(&run, 2), Some(Unserved { queue, ms: 0, session: Some(worker()) }));
+        } else {
+            run.fire(2);
+            let free = row(&run, 2);
+            assert_eq!((free.policy.queue.as_str(), free.policy.required_labels.len()), ("default.with.gpu.yes", 1));
+        }
+    }
+}
+
+#[test]
+fn what_no_worker_is_known_to_have_done_is_demanded_in_vain_and_preferred_without_harm() {
+    let mut run = Subject::run_script(&[Do::Stick { hard: true, labelled: false }, Do::Work]);
+    run.restart();
+    run.carry_out(3, done(&json!(1)));
+    assert!(run.output()[0].contains("remember_worker"), "{:?}", run.output());
+    let run = Subject::run_script(&[Do::Stick { hard: false, labelled: false }]);
+    assert_eq!((row(&run, 2).policy.queue.as_str(), row(&run, 2).wants), ("default", None));
+}
+
+fn handed_over(run: &mut Subject, by: SessionId, seq: u32) -> Option<String> {
+    run.claim(seq, 5);
+    let reply = run.tell(Subject::offering_by(by, seq, 5, done(&json!(1)), 6)).expect("taken");
+    let Reply::Finished { handed_over } = reply else { panic!("{reply:?}") };
+    handed_over.map(|step| step.policy.queue)
+}
+
+#[test]
+fn a_step_is_handed_over_to_the_worker_that_it_wants_and_to_no_other() {
+    let stick = |hard, labelled| Do::Stick { hard, labelled };
+    let begin = |script: &[Do]| handed_over(&mut Subject::run_script(script), worker(), 1);
+    assert_eq!(begin(&[Do::Remembered, stick(true, false)]), Some(own_queue(worker())));
+    assert_eq!(begin(&[Do::Remembered, stick(false, true)]), Some(own_queue(worker())), "the database looks at labels");
+    assert_eq!(begin(&[Do::Work, Do::Labelled]), None, "another queue");
+
+    let mut run = Subject::run_script(&[Do::Remembered, Do::Work, stick(true, false)]);
+    run.carry_out(1, done(&json!(1)));
+    let other = SessionId(Uuid::from_u128(78));
+    assert_eq!(handed_over(&mut run, other, 2), None, "it wants the worker of the first");
+}
+
+#[test]
+fn an_operators_retry_asks_anew_whether_the_worker_is_there() {
+    let script = [Do::Remembered, Do::StickParking];
+    let mut run = Subject::run_script(&script);
+    run.carry_out(1, done(&json!(1)));
+    run.carry_out(2, retry("x"));
+    assert!(run.timers.is_empty(), "parked, it waits for an operator");
+    run.tell(valet_core::command::Command::Retry { by: "ada".to_owned() }).expect("a parked step");
+    run.restart();
+    run.fire(2);
+    assert!(run.output()[1].contains("has ended"), "{:?}", run.output());
+}
