@@ -109,7 +109,12 @@ fn handlers(
         outward,
         limits: AgentLimits::default(),
     });
-    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
+    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move {
+        if step.ms > 0 {
+            tokio::time::sleep(Duration::from_millis(step.ms)).await;
+        }
+        Ok(step.n)
+    }))
 }
 
 /// A worker as configured, ready to run.
@@ -130,7 +135,8 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
         queues.push(QueueName::new(&queue_of_host(BROWSER_QUEUE, &host))?);
     }
     let slots = settings.number("worker.slots", 1, 4096)?;
-    let config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
+    let mut config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
+    config.hand_over = settings.flag("worker.hand_over")?;
     let handlers = handlers(settings, own_handlers, &provider, &host)?;
     let worker = Worker::new(
         config,
