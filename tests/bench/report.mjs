@@ -6,6 +6,7 @@ const found = fs
   .split('\n')
   .filter(Boolean)
   .map((line) => JSON.parse(line));
+if (found.some((one) => one.settings?.build === 'debug')) console.log('Valet is a debug build: its figures mean nothing.\n');
 const engines = ['valet', 'dbos', 'restate'].filter((engine) => found.some((one) => one.engine === engine));
 const total = (of) => (typeof of === 'object' && of !== null ? Object.values(of).reduce((sum, n) => sum + n, 0) : of);
 const rows = [

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use valet_core::{ChildOptions, Context, FanOptions, Failure, Step, StepPolicy, Stop, Workflow};
+use valet_core::{ChildOptions, Context, Failure, FanOptions, Step, StepPolicy, Stop, Workflow};
 
 /// Queue of the benchmark's steps, apart from real work.
 pub const QUEUE: &str = "bench";
@@ -71,7 +71,8 @@ impl Workflow for BenchWorkflow {
         let child = BenchInput { steps: 1, ..BenchInput::default() };
         if input.children > 0 {
             let inputs = vec![child.clone(); input.children as usize];
-            let mut children = ctx.children::<_, u32>(Self::NAME, &inputs, FanOptions::default()).map_err(Stop::Failed)?;
+            let mut children =
+                ctx.children::<_, u32>(Self::NAME, &inputs, FanOptions::default()).map_err(Stop::Failed)?;
             while let Some((_, end)) = children.next().await {
                 sum += end.map_err(Stop::Failed)?;
             }

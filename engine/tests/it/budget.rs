@@ -121,10 +121,7 @@ fn judge(name: &str, before: &Counts, after: &Counts, budget: &Budget) {
     // No BEGIN, no COMMIT, no preparation: each statement is one.
     assert_eq!(round_trips, (commits + claims) as u64, "{name}: a statement takes more than one round trip");
     assert!(wal_bytes <= budget.wal_bytes, "{name}: {wal_bytes:.0} bytes of log a step");
-    assert!(
-        redis_per_ticket <= budget.redis_per_ticket,
-        "{name}: {redis_per_ticket:.2} commands to Redis a ticket"
-    );
+    assert!(redis_per_ticket <= budget.redis_per_ticket, "{name}: {redis_per_ticket:.2} commands to Redis a ticket");
 }
 
 impl Bench {
@@ -233,7 +230,8 @@ impl Bench {
             let answers = self.post("/worker/v1/finishes", WORKER, &body).await;
             let answers = answers["answers"].as_array().expect("answers").clone();
             assert_eq!(answers.len(), held.len());
-            let next: Vec<(String, u64, String)> = answers.iter().filter_map(|a| granted(&a["accepted"]["next"])).collect();
+            let next: Vec<(String, u64, String)> =
+                answers.iter().filter_map(|a| granted(&a["accepted"]["next"])).collect();
             let wanted = if step < STEPS { held.len() } else { 0 };
             assert_eq!(next.len(), wanted, "each finish but a run's last brings its next step: {answers:?}");
             held = next;
@@ -254,7 +252,8 @@ impl Bench {
                 json!({ "run": t.run, "seq": t.seq, "attempt": t.attempt, "lease": Uuid::now_v7() })
             })
             .collect();
-        let answers = self.post("/worker/v1/claims", WORKER, &json!({ "session": self.session, "claims": claims })).await;
+        let answers =
+            self.post("/worker/v1/claims", WORKER, &json!({ "session": self.session, "claims": claims })).await;
         delivered.into_iter().for_each(|d| d.ack.ack());
         let answers = answers["answers"].as_array().expect("answers").clone();
         let held: Vec<_> = answers.iter().filter_map(|answer| granted(&answer["granted"])).collect();
@@ -280,7 +279,8 @@ impl Bench {
         }
         counts.round_trips = self.socket.round_trips.load(Ordering::SeqCst);
         let _: () = self.redis.ping().await.expect("Redis");
-        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.redis).await.expect("statistics");
+        let stats: String =
+            redis::cmd("INFO").arg("commandstats").query_async(&mut self.redis).await.expect("statistics");
         counts.redis = stats.lines().filter_map(calls_of_tickets).sum();
         counts
     }

@@ -194,12 +194,7 @@ pub async fn until_no_steps(pool: &sqlx::PgPool) -> Result<(), BenchError> {
 }
 
 /// Asks until it is so.
-pub async fn until(
-    pool: &sqlx::PgPool,
-    what: &str,
-    every: Duration,
-    question: &'static str,
-) -> Result<(), BenchError> {
+pub async fn until(pool: &sqlx::PgPool, what: &str, every: Duration, question: &'static str) -> Result<(), BenchError> {
     let asked = async {
         loop {
             if sqlx::query_scalar::<_, bool>(question).fetch_one(pool).await? {

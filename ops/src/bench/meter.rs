@@ -44,6 +44,13 @@ impl Meter {
         Self { pool, statements }
     }
 
+    /// Before the servers stop.
+    pub async fn close(&self) {
+        if let Some(statements) = &self.statements {
+            statements.close().await;
+        }
+    }
+
     pub async fn read(&self, pids: &Pids) -> Result<Reading, BenchError> {
         let wal = "/* valet bench */ SELECT (pg_current_wal_insert_lsn() - '0/0')::float8";
         let wal_bytes = sqlx::query_scalar(wal).fetch_one(&self.pool).await?;
@@ -136,7 +143,8 @@ pub async fn redis_mb(url: &str) -> Result<f64, BenchError> {
     };
     let answered = tokio::time::timeout(REDIS_ANSWER_MAX, ask).await;
     let info = answered.map_err(|_| BenchError::Refused("Redis did not answer".to_owned()))??;
-    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).and_then(|n| n.trim().parse::<f64>().ok());
+    let used =
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")).and_then(|n| n.trim().parse::<f64>().ok());
     used.map(|bytes| bytes / 1e6).ok_or_else(|| BenchError::Refused("Redis does not say what it uses".to_owned()))
 }
 

@@ -150,6 +150,8 @@ async fn rounds(
             Scenario::Recovery => bench.recovery().await?,
         });
     }
+    bench.meter.close().await;
+    bench.pool.close().await;
     Ok(outcome)
 }
 
@@ -159,9 +161,7 @@ impl Bench<'_> {
     }
 
     fn own(&mut self) -> Result<&mut Processes, BenchError> {
-        self.processes
-            .as_deref_mut()
-            .ok_or_else(|| BenchError::Refused("this needs processes of its own".to_owned()))
+        self.processes.as_deref_mut().ok_or_else(|| BenchError::Refused("this needs processes of its own".to_owned()))
     }
 
     fn starts(&self, count: u32, input: &BenchInput) -> Vec<Start> {
@@ -212,9 +212,7 @@ impl Bench<'_> {
         Ok(round)
     }
 
-    async fn begin(
-        &self,
-    ) -> Result<(chrono::DateTime<chrono::Utc>, super::meter::Reading, Instant), BenchError> {
+    async fn begin(&self) -> Result<(chrono::DateTime<chrono::Utc>, super::meter::Reading, Instant), BenchError> {
         let since = now(&self.pool).await?;
         let before = self.meter.read(&self.pids()).await?;
         Ok((since, before, Instant::now()))

@@ -31,11 +31,14 @@ const STEP_TOOK: TimeDelta = TimeDelta::milliseconds(2);
 pub const WEEK: TimeDelta = TimeDelta::weeks(1);
 
 const JOURNAL: &str = "COPY journal (run_id, revision, at, accepted, body) FROM STDIN WITH (FORMAT binary)";
-const FINISHED: &str = "COPY finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
+const FINISHED: &str =
+    "COPY finished_runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, revision,
     build, status_line, error_code, created_at, ended_at, figures, journal_from) FROM STDIN WITH (FORMAT binary)";
-const RUNS: &str = "COPY runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
+const RUNS: &str =
+    "COPY runs (id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, status, paused, revision,
     build, reason, status_line, error_code, created_at, updated_at) FROM STDIN WITH (FORMAT binary)";
-const STEPS: &str = "COPY steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision, gated,
+const STEPS: &str =
+    "COPY steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision, gated,
     effect_once, timeout_ms, available_at) FROM STDIN WITH (FORMAT binary)";
 
 /// Makes runs.
@@ -95,7 +98,12 @@ impl Seeder {
     }
 
     /// Adds runs whose first step is ready and has no ticket.
-    pub async fn ready(&self, connection: &mut PgConnection, share: Share, at: DateTime<Utc>) -> Result<(), BenchError> {
+    pub async fn ready(
+        &self,
+        connection: &mut PgConnection,
+        share: Share,
+        at: DateTime<Utc>,
+    ) -> Result<(), BenchError> {
         let seeder = self.clone();
         let made = tokio::task::spawn_blocking(move || {
             let mut journal = Rows::new(JOURNAL, 5);

@@ -96,7 +96,8 @@ impl Bench<'_> {
 
     async fn accepted(&self, since: DateTime<Utc>) -> Result<i64, BenchError> {
         // Ended runs hold the only results of this scenario but for those on their way.
-        let count = "/* valet bench */ SELECT count(*) FROM finished_runs WHERE tenant = 'default' AND created_at >= $1";
+        let count =
+            "/* valet bench */ SELECT count(*) FROM finished_runs WHERE tenant = 'default' AND created_at >= $1";
         let ended: i64 = sqlx::query_scalar(count).bind(since).fetch_one(&self.pool).await?;
         Ok(ended * i64::from(self.steps))
     }

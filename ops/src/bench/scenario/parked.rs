@@ -22,10 +22,9 @@ impl Bench<'_> {
         let mut round = Round::default();
         // One step each before the wait.
         Meter::per_step(&before, &after, f64::from(self.runs), &mut round);
-        let waiting: i64 =
-            sqlx::query_scalar("/* valet bench */ SELECT count(*) FROM runs WHERE status = 'waiting'")
-                .fetch_one(&self.pool)
-                .await?;
+        let waiting: i64 = sqlx::query_scalar("/* valet bench */ SELECT count(*) FROM runs WHERE status = 'waiting'")
+            .fetch_one(&self.pool)
+            .await?;
         if waiting != i64::from(self.runs) {
             return Err(BenchError::Refused(format!("{waiting} of {} runs wait for their signal", self.runs)));
         }

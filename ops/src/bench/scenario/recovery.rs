@@ -92,7 +92,8 @@ impl Bench<'_> {
     }
 
     async fn until_ended(&self, id: &str) -> Result<(), BenchError> {
-        let run: valet_core::RunId = id.parse().map_err(|e: valet_core::id::IdError| BenchError::Refused(e.to_string()))?;
+        let run: valet_core::RunId =
+            id.parse().map_err(|e: valet_core::id::IdError| BenchError::Refused(e.to_string()))?;
         let asked = async {
             loop {
                 let ended = "/* valet bench */ SELECT EXISTS (SELECT 1 FROM finished_runs WHERE id = $1)";

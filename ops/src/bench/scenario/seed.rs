@@ -61,6 +61,7 @@ async fn kept(args: &SeedArgs, processes: &Processes) -> Result<Outcome, BenchEr
     }
     round.processes.insert("rss_mb", rss_mb(&processes.pids()));
     outcome.rounds.push(round);
+    pool.close().await;
     Ok(outcome)
 }
 
