@@ -93,7 +93,7 @@ impl Stack {
     ) -> Result<Self, StackError> {
         let dir = temporary::directory().await?;
         let closed_home_root = dir.path().join("elsewhere");
-        let config = StackConfig { durable, closed_home_root, postgres_settings, ..StackConfig::new(dir.path()) };
+        let config = StackConfig { durable, postgres_settings, closed_home_root, ..StackConfig::new(dir.path()) };
         Self::open(config, Some(dir)).await
     }
 
