@@ -4,6 +4,7 @@ mod it {
     mod access;
     mod app;
     mod audit;
+    mod budget;
     mod builds;
     mod calls;
     mod claims;

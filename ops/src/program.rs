@@ -180,6 +180,7 @@ fn configure(command: &ConfigCommand, settings: &Settings) -> u8 {
                 settings.address("engine.listen").map(drop),
                 settings.flag("engine.start_paused").map(drop),
                 settings.number("worker.slots", 1, 4096).map(drop),
+                settings.flag("worker.hand_over").map(drop),
                 settings.text("database.url").map(drop),
                 settings.text("redis.url").map(drop),
                 settings.secret_file("secrets.key_file").map(drop),

@@ -155,6 +155,12 @@ pub const SETTINGS: &[Setting] = &[
         "labels of a worker that steps may require: `gpu=yes,zone=eu`; it pulls a queue more for every set of them",
     ),
     setting("worker.slots", "VALET_SLOTS", Some("4"), "steps that a worker runs at once, 1 to 4096"),
+    setting(
+        "worker.hand_over",
+        "VALET_HAND_OVER",
+        Some("true"),
+        "`false`: a worker takes each step by its ticket and none along with the finish before it; to measure",
+    ),
     setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
     setting("worker.sandboxes", "VALET_SANDBOXES", Some("50"), "browsers on this machine at once, 1 to 1000"),
     setting("worker.browser", "VALET_BROWSER", Some("chromium"), "kind of new local browsers: `chromium` or `firefox`"),

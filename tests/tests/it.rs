@@ -1,6 +1,7 @@
 //! What crosses a crate, on real parts: private Postgres and Redis, engines and workers as processes that get killed.
 
 mod it {
+    pub mod bench;
     pub mod crash;
     pub mod crash_points;
     pub mod crash_windows;

@@ -111,7 +111,12 @@ fn handlers(
         outward,
         limits: AgentLimits::default(),
     });
-    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move { Ok(step.n) }))
+    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move {
+        if step.ms > 0 {
+            tokio::time::sleep(Duration::from_millis(step.ms)).await;
+        }
+        Ok(step.n)
+    }))
 }
 
 /// What steps may require of the worker; one that no step can require is a mistake.
@@ -147,6 +152,7 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     let slots = settings.number("worker.slots", 1, 4096)?;
     let mut config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
     config.labels = labels(settings)?;
+    config.hand_over = settings.flag("worker.hand_over")?;
     let handlers = handlers(settings, own_handlers, &provider, &host)?;
     let worker = Worker::new(
         config,

@@ -1,5 +1,6 @@
 //! The two servers together, owned by one process at a time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
@@ -82,9 +83,17 @@ impl Stack {
     ///
     /// When its process is killed the servers stay; a later temporary stack of the same user clears them.
     pub async fn temporary(durable: bool) -> Result<Self, StackError> {
+        Self::temporary_with(durable, BTreeMap::new()).await
+    }
+
+    /// The same, with these Postgres settings over the usual ones, for what is measured.
+    pub async fn temporary_with(
+        durable: bool,
+        postgres_settings: BTreeMap<String, String>,
+    ) -> Result<Self, StackError> {
         let dir = temporary::directory().await?;
-        let config =
-            StackConfig { durable, closed_home_root: dir.path().join("elsewhere"), ..StackConfig::new(dir.path()) };
+        let closed_home_root = dir.path().join("elsewhere");
+        let config = StackConfig { durable, postgres_settings, closed_home_root, ..StackConfig::new(dir.path()) };
         Self::open(config, Some(dir)).await
     }
 

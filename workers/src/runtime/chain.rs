@@ -65,7 +65,10 @@ async fn work_through(core: &Core, session: &Arc<Session>, first: Grant, mut hol
             meter::finished("dropped");
             return;
         };
-        let takes_more = !core.is_draining() && !core.is_paused() && session.standing() == Standing::Running;
+        let takes_more = core.config.hand_over
+            && !core.is_draining()
+            && !core.is_paused()
+            && session.standing() == Standing::Running;
         let hand_over = takes_more.then(|| HandOver { lease: core.ids.lease(), queue });
         let Some(next) = report(core, session, &hold, outcome, hand_over).await else { return };
         // The next is listed before the finished one is not: no heartbeat sees neither.

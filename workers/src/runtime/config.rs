@@ -23,6 +23,8 @@ pub struct WorkerConfig {
     pub drain_timeout: Duration,
     /// How long a cancelled handler may go on before its future is dropped.
     pub grace: Duration,
+    /// Whether a finish offers to take the run's next step along. Off: each step comes by its ticket; for measurements.
+    pub hand_over: bool,
     /// Claim requests, and as many finish requests, in flight to each engine; at least 1.
     pub requests_in_flight: usize,
 }
@@ -36,6 +38,7 @@ impl WorkerConfig {
             labels: BTreeMap::new(),
             drain_timeout: DRAIN_TIMEOUT,
             grace: GRACE,
+            hand_over: true,
             requests_in_flight: REQUESTS_IN_FLIGHT,
         }
     }

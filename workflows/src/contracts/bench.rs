@@ -3,7 +3,7 @@
 use serde_json::json;
 use valet_testing::{TestEngine, contract, scenario};
 
-use crate::bench::{BenchWorkflow, Noop};
+use crate::bench::{BenchInput, BenchWorkflow, Noop};
 
 fn world() -> TestEngine {
     TestEngine::new().on_step(|noop: Noop, _| Ok(noop.n))
@@ -15,4 +15,10 @@ scenario!(
     a_wait_in_the_middle: BenchWorkflow,
     input = json!({ "steps": 3, "park": true }),
     steps = world().on_wait("go", |_| Some("now")),
+);
+
+scenario!(
+    a_crowd_and_children_that_share_a_key: BenchWorkflow,
+    input = json!({ "steps": 1, "children": 3, "child_keys": [7, 8, 7] }),
+    steps = world().on_child("bench", |_: BenchInput| Ok(1_u32)),
 );
