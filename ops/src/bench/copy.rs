@@ -16,19 +16,19 @@ pub struct Rows {
     statement: &'static str,
     columns: i16,
     bytes: Vec<u8>,
-    rows: u64,
+    count: u64,
 }
 
 impl Rows {
     /// `statement` ends with `FROM STDIN WITH (FORMAT binary)` and names `columns` columns.
     pub fn new(statement: &'static str, columns: i16) -> Self {
-        Self { statement, columns, bytes: HEADER.to_vec(), rows: 0 }
+        Self { statement, columns, bytes: HEADER.to_vec(), count: 0 }
     }
 
     /// Begins a row: exactly its columns must follow.
     pub fn row(&mut self) -> &mut Self {
         self.bytes.extend_from_slice(&self.columns.to_be_bytes());
-        self.rows += 1;
+        self.count += 1;
         self
     }
 
@@ -94,8 +94,8 @@ impl Rows {
         let mut copy = connection.copy_in_raw(self.statement).await?;
         copy.send(self.bytes.as_slice()).await?;
         let taken = copy.finish().await?;
-        if taken != self.rows {
-            return Err(sqlx::Error::Protocol(format!("{taken} of {} rows were taken", self.rows)));
+        if taken != self.count {
+            return Err(sqlx::Error::Protocol(format!("{taken} of {} rows were taken", self.count)));
         }
         Ok(())
     }

@@ -60,10 +60,9 @@ impl Scenario {
             Self::Latency => (args.rate.saturating_mul(20), 5, 3),
             Self::Parked => (100_000, 2, 1),
             Self::Fanout => (20_000, 1, 1),
-            Self::Keyed => (10_000, 1, 3),
             Self::Backlog => (1_000_000, 1, 1),
             Self::Idle => (0, 1, 1),
-            Self::Api => (10_000, 1, 3),
+            Self::Keyed | Self::Api => (10_000, 1, 3),
             Self::Recovery => (args.slots.min(200), 1, 3),
         }
     }
@@ -164,18 +163,18 @@ impl Bench<'_> {
         self.processes.as_deref_mut().ok_or_else(|| BenchError::Refused("this needs processes of its own".to_owned()))
     }
 
-    fn starts(&self, count: u32, input: &BenchInput) -> Vec<Start> {
+    fn starts(count: u32, input: &BenchInput) -> Vec<Start> {
         vec![Start { input: json!(input), key: None }; count as usize]
     }
 
     fn no_ops(&self, count: u32) -> Vec<Start> {
-        self.starts(count, &BenchInput { steps: self.steps, ..BenchInput::default() })
+        Self::starts(count, &BenchInput { steps: self.steps, ..BenchInput::default() })
     }
 
     /// Runs that warm caches and plans up.
     async fn warm_up(&self) -> Result<(), BenchError> {
         let input = BenchInput { steps: self.steps.min(5), ..BenchInput::default() };
-        self.load.all_at_once(self.starts(WARM_UP_RUNS, &input), self.args.conns).await?;
+        self.load.all_at_once(Self::starts(WARM_UP_RUNS, &input), self.args.conns).await?;
         until_done(&self.pool).await
     }
 

@@ -111,7 +111,7 @@ impl Seeder {
             for n in share.first..share.first + share.runs {
                 let (_, transition) = seeder.start(n, share.of, at)?;
                 seeder.journal(&transition, &mut journal)?;
-                seeder.run(&transition, at, &mut runs)?;
+                Self::run(&transition, at, &mut runs)?;
                 step(&transition, &mut steps)?;
             }
             Ok::<_, BenchError>((journal, runs, steps))
@@ -190,7 +190,7 @@ impl Seeder {
         Ok(())
     }
 
-    fn run(&self, transition: &Transition, at: DateTime<Utc>, runs: &mut Rows) -> Result<(), BenchError> {
+    fn run(transition: &Transition, at: DateTime<Utc>, runs: &mut Rows) -> Result<(), BenchError> {
         let (identity, row) = (&transition.identity, &transition.row);
         let reason = row.reason.as_ref().map(serde_json::to_string).transpose();
         let reason = reason.map_err(|e| BenchError::Refused(e.to_string()))?;

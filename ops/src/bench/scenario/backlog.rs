@@ -128,7 +128,9 @@ async fn seed(seeder: &Seeder, connection: &mut PgConnection, runs: u32) -> Resu
     let mut made = 0;
     while made < runs {
         let share = Share { first: made, runs: BATCH_RUNS.min(runs - made), of: runs };
-        seeder.ready(connection, share, Utc::now()).await?;
+        let at: DateTime<Utc> =
+            sqlx::query_scalar("/* valet bench */ SELECT clock_timestamp()").fetch_one(&mut *connection).await?;
+        seeder.ready(connection, share, at).await?;
         made += share.runs;
     }
     Ok(())

@@ -15,7 +15,7 @@ impl Bench<'_> {
     pub(super) async fn parked(&mut self) -> Result<Round, BenchError> {
         let input = BenchInput { steps: self.steps, park: true, ..BenchInput::default() };
         let (since, before, began) = self.begin().await?;
-        let runs = self.load.all_at_once(self.starts(self.runs, &input), self.args.conns).await?;
+        let runs = self.load.all_at_once(Self::starts(self.runs, &input), self.args.conns).await?;
         until_no_steps(&self.pool).await?;
         let start_s = began.elapsed().as_secs_f64();
         let after = self.meter.read(&self.pids()).await?;

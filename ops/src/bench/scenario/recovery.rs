@@ -19,7 +19,7 @@ impl Bench<'_> {
     pub(super) async fn recovery(&mut self) -> Result<Round, BenchError> {
         let (since, before, began) = self.begin().await?;
         let holding = BenchInput { steps: 1, step_ms: STEP.as_millis() as u64, ..BenchInput::default() };
-        self.load.all_at_once(self.starts(self.runs, &holding), self.args.conns).await?;
+        self.load.all_at_once(Self::starts(self.runs, &holding), self.args.conns).await?;
         let held = self.until_granted(i64::from(self.runs)).await?;
         // Its successor stands by before it is needed.
         self.own()?.start_worker()?;
@@ -31,7 +31,7 @@ impl Bench<'_> {
         let killed = Instant::now();
         let engine_ready_s = self.own()?.restart_engine().await?.as_secs_f64();
         let probe = BenchInput { steps: 1, ..BenchInput::default() };
-        let probe = self.load.all_at_once(self.starts(1, &probe), 1).await?;
+        let probe = self.load.all_at_once(Self::starts(1, &probe), 1).await?;
         self.until_ended(&probe[0].id).await?;
         let engine_s = killed.elapsed().as_secs_f64();
         until_done(&self.pool).await?;

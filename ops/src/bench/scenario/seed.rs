@@ -89,7 +89,8 @@ async fn fill(args: &SeedArgs, url: &str, masters: &MasterKeys) -> Result<Round,
     let mut connection = PgConnection::connect(url).await?;
     let (size_before, (runs_before, results_before)) = (size(&mut connection).await?, count(&mut connection).await?);
     let began = Instant::now();
-    let weeks = weeks(args, Utc::now());
+    let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut connection).await?;
+    let weeks = weeks(args, now);
     for week in &weeks {
         let number = week.begin.timestamp() / WEEK_S;
         sqlx::query("SELECT ensure_week($1)").bind(number as i32).execute(&mut connection).await?;
