@@ -13,6 +13,7 @@ mod it {
     pub mod job_application;
     pub mod pause;
     pub mod python_worker;
+    pub mod recovery;
     pub mod redis;
     pub mod sizes;
     pub mod stale_fence;
