@@ -545,22 +545,21 @@ impl<O: Outward> Executor<O> {
         self.jobs.push_back(Job { run, task, now: self.clock.now() });
     }
 
-    /// Nothing is stored under this id. A repeated start may begin; anything else has no run.
+    /// Nothing is stored under this id. A start may begin; anything else has no run.
     fn not_found(&mut self, run: RunId) {
         let Some(slot) = self.slots.get_mut(&run) else { return };
         let mut waiting = std::mem::take(&mut slot.mailbox);
-        let starts = waiting.iter().position(|work| new_run(&work.command).is_some());
+        // One that was refused though there is no run: the message that it came by is gone, or comes again with the tick.
+        let starts = waiting.iter().position(|work| work.tries == 0 && new_run(&work.command).is_some());
         if let Some(at) = starts {
-            let mut first = waiting.remove(at);
-            if let Some(work) = first.as_mut() {
-                work.tries = 0;
-            }
+            let first = waiting.remove(at);
             slot.mailbox = first.into_iter().chain(waiting).collect();
             self.advance(run);
             return;
         }
         for work in waiting {
-            work.answer(Err(CommandError::NotFound));
+            let why = if new_run(&work.command).is_some() { CommandError::Contended } else { CommandError::NotFound };
+            work.answer(Err(why));
         }
         self.settle(run);
     }

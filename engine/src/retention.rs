@@ -46,13 +46,15 @@ impl Retention {
     /// Until it is dropped.
     pub async fn run(self) {
         let every = self.every();
+        // Not while the engine takes up what it finds.
+        tokio::time::sleep(RETENTION_LOOKS_PER_LIFE.1.0).await;
         loop {
-            tokio::time::sleep(every).await;
             match self.look().await {
                 Ok(Removed { runs: 0, weeks: 0 }) => {}
                 Ok(Removed { runs, weeks }) => tracing::info!(runs, weeks, "history past its time is removed"),
                 Err(error) => tracing::warn!(%error, "the removal of history is tried again"),
             }
+            tokio::time::sleep(every).await;
         }
     }
 

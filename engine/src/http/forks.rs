@@ -48,7 +48,8 @@ pub(super) async fn fork(
     let input = has_input.then(|| start.input.clone());
     let entry_kept = kept(&stored.chunks, entry);
     let by = caller.name.clone();
-    let fork = Fork { from, chunks: stored.chunks.into(), by, entry, input, repeat_effects };
+    let (chunks, build) = (stored.chunks.into(), stored.build);
+    let fork = Fork { from, chunks, build, by, entry, input, repeat_effects };
     let start = StartRun { fork: Some(Box::new(fork)), idempotency: key, ..start };
     let (run, status) = match app.engine.start_run(doing.on(""), start).await? {
         Started::Created(run) => (run, StatusCode::CREATED),

@@ -626,7 +626,7 @@ fn answer(replies: Vec<Result<Reply, Rejection>>) -> Result<Reply, Rejection> {
 fn offer(step: &GrantedStep) -> HandOverOffer {
     let GrantedStep { run, seq, attempt, policy, .. } = step;
     let lease = LeaseId(run.derive(*seq, &format!("offer/{attempt}")));
-    HandOverOffer { lease, session: worker(run), queue: policy.queue.clone() }
+    HandOverOffer { lease, session: worker(*run), queue: policy.queue.clone() }
 }
 
 fn stuck(entry: &Entry) -> Option<valet_core::journal::StuckReason> {

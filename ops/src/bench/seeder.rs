@@ -161,6 +161,7 @@ impl Seeder {
                 seq: row.seq,
                 attempt: row.attempt,
                 lease,
+                session: self.session,
                 outcome: Outcome::Done { output: Payload::of(&row.seq.0.saturating_sub(1)).unwrap_or_default() },
                 hand_over: Some(HandOverOffer {
                     lease: LeaseId(Uuid::now_v7()),

@@ -18,6 +18,8 @@ pub struct Fork {
     pub from: RunId,
     /// The other run's journal at hand.
     pub chunks: Arc<[Chunk]>,
+    /// The highest build of those that advanced it.
+    pub build: i64,
     /// Who asks for it.
     pub by: String,
     /// So many entries are kept, or fewer: see [`kept`]. 0: the run begins anew.
@@ -52,6 +54,10 @@ impl Folding<'_> {
             return Err(Rejection::NoSuchEntry { entry: fork.entry, entries: all.len() as u32 });
         };
         let prefix = &all[..keep(&all, wanted.len())];
+        if !prefix.is_empty() && self.registry.build() < fork.build {
+            // Its code may not ask for what a later one did, such as a version.
+            return Err(Rejection::BuildTooOld { build: self.registry.build(), needs: fork.build });
+        }
         if !fork.repeat_effects {
             refuse_repeated_effect(&all, prefix)?;
         }

@@ -476,7 +476,8 @@ fn a_run_that_nobody_knew_goes_on_once_its_workflow_is_declared() {
     run.carry_out(1, done(&json!("well")));
     assert_eq!(output_of_mended(&run), json!({ "a": "well" }));
     let (chunks, by) = (run.journal.clone().into(), "ada".to_owned());
-    let fork = Fork { from: run.run().id(), chunks, by, entry: 0, input: None, repeat_effects: false };
+    let (from, build) = (run.run().id(), run.run().build);
+    let fork = Fork { from, chunks, build, by, entry: 0, input: None, repeat_effects: false };
     let (_, start, _) = of_parent(None);
     let start = StartRun { parent: None, fork: Some(Box::new(fork)), ..start };
     let fork = Subject::run_started(start, registry);

@@ -19,7 +19,8 @@ fn fork(run: &Subject, entry: u32, repeat_effects: bool) -> Result<Subject, Reje
 fn fork_with(run: &Subject, entry: u32, repeat_effects: bool, input: &[Do]) -> Result<Subject, Rejection> {
     let chunks: Arc<[_]> = run.journal.clone().into();
     let new_input = (!input.is_empty()).then(|| payload(&json!(input)));
-    let from = Fork { from: run.run().id(), chunks, by: "eve".to_owned(), entry, input: new_input, repeat_effects };
+    let (from, build) = (run.run().id(), run.run().build);
+    let from = Fork { from, chunks, build, by: "eve".to_owned(), entry, input: new_input, repeat_effects };
     let start = StartRun { fork: Some(Box::new(from)), ..start_of(input) };
     let now = run.now + std::time::Duration::from_mins(1);
     let mut forked = Subject::new(RunId::root(now, [5; 16]), now, &start, registry());
@@ -33,6 +34,17 @@ fn after(run: &Subject, seq: u32) -> u32 {
     let begins = entries.iter().rposition(|entry| matches!(entry, Entry::Continued { .. })).unwrap_or(0);
     let ended = |entry: &&Entry| matches!(entry, Entry::Resolved { seq: at, .. } if *at == Seq(seq));
     entries[begins..].iter().position(ended).expect("an end") as u32 + 1
+}
+
+/// Found by the simulation: older code asks for other things than the copied journal goes on with.
+#[test]
+fn an_older_build_forks_no_run_that_a_later_one_advanced() {
+    let later = registry().build() + 1;
+    let mut run = Subject::run_started(start_of(&[Do::Work]), registry().with_build(later));
+    run.carry_out(1, done(&json!("first")));
+    let refused = fork(&run, 2, false).err();
+    assert_eq!(refused, Some(Rejection::BuildTooOld { build: later - 1, needs: later }));
+    assert!(fork(&run, 0, false).is_ok(), "what begins anew needs no later build");
 }
 
 #[test]
