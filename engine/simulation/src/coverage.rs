@@ -5,8 +5,9 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet.
-pub const ENTRY_KINDS: [&str; 65] = [
+pub const ENTRY_KINDS: [&str; 66] = [
     "started",
+    "forked",
     "continued",
     "version",
     "budget_changed",

@@ -28,10 +28,18 @@ pub enum BrokenVariant {
     GrantTwice,
     /// A run that went on in a new journal is read from after its beginning.
     ReadTooLate,
+    /// What was declared is not found now and then.
+    LoseDefinition,
+    /// A fork is not shown what lies behind its cut.
+    ForkForgets,
+    /// A claim does not look at pauses of more than a run.
+    IgnoreScopePause,
+    /// A hand-over does not look at them.
+    HandOverHeld,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::DropFence,
         Self::AckBeforeCommit,
         Self::SkipSweep,
@@ -42,6 +50,10 @@ impl BrokenVariant {
         Self::IgnoreGate,
         Self::GrantTwice,
         Self::ReadTooLate,
+        Self::LoseDefinition,
+        Self::ForkForgets,
+        Self::IgnoreScopePause,
+        Self::HandOverHeld,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +68,10 @@ impl BrokenVariant {
             Self::IgnoreGate => "ignore_gate",
             Self::GrantTwice => "grant_twice",
             Self::ReadTooLate => "read_too_late",
+            Self::LoseDefinition => "lose_definition",
+            Self::ForkForgets => "fork_forgets",
+            Self::IgnoreScopePause => "ignore_scope_pause",
+            Self::HandOverHeld => "hand_over_held",
         }
     }
 }

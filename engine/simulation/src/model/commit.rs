@@ -89,6 +89,17 @@ impl Tables {
         let drops_fence = self.is_broken(BrokenVariant::DropFence);
         fits && transition.consumed.iter().all(mail)
             && (drops_fence || transition.fences.iter().all(|fence| self.holds(run, fence, now)))
+            && (self.is_broken(BrokenVariant::HandOverHeld) || !self.grants_held(transition))
+    }
+
+    /// A step that is handed over is granted: not while a pause holds it, or its worker.
+    fn grants_held(&self, transition: &Transition) -> bool {
+        transition.steps.iter().any(|change| match change {
+            StepChange::Insert(row) | StepChange::Update(row) => row.grant.is_some_and(|(_, session)| {
+                self.holds_step(transition.run(), &row.policy.queue) || self.holds_worker(session)
+            }),
+            StepChange::Stop { .. } | StepChange::Delete { .. } => false,
+        })
     }
 
     fn holds(&self, run: RunId, fence: &Fence, now: Timestamp) -> bool {
@@ -174,6 +185,10 @@ impl Tables {
     /// Where a claim finds its input: the chunk of the step, or the entry that registered the finalizer.
     fn remember_ops(&mut self, run: RunId, entries: &[Entry]) {
         for entry in entries {
+            if matches!(entry, Entry::Forked { .. }) {
+                let number = self.forks.len();
+                self.forks.insert(run, number);
+            }
             let (seq, op) = match entry {
                 Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => (*seq, Some(op.clone())),
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
@@ -215,6 +230,7 @@ impl Tables {
                 let known = self.steps.insert(at, record).is_some();
                 if let Some((lease, session)) = row.grant {
                     self.audit.granted(at, row.attempt, lease, session);
+                    self.audit_pauses(at.0, at.1, session);
                     // A pause may follow the hand-over in the same transition.
                     if !transition.chunk.entries.iter().any(|entry| matches!(entry, Entry::Paused { .. })) {
                         self.audit_grant(at.0, at.1);
