@@ -90,12 +90,13 @@ fn one_run(number: u32, registry: &Registry) -> usize {
     let mut journal = vec![(transition.chunk.revision, transition.chunk.at, bytes)];
     for seq in 1..=STEPS {
         let lease = |n: u32| LeaseId(Uuid::from_u128(u128::from(n)));
-        let hand_over =
-            HandOverOffer { lease: lease(seq + 1), session: SessionId(Uuid::from_u128(9)), queue: "bench".to_owned() };
+        let session = SessionId(Uuid::from_u128(9));
+        let hand_over = HandOverOffer { lease: lease(seq + 1), session, queue: "bench".to_owned() };
         let finish = FinishStep {
             seq: Seq(seq),
             attempt: Attempt::FIRST,
             lease: lease(seq),
+            session,
             outcome: Outcome::Done { output: Payload::of(&(seq - 1)).expect("JSON") },
             hand_over: Some(hand_over),
             costs: Vec::new(),

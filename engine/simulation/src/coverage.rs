@@ -6,8 +6,9 @@ use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOu
 use valet_core::step::StepFailure;
 
 /// Kinds of journal entries that enough seeds must meet.
-pub const ENTRY_KINDS: [&str; 68] = [
+pub const ENTRY_KINDS: [&str; 69] = [
     "started",
+    "forked",
     "continued",
     "version",
     "budget_changed",

@@ -35,6 +35,10 @@ pub(crate) struct Knobs {
     pub cache_bytes: usize,
     /// Cancels, pauses.
     pub operators: bool,
+    /// Workflows, queues, workers, tenants, everything is paused.
+    pub scope_pauses: bool,
+    /// Runs are forked.
+    pub forks: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -140,6 +144,8 @@ impl Knobs {
             cache_bytes: dice.pick(&[0, 4_000, CACHE_BYTES_MAX]),
             operators: dice.chance(0.6),
             calm_at: Duration::from_millis(calm_ms),
+            scope_pauses: dice.chance(0.35),
+            forks: dice.chance(0.25),
         }
     }
 }

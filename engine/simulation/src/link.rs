@@ -15,8 +15,8 @@ use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded, NewSession, RunStore,
-    SessionClaim, StoreError, StoredMessage,
+    Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
+    NewSession, RunStore, SessionClaim, StoreError, StoredMessage,
 };
 
 use crate::coverage;
@@ -86,6 +86,33 @@ impl Link {
             return Err(StoreError::Injected("carried out, not answered"));
         }
         Ok(done)
+    }
+
+    /// A run's journal as a fork is shown it. `share`: how much of it is to be kept, in percent.
+    pub async fn load_for_fork(&self, run: RunId, share: u64) -> Result<Option<(RunId, Loaded)>, StoreError> {
+        let mut found = self.load(&[run]).await?.pop();
+        if self.world.variant == Some(BrokenVariant::ForkForgets)
+            && let Some((_, Loaded::Live(stored) | Loaded::Ended(stored))) = &mut found
+        {
+            let kept = (stored.chunks.len() as u64 * share / 100).max(1);
+            stored.chunks.truncate(kept as usize);
+        }
+        Ok(found)
+    }
+
+    /// `add_pause.sql`.
+    pub async fn add_pause(&self, what: &Paused) -> Result<(), StoreError> {
+        self.statement(|tables, _| tables.add_pause(what)).await
+    }
+
+    /// `remove_pause.sql`.
+    pub async fn remove_pause(&self, what: &Paused) -> Result<(), StoreError> {
+        self.statement(|tables, _| tables.remove_pause(what)).await
+    }
+
+    /// `ticket_again.sql`.
+    pub async fn ticket_again(&self) -> Result<(), StoreError> {
+        self.statement(|tables, _| tables.ticket_again()).await
     }
 
     async fn travel(&self) {
@@ -168,7 +195,10 @@ impl RunStore for Link {
     }
 
     async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError> {
-        self.statement(|tables, _| tables.definitions(names)).await
+        let lost = self.loses(BrokenVariant::LoseDefinition);
+        let found = self.statement(|tables, _| tables.definitions(names)).await?;
+        self.world.note("defined engine wanted found", None, [self.engine, names.len() as u64, found.len() as u64, 0]);
+        Ok(if lost { Vec::new() } else { found })
     }
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {
@@ -232,7 +262,7 @@ impl DueStore for Link {
     }
 
     async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
-        self.statement(|_, _| Vec::new()).await
+        self.statement(|tables, _| tables.pauses.clone()).await
     }
 
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {

@@ -6,7 +6,9 @@
 pub(crate) mod audit;
 mod commit;
 mod due;
+mod forks;
 mod leases;
+mod pauses;
 mod runs;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,6 +22,7 @@ use valet_core::journal::{Chunk, Entry, Op, StepOp};
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_core::transition::{RunRow, StepState, Unserved};
+use valet_engine::pauses::Paused;
 use valet_engine::store::{DeclaredName, SessionKind};
 
 use crate::variant::BrokenVariant;
@@ -41,6 +44,10 @@ pub(crate) struct Tables {
     batches: HashMap<Uuid, HashSet<RunId>>,
     sessions: BTreeMap<SessionId, SessionRecord>,
     shards: Vec<ShardRecord>,
+    /// Forks, in the order in which they came.
+    pub forks: BTreeMap<RunId, usize>,
+    /// Of more than single runs.
+    pub pauses: Vec<Paused>,
     /// Inputs of steps and finalizers, which the journal's chunks hold.
     ops: BTreeMap<(RunId, Seq), StepOp>,
     pub audit: Audit,
@@ -102,6 +109,7 @@ pub(crate) struct TaskRecord {
 
 pub(crate) struct SessionRecord {
     kind: SessionKind,
+    name: String,
     queues: Vec<String>,
     labels: BTreeMap<String, String>,
     slots: u32,
@@ -132,6 +140,8 @@ impl Tables {
             batches: HashMap::new(),
             sessions: BTreeMap::new(),
             shards: vec![ShardRecord::default(); SHARDS as usize],
+            forks: BTreeMap::new(),
+            pauses: Vec::new(),
             ops: BTreeMap::new(),
             audit: Audit::default(),
         }

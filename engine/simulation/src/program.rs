@@ -8,6 +8,7 @@ mod all;
 mod breaks;
 mod child;
 mod complete;
+mod declared;
 mod fan;
 mod grow;
 mod guard;
@@ -31,6 +32,7 @@ use valet_core::{Context, Stop, Workflow};
 use crate::outside::facts::Facts;
 
 pub(crate) use breaks::PANIC;
+pub(crate) use declared::{DECLARED, definition, explain_run, first_of_line};
 pub(crate) use grow::{NEXT, grow};
 pub(crate) use wait::CHANNELS;
 pub(crate) use work::{Fate, Job, Kind, LABEL, OTHER_LABEL, QUEUES, queue_of_home};
@@ -68,6 +70,7 @@ pub(crate) enum Node {
     Race(race::RaceNode),
     Note(note::NoteNode),
     Break(breaks::BreakNode),
+    Declared(declared::DeclaredNode),
 }
 
 /// What the code saw an operation come to. Instants are the context's, in milliseconds.
@@ -123,6 +126,9 @@ pub(crate) enum Seen {
         to_ms: i64,
     },
     Mended,
+    Declared {
+        result: Result<declared::Line, String>,
+    },
 }
 
 /// Why a step had no output, as far as a program tells reasons apart.
@@ -187,6 +193,7 @@ impl Node {
             Self::Race(node) => node.run(ctx, at, build),
             Self::Note(node) => node.run(ctx, at, build),
             Self::Break(node) => node.run(build),
+            Self::Declared(node) => node.run(ctx, at),
         }
     }
 
@@ -195,7 +202,7 @@ impl Node {
         match self {
             Self::Step(node) => node.explain(seen, at, facts),
             Self::Stick(node) => node.explain(seen, at, facts),
-            Self::Sleep(node) => node.explain(seen, at),
+            Self::Sleep(node) => node.explain(seen, at, facts),
             Self::Wait(node) => node.explain(seen, at, facts),
             Self::Human(node) => node.explain(seen, at, facts),
             Self::Child(node) => node.explain(seen, at, facts),
@@ -206,6 +213,7 @@ impl Node {
             Self::Fan(node) => node.explain(seen, at, facts),
             Self::Note(node) => node.explain(seen, at, facts),
             Self::Break(node) => node.explain(seen, at),
+            Self::Declared(node) => node.explain(seen, at, facts),
         }
     }
 }

@@ -52,6 +52,7 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>) -> SeedRun {
     for place in 0..fleet.len() {
         fleet.start(place).await;
     }
+    doings.spawn(operators::declare(Arc::clone(&fleet)));
     doings.spawn(engines_die(Arc::clone(&fleet)));
     doings.spawn(queue_weather(Arc::clone(&world)));
     for place in 0..world.knobs.workers {
@@ -63,6 +64,12 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>) -> SeedRun {
     doings.spawn(operators::mend(Arc::clone(&fleet)));
     if world.knobs.operators {
         doings.spawn(operators::meddle(Arc::clone(&fleet)));
+    }
+    if world.knobs.scope_pauses {
+        doings.spawn(operators::pause_scopes(Arc::clone(&fleet)));
+    }
+    if world.knobs.forks {
+        doings.spawn(operators::fork(Arc::clone(&fleet)));
     }
     let mut starting = JoinSet::new();
     for plan in starts {

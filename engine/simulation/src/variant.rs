@@ -30,10 +30,18 @@ pub enum BrokenVariant {
     ReadTooLate,
     /// A claim does not look at the worker that a step wants, nor at the labels that it requires.
     IgnoreLabels,
+    /// What was declared is not found now and then.
+    LoseDefinition,
+    /// A fork is not shown what lies behind its cut.
+    ForkForgets,
+    /// A claim does not look at pauses of more than a run.
+    IgnoreScopePause,
+    /// A hand-over does not look at them.
+    HandOverHeld,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::DropFence,
         Self::AckBeforeCommit,
         Self::SkipSweep,
@@ -45,6 +53,10 @@ impl BrokenVariant {
         Self::GrantTwice,
         Self::ReadTooLate,
         Self::IgnoreLabels,
+        Self::LoseDefinition,
+        Self::ForkForgets,
+        Self::IgnoreScopePause,
+        Self::HandOverHeld,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,6 +72,10 @@ impl BrokenVariant {
             Self::GrantTwice => "grant_twice",
             Self::ReadTooLate => "read_too_late",
             Self::IgnoreLabels => "ignore_labels",
+            Self::LoseDefinition => "lose_definition",
+            Self::ForkForgets => "fork_forgets",
+            Self::IgnoreScopePause => "ignore_scope_pause",
+            Self::HandOverHeld => "hand_over_held",
         }
     }
 }

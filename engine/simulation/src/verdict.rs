@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use valet_core::decide::{CodeUse, Machine, StoredRun};
 use valet_core::id::{RunId, Seq};
 use valet_core::journal::{AttemptEnd, Chunk, ClosePolicy, Entry, Op, Resolution, RunOutcome};
-use valet_core::run::Status;
+use valet_core::run::{Reason, Status};
 use valet_core::step::StepFailure;
 
 use crate::model::{Committed, RunRecord, Tables};
 use crate::outside::facts::{End, Facts};
 use crate::outside::fleet::registry_for_replay;
 use crate::outside::ledger::Ledger;
-use crate::program::{NEXT, Program, Ran, explain};
+use crate::program::{DECLARED, NEXT, Program, Ran, explain, explain_run};
 use crate::world::{Violation, World};
 
 /// Checks a finished world.
@@ -22,7 +22,18 @@ pub(crate) fn check(world: &World) {
     let mut found = Vec::new();
     let programs = programs(&tables, &mut found);
     let ends: BTreeMap<String, End> =
-        programs.iter().map(|(program, end)| (base(&program.name).to_owned(), end.clone())).collect();
+        programs.iter().map(|(program, end)| (tables.scoped(end.run, base(&program.name)), end.clone())).collect();
+    for (run, record) in tables.runs.iter().filter(|(_, record)| is_declared(record)) {
+        let facts = Facts { run: *run, ledger: &ledger, tables: &tables, ends: &ends };
+        let journal: Vec<&Entry> = entries(&tables, *run).collect();
+        let checks = [
+            explain_run(&facts, record.row.status),
+            attempts_were_bounded(&journal),
+            children_known(&journal),
+            replays(&tables, *run),
+        ];
+        found.extend(checks.into_iter().filter_map(Result::err).map(|text| Violation { run: Some(*run), text }));
+    }
     for (program, end) in &programs {
         let run = end.run;
         let facts = Facts { run, ledger: &ledger, tables: &tables, ends: &ends };
@@ -56,10 +67,14 @@ fn base(name: &str) -> &str {
     name.trim_end_matches(NEXT)
 }
 
-/// Programs and ends of all runs.
+fn is_declared(record: &RunRecord) -> bool {
+    DECLARED.contains(&record.identity.workflow.as_str())
+}
+
+/// Programs and ends of all runs of code.
 fn programs(tables: &Tables, found: &mut Vec<Violation>) -> Vec<(Program, End)> {
     let mut programs: Vec<(Program, End)> = Vec::new();
-    for (run, record) in &tables.runs {
+    for (run, record) in tables.runs.iter().filter(|(_, record)| !is_declared(record)) {
         // Under the name of the first, with what the last journal was to do.
         let inputs = entries(tables, *run).filter_map(|entry| match entry {
             Entry::Started { input, .. } | Entry::Continued { input, .. } => input.read::<Program>().ok(),
@@ -69,7 +84,8 @@ fn programs(tables: &Tables, found: &mut Vec<Violation>) -> Vec<(Program, End)> 
             found.push(Violation { run: Some(*run), text: "the run has no start in its journal".to_owned() });
             continue;
         };
-        if programs.iter().any(|(known, _)| base(&known.name) == base(&program.name)) {
+        let scoped = tables.scoped(*run, base(&program.name));
+        if programs.iter().any(|(known, end)| tables.scoped(end.run, base(&known.name)) == scoped) {
             let text = format!("{}: two runs of one start", program.name);
             found.push(Violation { run: Some(*run), text });
         }
@@ -113,7 +129,9 @@ fn costs_add_up(tables: &Tables, run: RunId) -> Result<(), String> {
         Entry::Op { op: Op::Cost { micros, .. }, .. } | Entry::Spent { micros, .. } => *micros,
         _ => 0,
     };
-    let wanted: u64 = entries(tables, run).map(paid).sum();
+    // What a fork has copied the other run has paid for.
+    let copied = entries(tables, run).position(|entry| matches!(entry, Entry::Forked { .. }));
+    let wanted: u64 = entries(tables, run).skip(copied.unwrap_or(0)).map(paid).sum();
     let figures = tables.runs.get(&run).and_then(|record| record.row.figures.as_ref());
     let found = figures.map_or(0, |figures| figures.spent_micros);
     if found == wanted { Ok(()) } else { Err(format!("{wanted} were spent, the row says {found}")) }
@@ -202,7 +220,8 @@ fn children_known(journal: &[&Entry]) -> Result<(), String> {
             Entry::ChildrenStarted { seq, to } => {
                 let Some((started, on_close)) = fans.get_mut(seq) else { continue };
                 for child in (*started..*to).map(|place| Seq(seq.0 + place)) {
-                    open.insert(child, 0);
+                    // A fork has ends of the other run's children.
+                    open.entry(child).or_insert(0);
                     if *on_close == ClosePolicy::Abandon {
                         abandoned.insert(child);
                     }
@@ -328,6 +347,8 @@ fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk]) -> Result<(), 
         rows: Vec::new(),
     };
     let mut machine = Machine::rebuild(stored, &registry, CodeUse::Recorded);
+    // What the run belongs to was paused: no journal says so.
+    machine.hold(last.row.reason == Some(Reason::Held));
     let run = machine.run();
     let closing = last.row.status == Status::Closing;
     let same = run.status() == last.row.status

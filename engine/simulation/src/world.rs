@@ -104,6 +104,11 @@ impl World {
         uuid::Builder::from_random_bytes(self.identifiers.lock().bytes()).into_uuid()
     }
 
+    /// A place of a program, apart from the same place of its forks.
+    pub fn place(&self, run: RunId, at: &str) -> String {
+        self.tables.lock().scoped(run, at)
+    }
+
     pub fn note(&self, what: &'static str, run: Option<RunId>, numbers: [u64; 4]) {
         let at_us = self.elapsed().as_micros() as u64;
         self.trace.lock().note(Event { at_us, what, run, numbers });

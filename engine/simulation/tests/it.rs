@@ -31,7 +31,17 @@ fn the_engine_keeps_its_promises() {
 
 #[test]
 fn every_kind_of_entry_and_fault_is_met() {
-    let faults = ["refused", "swept", "effect", "engine_killed", "worker_died", "worker_frozen", "worker_told_ended"];
+    let faults = [
+        "refused",
+        "swept",
+        "effect",
+        "engine_killed",
+        "worker_died",
+        "worker_frozen",
+        "worker_told_ended",
+        "scope_paused",
+        "defined",
+    ];
     let met = &sound().events;
     let missing: Vec<&str> = ENTRY_KINDS.into_iter().chain(faults).filter(|kind| !met.contains_key(kind)).collect();
     assert!(missing.is_empty(), "never met in {SEEDS} seeds: {missing:?}");

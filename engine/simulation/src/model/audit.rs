@@ -132,7 +132,9 @@ impl Tables {
 
     fn audit_entries(&mut self, transition: &Transition, now: Timestamp) {
         let run = transition.run();
-        for entry in &transition.chunk.entries {
+        // What was copied from another run was granted and accepted there.
+        let copied = transition.chunk.entries.iter().position(|entry| matches!(entry, Entry::Forked { .. }));
+        for entry in &transition.chunk.entries[copied.unwrap_or(0)..] {
             match entry {
                 Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.audit_resolution(run, *seq, with),
                 Entry::SignalKept { name, key, .. } => self.audit_signal(run, name, key),
@@ -180,14 +182,29 @@ impl Tables {
         let Audit { children, keyed, fans, .. } = &mut self.audit;
         let open = children.entry(run).or_default();
         let mut let_go: Vec<Seq> = Vec::new();
+        // A fork has the ends of the other run's children before it starts its own.
+        let ended_before: HashSet<Seq> = transition
+            .chunk
+            .entries
+            .iter()
+            .flat_map(|entry| match entry {
+                Entry::Resolved { seq, with: Resolution::ChildrenEnded { ends } } => {
+                    ends.iter().map(|(place, _)| Seq(seq.0 + place)).collect()
+                }
+                _ => Vec::new(),
+            })
+            .collect();
         for entry in &transition.chunk.entries {
             match entry {
+                // What the other run let go of was the other run's.
+                Entry::Forked { .. } => let_go.clear(),
                 Entry::Op { seq, op: Op::FanOut { on_close, .. } } => {
                     fans.insert((run, *seq), (0, *on_close));
                 }
                 Entry::ChildrenStarted { seq, to } => {
                     let Some((started, on_close)) = fans.get_mut(&(run, *seq)) else { continue };
-                    let children = (*started..*to).map(|place| Seq(seq.0 + place));
+                    let known = |child: &Seq| ended_before.contains(child);
+                    let children = (*started..*to).map(|place| Seq(seq.0 + place)).filter(|child| !known(child));
                     open.extend(children.map(|child| (child, (child, *on_close))));
                     *started = *to;
                 }

@@ -90,6 +90,7 @@ impl Tables {
         fits && transition.consumed.iter().all(mail)
             && (drops_fence || transition.fences.iter().all(|fence| self.holds(run, fence, now)))
             && transition.steps.iter().all(|change| self.may_hand_over(change))
+            && (self.is_broken(BrokenVariant::HandOverHeld) || !self.grants_held(transition))
     }
 
     /// A step that is handed over goes to a worker with its labels.
@@ -97,6 +98,16 @@ impl Tables {
         let StepChange::Insert(row) = change else { return true };
         let to = row.grant.map(|(_, session)| session);
         to.is_none_or(|session| self.has_labels(session, &row.policy.required_labels))
+    }
+
+    /// A step that is handed over is granted: not while a pause holds it, or its worker.
+    fn grants_held(&self, transition: &Transition) -> bool {
+        transition.steps.iter().any(|change| match change {
+            StepChange::Insert(row) | StepChange::Update(row) => row.grant.is_some_and(|(_, session)| {
+                self.holds_step(transition.run(), &row.policy.queue) || self.holds_worker(session)
+            }),
+            StepChange::Stop { .. } | StepChange::Delete { .. } => false,
+        })
     }
 
     fn holds(&self, run: RunId, fence: &Fence, now: Timestamp) -> bool {
@@ -182,6 +193,10 @@ impl Tables {
     /// Where a claim finds its input: the chunk of the step, or the entry that registered the finalizer.
     fn remember_ops(&mut self, run: RunId, entries: &[Entry]) {
         for entry in entries {
+            if matches!(entry, Entry::Forked { .. }) {
+                let number = self.forks.len();
+                self.forks.insert(run, number);
+            }
             let (seq, op) = match entry {
                 Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => (*seq, Some(op.clone())),
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
@@ -224,6 +239,7 @@ impl Tables {
                 if let Some((lease, session)) = row.grant {
                     self.audit.granted(at, row.attempt, lease, session);
                     self.audit_place(at, session);
+                    self.audit_pauses(at.0, at.1, session);
                     // A pause may follow the hand-over in the same transition.
                     if !transition.chunk.entries.iter().any(|entry| matches!(entry, Entry::Paused { .. })) {
                         self.audit_grant(at.0, at.1);

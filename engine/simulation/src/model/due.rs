@@ -49,6 +49,7 @@ impl Tables {
         inbox.sort_by_key(|((_, _, number), mail)| (mail.sent_at, *number));
         due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
         due.revivable = self.revivable(build);
+        due.pauses = self.pauses.clone();
         due
     }
 
@@ -65,7 +66,8 @@ impl Tables {
     fn revivable(&self, build: i64) -> Vec<RunId> {
         let waits = |(run, record): (&RunId, &RunRecord)| {
             let needs = record.row.waits_for_build.filter(|needs| *needs <= build)?;
-            Some((needs, *run, record.row.status == Status::Stuck))
+            let is_stuck = record.row.status == Status::Stuck;
+            (is_stuck || !self.holds_run(*run)).then_some((needs, *run, is_stuck))
         };
         let mut found: Vec<_> = self.live_runs().filter_map(waits).collect();
         found.sort_unstable();
@@ -169,29 +171,35 @@ impl Tables {
     }
 
     pub fn backlogged_queues(&self) -> Vec<String> {
-        let waits =
-            |record: &&StepRecord| record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
-        let queues: BTreeSet<&String> = self.steps.values().filter(waits).map(|record| &record.queue).collect();
+        let waits = |((run, _), record): &(&(RunId, Seq), &StepRecord)| {
+            let waits = record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
+            waits && !self.holds_step(*run, &record.queue)
+        };
+        let queues: BTreeSet<&String> = self.steps.iter().filter(waits).map(|(_, record)| &record.queue).collect();
         queues.into_iter().cloned().collect()
     }
 
     pub fn top_up(&mut self, queue: &str, most: u32, now: Timestamp) -> Vec<DueTicket> {
-        let waits = |record: &StepRecord| {
-            record.queue == queue && record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated
+        let held = self.held_steps();
+        let waits = |key: &(RunId, Seq), record: &StepRecord| {
+            let waits = record.state == StepState::Ready && record.ticketed_at.is_none() && !record.gated;
+            record.queue == queue && waits && !held.contains(key)
         };
-        let mut found: Vec<_> = self.steps.iter_mut().filter(|(_, record)| waits(record)).collect();
+        let mut found: Vec<_> = self.steps.iter_mut().filter(|(key, record)| waits(key, record)).collect();
         found.sort_by_key(|(key, record)| (-record.priority, record.available_at, **key));
         found.into_iter().take(most as usize).map(|(key, record)| ticket(*key, record, now)).collect()
     }
 
     pub fn lost_tickets(&mut self, queues: &[String], older_than: Duration, now: Timestamp) -> Vec<DueTicket> {
-        let old = |record: &StepRecord| {
+        let held = self.held_steps();
+        let old = |key: &(RunId, Seq), record: &StepRecord| {
             record.state == StepState::Ready
                 && record.ticketed_at.is_some_and(|at| at < now - older_than)
                 && queues.contains(&record.queue)
                 && !record.gated
+                && !held.contains(key)
         };
-        let mut found: Vec<_> = self.steps.iter_mut().filter(|(_, record)| old(record)).collect();
+        let mut found: Vec<_> = self.steps.iter_mut().filter(|(key, record)| old(key, record)).collect();
         found.sort_by_key(|(key, record)| (record.ticketed_at, **key));
         found.into_iter().take(TICKETS_MAX).map(|(key, record)| ticket(*key, record, now)).collect()
     }

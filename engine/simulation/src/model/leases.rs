@@ -16,6 +16,7 @@ impl Tables {
     pub fn open_session(&mut self, session: &NewSession, now: Timestamp) {
         let record = SessionRecord {
             kind: session.kind,
+            name: session.name.clone(),
             queues: session.queues.clone(),
             labels: serde_json::from_value(session.labels.clone()).unwrap_or_default(),
             slots: session.slots,
@@ -59,7 +60,9 @@ impl Tables {
             let is_others = record.wants.is_some_and(|wanted| wanted != claim.session)
                 || !self.has_labels(claim.session, &record.labels);
             let is_others = is_others && !self.is_broken(BrokenVariant::IgnoreLabels);
-            if record.attempt != claim.attempt || is_held || is_gated || is_others {
+            let is_paused = (self.holds_step(claim.run, &record.queue) || self.holds_worker(claim.session))
+                && !self.is_broken(BrokenVariant::IgnoreScopePause);
+            if record.attempt != claim.attempt || is_held || is_gated || is_others || is_paused {
                 continue;
             }
             granted.insert(at, claim.lease);
@@ -81,6 +84,7 @@ impl Tables {
         self.audit.granted(at, claim.attempt, claim.lease, claim.session);
         self.audit_grant(claim.run, claim.seq);
         self.audit_place(at, claim.session);
+        self.audit_pauses(claim.run, claim.seq, claim.session);
     }
 
     fn verdict(&self, claim: &SessionClaim, granted: Option<&LeaseId>, now: Timestamp) -> ClaimVerdict {
@@ -94,7 +98,13 @@ impl Tables {
         let (Some(record), true) = (record, holds || granted == Some(&claim.lease)) else {
             return match record {
                 _ if !self.session_lives(claim.session, now) => ClaimVerdict::SessionEnded,
-                Some(record) if record.gated => ClaimVerdict::Gated,
+                Some(record)
+                    if record.gated
+                        || self.holds_step(claim.run, &record.queue)
+                        || self.holds_worker(claim.session) =>
+                {
+                    ClaimVerdict::Gated
+                }
                 _ => ClaimVerdict::Stale,
             };
         };
@@ -131,7 +141,8 @@ impl Tables {
             record.draining = beat.draining;
         }
         let reported = |lease: LeaseId| beat.progress.iter().any(|progress| progress.lease == lease);
-        let mut answer = BeatAnswer { alive, ..BeatAnswer::default() };
+        let paused = self.holds_worker(beat.session);
+        let mut answer = BeatAnswer { alive, paused, ..BeatAnswer::default() };
         for record in self.steps.values_mut() {
             let Some(lease) = record.lease.filter(|lease| lease.session == beat.session) else { continue };
             let listed = beat.held.contains(&lease.id);
@@ -152,7 +163,9 @@ impl Tables {
 
     pub fn begin_effect(&mut self, claim: &SessionClaim, now: Timestamp) -> bool {
         let lives = self.session_lives(claim.session, now);
-        let Some(record) = self.steps.get_mut(&(claim.run, claim.seq)) else { return false };
+        let key = (claim.run, claim.seq);
+        let is_paused = self.steps.get(&key).is_some_and(|record| self.holds_step(claim.run, &record.queue));
+        let Some(record) = self.steps.get_mut(&key).filter(|_| !is_paused) else { return false };
         let held = record
             .lease
             .is_some_and(|lease| lease.id == claim.lease && lease.session == claim.session && lease.deadline > now);

@@ -21,6 +21,7 @@ pub(crate) struct End {
 }
 
 /// The facts of one run.
+#[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
     pub run: RunId,
     pub ledger: &'a Ledger,
@@ -30,16 +31,37 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    /// Of the run in which the outside world did what came of this place: a fork has copied it.
+    pub fn of(&self, at: &str) -> Self {
+        match self.tables.copied_from(self.run, at) {
+            Some(run) => Self { run, ..*self }.of(at),
+            None => *self,
+        }
+    }
+
+    fn place(&self, at: &str) -> String {
+        self.tables.scoped(self.run, at)
+    }
+
+    /// What the other run asked for: a fork copies its end, or the rest of its wait, and all of that at one instant.
+    pub fn began_before_the_fork(&self, from_ms: i64) -> bool {
+        let first = self.tables.journal.get(&self.run).and_then(|journal| journal.first());
+        let is_fork = self.tables.forks.contains_key(&self.run);
+        is_fork && first.is_some_and(|first| first.chunk.at.timestamp_millis() == from_ms)
+    }
+
     /// A step's end is what one of its workers said, or follows from attempts that were used up.
     pub fn step_may_end(&self, at: &str, result: Result<u64, StepEnd>, policy: &StepPolicy) -> Result<(), String> {
-        let said = self.ledger.said(at);
+        let facts = self.of(at);
+        let place = &facts.place(at);
+        let said = self.ledger.said(place);
         let wanted = match result {
             Ok(value) => SaidEnd::Done(value),
             Err(end) => SaidEnd::Ended(end),
         };
         let may = match result {
-            Err(StepEnd::Exhausted) => self.grants(at) >= policy.max_attempts && self.ledger.effects(at) == 0,
-            Err(StepEnd::InDoubt) => policy.effect_once && self.ledger.was_begun(at),
+            Err(StepEnd::Exhausted) => facts.grants(at) >= policy.max_attempts && self.ledger.effects(place) == 0,
+            Err(StepEnd::InDoubt) => policy.effect_once && self.ledger.was_begun(place),
             // An effect that was begun is known to the worker that holds the step, and then nobody lacks a worker.
             Err(StepEnd::NotStarted) => policy.schedule_timeout_ms.is_some(),
             Err(StepEnd::BadOutput) => false,
@@ -64,14 +86,20 @@ impl Facts<'_> {
 
     /// Somebody sent the message to this run's channel.
     pub fn signal_was_sent(&self, at: &str, channel: &str, value: u64) -> Result<(), String> {
-        let sent = self.ledger.signals.get(&self.run).into_iter().flatten();
-        let found = sent.into_iter().any(|signal| signal.channel == channel && signal.value == value);
+        // A fork has what the other run had taken.
+        let mut runs = vec![self.run];
+        while let Some(from) = runs.last().and_then(|run| self.tables.forked_from(*run)) {
+            runs.push(from);
+        }
+        let mut sent = runs.iter().filter_map(|run| self.ledger.signals.get(run)).flatten();
+        let found = sent.any(|signal| signal.channel == channel && signal.value == value);
         if found { Ok(()) } else { Err(format!("{at}: nobody sent {value} to {channel}")) }
     }
 
     /// `value`: `None` for a rejection.
     pub fn answer_was_given(&self, at: &str, key: &str, value: Option<u64>) -> Result<(), String> {
-        let answers = self.ledger.answers.get(at).map_or(&[][..], Vec::as_slice);
+        let place = self.of(at).place(at);
+        let answers = self.ledger.answers.get(&place).map_or(&[][..], Vec::as_slice);
         if !answers.iter().any(|answer| answer.key == key && answer.value == value) {
             return Err(format!("{at}: nobody answered {value:?} under {key}"));
         }
@@ -83,7 +111,8 @@ impl Facts<'_> {
 
     /// Somebody outside completed it with just that.
     pub fn was_completed(&self, at: &str, value: u64) -> Result<(), String> {
-        let sent = self.ledger.completions.get(at).map_or(&[][..], Vec::as_slice);
+        let place = self.of(at).place(at);
+        let sent = self.ledger.completions.get(&place).map_or(&[][..], Vec::as_slice);
         if !sent.iter().any(|one| one.value == Some(value)) {
             return Err(format!("{at}: nobody completed it with {value}"));
         }
@@ -111,13 +140,15 @@ impl Facts<'_> {
 
     /// A clean-up ran to what its worker said was done.
     pub fn cleaned(&self, at: &str) -> Result<(), String> {
-        let done = self.ledger.said(at).iter().any(|said| matches!(said.end, SaidEnd::Done(_)));
+        let place = self.of(at).place(at);
+        let done = self.ledger.said(&place).iter().any(|said| matches!(said.end, SaidEnd::Done(_)));
         if done { Ok(()) } else { Err(format!("{at}: no worker cleaned up")) }
     }
 
     /// The child's end is what it came to by itself.
     pub fn child_ended_so(&self, at: &str, result: &Result<Ran, String>) -> Result<(), String> {
-        let Some(end) = self.ends.get(at) else { return Err(format!("{at}: the child never was")) };
+        let place = self.of(at).place(at);
+        let Some(end) = self.ends.get(&place) else { return Err(format!("{at}: the child never was")) };
         let same = match (result, end.status) {
             (Ok(ran), Status::Succeeded) => end.ran.as_ref() == Some(ran),
             (Err(code), Status::Failed) => code == "halted",

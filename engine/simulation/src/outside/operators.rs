@@ -4,17 +4,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use valet_core::Payload;
-use valet_core::command::{Command, Rejection, Reply};
+use valet_core::command::{Command, Rejection, Reply, StartRun};
+use valet_core::decide::Fork;
 use valet_core::id::{RunId, Seq};
 use valet_core::run::{Reason, Status};
+use valet_core::{Payload, Workflow};
+use valet_engine::audit::Deed;
+use valet_engine::engine::Started;
 use valet_engine::executor::CommandError;
+use valet_engine::pauses::{EVERYBODY, PauseScope, Paused};
+use valet_engine::store::{DeclaredName, DueStore as _, Loaded, StoreError};
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, SimEngine};
 use super::ledger::SignalSent;
-use crate::program::{CHANNELS, Fate, Job};
+use crate::bounds::QUIET_WITHIN;
+use crate::program::{CHANNELS, DECLARED, Fate, Interpreter, Job, NEWEST_BUILD, QUEUES, definition};
 use crate::world::Violation;
 
+/// Forks of one seed: each may be as long as what it was forked from.
+const FORKS_MAX: usize = 3;
+/// Whose runs they all are.
+const TENANT: &str = "acme";
 /// Requests for one command.
 const TRIES_MAX: u32 = 12;
 /// Pause before a request is repeated.
@@ -189,6 +199,7 @@ async fn skip(fleet: &Arc<Fleet>, run: RunId, seq: Seq) {
         ops.find(|(at, _)| *at == seq).and_then(|(_, op)| Some((op.input.read::<Job>().ok()?.at, op.name == "clean")))
     };
     let Some((place, is_clean_up)) = asked else { return };
+    let place = world.place(run, &place);
     let value = 7_000_000 + u64::from(seq.0);
     let output = if is_clean_up { Payload::null() } else { Payload::of(&value).unwrap_or_default() };
     let index = world.ledger.lock().say_instead(&place, value);
@@ -240,6 +251,157 @@ async fn unpause(fleet: &Arc<Fleet>, run: RunId) {
             Some(Err(_)) | None => tokio::time::sleep(AGAIN).await,
         }
     }
+}
+
+/// Forks runs, live ones and others, from any entry.
+pub(crate) async fn fork(fleet: Arc<Fleet>) {
+    while !fleet.world.is_calm() {
+        let ms = fleet.world.draw(|dice| dice.between(300, 3_000));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let roots: Vec<RunId> = {
+            let tables = fleet.world.tables.lock();
+            let roots = tables.runs.iter().filter(|(_, record)| record.identity.parent.is_none());
+            roots.map(|(run, _)| *run).collect()
+        };
+        if roots.is_empty() || fleet.world.tables.lock().forks.len() >= FORKS_MAX {
+            continue;
+        }
+        let run = roots[fleet.world.draw(|dice| dice.index(roots.len()))];
+        tokio::spawn(fork_one(Arc::clone(&fleet), run));
+    }
+}
+
+/// As the door does: the journal is read, then the fork is asked for.
+async fn fork_one(fleet: Arc<Fleet>, from: RunId) {
+    let world = &fleet.world;
+    let asked = world.tables.lock().effects_asked(from);
+    let (share, repeat_effects) = world.draw(|dice| (dice.between(0, 100), dice.chance(0.3)));
+    let forked = fleet
+        .ask(0, |engine| async move {
+            let (_, Loaded::Live(stored) | Loaded::Ended(stored)) =
+                engine.store.load_for_fork(from, share).await.ok()??;
+            let chunks: Arc<[_]> = stored.chunks.into();
+            let begins = chunks.iter().flat_map(|chunk| &chunk.entries).count() as u64;
+            let entry = (begins * share / 100) as u32;
+            let by = "operator".to_owned();
+            let fork = Fork { from, chunks, build: stored.build, by, entry, input: None, repeat_effects };
+            let valet_core::run::Identity { tenant, subject, workflow, plan, .. } = stored.identity;
+            let start = StartRun::new(tenant, subject, workflow, plan, Payload::null());
+            let start = StartRun { fork: Some(Box::new(fork)), ..start };
+            Some(engine.start_run(Deed::queued(TENANT), start).await)
+        })
+        .await;
+    let Some(Some(Ok(Started::Created(run)))) = forked else { return };
+    world.note("forked from", Some(run), [0; 4]);
+    if repeat_effects {
+        return;
+    }
+    let tables = world.tables.lock();
+    // What it went on from with another input meanwhile is behind both.
+    let still: Vec<(Seq, String)> = tables.effects_asked(from);
+    let repeated = asked.into_iter().find(|step| still.contains(step) && !tables.keeps_end_of(run, step.0));
+    drop(tables);
+    if let Some((seq, name)) = repeated {
+        let text =
+            format!("the fork would have the effect of the step `{name}` ({seq}) once more, and nobody asked for that");
+        world.violated(Violation { run: Some(run), text });
+    }
+}
+
+/// Declares workflows before anything starts them, and then new versions of them.
+pub(crate) async fn declare(fleet: Arc<Fleet>) {
+    for number in 0.. {
+        {
+            let mut tables = fleet.world.tables.lock();
+            for workflow in DECLARED {
+                let name = DeclaredName { tenant: TENANT.to_owned(), workflow: workflow.to_owned() };
+                tables.declared.insert(name, definition(workflow, number));
+            }
+        }
+        if fleet.world.is_calm() {
+            return;
+        }
+        let ms = fleet.world.draw(|dice| dice.between(300, 4_000));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+/// Pauses more than single runs, for a while each.
+pub(crate) async fn pause_scopes(fleet: Arc<Fleet>) {
+    while !fleet.world.is_calm() {
+        let ms = fleet.world.draw(|dice| dice.between(200, 3_000));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let what = some_scope(&fleet);
+        tokio::spawn(pause_scope(Arc::clone(&fleet), what));
+    }
+}
+
+fn some_scope(fleet: &Fleet) -> Paused {
+    let workers = fleet.world.tables.lock().worker_names();
+    fleet.world.draw(|dice| {
+        let paused =
+            |scope, tenant: &str, name: &str| Paused { scope, tenant: tenant.to_owned(), name: name.to_owned() };
+        let whose = dice.pick(&[TENANT, EVERYBODY]);
+        match dice.between(0, 9) {
+            0 => Paused::engine(),
+            1 => paused(PauseScope::Tenant, TENANT, ""),
+            2..=3 => paused(PauseScope::Workflow, whose, Interpreter::<NEWEST_BUILD>::NAME),
+            4..=7 => paused(PauseScope::Queue, whose, dice.pick(&QUEUES)),
+            _ if workers.is_empty() => Paused::engine(),
+            _ => paused(PauseScope::Worker, EVERYBODY, &workers[dice.index(workers.len())]),
+        }
+    })
+}
+
+async fn pause_scope(fleet: Arc<Fleet>, what: Paused) {
+    let world = &fleet.world;
+    for round in 0..TRIES_MAX {
+        let (to, asked) = (round as usize % fleet.len(), what.clone());
+        match fleet.ask(to, |engine| async move { set_pause(&engine, &asked).await }).await {
+            Some(Ok(())) => {
+                world.note("scope_paused scope", None, [what.scope as u64, 0, 0, 0]);
+                break;
+            }
+            Some(Err(_)) | None => tokio::time::sleep(AGAIN).await,
+        }
+    }
+    let ms = world.draw(|dice| dice.between(50, 2_500));
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    // Until it is lifted: with a pause left nothing would end.
+    let mut round = 0;
+    while world.elapsed() < world.knobs.calm_at + QUIET_WITHIN {
+        let (to, asked) = (round % fleet.len(), what.clone());
+        round += 1;
+        match fleet.ask(to, |engine| async move { lift_pause(&engine, &asked).await }).await {
+            Some(Ok(())) => return,
+            Some(Err(_)) | None => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+/// As `valet_engine::pauses::pause` does, which knows the real store only. A statement of the model has no duration, so that none
+/// is under way that does not see it.
+async fn set_pause(engine: &SimEngine, what: &Paused) -> Result<(), StoreError> {
+    engine.store.add_pause(what).await?;
+    refresh(engine).await
+}
+
+/// As `valet_engine::pauses::resume` does.
+async fn lift_pause(engine: &SimEngine, what: &Paused) -> Result<(), StoreError> {
+    engine.store.remove_pause(what).await?;
+    refresh(engine).await?;
+    if what.scope != PauseScope::Worker {
+        engine.store.ticket_again().await?;
+    }
+    engine.routes.look_for_backlog();
+    engine.routes.wake_at(engine.clock.now());
+    Ok(())
+}
+
+async fn refresh(engine: &SimEngine) -> Result<(), StoreError> {
+    let asked = engine.holds.ask();
+    engine.holds.learn(asked, engine.store.paused().await?);
+    Ok(())
 }
 
 /// Retries parked steps all the time; once the world is calm, resumes and sends what runs still wait for.

@@ -42,6 +42,7 @@ pub(crate) async fn work(fleet: Arc<Fleet>) {
 
 async fn answer(fleet: Arc<Fleet>, run: RunId, seq: Seq, place: String, person: u64) {
     let world = &fleet.world;
+    let place = world.place(run, &place);
     let (delay_ms, rejects) = world.draw(|dice| (dice.between(0, 2_500), dice.chance(0.25)));
     tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     let key = format!("{place}/{person}");
@@ -113,6 +114,7 @@ pub(crate) async fn complete(fleet: Arc<Fleet>) {
 
 async fn complete_one(fleet: Arc<Fleet>, (run, seq): (RunId, Seq), place: String, secret: Secret, caller: u64) {
     let world = &fleet.world;
+    let place = world.place(run, &place);
     let (delay_ms, guesses) = world.draw(|dice| (dice.between(0, 2_500), dice.chance(0.2)));
     tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     // Of another place, hence of no use here.

@@ -1,6 +1,8 @@
 //! Grows programs from a seed. The one place that says how often which operation occurs.
 
-use super::{Node, Program, all, breaks, child, complete, fan, guard, human, note, race, sleep, step, stick, wait};
+use super::{
+    Node, Program, all, breaks, child, complete, declared, fan, guard, human, note, race, sleep, step, stick, wait,
+};
 use crate::dice::Dice;
 
 /// Operations of one root program with all its children and branches: enough to meet each other, few enough to be fast.
@@ -68,7 +70,7 @@ impl Grow<'_> {
     fn node(&mut self) -> Node {
         self.left = self.left.saturating_sub(1);
         let may_nest = self.depth < DEPTH_MAX && self.left > 1;
-        match self.dice.between(0, if may_nest { 99 } else { 64 }) {
+        match self.dice.between(0, if may_nest { 99 } else { 67 }) {
             0..=31 => Node::Step(step::StepNode::generate(self)),
             32..=35 => Node::Stick(stick::StickNode::generate(self)),
             36..=37 => Node::Complete(complete::CompleteNode::generate(self)),
@@ -77,10 +79,11 @@ impl Grow<'_> {
             54..=60 => Node::Human(human::HumanNode::generate(self)),
             61 => Node::Break(breaks::BreakNode::generate(self)),
             62..=64 => Node::Note(note::NoteNode::generate(self)),
-            65..=67 => Node::Fan(fan::FanNode::generate(self)),
-            68..=71 => Node::Child(child::ChildNode::generate(self)),
-            72..=82 => Node::Guard(guard::GuardNode::generate(self)),
-            83..=90 => Node::All(all::AllNode::generate(self)),
+            65..=67 => Node::Declared(declared::DeclaredNode::generate(self)),
+            68..=70 => Node::Fan(fan::FanNode::generate(self)),
+            71..=74 => Node::Child(child::ChildNode::generate(self)),
+            75..=83 => Node::Guard(guard::GuardNode::generate(self)),
+            84..=90 => Node::All(all::AllNode::generate(self)),
             _ => Node::Race(race::RaceNode::generate(self)),
         }
     }

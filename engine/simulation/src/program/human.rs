@@ -57,7 +57,7 @@ impl HumanNode {
             Seen::Human { end: HumanEnd::Answered { key, value } } => facts.answer_was_given(at, key, Some(*value))?,
             Seen::Human { end: HumanEnd::Rejected { key } } => facts.answer_was_given(at, key, None)?,
             Seen::Human { end: HumanEnd::TimedOut { from_ms, to_ms } } => {
-                if to_ms - from_ms < self.deadline_ms as i64 {
+                if to_ms - from_ms < self.deadline_ms as i64 && !facts.began_before_the_fork(*from_ms) {
                     return Err(format!("{at}: a task timed out after {} ms", to_ms - from_ms));
                 }
             }

@@ -8,6 +8,7 @@ use valet_core::Context;
 
 use super::grow::Grow;
 use super::{Seen, Visiting, unexpected};
+use crate::outside::facts::Facts;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SleepNode {
@@ -32,9 +33,9 @@ impl SleepNode {
         })
     }
 
-    pub(super) fn explain(&self, seen: &Seen, at: &str) -> Result<Option<String>, String> {
+    pub(super) fn explain(&self, seen: &Seen, at: &str, facts: &Facts<'_>) -> Result<Option<String>, String> {
         let Seen::Slept { from_ms, to_ms } = seen else { return unexpected(at, seen) };
-        if to_ms - from_ms < self.ms as i64 {
+        if to_ms - from_ms < self.ms as i64 && !facts.began_before_the_fork(*from_ms) {
             return Err(format!("{at}: slept {} ms instead of {}", to_ms - from_ms, self.ms));
         }
         Ok(None)

@@ -61,7 +61,8 @@ impl Worker {
             [self.process, step.seq.0.into(), step.attempt.0.into(), 0],
         );
         let offers = self.believes() && self.world.draw(|dice| dice.chance(self.world.knobs.worker.hand_over));
-        self.finish(Finish { step, place: &job.at, outcome, end, offers }).await
+        let place = self.world.place(step.run, &job.at);
+        self.finish(Finish { step, place: &place, outcome, end, offers }).await
     }
 
     async fn perform(&self, step: &GrantedStep, job: &Job, until: Instant) -> Went {
@@ -111,7 +112,7 @@ impl Worker {
 
     /// The outward effect, after the engine said that it may begin. `None`: it happened.
     async fn effect(&self, step: &GrantedStep, job: &Job, until: Instant) -> Option<Went> {
-        match self.begin(step, &job.at).await {
+        match self.begin(step, &self.world.place(step.run, &job.at)).await {
             Some(true) => {}
             Some(false) => return Some(Went::Say(Outcome::HandedBack, SaidEnd::Again)),
             // Whether it was noted is not known, but nothing was done.
@@ -120,7 +121,8 @@ impl Worker {
         if let Some(went) = self.interrupted(step, until).await {
             return Some(went);
         }
-        let count = self.world.ledger.lock().effect(&job.at);
+        let place = self.world.place(step.run, &job.at);
+        let count = self.world.ledger.lock().effect(&place);
         self.world.note("effect process seq count", Some(step.run), [self.process, step.seq.0.into(), count.into(), 0]);
         if count > 1 {
             self.violated(step.run, format!("step {}: its effect happened {count} times", step.seq));
