@@ -40,6 +40,7 @@ pub const TIMED_OUT: &str = "timed_out";
 pub const WORKER_GONE: &str = "worker_gone";
 
 /// What the code did during polls and the journal does not hold yet.
+#[expect(clippy::large_enum_variant, reason = "nearly all are operations: a box would be one allocation more for each")]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Emission {
     Op { seq: Seq, op: Op },

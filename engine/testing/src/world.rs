@@ -535,11 +535,11 @@ impl World {
         });
         let Some((run, seq, order)) = ready else { return Ok(false) };
         match order {
-            Some(place) => {
+            Order::OfAuthor(place) => {
                 let (step, command) = self.engine.orders.remove(place).command(seq, OPERATOR);
                 self.operated(run, &step, command)?;
             }
-            None => {
+            Order::OfContract => {
                 let meddling = std::mem::replace(&mut self.meddling, Meddling::Lifted);
                 let input = self.runs.get(&run).and_then(|stored| Some(stored.run().steps.get(&seq)?.op.input.clone()));
                 let by = OPERATOR.to_owned();
@@ -553,18 +553,17 @@ impl World {
         Ok(true)
     }
 
-    /// The author's order for this step, by its place; `None` within: the contract's.
-    fn order_for(&self, run: RunId, seq: Seq, stored: &Stored) -> Option<Option<usize>> {
+    fn order_for(&self, run: RunId, seq: Seq, stored: &Stored) -> Option<Order> {
         match &self.meddling {
             Meddling::Skip { run: at, seq: of, .. } | Meddling::Edit { run: at, seq: of }
                 if (*at, *of) == (run, seq) =>
             {
-                return Some(None);
+                return Some(Order::OfContract);
             }
             _ => {}
         }
         let name = &stored.run().steps.get(&seq)?.op.name;
-        self.engine.orders.iter().position(|order| order.step() == name).map(Some)
+        self.engine.orders.iter().position(|order| order.step() == name).map(Order::OfAuthor)
     }
 
     fn operated(&mut self, run: RunId, step: &str, command: Command) -> Result<(), Trouble> {
@@ -615,6 +614,13 @@ impl World {
         self.tell(run, Command::Retry { by: OPERATOR.to_owned() })?;
         Ok(true)
     }
+}
+
+/// Whose word an operator follows at a step.
+enum Order {
+    /// The author's, by its place among the orders.
+    OfAuthor(usize),
+    OfContract,
 }
 
 /// The one that a single command got.

@@ -255,7 +255,9 @@ impl Bench {
             .collect();
         let answers =
             self.post("/worker/v1/claims", WORKER, &json!({ "session": self.session, "claims": claims })).await;
-        delivered.into_iter().for_each(|d| d.ack.ack());
+        for ticket in delivered {
+            ticket.ack.ack();
+        }
         let answers = answers["answers"].as_array().expect("answers").clone();
         let held: Vec<_> = answers.iter().filter_map(|answer| granted(&answer["granted"])).collect();
         assert_eq!(held.len(), runs as usize, "all are granted: {answers:?}");
@@ -350,8 +352,7 @@ async fn copied(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpi
 /// Passes messages on; counts each Sync after the first statement that commits or claims was prepared.
 async fn counted(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
     let (mut read, mut rest, mut is_greeted, mut carries_steps) = (vec![0; 64 * 1024], Vec::new(), false, false);
-    loop {
-        let Some(bytes) = from.read(&mut read).await.ok().filter(|n| *n > 0).map(|n| &read[..n]) else { break };
+    while let Some(bytes) = from.read(&mut read).await.ok().filter(|n| *n > 0).map(|n| &read[..n]) {
         rest.extend_from_slice(bytes);
         // The first message has no type: its length comes at once.
         while let Some((kind, message)) = message(&rest, is_greeted) {

@@ -53,7 +53,7 @@ async fn work_through(core: &Core, session: &Arc<Session>, first: Grant, mut hol
     loop {
         let queue = grant.queue.clone();
         if grant.remembered {
-            core.wanted.send_if_modified(|wanted| std::mem::replace(wanted, Some(session.id)) != Some(session.id));
+            core.wanted.send_if_modified(|wanted| wanted.replace(session.id) != Some(session.id));
         }
         let outcome = if core.is_draining() {
             // It was granted while the drain began.

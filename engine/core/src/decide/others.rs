@@ -78,7 +78,7 @@ impl Folding<'_> {
             InboxMessage::StartChild { tenant, subject, plan, workflow, input, seq, definition } => {
                 let parent = self.consumed.last().map(|(run, _)| Parent { run: *run, seq });
                 let start = StartRun::new(tenant, subject, workflow, plan, input);
-                let start = StartRun { parent, definition, ..start };
+                let start = StartRun { definition, parent, ..start };
                 let _ = self.start(start);
             }
         }

@@ -49,7 +49,7 @@ impl Tables {
         inbox.sort_by_key(|((_, _, number), mail)| (mail.sent_at, *number));
         due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
         due.revivable = self.revivable(build);
-        due.pauses = self.pauses.clone();
+        due.pauses.clone_from(&self.pauses);
         due
     }
 

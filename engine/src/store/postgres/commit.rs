@@ -29,7 +29,8 @@ struct Columns {
     inserted: InsertColumns,
     gates: (Vec<Uuid>, Vec<bool>),
     timers_set: (Vec<Uuid>, Vec<i32>, Vec<i16>, Vec<Timestamp>),
-    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>, Vec<Option<Uuid>>),
+    timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>),
+    timers_session: Vec<Option<Uuid>>,
     timers_cleared: (Vec<Uuid>, Vec<i32>),
     opened: TaskColumns,
     closed: ClosedColumns,
@@ -358,7 +359,7 @@ impl Columns {
                     self.timers_unserved.0.push(unserved.as_ref().map(|unserved| unserved.queue.clone()));
                     self.timers_unserved.1.push(unserved.as_ref().map(|unserved| unserved.ms as i64));
                     let session = unserved.as_ref().and_then(|unserved| unserved.session);
-                    self.timers_unserved.2.push(session.map(|session| session.0));
+                    self.timers_session.push(session.map(|session| session.0));
                 }
                 TimerChange::Clear { seq } => {
                     self.timers_cleared.0.push(run.0);
@@ -576,7 +577,7 @@ impl Columns {
             .bind(&inserted.silence_ms)
             .bind(&updated.queue)
             .bind(&updated.wants)
-            .bind(&self.timers_unserved.2)
+            .bind(&self.timers_session)
             .bind(&creates.origin);
         bounded(query.fetch_all(connection)).await
     }

@@ -101,18 +101,11 @@ impl RunStore for PgStore {
         workflow: &str,
         key: &str,
     ) -> Result<Option<(RunId, Vec<u8>)>, StoreError> {
-        let find = sqlx::query_as::<_, (Uuid, Vec<u8>, bool)>(include_str!("../sql/find_idempotent.sql"))
+        let find = sqlx::query_as::<_, (Uuid, Vec<u8>)>(include_str!("../sql/find_idempotent.sql"))
             .bind(tenant)
             .bind(workflow)
             .bind(key);
-        let Some((run, hash, is_gone)) = bounded(find.fetch_optional(&self.pool)).await? else { return Ok(None) };
-        if is_gone {
-            // Retention took the run; its key is free again.
-            let free = sqlx::query(include_str!("../sql/free_key.sql")).bind(tenant).bind(workflow).bind(key).bind(run);
-            bounded(free.execute(&self.pool)).await?;
-            return Ok(None);
-        }
-        Ok(Some((RunId(run), hash)))
+        Ok(bounded(find.fetch_optional(&self.pool)).await?.map(|(run, hash)| (RunId(run), hash)))
     }
 
     async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError> {
