@@ -106,6 +106,10 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const TICK_IDLE: Duration = Duration::from_secs(2);
 /// Timers due sooner than this wake the tick at their instant.
 pub const TIMER_NEAR: Duration = Duration::from_millis(2_500);
+/// Timers and messages that one tick returns (the limits of `tick.sql`); after as many it comes again at once, after this pause.
+pub const TIMERS_PER_TICK_MAX: usize = 5_000;
+pub const MESSAGES_PER_TICK_MAX: usize = 1_000;
+pub const TICK_FULL: Duration = Duration::from_millis(50);
 /// Shortest pause between two ticks that timers asked for.
 pub const TICK_MIN: Duration = Duration::from_millis(5);
 /// Instants of near timers kept; the tick finds whatever is not among them.

@@ -1,7 +1,7 @@
 //! The tick: the engine's only poll. It renews the engine's session and shards and answers what is due.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use valet_core::Timestamp;
 use valet_core::command::Command;
-use valet_core::id::{RunId, SessionId};
+use valet_core::id::{RunId, Seq, SessionId};
 
-use crate::bounds::{NEAR_TIMERS_MAX, SESSION_LEASE, TICK, TICK_IDLE, TICK_MIN, TIMER_NEAR};
+use crate::bounds::{
+    MESSAGES_PER_TICK_MAX, NEAR_TIMERS_MAX, SESSION_LEASE, TICK, TICK_FULL, TICK_IDLE, TICK_MIN, TIMER_NEAR,
+    TIMERS_PER_TICK_MAX,
+};
 use crate::dispatcher::Dispatcher;
 use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
@@ -24,6 +27,15 @@ const TIDY_EVERY: Duration = Duration::from_mins(10);
 const OUTAGE: Duration = Duration::from_secs(3);
 /// Ticks without anything due before the pace slows.
 const QUIET_TICKS: u32 = 10;
+
+/// What one tick found.
+#[derive(Clone, Copy, Debug)]
+struct Ticked {
+    /// Something was due.
+    is_busy: bool,
+    /// There may be more of it than one tick returns.
+    is_full: bool,
+}
 
 /// The tick of one engine.
 pub struct Ticker<S: ?Sized> {
@@ -67,6 +79,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         let mut last_tidy: Option<Instant> = None;
         let mut quiet: u32 = 0;
         let mut next = Instant::now();
+        let mut sent = HashSet::new();
         loop {
             if last_tidy.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
                 match self.store.tidy(self.clock.now()).await {
@@ -76,11 +89,17 @@ impl<S: Store + ?Sized> Ticker<S> {
             }
             // A tick that only a near timer asked for leaves the rest to its own time.
             let whole = Instant::now() >= next;
-            match self.tick(last_good.elapsed(), whole).await {
-                Ok(busy) => {
+            let mut is_full = false;
+            match self.tick(last_good.elapsed(), whole, &mut sent).await {
+                Ok(ticked) => {
                     self.routes.set_blind(false);
                     last_good = Instant::now();
-                    quiet = if busy { 0 } else { quiet.saturating_add(1) };
+                    is_full = ticked.is_full;
+                    if whole || !is_full {
+                        // What has not come to its end in a second may be lost.
+                        sent.clear();
+                    }
+                    quiet = if ticked.is_busy { 0 } else { quiet.saturating_add(1) };
                 }
                 Err(error) => {
                     self.routes.set_blind(true);
@@ -91,7 +110,8 @@ impl<S: Store + ?Sized> Ticker<S> {
             if whole {
                 next = Instant::now() + pace;
             }
-            if !self.wait(next, &mut near, &mut wake_ups).await {
+            let until = if is_full { next.min(Instant::now() + TICK_FULL) } else { next };
+            if !self.wait(until, &mut near, &mut wake_ups).await {
                 return;
             }
         }
@@ -130,8 +150,13 @@ impl<S: Store + ?Sized> Ticker<S> {
         }
     }
 
-    /// One tick; true if something was due.
-    pub async fn tick(&self, since_last: Duration, whole: bool) -> Result<bool, StoreError> {
+    /// One tick. Timers among `sent` are on their way already: full ticks come faster than commits.
+    async fn tick(
+        &self,
+        since_last: Duration,
+        whole: bool,
+        sent: &mut HashSet<(RunId, Seq)>,
+    ) -> Result<Ticked, StoreError> {
         let session = *self.session.read().unwrap_or_else(PoisonError::into_inner);
         if since_last > OUTAGE {
             self.store.extend_sessions(SESSION_LEASE).await?;
@@ -144,11 +169,15 @@ impl<S: Store + ?Sized> Ticker<S> {
             tracing::warn!("the engine's session ended; it opens another");
             self.open().await?;
         }
-        let busy = !(due.timers.is_empty()
+        let is_busy = !(due.timers.is_empty()
             && due.lost.is_empty()
             && due.unknown.is_empty()
             && due.inbox.is_empty()
             && due.revivable.is_empty());
+        let is_full = due.timers.len() >= TIMERS_PER_TICK_MAX || due.inbox.len() >= MESSAGES_PER_TICK_MAX;
+        if is_full || !sent.is_empty() {
+            due.timers.retain(|timer| sent.insert(*timer));
+        }
         self.send(&due).await?;
         if !due.ready_queues.is_empty() {
             self.routes.look_for_backlog();
@@ -156,7 +185,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         if whole {
             self.dispatcher.tick(due.queues).await;
         }
-        Ok(busy)
+        Ok(Ticked { is_busy, is_full })
     }
 
     async fn send(&self, due: &Due) -> Result<(), StoreError> {

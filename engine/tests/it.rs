@@ -40,6 +40,7 @@ mod it {
     mod states;
     mod subjects;
     mod task_links;
+    mod timers;
     mod wait;
     mod worker;
     mod worker_door;

@@ -593,9 +593,9 @@ impl Run {
                 if let Some(step) = self.steps.get_mut(seq) {
                     step.used = 0;
                     step.phase = StepPhase::Queued;
-                    // Whom it preferred has had its time; whom it demands may be gone, and is asked for at once.
+                    // Whom it preferred has had its time; whom it demands, or its host, may be gone and is asked for at once.
                     step.sticky = step.sticky.filter(|sticky| sticky.hard);
-                    if step.sticky.is_some() {
+                    if step.sticky.is_some() || step.op.host.is_some() {
                         self.set_timer(*seq, Timestamp::UNIX_EPOCH);
                     }
                 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use valet_core::journal::{HumanOutcome, HumanSpec};
 use valet_core::{
     ChildOptions, Context, Failure, FanOptions, Payload, Registry, Step, StepFailure, StepOptions, StepPolicy, Stop,
-    Workflow,
+    Timestamp, Workflow,
 };
 
 /// What ships, and what the tests need besides.
@@ -25,6 +25,7 @@ pub fn registry() -> Registry {
         .with::<Fan>()
         .with::<Bound>()
         .with::<Leave>()
+        .with::<Nap>()
         .with::<Foster>()
         .with::<Placed>()
 }
@@ -411,5 +412,25 @@ impl Workflow for Placed {
             ends.push(end.map_or_else(|failure| failure.failure().code.clone(), |()| "done".to_owned()));
         }
         Ok(ends)
+    }
+}
+
+/// Sleeps until an instant, in milliseconds since 1970.
+#[derive(Deserialize, JsonSchema)]
+pub struct Until {
+    pub ms: i64,
+}
+
+pub struct Nap;
+
+impl Workflow for Nap {
+    const NAME: &'static str = "nap";
+    type Input = Until;
+    type Output = ();
+
+    async fn run(ctx: Context, until: Until) -> Result<(), Stop> {
+        let at = Timestamp::from_timestamp_millis(until.ms).ok_or_else(|| Stop::failed("no_instant", "no instant"))?;
+        ctx.sleep_until(at).await;
+        Ok(())
     }
 }

@@ -78,3 +78,16 @@ fn a_clean_up_that_fails_on_its_host_is_tried_again_there() {
     run.carry_out(1, done(&json!(null)));
     assert_eq!((run.status(), run.timers.len()), ("succeeded", 0));
 }
+
+#[test]
+fn a_bound_step_that_an_operator_retries_is_given_up_with_its_host_too() {
+    let mut run = Subject::run_script(&[Do::GuardHost]);
+    run.carry_out(1, retry("x"));
+    run.carry_out(1, retry("x"));
+    assert!(run.timers.is_empty(), "out of attempts: it waits for an operator");
+    run.retry().expect("taken");
+    assert_eq!(timer_waits_for(&run, 1), Some(host_h()));
+    run.restart();
+    run.fire(1);
+    assert_eq!(run.status(), "succeeded");
+}

@@ -8,12 +8,13 @@ use valet_core::Timestamp;
 use valet_core::id::{RunId, SHARDS, Seq, SessionId};
 use valet_core::run::Status;
 use valet_core::transition::{StepState, Unserved};
+use valet_engine::bounds::TIMERS_PER_TICK_MAX;
 use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
 
 use super::{RunRecord, ShardRecord, StepRecord, Tables};
 use crate::variant::BrokenVariant;
 
-/// Rows of one kind that one tick answers.
+/// Messages, and attempts, that one tick answers.
 const DUE_MAX: usize = 1_000;
 /// Stuck runs that one tick tries with a newer build, and runs to which it has something delivered that an older one held up.
 const TRIED_MAX: usize = 20;
@@ -43,7 +44,7 @@ impl Tables {
             .map(|(key, (at, _))| (*at, *key))
             .collect();
         timers.sort_unstable();
-        due.timers = timers.into_iter().map(|(_, key)| key).take(DUE_MAX).collect();
+        due.timers = timers.into_iter().map(|(_, key)| key).take(TIMERS_PER_TICK_MAX).collect();
         let late = now - TimeDelta::seconds(1);
         let mut inbox: Vec<_> = self.inbox.iter().filter(|((to, ..), mail)| owned(to) && mail.sent_at < late).collect();
         inbox.sort_by_key(|((_, _, number), mail)| (mail.sent_at, *number));

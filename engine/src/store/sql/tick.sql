@@ -43,7 +43,7 @@ UNION ALL
         SELECT 1 FROM sessions w WHERE w.kind = 'worker' AND t.queue = ANY (w.queues)
            AND (t.session_id IS NULL OR w.id = t.session_id)
            AND (w.expires_at > now() OR w.seen_at > now() - t.unserved_ms * interval '1 millisecond')))
- ORDER BY t.fires_at LIMIT 1000)
+ ORDER BY t.fires_at LIMIT 5000)
 UNION ALL
 SELECT CASE WHEN unknown THEN 'unknown' ELSE 'lost' END, run_id, seq, attempt, lease_id, begun, NULL, 0 FROM lost
 UNION ALL
