@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use serde_json::json;
+use valet_core::Payload;
 use valet_core::command::StartRun;
-use valet_core::{Payload, Timestamp};
 use valet_engine::audit::Deed;
 
 use super::app::TestApp;
@@ -21,7 +21,7 @@ async fn timers_of_one_instant_all_fire_however_many() {
     let app = TestApp::start().await;
     let count = count();
     // Far enough that all sleep by then.
-    let due = chrono::Utc::now() + Duration::from_millis(4_000 + u64::from(count));
+    let due = app.engine.clock.now() + Duration::from_millis(4_000 + u64::from(count));
     let input = Payload::of(&json!({ "ms": due.timestamp_millis() })).expect("JSON");
     let start = |_| {
         let [tenant, subject, workflow, plan] = ["acme", "ada", "nap", "free"].map(ToOwned::to_owned);
@@ -32,7 +32,7 @@ async fn timers_of_one_instant_all_fire_however_many() {
     let began = Instant::now();
     stream::iter(0..count).map(start).buffer_unordered(512).collect::<Vec<_>>().await;
     println!("{count} runs began to sleep in {:?}", began.elapsed());
-    let now: Timestamp = chrono::Utc::now();
+    let now = app.engine.clock.now();
     // On a slow machine some are late: they fire at once.
     tokio::time::sleep((due - now).to_std().unwrap_or_default()).await;
     let began = Instant::now();
