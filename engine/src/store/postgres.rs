@@ -29,6 +29,7 @@ pub mod tokens;
 mod weeks;
 
 pub(crate) use commit::is_ticketed;
+pub use commit::statements as commit_statements;
 pub use keys::KeyRing;
 pub use migrate::{MigrateError, migrate};
 
@@ -80,6 +81,9 @@ impl PgStore {
             ("enable_seqscan", "off"),
             ("random_page_cost", "1.1"),
             ("plan_cache_mode", "force_generic_plan"),
+            // A statement here is over long before it would be compiled; a plan that cannot do without reading a whole table
+            // has a cost that calls for compiling it.
+            ("jit", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(bounds::READ_CONNECTIONS_MAX)
