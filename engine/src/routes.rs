@@ -1,7 +1,7 @@
 //! Who is told what, inside one engine: executors, the dispatcher, the tick, event streams.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -23,6 +23,8 @@ pub struct Routes {
     backlog: Notify,
     ready: Notify,
     watches: Arc<Watches>,
+    /// Transitions committed by this engine.
+    changes: AtomicU64,
     blind: AtomicBool,
 }
 
@@ -44,6 +46,7 @@ impl Routes {
             backlog: Notify::new(),
             ready: Notify::new(),
             watches: Arc::default(),
+            changes: AtomicU64::new(0),
             blind: AtomicBool::new(false),
         };
         (Arc::new(routes), Receivers { tickets: tickets_in, wake_ups: wake_ups_in })
@@ -131,7 +134,13 @@ impl Routes {
     }
 
     pub fn changed(&self, run: RunId, ended: bool) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.watches.changed(run, ended);
+    }
+
+    /// How many there were so far.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// What this engine does to a run, from now on.
