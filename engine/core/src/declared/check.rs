@@ -359,10 +359,14 @@ fn check_labels(queue: &str, labels: &BTreeMap<String, String>, place: &str, fau
     let wrong = |(name, value): (&String, &String)| Some((below(place, name), label_problem(name, value)?));
     let wrong: Vec<(String, String)> = labels.iter().filter_map(wrong).collect();
     if wrong.is_empty() || labels.len() > LABELS_REQUIRED_MAX {
-        labels_problem(queue, labels).into_iter().for_each(|problem| faults.add(place, problem));
+        if let Some(problem) = labels_problem(queue, labels) {
+            faults.add(place, problem);
+        }
         return;
     }
-    wrong.into_iter().for_each(|(place, problem)| faults.add(&place, problem));
+    for (place, problem) in wrong {
+        faults.add(&place, problem);
+    }
 }
 
 fn is_queue_name(name: &str) -> bool {
