@@ -216,9 +216,9 @@ async fn a_declared_task_that_demands_a_worker_that_is_gone_fails_its_run() {
         "first": { "step": "first" },
         "then": { "step": "then", "parents": ["first"], "sticky": { "to": "first", "mode": "hard" } },
     } });
-    register(&app, "bound", &definition).await.expect(201);
+    register(&app, "tied", &definition).await.expect(201);
     let (gone, _other) = (Worker::open(&app).await, Worker::open(&app).await);
-    let run = app.start_run("bound", &json!({})).await;
+    let run = app.start_run("tied", &json!({})).await;
     gone.carry_out(&run, 1, Value::Null).await;
     gone.good_bye().await;
     assert_eq!(app.until_status(&run, "failed").await["error"]["code"], "worker_gone");
