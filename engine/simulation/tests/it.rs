@@ -1,8 +1,6 @@
 //! The sound engine keeps its promises on every seed; each broken one is caught; a seed is one history.
 
-use std::sync::OnceLock;
-
-use valet_simulation::{BrokenVariant, ENTRY_KINDS, Report, SimulationConfig, run, run_seed};
+use valet_simulation::{BrokenVariant, ENTRY_KINDS, SimulationConfig, run, run_seed};
 
 /// Seeds of the sound engine.
 const SEEDS: u64 = 10_000;
@@ -13,24 +11,15 @@ const SEEDS_TO_CATCH: u64 = 2_000;
 /// and faults are drawn as they are now; after a change there they are merely more seeds.
 const REGRESSIONS: [(u64, &str); 0] = [];
 
-/// All seeds of the sound engine, run once for all tests.
-fn sound() -> &'static Report {
-    static SOUND: OnceLock<Report> = OnceLock::new();
-    SOUND.get_or_init(|| run(&SimulationConfig::seeds(0..SEEDS)))
-}
-
+/// One test, for what is shown by the same seeds: tests are processes of their own.
 #[test]
-fn the_engine_keeps_its_promises() {
-    let report = sound();
+fn the_engine_keeps_its_promises_and_every_kind_of_entry_and_fault_is_met() {
+    let report = run(&SimulationConfig::seeds(0..SEEDS));
     if let Some(failure) = report.failures.first() {
         panic!("{failure}");
     }
     assert_eq!(report.seeds_done, SEEDS);
     println!("{SEEDS} seeds, {:.0} a second", report.seeds_per_second());
-}
-
-#[test]
-fn every_kind_of_entry_and_fault_is_met() {
     let faults = [
         "refused",
         "swept",
@@ -42,7 +31,7 @@ fn every_kind_of_entry_and_fault_is_met() {
         "scope_paused",
         "defined",
     ];
-    let met = &sound().events;
+    let met = &report.events;
     let missing: Vec<&str> = ENTRY_KINDS.into_iter().chain(faults).filter(|kind| !met.contains_key(kind)).collect();
     assert!(missing.is_empty(), "never met in {SEEDS} seeds: {missing:?}");
 }

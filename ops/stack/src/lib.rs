@@ -33,6 +33,7 @@ mod secrets;
 mod server_user;
 mod stack;
 mod state;
+mod template;
 mod temporary;
 
 pub use config::{Provide, StackConfig};

@@ -28,20 +28,32 @@ impl fmt::Debug for Secrets {
 impl Secrets {
     /// Reads the file, or draws new secrets when there is none and no data need the old ones.
     pub(crate) fn load_or_draw(path: &Path, postgres_data: &Path) -> Result<Self, StackError> {
-        match fs::read_to_string(path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| StackError::io("understand", path)(error.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match Self::load(path) {
+            Err(StackError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 if postgres_data.exists() {
                     return Err(StackError::SecretsLost { secrets: path.to_owned(), data: postgres_data.to_owned() });
                 }
                 let drawn = Self { postgres_admin: draw(), postgres_valet: draw(), redis: draw() };
-                let text = serde_json::to_string_pretty(&drawn)
-                    .map_err(|error| StackError::io("write", path)(error.into()))?;
-                files::replace(path, &text, None)?;
+                drawn.save(path)?;
                 Ok(drawn)
             }
-            Err(error) => Err(StackError::io("read", path)(error)),
+            loaded => loaded,
         }
+    }
+
+    pub(crate) fn load(path: &Path) -> Result<Self, StackError> {
+        let text = fs::read_to_string(path).map_err(StackError::io("read", path))?;
+        serde_json::from_str(&text).map_err(|error| StackError::io("understand", path)(error.into()))
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<(), StackError> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| StackError::io("write", path)(error.into()))?;
+        files::replace(path, &text, None)
+    }
+
+    /// For other servers on a copy of the same data: a Redis is reached by whoever has its port and its password.
+    pub(crate) fn with_another_redis(self) -> Self {
+        Self { redis: draw(), ..self }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::programs;
 use crate::redis_server::{self, RedisServer};
 use crate::secrets::Secrets;
 use crate::state::StateFile;
-use crate::temporary;
+use crate::{template, temporary};
 
 /// What the servers call themselves, such as `15.18` and `7.0.15`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,12 @@ impl Stack {
         let dir = temporary::directory().await?;
         let closed_home_root = dir.path().join("elsewhere");
         let config = StackConfig { durable, postgres_settings, closed_home_root, ..StackConfig::new(dir.path()) };
+        if !durable
+            && let Some(base) = dir.path().parent()
+            && let Err(error) = template::fill(&config, base).await
+        {
+            tracing::warn!(%error, "no template can be copied; the data are made anew");
+        }
         Self::open(config, Some(dir)).await
     }
 
@@ -241,15 +247,15 @@ impl Stack {
 }
 
 /// What both private servers share.
-struct Place {
-    home: Arc<Home>,
-    state: Arc<StateFile>,
-    secrets: Secrets,
+pub(crate) struct Place {
+    pub(crate) home: Arc<Home>,
+    pub(crate) state: Arc<StateFile>,
+    pub(crate) secrets: Secrets,
     lock: HomeLock,
 }
 
 impl Place {
-    async fn take(config: &StackConfig) -> Result<Self, StackError> {
+    pub(crate) async fn take(config: &StackConfig) -> Result<Self, StackError> {
         let home = Home::prepare(config).await?;
         let lock = HomeLock::take(&home.lock(), &home.root)?;
         let secrets = Secrets::load_or_draw(&home.secrets(), &home.postgres())?;

@@ -23,6 +23,31 @@ async fn a_temporary_stack_leaves_nothing() {
     assert!(!dir.exists());
 }
 
+/// They begin with the same data, which were made once, and go ways of their own.
+#[tokio::test]
+async fn temporary_stacks_are_copies_that_know_nothing_of_each_other() {
+    let one = Stack::temporary(false).await.expect("the stack starts");
+    let other = Stack::temporary(false).await.expect("the stack starts");
+    let made = async |stack: &Stack| {
+        probe::text(
+            stack.admin_url().expect("it is private"),
+            "SELECT system_identifier::text FROM pg_control_system()",
+        )
+        .await
+    };
+    assert_eq!(made(&one).await, made(&other).await, "both are copies of one template");
+    probe::run(one.database_url(), "CREATE TABLE mine (id int)").await;
+    let sees = "SELECT count(*)::text FROM pg_tables WHERE tablename = 'mine'";
+    assert_eq!(probe::text(other.database_url(), sees).await, "0");
+    let password = |stack: &Stack| stack.redis_url().split_once('@').expect("a password").0.to_owned();
+    assert_ne!(password(&one), password(&other), "a port that changes hands leads nobody to another's Redis");
+    let durable = Stack::temporary(true).await.expect("the stack starts");
+    assert_ne!(made(&one).await, made(&durable).await, "what is to last is made by itself");
+    for stack in [one, other, durable] {
+        stack.stop().await.expect("the stack stops");
+    }
+}
+
 #[tokio::test]
 async fn what_a_killed_test_left_is_cleared_by_a_later_one() {
     owner::stand_in().await;
