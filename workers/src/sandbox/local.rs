@@ -12,6 +12,7 @@ mod host;
 pub(super) mod record;
 mod secret;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ use record::Record;
 const SESSION_POLL: Duration = Duration::from_millis(50);
 /// To end all processes of a sandbox.
 const END_WITHIN: Duration = Duration::from_secs(10);
+/// To remove the folder, with all its processes ended anew before each.
+const REMOVE_ATTEMPTS: u32 = 3;
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -267,11 +270,21 @@ impl SandboxProvider for LocalProvider {
 /// Ends what runs and removes the folder.
 pub(super) async fn clean(folder: &Folder) -> Result<(), SandboxError> {
     let id = folder.id();
-    let left = process::end_sandbox(folder.dir(), None, END_WITHIN).await;
-    if left > 0 {
-        return Err(SandboxError::Leftover { id, left });
+    let mut attempts_left = REMOVE_ATTEMPTS;
+    loop {
+        let left = process::end_sandbox(folder.dir(), None, END_WITHIN).await;
+        if left > 0 {
+            return Err(SandboxError::Leftover { id, left });
+        }
+        attempts_left -= 1;
+        match folder.remove() {
+            // Written to meanwhile, by one that was started while the processes were listed.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts_left > 0 => {}
+            removed => {
+                return removed.map_err(|source| SandboxError::Io { id, action: "remove the folder of", source });
+            }
+        }
     }
-    folder.remove().map_err(|source| SandboxError::Io { id, action: "remove the folder of", source })
 }
 
 fn gone(id: SandboxId, reason: &str) -> SandboxError {

@@ -129,14 +129,18 @@ pub fn sandboxes_below(root: &Path) -> Vec<PathBuf> {
 /// Kills every process of the sandbox and waits until all are gone. Returns how many are left when `within` ran out.
 pub async fn end_sandbox(dir: &Path, spare: Option<ProcessRef>, within: Duration) -> usize {
     let begun = Instant::now();
+    // One whose first thread has ended has no environment and may have lost its parent, so that nothing says any more
+    // whose it is, while its other threads still write.
+    let mut seen = HashSet::new();
     loop {
         let folder = dir.to_owned();
         let found = tokio::task::spawn_blocking(move || of_sandbox(&folder)).await.unwrap_or_default();
-        let left: Vec<ProcessRef> = found.into_iter().filter(|process| Some(*process) != spare).collect();
-        if left.is_empty() || begun.elapsed() >= within {
-            return left.len();
+        seen.extend(found.into_iter().filter(|process| Some(*process) != spare));
+        seen.retain(ProcessRef::is_alive);
+        if seen.is_empty() || begun.elapsed() >= within {
+            return seen.len();
         }
-        for process in left {
+        for process in &seen {
             let ask = begun.elapsed() < ASK_FOR && process.is_asked_first();
             process.send(if ask { Signal::SIGTERM } else { Signal::SIGKILL });
         }
