@@ -1,0 +1,180 @@
+//! The model of the store answers like the real one: histories of the simulation are recorded and asked of Postgres, statement by
+//! statement, at the same instants. What the simulation shows of the engine over the model then holds over Postgres too.
+//!
+//! Not compared, because the model has none of it: tenants' data keys, notices, the audit, search attributes, roots of trees.
+
+use std::fmt::Write as _;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sqlx::postgres::{PgPool, PgRow};
+use valet_engine::audit::Deed;
+use valet_engine::store::postgres::PgStore;
+use valet_engine::store::{DueStore as _, LeaseStore as _, RunStore as _, StoreError};
+use valet_simulation::record::{
+    Call, InboxRow, KeyRow, Lines, REFUSED, Recorded, Recording, RunRow, SessionRow, ShardRow, StepRow, TaskRow, TimerRow,
+};
+use valet_simulation::{BrokenVariant, record_seed};
+
+use super::steered::{Database, Server};
+
+/// Histories replayed; `VALET_CONFORMANCE_SEEDS` for more.
+const SEEDS: u64 = 40;
+/// Seeds within which a broken model must be told apart from the real store.
+const SEEDS_TO_CATCH: u64 = 12;
+/// Histories replayed at a time, each in a database of its own.
+const AT_ONCE: usize = 3;
+/// Broken in ways that a statement's answer or a table shows.
+const TOLD_APART: [BrokenVariant; 8] = [
+    BrokenVariant::DropFence,
+    BrokenVariant::SkipSweep,
+    BrokenVariant::AnswerBeforeCommit,
+    BrokenVariant::LoseInboxRow,
+    BrokenVariant::LoseTimer,
+    BrokenVariant::IgnoreGate,
+    BrokenVariant::GrantTwice,
+    BrokenVariant::IgnoreLabels,
+];
+
+#[tokio::test]
+async fn the_model_and_the_real_store_answer_the_same() {
+    let seeds = std::env::var("VALET_CONFORMANCE_SEEDS").ok().map_or(SEEDS, |text| text.parse().expect("a number"));
+    let server = Server::start().await;
+    let replays = stream::iter(0..seeds).map(|seed| replay(&server, seed, None)).buffer_unordered(AT_ONCE);
+    let statements: usize = match replays.try_fold(0, async |sum, one| Ok(sum + one)).await {
+        Ok(statements) => statements,
+        Err(difference) => panic!("{difference}"),
+    };
+    println!("{statements} statements of {seeds} seeds");
+    assert!(statements as u64 > seeds * 100, "only {statements} statements were compared");
+}
+
+#[tokio::test]
+async fn a_broken_model_is_told_apart_from_the_real_store() {
+    let server = Server::start().await;
+    for variant in TOLD_APART {
+        let mut told_apart = None;
+        for seed in 0..SEEDS_TO_CATCH {
+            if let Err(difference) = replay(&server, seed, Some(variant)).await {
+                told_apart = Some(difference);
+                break;
+            }
+        }
+        let difference = told_apart.unwrap_or_else(|| panic!("{variant} went unnoticed for {SEEDS_TO_CATCH} seeds"));
+        println!("{variant}: {}", difference.lines().next().unwrap_or_default());
+    }
+}
+
+/// Asks the real store, in an empty database, what the model was asked; answers the number of statements, or how the first answer
+/// that is not the model's differs.
+async fn replay(server: &Server, seed: u64, variant: Option<BrokenVariant>) -> Result<usize, String> {
+    // It has a runtime of its own.
+    let recording = tokio::task::spawn_blocking(move || record_seed(seed, variant).expect("a runtime"));
+    let Recording { statements, .. } = recording.await.expect("no panic");
+    let name = match variant {
+        None => format!("seed_{seed}"),
+        Some(variant) => format!("seed_{seed}_{variant}"),
+    };
+    let mut database = server.database(&name).await;
+    let mut outcome = Ok(statements.len());
+    for (number, recorded) in statements.iter().enumerate() {
+        if let Err(difference) = compare(&mut database, recorded).await {
+            let Recorded { at, call, .. } = recorded;
+            let call = told(call);
+            outcome = Err(format!("seed {seed}, statement {number} at {at}: {call}\n{difference}"));
+            break;
+        }
+    }
+    drop(database);
+    server.drop_database(&name).await;
+    outcome
+}
+
+async fn compare(database: &mut Database, recorded: &Recorded) -> Result<(), String> {
+    database.set_clock(recorded.at).await;
+    let answer = match ask(&database.store, &recorded.call).await {
+        Ok(lines) => lines,
+        Err(StoreError::BadData(_)) => vec![REFUSED.to_owned()],
+        Err(error) => vec![format!("failed: {error:?}")],
+    };
+    if recorded.answer.is_same(&answer) { Ok(()) } else { Err(recorded.answer.difference(&answer)) }
+}
+
+/// The call in a line, with all that its statement is given.
+fn told(call: &Call) -> String {
+    let Call::Commit(batch) = call else { return format!("{call:?}") };
+    let mut text = format!("commit of {} transitions", batch.transitions.len());
+    for transition in &batch.transitions {
+        let _ = write!(text, "\n  {transition:?}");
+    }
+    text
+}
+
+async fn ask(store: &PgStore, call: &Call) -> Result<Vec<String>, StoreError> {
+    Ok(match call {
+        Call::Commit(batch) => store.commit(0, batch).await?.lines(),
+        Call::Load(runs) => store.load(runs).await?.lines(),
+        Call::Identity(run) => store.identity(*run).await?.lines(),
+        Call::FindIdempotent { tenant, workflow, key } => store.find_idempotent(tenant, workflow, key).await?.lines(),
+        Call::Definitions(names) => store.definitions(names).await?.lines(),
+        Call::LoadInbox(to) => store.load_inbox(to).await?.lines(),
+        Call::DiscardInbox { to, from, number } => store.discard_inbox(*to, *from, *number).await?.lines(),
+        Call::OpenSession(session) => store.open_session(session).await?.lines(),
+        Call::CloseSession(session) => store.close_session(*session).await?.lines(),
+        Call::Claim(claims) => store.claim(claims).await?.lines(),
+        Call::Heartbeat(beat) => store.heartbeat(beat).await?.lines(),
+        Call::BeginEffect(claim) => store.begin_effect(claim).await?.lines(),
+        Call::ExtendSessions(lease) => store.extend_sessions(*lease).await?.lines(),
+        Call::Tick { engine, lease, build } => store.tick(*engine, *lease, *build).await?.lines(),
+        Call::Paused => store.paused().await?.lines(),
+        Call::BackloggedQueues => store.backlogged_queues().await?.lines(),
+        Call::TopUp { queue, most } => store.top_up(queue, *most).await?.lines(),
+        Call::LostTickets { queues, older_than } => store.lost_tickets(queues, *older_than).await?.lines(),
+        Call::Tidy(at) => store.tidy(*at).await?.lines(),
+        Call::AddPause(what) => store.add_pause(what, "operator", "", None).await?.map_or_else(full, |_| ().lines()),
+        Call::RemovePause(what) => store.remove_pause(what, &Deed::queued(&what.tenant)).await?.lines(),
+        Call::TicketAgain(what) => store.ticket_again(what).await?.lines(),
+        Call::Declare(name, definition) => {
+            let definition = definition.read()?;
+            let put = store.put_declared(&name.tenant, &name.workflow, &definition, &Deed::queued(&name.tenant)).await?;
+            put.map_or_else(full, |_| ().lines())
+        }
+        Call::Look => look(store.pool()).await.map_err(StoreError::Database)?,
+    })
+}
+
+/// A bound was met that no history comes near to.
+fn full() -> Vec<String> {
+    vec!["refused: too many".to_owned()]
+}
+
+/// All rows, with the columns that the model has too.
+async fn look(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    const RUNS: &str = "
+        SELECT id, false AS ended, tenant, workflow, status, paused, revision, build, waits_for_build, reason::jsonb AS reason,
+               unserved_seq, status_line, error_code, figures, journal_from, updated_at AS at FROM runs
+        UNION ALL
+        SELECT id, true, tenant, workflow, status, false, revision, build, NULL, NULL, NULL, status_line, error_code, figures,
+               journal_from, ended_at FROM finished_runs";
+    const STEPS: &str = "SELECT s.*, effect_begun_at IS NOT NULL AS effect_begun FROM steps s";
+    const SESSIONS: &str = "
+        SELECT id, kind, name, queues, labels, slots, free_slots, draining, opened_at, seen_at,
+               nullif(expires_at, '-infinity') AS expires_at FROM sessions";
+    const SHARDS: &str = "SELECT shard, owner, nullif(expires_at, '-infinity') AS expires_at FROM shards";
+    let mut lines = rows::<RunRow>(pool, RUNS).await?;
+    lines.extend(rows::<StepRow>(pool, STEPS).await?);
+    lines.extend(rows::<TimerRow>(pool, "SELECT * FROM timers").await?);
+    lines.extend(rows::<InboxRow>(pool, "SELECT * FROM inbox").await?);
+    lines.extend(rows::<TaskRow>(pool, "SELECT * FROM human_tasks").await?);
+    lines.extend(rows::<KeyRow>(pool, "SELECT * FROM idempotency").await?);
+    lines.extend(rows::<SessionRow>(pool, SESSIONS).await?);
+    lines.extend(rows::<ShardRow>(pool, SHARDS).await?);
+    Ok(lines)
+}
+
+async fn rows<T>(pool: &PgPool, select: &'static str) -> Result<Vec<String>, sqlx::Error>
+where
+    T: for<'r> sqlx::FromRow<'r, PgRow> + std::fmt::Debug + Send + Unpin,
+{
+    let rows = sqlx::query_as::<_, T>(select).fetch_all(pool).await?;
+    Ok(rows.iter().map(|row| format!("{row:?}")).collect())
+}
