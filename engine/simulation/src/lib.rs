@@ -15,6 +15,7 @@ mod link;
 mod model;
 mod outside;
 mod program;
+pub mod record;
 mod report;
 mod seed;
 mod trace;
@@ -24,5 +25,5 @@ mod world;
 
 pub use coverage::ENTRY_KINDS;
 pub use report::{Failure, Progress, Report, SimulationConfig, run, run_with_progress};
-pub use seed::{SeedRun, run_seed};
+pub use seed::{SeedRun, record_seed, run_seed};
 pub use variant::{BrokenVariant, UnknownVariant};

@@ -21,6 +21,7 @@ use valet_engine::store::{
 
 use crate::coverage;
 use crate::model::Tables;
+use crate::record::{Answer, Call, Told};
 use crate::variant::BrokenVariant;
 use crate::world::World;
 
@@ -55,8 +56,22 @@ impl Link {
         }
     }
 
-    /// One statement, with whatever befalls it.
-    async fn statement<T>(&self, carry_out: impl FnOnce(&mut Tables, Timestamp) -> T) -> Result<T, StoreError> {
+    /// One statement, with whatever befalls it. `tell`: what is written down of it.
+    async fn statement<T>(
+        &self,
+        carry_out: impl FnOnce(&mut Tables, Timestamp) -> T,
+        tell: impl FnOnce(&Tables, &T) -> Told,
+    ) -> Result<T, StoreError> {
+        let carry_out = |tables: &mut Tables, now| {
+            let done = carry_out(tables, now);
+            self.world.record(tables, || tell(tables, &done));
+            done
+        };
+        self.unrecorded(carry_out).await
+    }
+
+    /// The same for what is no answer of its own.
+    async fn unrecorded<T>(&self, carry_out: impl FnOnce(&mut Tables, Timestamp) -> T) -> Result<T, StoreError> {
         self.travel().await;
         if self.world.is_out() {
             tokio::time::sleep(Duration::from_millis(self.world.draw(|dice| dice.between(5, 400)))).await;
@@ -102,17 +117,20 @@ impl Link {
 
     /// `add_pause.sql`.
     pub async fn add_pause(&self, what: &Paused) -> Result<(), StoreError> {
-        self.statement(|tables, _| tables.add_pause(what)).await
+        let tell = |_: &Tables, done: &()| (Call::AddPause(what.clone()), Answer::exactly(done));
+        self.statement(|tables, _| tables.add_pause(what), tell).await
     }
 
     /// `remove_pause.sql`.
-    pub async fn remove_pause(&self, what: &Paused) -> Result<(), StoreError> {
-        self.statement(|tables, _| tables.remove_pause(what)).await
+    pub async fn remove_pause(&self, what: &Paused) -> Result<bool, StoreError> {
+        let tell = |_: &Tables, was_paused: &bool| (Call::RemovePause(what.clone()), Answer::exactly(was_paused));
+        self.statement(|tables, _| tables.remove_pause(what), tell).await
     }
 
     /// `ticket_again.sql`.
-    pub async fn ticket_again(&self) -> Result<(), StoreError> {
-        self.statement(|tables, _| tables.ticket_again()).await
+    pub async fn ticket_again(&self, what: &Paused) -> Result<(), StoreError> {
+        let tell = |_: &Tables, done: &()| (Call::TicketAgain(what.clone()), Answer::exactly(done));
+        self.statement(|tables, _| tables.ticket_again(what), tell).await
     }
 
     async fn travel(&self) {
@@ -157,32 +175,38 @@ impl RunStore for Link {
     async fn commit(&self, _writer: usize, batch: &CommitBatch) -> Result<HashSet<RunId>, StoreError> {
         if Tables::refuses(batch) {
             self.travel().await;
+            self.world.record(&self.world.tables.lock(), || (Call::Commit(batch.clone()), Answer::refused()));
             self.hang_if_dead().await;
             return Err(StoreError::BadData(sqlx::Error::Protocol("invalid byte sequence: 0x00".to_owned())));
         }
         let lost = self.loses(BrokenVariant::AnswerBeforeCommit);
-        let committed = self
-            .statement(|tables, now| {
-                if lost {
-                    return tables.would_commit(batch, now);
-                }
-                let ledger = self.world.ledger.lock();
-                tables.commit(batch, now, &ledger, || self.loses(BrokenVariant::LoseInboxRow))
-            })
-            .await?;
+        let carry_out = |tables: &mut Tables, now| {
+            if lost {
+                return tables.would_commit(batch, now);
+            }
+            let ledger = self.world.ledger.lock();
+            tables.commit(batch, now, &ledger, || self.loses(BrokenVariant::LoseInboxRow))
+        };
+        let tell = |_: &Tables, committed: &HashSet<RunId>| (Call::Commit(batch.clone()), Answer::freely(committed));
+        let committed = self.statement(carry_out, tell).await?;
         self.note_commit(batch, &committed);
         Ok(committed)
     }
 
     async fn load(&self, runs: &[RunId]) -> Result<Vec<(RunId, Loaded)>, StoreError> {
         // Three statements, as the real store: rows, then steps, then journals.
-        let found = self.statement(|tables, _| tables.find_runs(runs)).await?;
-        let steps = self.statement(|tables, _| tables.find_steps(runs)).await?;
-        self.statement(|tables, _| tables.with_journals(found, steps, runs)).await
+        let found = self.unrecorded(|tables, _| tables.find_runs(runs)).await?;
+        let steps = self.unrecorded(|tables, _| tables.find_steps(runs)).await?;
+        self.unrecorded(|tables, _| {
+            self.world.record(tables, || (Call::Load(runs.to_vec()), Answer::freely(&tables.load(runs))));
+            tables.with_journals(found, steps, runs)
+        })
+        .await
     }
 
     async fn identity(&self, run: RunId) -> Result<Option<Identity>, StoreError> {
-        self.statement(|tables, _| tables.runs.get(&run).map(|record| record.identity.clone())).await
+        let find = |tables: &mut Tables, _| tables.runs.get(&run).map(|record| record.identity.clone());
+        self.statement(find, |_, found| (Call::Identity(run), Answer::exactly(found))).await
     }
 
     async fn find_idempotent(
@@ -191,39 +215,49 @@ impl RunStore for Link {
         workflow: &str,
         key: &str,
     ) -> Result<Option<(RunId, Vec<u8>)>, StoreError> {
-        self.statement(|tables, _| tables.find_idempotent(tenant, workflow, key)).await
+        let tell = |_: &Tables, found: &Option<(RunId, Vec<u8>)>| {
+            let [tenant, workflow, key] = [tenant, workflow, key].map(ToOwned::to_owned);
+            (Call::FindIdempotent { tenant, workflow, key }, Answer::exactly(found))
+        };
+        self.statement(|tables, _| tables.find_idempotent(tenant, workflow, key), tell).await
     }
 
     async fn definitions(&self, names: &[DeclaredName]) -> Result<Vec<(DeclaredName, Payload)>, StoreError> {
         let lost = self.loses(BrokenVariant::LoseDefinition);
-        let found = self.statement(|tables, _| tables.definitions(names)).await?;
+        let tell = |_: &Tables, found: &Vec<_>| (Call::Definitions(names.to_vec()), Answer::freely(found));
+        let found = self.statement(|tables, _| tables.definitions(names), tell).await?;
         self.world.note("defined engine wanted found", None, [self.engine, names.len() as u64, found.len() as u64, 0]);
         Ok(if lost { Vec::new() } else { found })
     }
 
     async fn load_inbox(&self, to: &[RunId]) -> Result<Vec<StoredMessage>, StoreError> {
-        self.statement(|tables, _| tables.load_inbox(to)).await
+        let tell = |tables: &Tables, found: &Vec<_>| (Call::LoadInbox(to.to_vec()), Answer::of_messages(tables, found));
+        self.statement(|tables, _| tables.load_inbox(to), tell).await
     }
 
     async fn discard_inbox(&self, to: RunId, from: RunId, number: i64) -> Result<(), StoreError> {
-        self.statement(|tables, _| tables.discard_inbox(to, from, number)).await
+        let tell = |_: &Tables, done: &()| (Call::DiscardInbox { to, from, number }, Answer::exactly(done));
+        self.statement(|tables, _| tables.discard_inbox(to, from, number), tell).await
     }
 }
 
 #[async_trait]
 impl LeaseStore for Link {
     async fn open_session(&self, session: &NewSession) -> Result<(), StoreError> {
-        self.statement(|tables, now| tables.open_session(session, now)).await
+        let tell = |_: &Tables, done: &()| (Call::OpenSession(session.clone()), Answer::exactly(done));
+        self.statement(|tables, now| tables.open_session(session, now), tell).await
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), StoreError> {
-        self.statement(|tables, _| tables.close_session(session)).await
+        let tell = |_: &Tables, done: &()| (Call::CloseSession(session), Answer::exactly(done));
+        self.statement(|tables, _| tables.close_session(session), tell).await
     }
 
     async fn claim(&self, claims: &[SessionClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
-        let verdicts = self
-            .statement(|tables, now| tables.claim(claims, now, || self.loses(BrokenVariant::AckBeforeCommit)))
-            .await?;
+        let carry_out =
+            |tables: &mut Tables, now| tables.claim(claims, now, || self.loses(BrokenVariant::AckBeforeCommit));
+        let tell = |_: &Tables, verdicts: &Vec<_>| (Call::Claim(claims.to_vec()), Answer::exactly(verdicts));
+        let verdicts = self.statement(carry_out, tell).await?;
         for (claim, verdict) in claims.iter().zip(&verdicts) {
             let what = match verdict {
                 ClaimVerdict::Granted { .. } => "granted engine seq attempt",
@@ -238,22 +272,26 @@ impl LeaseStore for Link {
     }
 
     async fn heartbeat(&self, beat: &Beat) -> Result<BeatAnswer, StoreError> {
-        self.statement(|tables, now| tables.heartbeat(beat, now)).await
+        let tell = |_: &Tables, answer: &BeatAnswer| (Call::Heartbeat(beat.clone()), Answer::exactly(answer));
+        self.statement(|tables, now| tables.heartbeat(beat, now), tell).await
     }
 
     async fn begin_effect(&self, claim: &SessionClaim) -> Result<bool, StoreError> {
-        self.statement(|tables, now| tables.begin_effect(claim, now)).await
+        let tell = |_: &Tables, begun: &bool| (Call::BeginEffect(*claim), Answer::exactly(begun));
+        self.statement(|tables, now| tables.begin_effect(claim, now), tell).await
     }
 
     async fn extend_sessions(&self, lease: Duration) -> Result<u64, StoreError> {
-        self.statement(|tables, now| tables.extend_sessions(lease, now)).await
+        let tell = |_: &Tables, extended: &u64| (Call::ExtendSessions(lease), Answer::exactly(extended));
+        self.statement(|tables, now| tables.extend_sessions(lease, now), tell).await
     }
 }
 
 #[async_trait]
 impl DueStore for Link {
     async fn tick(&self, engine: SessionId, lease: Duration, build: i64) -> Result<Due, StoreError> {
-        let due = self.statement(|tables, now| tables.tick(engine, lease, build, now)).await?;
+        let tell = |tables: &Tables, due: &Due| (Call::Tick { engine, lease, build }, Answer::of_tick(tables, due));
+        let due = self.statement(|tables, now| tables.tick(engine, lease, build, now), tell).await?;
         for step in due.lost.iter().chain(&due.unknown) {
             let numbers = [self.engine, step.seq.0.into(), step.attempt.0.into(), step.effect_begun.into()];
             self.world.note("swept engine seq attempt effect", Some(step.run), numbers);
@@ -262,22 +300,31 @@ impl DueStore for Link {
     }
 
     async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
-        self.statement(|tables, _| tables.pauses.clone()).await
+        let tell = |_: &Tables, pauses: &Vec<Paused>| (Call::Paused, Answer::freely(pauses));
+        self.statement(|tables, _| tables.pauses.clone(), tell).await
     }
 
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError> {
-        self.statement(|tables, _| tables.backlogged_queues()).await
+        let tell = |_: &Tables, queues: &Vec<String>| (Call::BackloggedQueues, Answer::freely(queues));
+        self.statement(|tables, _| tables.backlogged_queues(), tell).await
     }
 
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError> {
-        self.statement(|tables, now| tables.top_up(queue, most, now)).await
+        let tell = |_: &Tables, tickets: &Vec<DueTicket>| {
+            (Call::TopUp { queue: queue.to_owned(), most }, Answer::freely(tickets))
+        };
+        self.statement(|tables, now| tables.top_up(queue, most, now), tell).await
     }
 
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError> {
-        self.statement(|tables, now| tables.lost_tickets(queues, older_than, now)).await
+        let tell = |_: &Tables, tickets: &Vec<DueTicket>| {
+            (Call::LostTickets { queues: queues.to_vec(), older_than }, Answer::freely(tickets))
+        };
+        self.statement(|tables, now| tables.lost_tickets(queues, older_than, now), tell).await
     }
 
-    async fn tidy(&self, _now: Timestamp) -> Result<(), StoreError> {
-        self.statement(|_, _| ()).await
+    async fn tidy(&self, at: Timestamp) -> Result<(), StoreError> {
+        let tell = |_: &Tables, done: &()| (Call::Tidy(at), Answer::exactly(done));
+        self.statement(Tables::tidy, tell).await
     }
 }

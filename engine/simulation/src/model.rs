@@ -8,8 +8,10 @@ mod commit;
 mod due;
 mod forks;
 mod leases;
+mod look;
 mod pauses;
 mod runs;
+mod shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -59,6 +61,8 @@ pub(crate) struct RunRecord {
     pub revision: u32,
     pub row: RunRow,
     pub ended: bool,
+    /// The step for which its row shows that no worker has its labels.
+    pub unserved: Option<Seq>,
 }
 
 /// A chunk of the journal, with the run's row as it was committed with it.
@@ -115,6 +119,7 @@ pub(crate) struct SessionRecord {
     slots: u32,
     free_slots: u32,
     draining: bool,
+    opened_at: Timestamp,
     seen_at: Timestamp,
     expires_at: Timestamp,
 }

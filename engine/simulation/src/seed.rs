@@ -15,6 +15,7 @@ use crate::outside::fleet::Fleet;
 use crate::outside::starts::PlannedStart;
 use crate::outside::{operators, people, starts, worker};
 use crate::program::{self, NEWEST_BUILD};
+use crate::record::{Recorder, Recording};
 use crate::variant::BrokenVariant;
 use crate::verdict;
 use crate::world::{Violation, World};
@@ -37,16 +38,25 @@ pub struct SeedRun {
 
 /// Runs one seed on this thread.
 pub fn run_seed(seed: u64, variant: Option<BrokenVariant>) -> Result<SeedRun, std::io::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    Ok(runtime.block_on(simulate(seed, variant)))
+    Ok(alone(simulate(seed, variant, None))?.run)
 }
 
-async fn simulate(seed: u64, variant: Option<BrokenVariant>) -> SeedRun {
+/// The same, and every statement that its engines sent to the store is written down. The history is the same.
+pub fn record_seed(seed: u64, variant: Option<BrokenVariant>) -> Result<Recording, std::io::Error> {
+    alone(simulate(seed, variant, Some(Recorder::default())))
+}
+
+fn alone<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    Ok(runtime.block_on(work))
+}
+
+async fn simulate(seed: u64, variant: Option<BrokenVariant>, recorder: Option<Recorder>) -> Recording {
     let mut dice = Dice::new(seed, Stream::Workload);
     let knobs = Knobs::draw(&mut dice);
     let starts = plan(&knobs, &mut dice);
     let queue = queue(seed, &knobs.queue);
-    let world = Arc::new(World::new(seed, knobs, queue, variant));
+    let world = Arc::new(World::new(seed, knobs, queue, variant, recorder));
     let fleet = Fleet::new(Arc::clone(&world));
     let mut doings = JoinSet::new();
     for place in 0..fleet.len() {
@@ -80,7 +90,7 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>) -> SeedRun {
     if !world.is_broken() {
         verdict::check(&world);
     }
-    report(seed, &world)
+    Recording { run: report(seed, &world), statements: world.recorded() }
 }
 
 fn plan(knobs: &Knobs, dice: &mut Dice) -> Vec<PlannedStart> {

@@ -16,6 +16,7 @@ use crate::dice::{Dice, Stream};
 use crate::knobs::Knobs;
 use crate::model::Tables;
 use crate::outside::ledger::Ledger;
+use crate::record::{Recorded, Recorder, Told};
 use crate::trace::{Event, Trace};
 use crate::variant::BrokenVariant;
 
@@ -41,12 +42,20 @@ pub(crate) struct World {
     identifiers: Mutex<Dice>,
     trace: Mutex<Trace>,
     violations: Mutex<Vec<Violation>>,
+    /// Writes statements down, if somebody asked for that.
+    recorder: Option<Mutex<Recorder>>,
     /// Rung at the first violation.
     pub broken: Notify,
 }
 
 impl World {
-    pub fn new(seed: u64, knobs: Knobs, queue: MemoryQueue, variant: Option<BrokenVariant>) -> Self {
+    pub fn new(
+        seed: u64,
+        knobs: Knobs,
+        queue: MemoryQueue,
+        variant: Option<BrokenVariant>,
+        recorder: Option<Recorder>,
+    ) -> Self {
         Self {
             variant,
             knobs,
@@ -58,6 +67,7 @@ impl World {
             identifiers: Mutex::new(Dice::new(seed, Stream::Identifiers)),
             trace: Mutex::default(),
             violations: Mutex::default(),
+            recorder: recorder.map(Mutex::new),
             broken: Notify::new(),
         }
     }
@@ -117,6 +127,21 @@ impl World {
     /// Counts what is met without keeping it.
     pub fn count(&self, kind: &'static str) {
         self.trace.lock().count(kind);
+    }
+
+    /// Writes a statement down; `tables`: as it left them.
+    pub fn record(&self, tables: &Tables, tell: impl FnOnce() -> Told) {
+        if let Some(recorder) = &self.recorder {
+            recorder.lock().write(tables, self.now(), tell());
+        }
+    }
+
+    /// All that was written down, and a last look.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        let Some(recorder) = &self.recorder else { return Vec::new() };
+        let mut recorder = std::mem::take(&mut *recorder.lock());
+        recorder.look(&self.tables.lock(), self.now());
+        recorder.into_statements()
     }
 
     pub fn trace<T>(&self, read: impl FnOnce(&Trace) -> T) -> T {

@@ -56,9 +56,10 @@ fn fingerprint(programs: &PostgresPrograms) -> Result<String, StackError> {
     Ok(short_hash(format!("{programs:?} {bytes} {at:?} {MADE_BY:?}").as_bytes()))
 }
 
+/// A directory of this user, to which nobody else has any right: its six last bits are clear.
 fn is_own(template: &Path) -> bool {
     fs::symlink_metadata(template)
-        .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0)
+        .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode().trailing_zeros() >= 6)
 }
 
 /// It takes its place by a rename: of several that are made at once one stays, and none is half made.

@@ -184,10 +184,11 @@ impl Tables {
             record.revision = revision;
             record.row = transition.row.clone();
             record.ended = ended;
+            record.unserved = record.unserved.filter(|_| !ended);
             return;
         }
-        let record = RunRecord { identity: transition.identity.clone(), revision, row: transition.row.clone(), ended };
-        self.runs.insert(run, record);
+        let (identity, row) = (transition.identity.clone(), transition.row.clone());
+        self.runs.insert(run, RunRecord { identity, revision, row, ended, unserved: None });
     }
 
     /// Where a claim finds its input: the chunk of the step, or the entry that registered the finalizer.
@@ -202,7 +203,8 @@ impl Tables {
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
                 Entry::InputChanged { seq, input, .. } => {
                     let op = self.ops.get(&(run, *seq)).cloned();
-                    (*seq, op.map(|op| StepOp { input: input.clone(), ..op }))
+                    // That it is remembered costs its worker a queue to listen at; the statement need not look for the call.
+                    (*seq, op.map(|op| StepOp { input: input.clone(), remembers: true, ..op }))
                 }
                 _ => continue,
             };

@@ -1,4 +1,4 @@
-//! `tick.sql`, `backlogged_queues.sql`, `top_up.sql`, `lost_tickets.sql`.
+//! `tick.sql`, `backlogged_queues.sql`, `top_up.sql`, `lost_tickets.sql`, `tidy.sql`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -9,8 +9,10 @@ use valet_core::id::{RunId, SHARDS, Seq, SessionId};
 use valet_core::run::Status;
 use valet_core::transition::{StepState, Unserved};
 use valet_engine::bounds::TIMERS_PER_TICK_MAX;
+use valet_engine::pauses::{PauseScope, Paused};
 use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
 
+use super::audit::StepKey;
 use super::{RunRecord, ShardRecord, StepRecord, Tables};
 use crate::variant::BrokenVariant;
 
@@ -26,6 +28,7 @@ impl Tables {
     pub fn tick(&mut self, engine: SessionId, lease: Duration, build: i64, now: Timestamp) -> Due {
         // Everything is read before anything is written, as in the statement.
         let queues = self.queue_workers(now);
+        let unserved = self.may_be_unserved();
         let me = self.sessions.get_mut(&engine).map(|record| {
             record.seen_at = now;
             record.expires_at = now + lease;
@@ -33,7 +36,7 @@ impl Tables {
         let mine = self.take_shards(engine, lease, now, me.is_some());
         let mut due = Due { shards: me.map(|()| mine.len() as u32), queues, ..Due::default() };
         self.sweep(&mine, now, &mut due);
-        due.ready_queues = self.ready_again(&mine, now);
+        let ready = self.ready_again(&mine, now);
         let owned = |run: &RunId| mine.contains(&run.shard());
         let mut timers: Vec<_> = self
             .timers
@@ -51,6 +54,13 @@ impl Tables {
         due.inbox = inbox.into_iter().map(|(key, _)| *key).take(DUE_MAX).collect();
         due.revivable = self.revivable(build);
         due.pauses.clone_from(&self.pauses);
+        let queues: BTreeSet<&String> = ready.iter().filter_map(|key| Some(&self.steps.get(key)?.queue)).collect();
+        due.ready_queues = queues.into_iter().cloned().collect();
+        // Two statements more, if there is something for them to do.
+        self.show_again(&ready);
+        if unserved {
+            self.show_unserved(now);
+        }
         due
     }
 
@@ -126,7 +136,7 @@ impl Tables {
         }
     }
 
-    fn ready_again(&mut self, mine: &HashSet<i16>, now: Timestamp) -> Vec<String> {
+    fn ready_again(&mut self, mine: &HashSet<i16>, now: Timestamp) -> Vec<StepKey> {
         let backed_off = |(key, record): (&(RunId, Seq), &mut StepRecord)| {
             let due = matches!(record.state, StepState::BackingOff(_)) && record.available_at <= now;
             if !due || !mine.contains(&key.0.shard()) {
@@ -134,10 +144,9 @@ impl Tables {
             }
             record.state = StepState::Ready;
             record.ticketed_at = None;
-            Some(record.queue.clone())
+            Some(*key)
         };
-        let queues: BTreeSet<String> = self.steps.iter_mut().filter_map(backed_off).take(DUE_MAX).collect();
-        queues.into_iter().collect()
+        self.steps.iter_mut().filter_map(backed_off).take(DUE_MAX).collect()
     }
 
     fn queue_workers(&self, now: Timestamp) -> Vec<QueueWorkers> {
@@ -203,6 +212,18 @@ impl Tables {
         let mut found: Vec<_> = self.steps.iter_mut().filter(|(key, record)| old(key, record)).collect();
         found.sort_by_key(|(key, record)| (record.ticketed_at, **key));
         found.into_iter().take(TICKETS_MAX).map(|(key, record)| ticket(*key, record, now)).collect()
+    }
+
+    /// Sessions that ended long ago, and pauses of theirs. Batches and keys are kept for longer than any history takes.
+    pub fn tidy(&mut self, now: Timestamp) {
+        let sessions = &self.sessions;
+        let is_left = |pause: &Paused| {
+            let session = pause.name.parse::<SessionId>().ok().filter(|_| pause.scope == PauseScope::Worker);
+            session.is_some_and(|session| !sessions.contains_key(&session))
+        };
+        // As the statement's parts, which see what was there before it.
+        self.pauses.retain(|pause| !is_left(pause));
+        self.sessions.retain(|_, record| record.expires_at >= now - TimeDelta::days(1));
     }
 }
 

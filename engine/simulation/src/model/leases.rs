@@ -22,6 +22,7 @@ impl Tables {
             slots: session.slots,
             free_slots: session.slots,
             draining: false,
+            opened_at: now,
             seen_at: now,
             expires_at: now + session.lease,
         };
@@ -98,10 +99,11 @@ impl Tables {
         let (Some(record), true) = (record, holds || granted == Some(&claim.lease)) else {
             return match record {
                 _ if !self.session_lives(claim.session, now) => ClaimVerdict::SessionEnded,
+                // What another was granted just now is stale, whatever holds the one who asked too.
                 Some(record)
                     if record.gated
-                        || self.holds_step(claim.run, &record.queue)
-                        || self.holds_worker(claim.session) =>
+                        || granted.is_none()
+                            && (self.holds_step(claim.run, &record.queue) || self.holds_worker(claim.session)) =>
                 {
                     ClaimVerdict::Gated
                 }
@@ -176,7 +178,8 @@ impl Tables {
     }
 
     pub fn extend_sessions(&mut self, lease: Duration, now: Timestamp) -> u64 {
-        let engines = self.sessions.values().filter(|record| record.kind == SessionKind::Engine);
+        let lived = |record: &&SessionRecord| record.seen_at > record.opened_at + chrono::TimeDelta::seconds(3);
+        let engines = self.sessions.values().filter(|record| record.kind == SessionKind::Engine).filter(lived);
         let began = engines.map(|record| record.seen_at).max().unwrap_or(Timestamp::MIN_UTC);
         if began >= now - chrono::TimeDelta::seconds(3) {
             return 0;

@@ -7,8 +7,8 @@ use valet_core::transition::StepState;
 use valet_engine::pauses::{EVERYBODY, PauseScope, Paused};
 use valet_engine::store::SessionKind;
 
-use super::Tables;
 use super::audit::StepKey;
+use super::{StepRecord, Tables};
 
 impl Tables {
     pub fn add_pause(&mut self, what: &Paused) {
@@ -17,14 +17,29 @@ impl Tables {
         }
     }
 
-    pub fn remove_pause(&mut self, what: &Paused) {
+    /// Whether it was paused.
+    pub fn remove_pause(&mut self, what: &Paused) -> bool {
+        let before = self.pauses.len();
         self.pauses.retain(|pause| pause != what);
+        self.pauses.len() < before
     }
 
-    /// Steps that nothing holds any more get tickets again at once.
-    pub fn ticket_again(&mut self) {
-        for record in self.steps.values_mut().filter(|record| record.state == StepState::Ready) {
-            record.ticketed_at = None;
+    /// Steps that this pause no longer holds get tickets again at once.
+    pub fn ticket_again(&mut self, what: &Paused) {
+        let runs = &self.runs;
+        let was_held = |run: &RunId, record: &StepRecord| {
+            let Some(of) = runs.get(run).map(|of| &of.identity) else { return false };
+            Self::is_of(what, &of.tenant)
+                && match what.scope {
+                    PauseScope::Workflow => of.workflow == what.name,
+                    PauseScope::Queue => is_queue_or_beside(&record.queue, &what.name),
+                    PauseScope::Engine | PauseScope::Tenant | PauseScope::Worker => true,
+                }
+        };
+        for ((run, _), record) in &mut self.steps {
+            if record.state == StepState::Ready && was_held(run, record) {
+                record.ticketed_at = None;
+            }
         }
     }
 
@@ -44,9 +59,7 @@ impl Tables {
             PauseScope::Engine => true,
             PauseScope::Tenant => !closing,
             PauseScope::Workflow => !closing && pause.name == record.identity.workflow,
-            PauseScope::Queue => {
-                queue.strip_prefix(&pause.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(".on."))
-            }
+            PauseScope::Queue => is_queue_or_beside(queue, &pause.name),
             PauseScope::Worker => false,
         })
     }
@@ -94,4 +107,10 @@ impl Tables {
             self.audit.complain(run, format!("step {seq} was granted while a pause holds it: {}", pauses.join(", ")));
         }
     }
+}
+
+/// `is_queue_or_beside`: the queue, or one beside it: of a host, of labels, of one worker.
+fn is_queue_or_beside(queue: &str, of: &str) -> bool {
+    let beside = |rest: &str| rest.is_empty() || [".on.", ".with.", ".of."].iter().any(|mark| rest.starts_with(mark));
+    queue.strip_prefix(of).is_some_and(beside)
 }

@@ -23,6 +23,11 @@ pub(crate) struct FoundRun {
 }
 
 impl Tables {
+    /// All three at one instant.
+    pub fn load(&self, runs: &[RunId]) -> Vec<(RunId, Loaded)> {
+        self.with_journals(self.find_runs(runs), self.find_steps(runs), runs)
+    }
+
     pub fn find_runs(&self, runs: &[RunId]) -> Vec<FoundRun> {
         let found = runs.iter().filter_map(|run| self.runs.get(run));
         found

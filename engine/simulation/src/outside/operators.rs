@@ -19,6 +19,7 @@ use super::fleet::{Fleet, SimEngine};
 use super::ledger::SignalSent;
 use crate::bounds::QUIET_WITHIN;
 use crate::program::{CHANNELS, DECLARED, Fate, Interpreter, Job, NEWEST_BUILD, QUEUES, definition};
+use crate::record::{Answer, Call};
 use crate::world::Violation;
 
 /// Forks of one seed: each may be as long as what it was forked from.
@@ -315,7 +316,9 @@ pub(crate) async fn declare(fleet: Arc<Fleet>) {
             let mut tables = fleet.world.tables.lock();
             for workflow in DECLARED {
                 let name = DeclaredName { tenant: TENANT.to_owned(), workflow: workflow.to_owned() };
-                tables.declared.insert(name, definition(workflow, number));
+                let definition = definition(workflow, number);
+                tables.declared.insert(name.clone(), definition.clone());
+                fleet.world.record(&tables, || (Call::Declare(name, definition), Answer::exactly(&())));
             }
         }
         if fleet.world.is_calm() {
@@ -388,10 +391,12 @@ async fn set_pause(engine: &SimEngine, what: &Paused) -> Result<(), StoreError> 
 
 /// As `valet_engine::pauses::resume` does.
 async fn lift_pause(engine: &SimEngine, what: &Paused) -> Result<(), StoreError> {
-    engine.store.remove_pause(what).await?;
+    if !engine.store.remove_pause(what).await? {
+        return Ok(());
+    }
     refresh(engine).await?;
     if what.scope != PauseScope::Worker {
-        engine.store.ticket_again().await?;
+        engine.store.ticket_again(what).await?;
     }
     engine.routes.look_for_backlog();
     engine.routes.wake_at(engine.clock.now());
