@@ -2,6 +2,8 @@
 //!
 //! Which scope a route needs stands in `http/route_scopes.rs`; what a reach covers is asked where a row is found.
 
+use valet_core::run::Identity;
+
 /// One kind of thing that a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -97,6 +99,19 @@ impl Reach {
 
     pub fn has(&self, workflow: &str, subject: &str) -> bool {
         self.has_workflow(workflow) && self.has_subject(subject)
+    }
+}
+
+/// The runs that somebody sees. For others it is as if there were none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub tenant: String,
+    pub reach: Reach,
+}
+
+impl Sight {
+    pub fn has(&self, run: &Identity) -> bool {
+        run.tenant == self.tenant && self.reach.has(&run.workflow, &run.subject)
     }
 }
 

@@ -13,6 +13,7 @@ use valet_core::command::{Command, Reply, StartRun};
 use valet_core::id::{RunId, SessionId};
 use valet_queue::TicketPush;
 
+use crate::access::Sight;
 use crate::audit::Deed;
 use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGHT_MAX, WRITERS};
 use crate::claimer::{self, ClaimRequest};
@@ -183,17 +184,34 @@ impl<S: Store + ?Sized> Engine<S> {
 
     /// Carries a command out; the answer follows the commit.
     pub async fn command(&self, run: RunId, command: Command) -> Result<Reply, CommandError> {
-        self.ask(run, command, None).await
+        self.ask(run, command, None, None).await
     }
 
     /// The same for what somebody asked for.
     pub async fn command_by(&self, deed: Deed, run: RunId, command: Command) -> Result<Reply, CommandError> {
-        self.ask(run, command, Some(deed)).await
+        self.ask(run, command, Some(deed), None).await
     }
 
-    async fn ask(&self, run: RunId, command: Command, deed: Option<Deed>) -> Result<Reply, CommandError> {
+    /// The same of a run that nobody looked at before: to whom it is out of sight it is not there.
+    pub async fn command_within(
+        &self,
+        sight: Sight,
+        deed: Deed,
+        run: RunId,
+        command: Command,
+    ) -> Result<Reply, CommandError> {
+        self.ask(run, command, Some(deed), Some(sight)).await
+    }
+
+    async fn ask(
+        &self,
+        run: RunId,
+        command: Command,
+        deed: Option<Deed>,
+        sight: Option<Sight>,
+    ) -> Result<Reply, CommandError> {
         let Ok(_permit) = self.in_flight.try_acquire() else { return Err(CommandError::Busy) };
-        let answered = self.routes.ask(run, command, deed);
+        let answered = self.routes.ask(run, command, deed, sight);
         match tokio::time::timeout(ANSWER_WAIT_MAX, answered).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) | Err(_) => Err(CommandError::Unknown),

@@ -23,6 +23,7 @@ use valet_core::payload::Payload;
 use valet_core::transition::Transition;
 use valet_core::{Registry, Timestamp};
 
+use crate::access::Sight;
 use crate::audit::Deed;
 use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
 use crate::pauses::Holds;
@@ -63,11 +64,13 @@ pub struct Work {
     pub defined: bool,
     /// Written down with what it changes.
     pub deed: Option<Box<Deed>>,
+    /// Of whoever asks; `None`: they looked at the run before.
+    pub sight: Option<Box<Sight>>,
 }
 
 impl Work {
     pub fn new(command: Command, answer: Answer) -> Self {
-        Self { command, answer, tries: 0, loaded: false, defined: false, deed: None }
+        Self { command, answer, tries: 0, loaded: false, defined: false, deed: None, sight: None }
     }
 
     pub fn answer(self, result: Result<Reply, CommandError>) {
@@ -471,11 +474,21 @@ impl<O: Outward> Executor<O> {
         let Some(mut machine) = slot.machine.take() else { return };
         let identity = &machine.run().identity;
         let on_hold = self.views.holds.over_run(&identity.tenant, &identity.workflow).is_some();
-        machine.hold(on_hold);
         // What was refused before is tried alone, so that one stale command refuses only itself.
         let alone = slot.mailbox.front().is_some_and(|work| work.tries > 0);
         let most = if alone { 1 } else { COMMANDS_FOLDED_MAX };
-        slot.deciding = slot.mailbox.drain(..slot.mailbox.len().min(most)).collect();
+        let sees = |work: &Work| work.sight.as_ref().is_none_or(|sight| sight.has(identity));
+        let unseen;
+        (slot.deciding, unseen) = slot.mailbox.drain(..slot.mailbox.len().min(most)).partition(sees);
+        for work in unseen {
+            work.answer(Err(CommandError::NotFound));
+        }
+        if slot.deciding.is_empty() {
+            slot.machine = Some(machine);
+            self.advance(run);
+            return;
+        }
+        machine.hold(on_hold);
         let commands = slot.deciding.iter().map(|work| work.command.clone()).collect();
         slot.busy = true;
         self.jobs.push_back(Job { run, task: Task::Decide(machine, commands), now: self.clock.now() });

@@ -9,6 +9,7 @@ use valet_core::Timestamp;
 use valet_core::command::{Command, Reply};
 use valet_core::id::RunId;
 
+use crate::access::Sight;
 use crate::audit::Deed;
 use crate::executor::{CommandError, Message, Work};
 use crate::store::DueTicket;
@@ -80,9 +81,11 @@ impl Routes {
         run: RunId,
         command: Command,
         deed: Option<Deed>,
+        sight: Option<Sight>,
     ) -> oneshot::Receiver<Result<Reply, CommandError>> {
         let (answer, answered) = oneshot::channel();
-        let work = Work { deed: deed.map(Box::new), ..Work::new(command, Some(answer)) };
+        let (deed, sight) = (deed.map(Box::new), sight.map(Box::new));
+        let work = Work { deed, sight, ..Work::new(command, Some(answer)) };
         self.tell(self.partition(run), Message::Command { run, work });
         answered
     }

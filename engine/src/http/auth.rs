@@ -19,7 +19,7 @@ use super::recent::Recent;
 use super::route_scopes::{self, Need};
 use super::session_cookie::{self, SessionSecret};
 use super::{App, Fault};
-use crate::access::{Principal, Reach, Role, Scope};
+use crate::access::{Principal, Reach, Role, Scope, Sight};
 use crate::store::StoreError;
 use crate::store::postgres::PgStore;
 use crate::store::postgres::console_sessions::SessionHash;
@@ -116,6 +116,10 @@ pub struct Caller {
 }
 
 impl Caller {
+    pub fn sight(&self) -> Sight {
+        Sight { tenant: self.tenant.clone(), reach: self.reach.clone() }
+    }
+
     /// The tenant that its steps are of; `None` for a worker that serves all.
     pub fn serves(&self) -> Option<&str> {
         (!self.is_root).then_some(self.tenant.as_str())

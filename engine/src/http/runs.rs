@@ -11,7 +11,7 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::Command;
-use valet_core::id::{RunId, Seq};
+use valet_core::id::{IdError, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_protocol::api::{
     ArtifactList, BudgetRequest, EditRequest, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary,
@@ -25,6 +25,7 @@ use super::doing::Doing;
 use super::query::Parameters;
 use super::{App, Fault, cursor, files, key, no_content, run_view};
 use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::executor::CommandError;
 use crate::store::postgres::queries::{RunFilter, RunRecord};
 
 /// Filters of the list.
@@ -220,12 +221,14 @@ pub(super) async fn signal(
         return Err(Fault::bad_request("invalid_name", "a channel's name has 1 to 128 bytes").at("name"));
     }
     let given = key::read(&headers)?;
-    let record = find(&app, &caller, &id).await?;
+    let run = run_id(&id, "id")?;
     let key = given.unwrap_or_else(|| app.engine.entropy.uuid().to_string());
     let payload = Payload::of(&request.payload).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    let run = RunId(record.id);
-    app.engine.command_by(doing.on(run.to_string()), run, Command::Signal { name, key, payload }).await?;
-    Ok(no_content())
+    let signal = Command::Signal { name, key, payload };
+    match app.engine.command_within(caller.sight(), doing.on(run.to_string()), run, signal).await {
+        Err(CommandError::NotFound) => Err(no_run(run, "id")),
+        sent => sent.map(|_| no_content()).map_err(Fault::from),
+    }
 }
 
 /// Files that the run left: screenshots and the like.
@@ -262,11 +265,18 @@ pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<RunReco
 
 /// The run that the parameter `field` names.
 pub(super) async fn find_at(app: &App, caller: &Caller, id: &str, field: &str) -> Result<RunRecord, Fault> {
-    let run: RunId =
-        id.parse().map_err(|e: valet_core::id::IdError| Fault::bad_request("invalid_id", e.to_string()).at(field))?;
+    let run = run_id(id, field)?;
     let found = app.engine.store.find_run(&caller.tenant, run).await?;
     let found = found.filter(|record| caller.reach.has(&record.workflow, &record.subject));
-    found.ok_or_else(|| Fault::not_found("run", format!("there is no run {run}")).at(field))
+    found.ok_or_else(|| no_run(run, field))
+}
+
+fn run_id(text: &str, field: &str) -> Result<RunId, Fault> {
+    text.parse().map_err(|e: IdError| Fault::bad_request("invalid_id", e.to_string()).at(field))
+}
+
+fn no_run(run: RunId, field: &str) -> Fault {
+    Fault::not_found("run", format!("there is no run {run}")).at(field)
 }
 
 pub(super) fn page_rows(limit: Option<u32>) -> Result<u32, Fault> {

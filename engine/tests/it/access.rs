@@ -302,6 +302,11 @@ async fn a_limited_token_finds_only_what_it_reaches() {
         }
         let cancel = Call::post(format!("/api/v1/runs/{hidden}/cancel")).token(&token);
         app.send(cancel).await.problem(404, "run_not_found");
+        let before = app.run(hidden).await["revision"].clone();
+        assert!(before.is_u64());
+        let signal = Call::post(format!("/api/v1/runs/{hidden}/signals/go")).json(&json!({ "payload": 1 }));
+        app.send(signal.token(&token)).await.problem(404, "run_not_found").at("id");
+        assert_eq!(app.run(hidden).await["revision"], before, "nothing was written down");
     }
     let tasks = get("/api/v1/human-tasks".to_owned()).await.expect(200).json();
     assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1), "{tasks}");
