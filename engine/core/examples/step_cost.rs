@@ -24,9 +24,9 @@ const STEPS: u32 = 5;
 const FEW: u32 = 50;
 const MANY: u32 = 450;
 /// Instructions a step, of a build with `opt-level` 1, as tests are built. Of what: deciding a finish (fold, one poll of the code, the next
-/// operation), its entries to JSON, one sixth of a replay from JSON, and a fifth of the run's start and end. Measured, and a
-/// quarter added for other compilers.
-const INSTRUCTIONS_MAX: u64 = 90_000;
+/// operation), its entries to JSON, one sixth of a replay from JSON, and a fifth of the run's start and end. Measured: 68,454, and 65,270
+/// before the core had most of its operations; a twentieth is added.
+const INSTRUCTIONS_MAX: u64 = 72_000;
 /// What `exit 77` says to test runners: left out.
 const SKIPPED: u8 = 77;
 

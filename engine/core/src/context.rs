@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -40,7 +41,6 @@ pub const TIMED_OUT: &str = "timed_out";
 pub const WORKER_GONE: &str = "worker_gone";
 
 /// What the code did during polls and the journal does not hold yet.
-#[expect(clippy::large_enum_variant, reason = "nearly all are operations: a box would be one allocation more for each")]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Emission {
     Op { seq: Seq, op: Op },
@@ -235,7 +235,7 @@ impl Context {
             op.sticky = worker.map(|session| Sticky { session, hard });
         }
         op.start_by = start_by(&op, self.now());
-        self.operation(Op::Step(op), read)
+        self.operation(Op::Step(Arc::new(op)), read)
     }
 
     /// A step that is over before it is asked for. It takes its place all the same, and the journal needs no entry: what
@@ -257,12 +257,9 @@ impl Context {
         mut options: StepOptions,
     ) -> Operation<Result<Payload, StepFailure>> {
         policy.required_labels.append(&mut options.labels);
-        policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
+        policy.queue = column_text(mem::take(&mut policy.queue), NAME_BYTES_MAX);
         let name = column_text(name, NAME_BYTES_MAX);
-        if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
-            panic!("step `{name}`: {problem}");
-        }
-        policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
+        go_to_labelled(&mut policy, &name);
         let op = StepOp { name, input, policy, host: None, start_by: None, remembers: false, sticky: None };
         self.ask(op, &options, read_step::<Payload>)
     }
@@ -314,7 +311,7 @@ impl Context {
 
     /// Opens a task for a person and waits until it ends.
     pub fn human(&self, mut task: HumanSpec) -> Operation<HumanOutcome> {
-        task.reason = column_text(&task.reason, NAME_BYTES_MAX);
+        task.reason = column_text(task.reason, NAME_BYTES_MAX);
         self.operation(Op::Human { task }, |delivery| match delivery {
             Delivery::Resolution(Resolution::Human(outcome)) => outcome,
             _ => HumanOutcome::TimedOut,
@@ -378,7 +375,7 @@ impl Context {
     pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
         let op = step_op(&step, &BTreeMap::new());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
-        let of = self.call(Op::Finally(op));
+        let of = self.call(Op::Finally(Arc::new(op)));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
     }
 
@@ -388,7 +385,7 @@ impl Context {
     pub fn compensate<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
         let op = step_op(&step, &BTreeMap::new());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
-        let of = self.call(Op::Compensate(op));
+        let of = self.call(Op::Compensate(Arc::new(op)));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
     }
 
@@ -738,12 +735,8 @@ fn step_op<S: Step>(step: &S, labels: &BTreeMap<String, String>) -> StepOp {
         policy.queue = queue_of_host(&policy.queue, host);
         policy.schedule_timeout_ms.get_or_insert(HOST_GONE_AFTER.as_millis() as u64);
     }
-    policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
-    if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
-        // An author's error: the run is parked with this sentence, and goes on with a build that asks for other labels.
-        panic!("step `{}`: {problem}", S::NAME);
-    }
-    policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
+    policy.queue = column_text(mem::take(&mut policy.queue), NAME_BYTES_MAX);
+    go_to_labelled(&mut policy, S::NAME);
     StepOp {
         name: column_text(S::NAME, NAME_BYTES_MAX),
         // A step's input is data of the workflow; one that cannot be written as JSON is an author's error, and the
@@ -755,6 +748,18 @@ fn step_op<S: Step>(step: &S, labels: &BTreeMap<String, String>) -> StepOp {
         remembers: false,
         sticky: None,
     }
+}
+
+/// A step that requires labels waits where only workers that have them look.
+fn go_to_labelled(policy: &mut StepPolicy, step: &str) {
+    if policy.required_labels.is_empty() {
+        return;
+    }
+    if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
+        // An author's error: the run is parked with this sentence, and goes on with a build that asks for other labels.
+        panic!("step `{step}`: {problem}");
+    }
+    policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
 }
 
 /// By when an attempt that can be taken from `now` on must have been.

@@ -1320,11 +1320,10 @@ impl<'a> Folding<'a> {
 /// Whether a worker may take the step along with what it finished: from the same queue, or the step wants this very worker.
 /// The database looks at the labels besides.
 fn may_take_along(step: &LiveStep, offer: &HandOverOffer) -> bool {
-    let policy = &step.op.policy;
-    let base = unlabelled(&offer.queue);
+    let (queue, offered) = (&step.op.policy.queue, &offer.queue);
     match step.sticky {
-        Some(sticky) => sticky.session == offer.session && unlabelled(&policy.queue) == base,
-        None => policy.queue == offer.queue || is_of_session(&offer.queue, offer.session) && policy.queue == base,
+        Some(sticky) => sticky.session == offer.session && unlabelled(queue) == unlabelled(offered),
+        None => queue == offered || is_of_session(offered, offer.session) && queue == unlabelled(offered),
     }
 }
 
@@ -1342,7 +1341,7 @@ fn run_row(run: &Run) -> RunRow {
         status_line: run.status_line.as_deref().map(|text| column_text(text, STATUS_LINE_BYTES_MAX)),
         build: run.build,
         waits_for_build: run.waits_for_build(),
-        error_code: error_code.map(|code| column_text(&code, NAME_BYTES_MAX)),
+        error_code: error_code.map(|code| column_text(code, NAME_BYTES_MAX)),
         figures: (run.figures != Figures::default()).then(|| run.figures.clone()),
         attributes_set: (!run.attributes_set.is_empty()).then(|| run.attributes_set.clone()),
         journal_from: run.journal_from,

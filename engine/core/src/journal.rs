@@ -5,6 +5,7 @@
 //! kept as raw text, which serde cannot do through a buffered tag.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +195,8 @@ pub enum Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    Step(StepOp),
+    /// Shared: the journal's entry and the live step are one and the same, and an entry stays small.
+    Step(Arc<StepOp>),
     Sleep {
         until: Timestamp,
     },
@@ -240,9 +242,9 @@ pub enum Op {
         value: Payload,
     },
     /// Registers a step that runs when the run ends, however it ends.
-    Finally(StepOp),
+    Finally(Arc<StepOp>),
     /// Registers a step that runs when the run ends otherwise than by success.
-    Compensate(StepOp),
+    Compensate(Arc<StepOp>),
     /// Runs the finalizer registered at `of` now.
     FinallyNow {
         of: Seq,
@@ -333,7 +335,7 @@ impl Op {
 pub struct StepOp {
     pub name: String,
     pub input: Payload,
-    #[serde(default, skip_serializing_if = "is_default_policy")]
+    #[serde(default, skip_serializing_if = "StepPolicy::is_default")]
     pub policy: StepPolicy,
     /// The machine that it is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -415,7 +417,7 @@ pub struct Carried {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CarriedFinalizer {
     pub seq: Seq,
-    pub op: StepOp,
+    pub op: Arc<StepOp>,
     /// Runs only if the run does not succeed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub compensates: bool,
@@ -427,10 +429,6 @@ pub struct CarriedChannel {
     pub name: String,
     pub kept: Vec<Payload>,
     pub keys: Vec<String>,
-}
-
-fn is_default_policy(policy: &StepPolicy) -> bool {
-    *policy == StepPolicy::default()
 }
 
 /// A task for a person.

@@ -1,6 +1,7 @@
 //! The state of a run: the fold of its journal. The same [`Run::apply`] serves a live transition and a replay.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ impl Status {
 /// A step that has not ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveStep {
-    pub op: StepOp,
+    pub op: Arc<StepOp>,
     pub attempt: Attempt,
     /// Attempts used up so far.
     pub used: u32,
@@ -115,7 +116,7 @@ pub enum StepPhase {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegisteredFinalizer {
-    pub op: StepOp,
+    pub op: Arc<StepOp>,
     pub done: bool,
     /// Runs only if the run does not succeed.
     pub compensates: bool,
@@ -343,7 +344,7 @@ impl Reason {
 }
 
 fn tidy(text: &mut String) {
-    *text = column_text(text, STATUS_LINE_BYTES_MAX);
+    *text = column_text(std::mem::take(text), STATUS_LINE_BYTES_MAX);
 }
 
 impl Run {
@@ -520,7 +521,7 @@ impl Run {
             workflow: self.identity.workflow.clone(),
             name: step.op.name.clone(),
             input: step.op.input.clone(),
-            policy: StepPolicy { queue: step.queue(), ..step.op.policy.clone() },
+            policy: step.policy(),
             remembers: step.op.remembers,
         })
     }
@@ -620,7 +621,7 @@ impl Run {
     fn open(&mut self, seq: Seq, operation: &Op, revision: u32) {
         match operation {
             Op::Step(step) => {
-                self.insert_step(seq, step.clone(), revision);
+                self.insert_step(seq, Arc::clone(step), revision);
                 self.set_timer_if(seq, step.start_by);
             }
             Op::Sleep { until } => self.set_timer(seq, *until),
@@ -652,7 +653,7 @@ impl Run {
                 self.set_timer(seq, *deadline);
             }
             Op::Finally(step) | Op::Compensate(step) => {
-                let mut op = step.clone();
+                let mut op = StepOp::clone(step);
                 // A clean-up that cannot succeed waits for an operator; it is never given up silently.
                 op.policy.on_exhausted = OnExhausted::Park;
                 // Unless the machine that it would clean is gone.
@@ -660,7 +661,7 @@ impl Run {
                     op.policy.schedule_timeout_ms = None;
                 }
                 let compensates = matches!(operation, Op::Compensate(_));
-                self.finalizers.insert(seq, RegisteredFinalizer { op, done: false, compensates });
+                self.finalizers.insert(seq, RegisteredFinalizer { op: Arc::new(op), done: false, compensates });
             }
             Op::FinallyNow { of, start_by } => {
                 if let Some(op) = self.finalizers.get(of).map(|f| f.op.clone()) {
@@ -950,7 +951,7 @@ impl Run {
     fn change_input(&mut self, seq: Seq, input: &Payload, revision: u32) {
         self.touch_step(seq);
         if let Some(step) = self.steps.get_mut(&seq) {
-            step.op.input = input.clone();
+            Arc::make_mut(&mut step.op).input = input.clone();
             step.revision = revision;
         }
     }
@@ -968,7 +969,7 @@ impl Run {
         }
     }
 
-    fn insert_step(&mut self, seq: Seq, op: StepOp, revision: u32) {
+    fn insert_step(&mut self, seq: Seq, op: Arc<StepOp>, revision: u32) {
         self.touch_step(seq);
         let step = LiveStep {
             attempt: Attempt::FIRST,
@@ -1047,6 +1048,15 @@ impl LiveStep {
     pub fn queue(&self) -> String {
         let queue = &self.op.policy.queue;
         self.sticky.map_or_else(|| queue.clone(), |sticky| queue_of_session(queue, sticky.session))
+    }
+
+    /// As the call asked for it, with the queue where its tickets go.
+    pub(crate) fn policy(&self) -> StepPolicy {
+        let mut policy = self.op.policy.clone();
+        if self.sticky.is_some() {
+            policy.queue = self.queue();
+        }
+        policy
     }
 
     /// How long an attempt waits before it is asked why nobody has it.

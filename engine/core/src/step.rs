@@ -100,6 +100,33 @@ impl Default for StepPolicy {
 }
 
 impl StepPolicy {
+    /// As [`StepPolicy::default`] is. Asked of every step, so without making one.
+    pub(crate) fn is_default(&self) -> bool {
+        let Self {
+            queue,
+            max_attempts,
+            backoff,
+            execution_timeout_ms,
+            heartbeat_timeout_ms: None,
+            schedule_timeout_ms: None,
+            effect_once: false,
+            non_retryable,
+            on_exhausted,
+            priority: 0,
+            required_labels,
+        } = self
+        else {
+            return false;
+        };
+        *max_attempts == DEFAULT_ATTEMPTS
+            && *execution_timeout_ms == DEFAULT_TIMEOUT_MS
+            && non_retryable.is_empty()
+            && required_labels.is_empty()
+            && is_default(on_exhausted)
+            && is_default(backoff)
+            && queue == DEFAULT_QUEUE
+    }
+
     pub fn queue(queue: &str) -> Self {
         Self { queue: queue.to_owned(), ..Self::default() }
     }

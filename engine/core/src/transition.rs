@@ -7,6 +7,7 @@ use crate::journal::{Chunk, Entry, Op, task_id};
 use crate::payload::Payload;
 use crate::run::{Figures, Identity, Reason, Run, Status, StepPhase, Touched};
 use crate::step::StepPolicy;
+use std::borrow::Cow;
 
 /// Everything that one commit changes of one run. It applies as a whole or not at all.
 #[derive(Clone, Debug)]
@@ -251,7 +252,11 @@ pub struct OutboxRow {
 
 /// Text of workflow code or a worker as a column takes it: bounded, and without NUL, which Postgres refuses. A refused
 /// value would refuse the result that brought it, for ever.
-pub(crate) fn column_text(text: &str, bytes_max: usize) -> String {
+pub(crate) fn column_text<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -> String {
+    let text = text.into();
+    if text.len() <= bytes_max && !text.as_bytes().contains(&0) {
+        return text.into_owned();
+    }
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -331,7 +336,7 @@ fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at:
     Some(StepRow {
         seq,
         name: step.op.name.clone(),
-        policy: StepPolicy { queue: step.queue(), ..step.op.policy.clone() },
+        policy: step.policy(),
         wants: step.sticky.map(|sticky| sticky.session),
         attempt: step.attempt,
         state,

@@ -14,6 +14,7 @@ mod runs;
 mod shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 use valet_core::Timestamp;
@@ -51,7 +52,7 @@ pub(crate) struct Tables {
     /// Of more than single runs.
     pub pauses: Vec<Paused>,
     /// Inputs of steps and finalizers, which the journal's chunks hold.
-    ops: BTreeMap<(RunId, Seq), StepOp>,
+    ops: BTreeMap<(RunId, Seq), Arc<StepOp>>,
     pub audit: Audit,
 }
 
@@ -181,7 +182,7 @@ impl Tables {
 
     /// Steps and finalizers that a run ever asked for.
     pub fn asked_of(&self, run: RunId) -> impl Iterator<Item = (Seq, &StepOp)> {
-        self.ops.range((run, Seq(0))..=(run, Seq(u32::MAX))).map(|((_, seq), op)| (*seq, op))
+        self.ops.range((run, Seq(0))..=(run, Seq(u32::MAX))).map(|((_, seq), op)| (*seq, &**op))
     }
 
     /// What somebody outside is to complete for a run: where, and what opens it.

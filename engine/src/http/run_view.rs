@@ -1,6 +1,7 @@
 //! A run as people see it: its row, and the story its journal tells.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use valet_core::Timestamp;
@@ -110,7 +111,7 @@ struct Story {
     output: Option<Value>,
     error: Option<RunError>,
     steps: BTreeMap<Seq, StepView>,
-    finalizers: BTreeMap<Seq, StepOp>,
+    finalizers: BTreeMap<Seq, Arc<StepOp>>,
     memo: Option<Value>,
     forked_from: Option<ForkedFrom>,
     entries: u32,
@@ -139,7 +140,7 @@ impl Story {
             Entry::Op { op: Op::Memo { memo }, .. } => self.memo = Some(value(memo)),
             Entry::Op { seq, op: Op::Step(op) } => self.asked(*seq, op, at),
             Entry::Op { seq, op: Op::Finally(op) | Op::Compensate(op) } => {
-                self.finalizers.insert(*seq, op.clone());
+                self.finalizers.insert(*seq, Arc::clone(op));
             }
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => self.finalizing(*seq, *of, at),
             Entry::FinalizerStarted { seq, .. } => self.finalizing(*seq, *seq, at),
@@ -196,7 +197,7 @@ impl Story {
 
     /// What is shown is the journal at hand.
     fn goes_on(&mut self, input: Value, carried: &Carried) {
-        let finalizers = carried.finalizers.iter().map(|f| (f.seq, f.op.clone())).collect();
+        let finalizers = carried.finalizers.iter().map(|f| (f.seq, Arc::clone(&f.op))).collect();
         let memo = carried.memo.as_ref().map(value);
         *self = Self { input, finalizers, memo, entries: 1, generation: carried.generation, ..Self::default() };
     }

@@ -13,7 +13,7 @@ pub const BUDGET: &str = "budget";
 impl Folding<'_> {
     pub(super) fn spent(&mut self, seq: Seq, costs: Vec<Cost>) {
         for Cost { what, micros } in costs {
-            self.record(Entry::Spent { seq, what: column_text(&what, NAME_BYTES_MAX), micros });
+            self.record(Entry::Spent { seq, what: column_text(what, NAME_BYTES_MAX), micros });
             self.hold_to_budget();
         }
     }

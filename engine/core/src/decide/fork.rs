@@ -9,7 +9,7 @@ use crate::Timestamp;
 use crate::command::{Rejection, Reply, StartRun};
 use crate::context::start_by;
 use crate::id::{RunId, Seq};
-use crate::journal::{Carried, Chunk, Entry, Op, Resolution, StepOp};
+use crate::journal::{Carried, Chunk, Entry, Op, Resolution};
 use crate::payload::Payload;
 
 /// Which run a new one begins with, and how much of it.
@@ -144,8 +144,8 @@ fn keep(entries: &[Dated<'_>], wanted: usize) -> usize {
 fn refuse_repeated_effect(all: &[Dated<'_>], prefix: &[Dated<'_>]) -> Result<(), Rejection> {
     let known = delivered(prefix);
     let repeated = all.iter().find_map(|(entry, _)| match entry {
-        Entry::Op { seq, op: Op::Step(StepOp { name, policy, .. }) } if policy.effect_once && !known.contains(seq) => {
-            Some(Rejection::RepeatsEffect { name: name.clone(), seq: *seq })
+        Entry::Op { seq, op: Op::Step(step) } if step.policy.effect_once && !known.contains(seq) => {
+            Some(Rejection::RepeatsEffect { name: step.name.clone(), seq: *seq })
         }
         _ => None,
     });
@@ -228,7 +228,7 @@ fn begun_anew(op: &Op, at: Timestamp, now: Timestamp) -> Op {
     let later = |instant: Timestamp| instant.checked_add_signed(now - at).unwrap_or(Timestamp::MAX_UTC);
     let mut op = op.clone();
     match &mut op {
-        Op::Step(step) => step.start_by = start_by(step, now),
+        Op::Step(step) => Arc::make_mut(step).start_by = start_by(step, now),
         Op::Sleep { until } => *until = later(*until),
         Op::Wait { deadline, .. } => *deadline = deadline.map(later),
         Op::Human { task } => task.deadline = later(task.deadline),

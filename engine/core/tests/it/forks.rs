@@ -183,7 +183,7 @@ fn a_fork_from_nowhere_or_with_code_that_does_not_fit_is_refused() {
     for chunk in &mut run.journal {
         for entry in &mut chunk.entries {
             if let Entry::Op { op: valet_core::journal::Op::Step(step), .. } = entry {
-                step.name = "other".to_owned();
+                std::sync::Arc::make_mut(step).name = "other".to_owned();
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Steps that require labels, and steps that want the worker of an earlier one.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 use valet_core::command::{Command, Reply};
@@ -169,9 +171,9 @@ fn declared(mode: &str, mut first: Value, mut then: Value) -> Subject {
     Subject::run_declared(&definition, &json!({ "skip": true }))
 }
 
-fn asked(run: &Subject) -> Vec<StepOp> {
+fn asked(run: &Subject) -> Vec<Arc<StepOp>> {
     let step = |entry: &Entry| match entry {
-        Entry::Op { op: Op::Step(step), .. } => Some(step.clone()),
+        Entry::Op { op: Op::Step(step), .. } => Some(Arc::clone(step)),
         _ => None,
     };
     run.entries().into_iter().filter_map(step).collect()

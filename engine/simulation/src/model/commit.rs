@@ -1,6 +1,7 @@
 //! `commit.sql`: many runs' transitions, each as a whole or not at all.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
@@ -199,12 +200,15 @@ impl Tables {
                 self.forks.insert(run, number);
             }
             let (seq, op) = match entry {
-                Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => (*seq, Some(op.clone())),
+                Entry::Op { seq, op: Op::Step(op) | Op::Finally(op) | Op::Compensate(op) } => {
+                    (*seq, Some(Arc::clone(op)))
+                }
                 Entry::Op { seq, op: Op::FinallyNow { of, .. } } => (*seq, self.ops.get(&(run, *of)).cloned()),
                 Entry::InputChanged { seq, input, .. } => {
                     let op = self.ops.get(&(run, *seq)).cloned();
                     // That it is remembered costs its worker a queue to listen at; the statement need not look for the call.
-                    (*seq, op.map(|op| StepOp { input: input.clone(), remembers: true, ..op }))
+                    let changed = |op| StepOp { input: input.clone(), remembers: true, ..Arc::unwrap_or_clone(op) };
+                    (*seq, op.map(|op| Arc::new(changed(op))))
                 }
                 _ => continue,
             };

@@ -117,7 +117,7 @@ impl Tables {
     }
 
     fn granted_step(&self, claim: &SessionClaim, record: &StepRecord) -> Option<GrantedStep> {
-        let op = self.ops.get(&(claim.run, claim.seq))?.clone();
+        let op = self.ops.get(&(claim.run, claim.seq))?.as_ref().clone();
         let identity = &self.runs.get(&claim.run)?.identity;
         Some(GrantedStep {
             run: claim.run,

@@ -29,8 +29,9 @@ const SEEDS_TO_CATCH: u64 = 2_000;
 const AT_ONCE: usize = 3;
 /// What these forget is lost on its way from the store, which answers as it should.
 const BROKEN_ABOVE: [BrokenVariant; 2] = [BrokenVariant::LoseDefinition, BrokenVariant::ForkForgets];
-/// Every kind of call, by the name of its variant.
-const CALLS: [&str; 25] = [
+/// Every kind of call that engines make by themselves, by the name of its variant. Not among them: who a run belongs to, which only
+/// workers' requests over HTTP ask; and a batch that the database refuses, for the core lets no such text through.
+const CALLS: [&str; 23] = [
     "AddPause",
     "BackloggedQueues",
     "BeginEffect",
@@ -43,7 +44,6 @@ const CALLS: [&str; 25] = [
     "ExtendSessions",
     "FindIdempotent",
     "Heartbeat",
-    "Identity",
     "Load",
     "LoadInbox",
     "Look",
@@ -55,7 +55,6 @@ const CALLS: [&str; 25] = [
     "Tick",
     "Tidy",
     "TopUp",
-    "refused",
 ];
 
 #[tokio::test]
@@ -143,9 +142,6 @@ async fn replay(server: &Server, seed: u64, variant: Option<BrokenVariant>) -> R
 }
 
 fn name_of(recorded: &Recorded) -> String {
-    if recorded.answer.is_same(&[REFUSED.to_owned()]) {
-        return "refused".to_owned();
-    }
     format!("{:?}", recorded.call).chars().take_while(char::is_ascii_alphabetic).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Sessions, claims, heartbeats, effects.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -160,12 +161,12 @@ impl PgStore {
             return Ok(ClaimVerdict::Stale);
         };
         let entries: Vec<Entry> = serde_json::from_slice(&self.keys.open(&body).await?)?;
-        let mut op = match find_step(&entries, claim.seq) {
-            Some(op) => op,
-            None => {
-                self.find_finalizer(claim).await?.ok_or(StoreError::Injected("a step's input is not in its journal"))?
-            }
+        let found = match find_step(&entries, claim.seq) {
+            None => self.find_finalizer(claim).await?,
+            found => found,
         };
+        let found = found.ok_or(StoreError::Injected("a step's input is not in its journal"))?;
+        let mut op = Arc::unwrap_or_clone(found);
         op.policy.queue = record.queue.unwrap_or(op.policy.queue);
         op.policy.execution_timeout_ms = record.timeout_ms.map_or(op.policy.execution_timeout_ms, |ms| ms as u64);
         op.policy.effect_once = record.effect_once.unwrap_or(false);
@@ -192,7 +193,7 @@ impl PgStore {
 
     /// A clean-up's input was recorded when it was registered, in another chunk than the one that started it, or was carried over
     /// from the journal before.
-    async fn find_finalizer(&self, claim: &SessionClaim) -> Result<Option<StepOp>, StoreError> {
+    async fn find_finalizer(&self, claim: &SessionClaim) -> Result<Option<Arc<StepOp>>, StoreError> {
         let chunks = self.chunks(&[claim.run.0]).await?.remove(&claim.run.0).unwrap_or_default();
         let entries: Vec<Entry> = chunks.into_iter().flat_map(|chunk| chunk.entries).collect();
         let early = entries.iter().find_map(|entry| match entry {
@@ -210,11 +211,11 @@ impl PgStore {
     }
 }
 
-fn find_step(entries: &[Entry], wanted: Seq) -> Option<StepOp> {
+fn find_step(entries: &[Entry], wanted: Seq) -> Option<Arc<StepOp>> {
     // The last word counts.
     entries.iter().rev().find_map(|entry| match entry {
         // Whatever else is asked of it stands in its row.
-        Entry::InputChanged { seq, input, .. } if *seq == wanted => Some(StepOp {
+        Entry::InputChanged { seq, input, .. } if *seq == wanted => Some(Arc::new(StepOp {
             name: String::new(),
             input: input.clone(),
             policy: StepPolicy::default(),
@@ -223,8 +224,8 @@ fn find_step(entries: &[Entry], wanted: Seq) -> Option<StepOp> {
             // It may; that costs its worker a queue to listen at.
             remembers: true,
             sticky: None,
-        }),
-        Entry::Op { seq, op: Op::Step(op) } if *seq == wanted => Some(op.clone()),
+        })),
+        Entry::Op { seq, op: Op::Step(op) } if *seq == wanted => Some(Arc::clone(op)),
         _ => None,
     })
 }

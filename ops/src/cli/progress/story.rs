@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use valet_core::Timestamp;
@@ -107,7 +108,7 @@ pub struct Story {
     started_at: Option<Timestamp>,
     status: Option<String>,
     open: BTreeMap<Seq, Ongoing>,
-    finalizers: BTreeMap<Seq, StepOp>,
+    finalizers: BTreeMap<Seq, Arc<StepOp>>,
     paused: bool,
     stuck: bool,
 }
