@@ -15,6 +15,7 @@ mod context_repair;
 mod decoy;
 pub mod field;
 pub mod field_kind;
+mod form_kind;
 mod main_form;
 pub mod obstacle;
 pub mod page_kind;

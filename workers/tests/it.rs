@@ -15,6 +15,7 @@ mod it {
     mod revival;
     mod rig;
     mod sandbox;
+    mod saved;
     mod sending;
     mod site;
 }

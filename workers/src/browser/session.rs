@@ -207,7 +207,10 @@ impl Session<'_> {
         if self.link.frame.as_deref() == Some(frame) {
             return Ok(());
         }
-        self.enter_top().await?;
+        // On top it is for sure; in a frame the driver may be no more, without having said so.
+        if self.link.frame.as_ref().is_none_or(|at| !at.is_empty()) {
+            self.enter_top().await?;
+        }
         for (depth, selector) in frame.iter().enumerate() {
             let gone = || BrowserError::FrameGone { frame: frame.join(" > ") };
             let answer = self.dom("find", &[&json!([selector]), &Value::Null, &json!(depth)]).await?;

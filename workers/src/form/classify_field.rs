@@ -14,13 +14,16 @@ use super::wording::{KindWords, Wording};
 
 /// Votes by source.
 const AUTOCOMPLETE: f32 = 3.0;
+const AUTOCOMPLETE_INVENTED: f32 = 1.0;
 const LABEL: f32 = 3.2;
 const NEARBY: f32 = 2.4;
+const SECTION: f32 = 1.2;
 const PLACEHOLDER: f32 = 1.6;
 const NAME: f32 = 1.7;
 const TYPE_SURE: f32 = 4.0;
 const TYPE_EMAIL: f32 = 2.2;
 const TYPE_HINT: f32 = 0.9;
+const EXAMPLE: f32 = 1.0;
 /// What a kind needs to be believed, and how far it must be ahead of the next.
 const ENOUGH: f32 = 1.3;
 const AHEAD: f32 = 0.8;
@@ -70,6 +73,7 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         NamedBy::Label | NamedBy::Question => LABEL,
         NamedBy::Nearby => NEARBY,
         NamedBy::Placeholder => PLACEHOLDER + 1.0,
+        NamedBy::Section => SECTION,
         NamedBy::Nothing => 0.0,
     };
     let by_label = best(&label, field, Source::Text { question: field.label.contains('?') })
@@ -78,8 +82,17 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         let share = if kind == FieldKind::FullName && label.len() == 1 { share * BARE_NAME } else { share };
         votes.add(kind, label_weight * share, "label");
     }
-    if let Some(kind) = autocomplete_kind(&control.autocomplete) {
-        votes.add(kind, AUTOCOMPLETE, "autocomplete");
+    match autocomplete_kind(&control.autocomplete) {
+        // `new-password` in a text field only keeps the browser from filling it.
+        Some(kind) if takes(kind, field.input) => votes.add(kind, AUTOCOMPLETE, "autocomplete"),
+        Some(_) => {}
+        // What is not of the standard is a name like others: `fname`, `zip`.
+        None => {
+            let invented = wording_words(&control.autocomplete);
+            if let Some((kind, share)) = best(&invented, field, Source::Name { joined: &invented.concat() }) {
+                votes.add(kind, AUTOCOMPLETE_INVENTED * share, "autocomplete");
+            }
+        }
     }
     if field.named_by != NamedBy::Placeholder
         && let Some((kind, share)) = best(&label_words(&control.placeholder), field, Source::Text { question: false })
@@ -100,7 +113,8 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
             }
         }
     }
-    let silent = !label.is_empty() && by_label.is_none() && field.named_by != NamedBy::Nearby;
+    let silent =
+        !label.is_empty() && by_label.is_none() && !matches!(field.named_by, NamedBy::Nearby | NamedBy::Section);
     let name_weight = |name: &str| match (silent, words(name).concat().chars().count() < NAME_SHORT_CHARS) {
         (true, true) => NAME * LABEL_IS_SILENT_NAME_SHORT,
         (true, false) => NAME * LABEL_IS_SILENT,
@@ -111,14 +125,57 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         if source == "id" && control.id == control.name {
             continue;
         }
-        if let Some((kind, share)) = best(&name_words(name), field, Source::Name { joined: &words(name).concat() }) {
+        if let Some((kind, share)) = best(&wording_words(name), field, Source::Name { joined: &words(name).concat() }) {
             let half = if source == "id" && !control.name.is_empty() { 0.5 } else { 1.0 };
             let weight = name_weight(name) * half;
             votes.add(kind, weight * share, source);
         }
     }
+    if let Some(kind) = example_of(&control.placeholder).filter(|kind| takes(*kind, field.input)) {
+        votes.add(kind, EXAMPLE, "example");
+    }
     by_type(field, control, &mut votes);
     verdict(field, control, &label, votes)
+}
+
+/// The words of an identifier, with what is glued to a word taken off it: `txtemail`, `billingzip`, `phoneno`.
+fn wording_words(name: &str) -> Vec<String> {
+    let wording = Wording::get();
+    let mut all = Vec::new();
+    for word in name_words(name) {
+        if wording.is_name_word(&word) {
+            all.push(word);
+            continue;
+        }
+        let known = |rest: &str| wording.is_name_word(rest).then(|| rest.to_owned());
+        let before =
+            wording.name_before.iter().find_map(|affix| Some((affix, known(word.strip_prefix(affix.as_str())?)?)));
+        let after =
+            wording.name_after.iter().find_map(|affix| Some((affix, known(word.strip_suffix(affix.as_str())?)?)));
+        match (before, after) {
+            (Some((affix, rest)), _) => all.extend([affix.clone(), rest]),
+            (None, Some((affix, rest))) => all.extend([rest, affix.clone()]),
+            (None, None) => all.push(word),
+        }
+    }
+    all
+}
+
+/// The kind that a placeholder shows an example of.
+fn example_of(placeholder: &str) -> Option<FieldKind> {
+    let shown = placeholder.rsplit(' ').next().unwrap_or_default().trim_matches(['(', ')', '"', '\'', ',']);
+    if let Some((name, host)) = shown.split_once('@')
+        && !name.is_empty()
+        && host.contains('.')
+    {
+        return Some(FieldKind::Email);
+    }
+    let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'x' | 'X' | '_' | '#');
+    let is_phone = placeholder.chars().all(|c| is_digit(c) || matches!(c, '+' | '-' | '(' | ')' | ' ' | '.'));
+    let parts: Vec<usize> =
+        placeholder.split(|c: char| !is_digit(c)).map(|part| part.chars().count()).filter(|count| *count > 0).collect();
+    // Three, three and four is a number of North America; a social security number has another middle.
+    (is_phone && parts.ends_with(&[3, 3, 4])).then_some(FieldKind::Phone)
 }
 
 fn by_type(field: &Field, control: &Control, votes: &mut Votes) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify_field;
 use super::field_kind::FieldKind;
+use super::places;
 use super::snapshot::{Control, LabelSource, Snapshot};
 use super::text::{self, normal, words};
 use super::wording::Wording;
@@ -90,6 +91,8 @@ pub enum NamedBy {
     Question,
     Nearby,
     Placeholder,
+    /// A heading or paragraph above, which may be about more than this field.
+    Section,
     Nothing,
 }
 
@@ -125,6 +128,32 @@ pub struct Field {
 impl Field {
     pub fn first<'a>(&self, page: &'a Snapshot) -> &'a Control {
         &page.controls[self.members[0]]
+    }
+
+    /// Whether something of it speaks for this kind, whatever it was taken for.
+    pub fn has_vote(&self, kind: FieldKind) -> bool {
+        self.evidence.iter().any(|evidence| evidence.rsplit_once(": ").is_some_and(|(_, voted)| voted == kind.as_str()))
+    }
+
+    /// What it counts as where only the type of its value matters: the second e-mail field takes an e-mail address too,
+    /// and a list of countries with their dialling codes a country.
+    pub fn reported(&self) -> FieldKind {
+        match self.kind {
+            FieldKind::ConfirmEmail => FieldKind::Email,
+            FieldKind::PhoneCountryCode if self.lists_countries() => FieldKind::Country,
+            kind => kind,
+        }
+    }
+
+    fn lists_countries(&self) -> bool {
+        let named = |label: &str| {
+            let name = label.split(['+', '(']).map(str::trim).find(|part| !part.is_empty());
+            name.is_some_and(|name| places::country(name).is_some())
+        };
+        let (countries, all) = self
+            .choices()
+            .fold((0, 0), |(countries, all), choice| (countries + usize::from(named(&choice.label)), all + 1));
+        all > 2 && countries * 2 > all
     }
 
     /// A person could use it now.
@@ -277,7 +306,7 @@ fn label_of(control: &Control, input: InputKind) -> (String, NamedBy) {
         LabelSource::Title => (control.label.clone(), NamedBy::Label),
         LabelSource::Placeholder => (control.label.clone(), NamedBy::Placeholder),
         _ if !control.group.is_empty() => (control.group.clone(), NamedBy::Question),
-        _ if !control.nearby.is_empty() => (control.nearby.clone(), NamedBy::Nearby),
+        _ if !control.nearby.is_empty() => (control.nearby.clone(), NamedBy::Section),
         _ => (String::new(), NamedBy::Nothing),
     }
 }

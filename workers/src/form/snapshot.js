@@ -75,7 +75,7 @@ function readControl(el, ctx) {
   for (let level = 0; holder && level < 4 && !container && !EDGE.test(holder.tagName); holder = parentElementOf(holder), level += 1) container = textOf(holder);
   out.controls.push({
     element: el, order: order++, frame: ctx.frame, selectors: selectorsOf(el, ctx), tag: el.localName, type, role: attr(el, 'role') || '',
-    name: cut(attr(el, 'name') || '', 200), id: cut(el.id || '', 200), label: cut(name, MAX_LABEL), label_source: source,
+    name: cut(attr(el, 'name') || '', 200), id: cut(el.id || '', 200), mark: cut(attr(el, 'data-control') || '', 200), label: cut(name, MAX_LABEL), label_source: source,
     autocomplete: (attr(el, 'autocomplete') || '').toLowerCase().slice(0, 100), placeholder: cut(squeeze(el.placeholder), 200), title: cut(squeeze(el.title), 200),
     input_mode: attr(el, 'inputmode') || '', pattern: cut(attr(el, 'pattern') || '', 200), max_length: el.maxLength > 0 ? el.maxLength : null,
     min: attr(el, 'min') || '', max: attr(el, 'max') || '', accept: cut(attr(el, 'accept') || '', 300), multiple: !!el.multiple,
@@ -244,11 +244,13 @@ function readPairs(doc) {
   }
   for (const el of doc.querySelectorAll('p,li,div,span')) {
     if (out.pairs.length >= MAX_PAIRS || spent()) break;
-    if (childrenOf(el).length > 3 || el.querySelector('p,li,div,table,dl,ul,ol') || hasControl(el) || el.closest('label,button,a,dl,table,script,style')) continue;
-    const head = el.firstElementChild;
+    if (childrenOf(el).length > 3 || el.querySelector('p,li,div,table,dl,ul,ol')) continue;
+    const head = el.firstElementChild, bold = head && /^(STRONG|B)$/.test(head.tagName) && el.firstChild === head;
+    if (!bold && !el.textContent.includes(':')) continue;
+    if (hasControl(el) || el.closest('label,button,a,dl,table,script,style')) continue;
     const match = /^([^:]{2,60}):\s+(.{1,300})$/.exec(textOf(el));
     if (match && !/[.!?]/.test(match[1])) add(match[1], match[2], 'text');
-    else if (head && /^(STRONG|B)$/.test(head.tagName) && el.firstChild === head) add(textOf(head), textOf(el).slice(textOf(head).length), 'text');
+    else if (bold) add(textOf(head), textOf(el).slice(textOf(head).length), 'text');
   }
 }
 

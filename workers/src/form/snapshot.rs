@@ -60,6 +60,8 @@ pub struct Control {
     pub role: String,
     pub name: String,
     pub id: String,
+    /// `data-control`: what whoever saved the page calls it.
+    pub mark: String,
     /// Accessible name.
     pub label: String,
     pub label_source: LabelSource,
