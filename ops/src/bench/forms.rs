@@ -56,7 +56,7 @@ async fn measure(args: &FormsArgs, settings: &Settings) -> Result<Measured, Save
     let place = tempfile::TempDir::with_prefix("vlt").map_err(SavedPagesError::Temporary)?;
     let provider = browser_in(place.path(), settings)?;
     let mut browser = SavedPages::open(&provider).await?;
-    let (mut labelled, mut ms, mut failed): (Vec<Vec<Labelled>>, Vec<f64>, usize) = Default::default();
+    let (mut labelled, mut ms, mut failed) = (Vec::new(), Vec::new(), 0);
     let work = async {
         for page in &pages {
             match browser.compare(page).await? {
@@ -73,9 +73,9 @@ async fn measure(args: &FormsArgs, settings: &Settings) -> Result<Measured, Save
                 }
             }
         }
-        Ok(())
+        Ok::<(), SavedPagesError>(())
     };
-    let worked: Result<(), SavedPagesError> = work.await;
+    let worked = work.await;
     browser.close().await?;
     worked?;
     Ok(Measured { score: score(labelled.iter().map(Vec::as_slice)), ms_per_page: Latency::of(ms), failed })

@@ -1,5 +1,7 @@
 //! Labels of people in a saved page: taken out before the page is read. Pure.
 
+use std::fmt::Write as _;
+
 /// The attribute that holds the right answer.
 const ANSWER: &str = "data-manual-scoring";
 /// The attribute that names a control instead, so that an answer can say which one it is about.
@@ -23,7 +25,7 @@ pub fn mark(html: &str) -> Marked {
         rest = match value_of(after) {
             Some((value, length)) if before.ends_with(|c: char| c.is_ascii_whitespace() || c == '/') => {
                 marked.labels.push(value.to_owned());
-                marked.html.push_str(&format!("{MARK}=\"c{}\"", marked.labels.len()));
+                let _ = write!(marked.html, "{MARK}=\"c{}\"", marked.labels.len());
                 &after[length..]
             }
             // Not an attribute: the word in a text. Left out all the same, since it is told to nobody.

@@ -145,9 +145,7 @@ mod tests {
         let score = score([&right[..], &mixed[..]]);
         assert_eq!((score.pages, score.labels), (2, 10));
         // Right: 2. False: full name twice, e-mail on a user name, phone.
-        assert_eq!(score.precision, 2.0 / 6.0);
-        assert_eq!(score.recall, 2.0 / 4.0);
-        assert_eq!(score.forms_right, 0.5);
+        assert_eq!((score.precision, score.recall, score.forms_right), (2.0 / 6.0, 2.0 / 4.0, 0.5));
         let of = |name: &str| score.by_type[name];
         assert_eq!(
             (of("emailAddress").labels, of("emailAddress").right, of("emailAddress").false_positives),
