@@ -40,6 +40,8 @@ struct State {
     epoch: Option<Epoch>,
     /// A push failed since the last look: what Redis holds is not known.
     in_doubt: bool,
+    /// Of the looks that take turns while nothing is going on.
+    turn: u32,
 }
 
 impl<S: Store + ?Sized> Dispatcher<S> {
@@ -74,15 +76,23 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
     }
 
-    /// With every tick: who works, what waits without a ticket, whether Redis lost its data.
-    pub async fn tick(&self, queues: Vec<QueueWorkers>) {
-        let idle: Vec<String> = {
+    /// With every tick: who works, what waits without a ticket, whether Redis lost its data. While nothing is going on each look
+    /// at the database comes with every third tick: an idle engine asks little.
+    pub async fn tick(&self, queues: Vec<QueueWorkers>, is_quiet: bool) {
+        let (idle, turn): (Vec<String>, u32) = {
             let mut state = self.state.lock().await;
             state.workers = queues.into_iter().map(|q| (q.queue.clone(), q)).collect();
-            state.workers.values().filter(|q| q.free_slots > 0).map(|q| q.queue.clone()).collect()
+            state.turn = (state.turn + 1) % 3;
+            let idle = state.workers.values().filter(|q| q.free_slots > 0).map(|q| q.queue.clone()).collect();
+            (idle, state.turn)
         };
-        self.find_backlog().await;
+        if !is_quiet || turn == 0 {
+            self.find_backlog().await;
+        }
         let lost = self.redis_lost_tickets().await;
+        if is_quiet && turn != 1 && !lost {
+            return;
+        }
         let older_than = if lost { Duration::ZERO } else { TICKET_LOST_AFTER };
         let queues = if lost { self.known_queues().await } else { idle };
         if !queues.is_empty() {

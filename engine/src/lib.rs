@@ -22,4 +22,5 @@ pub mod store;
 pub mod task_link;
 pub mod threads;
 pub mod tick;
+pub mod watches;
 pub mod writer;

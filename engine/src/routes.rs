@@ -1,10 +1,10 @@
 //! Who is told what, inside one engine: executors, the dispatcher, the tick, event streams.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use valet_core::Timestamp;
 use valet_core::command::{Command, Reply};
 use valet_core::id::RunId;
@@ -12,9 +12,7 @@ use valet_core::id::RunId;
 use crate::audit::Deed;
 use crate::executor::{CommandError, Message, Work};
 use crate::store::DueTicket;
-
-/// Events that a slow stream may miss before it must look at the journal again.
-const EVENTS_BUFFERED: usize = 4_096;
+use crate::watches::{Watch, Watches};
 
 /// The channels of one engine.
 pub struct Routes {
@@ -24,7 +22,9 @@ pub struct Routes {
     backlogged: RwLock<Arc<HashSet<String>>>,
     backlog: Notify,
     ready: Notify,
-    changed: broadcast::Sender<RunId>,
+    watches: Arc<Watches>,
+    /// Transitions committed by this engine.
+    changes: AtomicU64,
     blind: AtomicBool,
 }
 
@@ -38,7 +38,6 @@ impl Routes {
     pub fn new(executors: Vec<mpsc::UnboundedSender<Message>>) -> (Arc<Self>, Receivers) {
         let (tickets, tickets_in) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_in) = mpsc::unbounded_channel();
-        let (changed, _) = broadcast::channel(EVENTS_BUFFERED);
         let routes = Self {
             executors,
             tickets,
@@ -46,7 +45,8 @@ impl Routes {
             backlogged: RwLock::default(),
             backlog: Notify::new(),
             ready: Notify::new(),
-            changed,
+            watches: Arc::default(),
+            changes: AtomicU64::new(0),
             blind: AtomicBool::new(false),
         };
         (Arc::new(routes), Receivers { tickets: tickets_in, wake_ups: wake_ups_in })
@@ -133,14 +133,18 @@ impl Routes {
         self.blind.store(blind, Ordering::Release);
     }
 
-    pub fn changed(&self, run: RunId) {
-        if self.changed.receiver_count() > 0 {
-            let _ = self.changed.send(run);
-        }
+    pub fn changed(&self, run: RunId, ended: bool) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.watches.changed(run, ended);
     }
 
-    /// Runs that this engine changes, from now on.
-    pub fn watch(&self) -> broadcast::Receiver<RunId> {
-        self.changed.subscribe()
+    /// How many there were so far.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// What this engine does to a run, from now on.
+    pub fn watch(&self, run: RunId) -> Watch {
+        self.watches.watch(run)
     }
 }

@@ -54,6 +54,7 @@ impl StoreError {
 }
 
 /// Many runs' transitions that commit together, each as a whole or not at all.
+#[derive(Clone, Debug)]
 pub struct CommitBatch {
     /// Found again when the connection broke during the commit.
     pub id: Uuid,

@@ -19,7 +19,7 @@ use crate::dispatcher::Dispatcher;
 use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
-use crate::store::{Due, NewSession, SessionKind, Store, StoreError};
+use crate::store::{Due, NewSession, QueueWorkers, SessionKind, Store, StoreError};
 
 /// How often partitions are prepared and leftovers removed.
 const TIDY_EVERY: Duration = Duration::from_mins(10);
@@ -29,12 +29,13 @@ const OUTAGE: Duration = Duration::from_secs(3);
 const QUIET_TICKS: u32 = 10;
 
 /// What one tick found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Ticked {
     /// Something was due.
     is_busy: bool,
     /// There may be more of it than one tick returns.
     is_full: bool,
+    queues: Vec<QueueWorkers>,
 }
 
 /// The tick of one engine.
@@ -77,7 +78,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         let mut near: BinaryHeap<Reverse<Timestamp>> = BinaryHeap::new();
         let mut last_good = Instant::now();
         let mut last_tidy: Option<Instant> = None;
-        let mut quiet: u32 = 0;
+        let (mut quiet, mut changes_before) = (0_u32, 0);
         let mut next = Instant::now();
         let mut sent = HashSet::new();
         loop {
@@ -90,7 +91,7 @@ impl<S: Store + ?Sized> Ticker<S> {
             // A tick that only a near timer asked for leaves the rest to its own time.
             let whole = Instant::now() >= next;
             let mut is_full = false;
-            match self.tick(last_good.elapsed(), whole, &mut sent).await {
+            match self.tick(last_good.elapsed(), &mut sent).await {
                 Ok(ticked) => {
                     self.routes.set_blind(false);
                     last_good = Instant::now();
@@ -99,7 +100,13 @@ impl<S: Store + ?Sized> Ticker<S> {
                         // What has not come to its end in a second may be lost.
                         sent.clear();
                     }
-                    quiet = if ticked.is_busy { 0 } else { quiet.saturating_add(1) };
+                    let changes = self.routes.changes();
+                    let is_busy = ticked.is_busy || changes != changes_before;
+                    changes_before = changes;
+                    quiet = if is_busy { 0 } else { quiet.saturating_add(1) };
+                    if whole {
+                        self.dispatcher.tick(ticked.queues, quiet > QUIET_TICKS).await;
+                    }
                 }
                 Err(error) => {
                     self.routes.set_blind(true);
@@ -151,12 +158,7 @@ impl<S: Store + ?Sized> Ticker<S> {
     }
 
     /// One tick. Timers among `sent` are on their way already: full ticks come faster than commits.
-    async fn tick(
-        &self,
-        since_last: Duration,
-        whole: bool,
-        sent: &mut HashSet<(RunId, Seq)>,
-    ) -> Result<Ticked, StoreError> {
+    async fn tick(&self, since_last: Duration, sent: &mut HashSet<(RunId, Seq)>) -> Result<Ticked, StoreError> {
         let session = *self.session.read().unwrap_or_else(PoisonError::into_inner);
         if since_last > OUTAGE {
             self.store.extend_sessions(SESSION_LEASE).await?;
@@ -182,10 +184,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         if !due.ready_queues.is_empty() {
             self.routes.look_for_backlog();
         }
-        if whole {
-            self.dispatcher.tick(due.queues).await;
-        }
-        Ok(Ticked { is_busy, is_full })
+        Ok(Ticked { is_busy, is_full, queues: due.queues })
     }
 
     async fn send(&self, due: &Due) -> Result<(), StoreError> {

@@ -141,7 +141,7 @@ impl<S: Store + ?Sized> Writer<S> {
                     Command::Inbox { from: transition.run(), from_seq: row.number, message: row.message.clone() };
                 self.routes.send(row.to, command);
             }
-            self.routes.changed(transition.run());
+            self.routes.changed(transition.run(), transition.ended());
         }
         if !tickets.is_empty() {
             self.routes.push(tickets);

@@ -71,8 +71,8 @@ pub struct BenchArgs {
     /// Rounds; the median is reported, of recovery the longest
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
-    /// Worker's slots
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Worker's slots: steps in flight. A step that does nothing needs many before commits are shared by many
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: u32,
     /// Keys to draw from (keyed)
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

@@ -217,19 +217,25 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step_with(Provision { .. }, …)`")]
     /// The same with what this call alone asks for: labels, the worker of an earlier step.
     pub fn step_with<S: Step>(&self, step: S, options: StepOptions) -> Operation<Result<S::Output, StepFailure>> {
-        let mut op = step_op(&step, &options.labels);
+        self.ask(step_op(&step, &options.labels), &options, read_step::<S::Output>)
+    }
+
+    /// Asks for the step, for the worker too that the call wants.
+    fn ask<T>(&self, mut op: StepOp, options: &StepOptions, read: fn(Delivery) -> T) -> Operation<T> {
         op.remembers = options.remembers;
         if let Some((earlier, hard)) = options.sticky {
             let worker = self.lock().workers.get(&earlier.0).copied();
             if worker.is_none() && hard {
-                let why =
-                    format!("no worker is known that ended step {}: was it called with `remember_worker`?", earlier.0);
-                return self.not_started(Failure::new(WORKER_GONE, why), read_step::<S::Output>);
+                let why = format!(
+                    "no worker is known that ended step {}: an operator did, or it was called without `remember_worker`",
+                    earlier.0
+                );
+                return self.not_started(Failure::new(WORKER_GONE, why), read);
             }
             op.sticky = worker.map(|session| Sticky { session, hard });
         }
         op.start_by = start_by(&op, self.now());
-        self.operation(Op::Step(op), read_step::<S::Output>)
+        self.operation(Op::Step(op), read)
     }
 
     /// A step that is over before it is asked for. It takes its place all the same, and the journal needs no entry: what
@@ -248,16 +254,17 @@ impl Context {
         name: &str,
         input: Payload,
         mut policy: StepPolicy,
+        mut options: StepOptions,
     ) -> Operation<Result<Payload, StepFailure>> {
+        policy.required_labels.append(&mut options.labels);
         policy.queue = column_text(&policy.queue, NAME_BYTES_MAX);
         let name = column_text(name, NAME_BYTES_MAX);
         if let Some(problem) = labels_problem(&policy.queue, &policy.required_labels) {
             panic!("step `{name}`: {problem}");
         }
         policy.queue = queue_with_labels(&policy.queue, &policy.required_labels);
-        let mut op = StepOp { name, input, policy, host: None, start_by: None, remembers: false, sticky: None };
-        op.start_by = start_by(&op, self.now());
-        self.operation(Op::Step(op), read_step::<Payload>)
+        let op = StepOp { name, input, policy, host: None, start_by: None, remembers: false, sticky: None };
+        self.ask(op, &options, read_step::<Payload>)
     }
 
     /// Waits for `duration`; no worker slot is held.

@@ -15,6 +15,7 @@ use serde::de::Error as _;
 
 pub use check::{Faults, check};
 pub use definition::DeclaredWorkflow;
+use definition::TaskSticky;
 
 use crate::context::Context;
 use crate::expression::Expression;
@@ -45,6 +46,9 @@ struct PlannedTask {
     input: Option<Template>,
     skip_if: Option<Expression>,
     cancel_if: Option<Expression>,
+    /// Some task sticks to its worker.
+    is_remembered: bool,
+    sticky: Option<TaskSticky>,
 }
 
 /// What is done for a task.

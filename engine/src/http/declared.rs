@@ -39,7 +39,7 @@ pub(super) struct RegisterQuery {
 /// on with the version that they began with. All faults are told at once, each with its place.
 #[utoipa::path(put, operation_id = "register_workflow", path = "/api/v1/workflows/{name}", tag = "workflows",
     request_body(content = Object, description = "`tasks` by name, each with its `step` and perhaps `queue`, `parents`, `input`, `skip_if`, `cancel_if`, \
-        `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`; perhaps `on_failure` (a task), \
+        `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), \
         `input_schema`, `output` (CEL), `name`, `description`"),
     params(("name" = String, Path), RegisterQuery),
     responses((status = 201, body = WorkflowRegistered, description = "A new version"), (status = 200, body = WorkflowRegistered, description = "The newest version is this definition, or it was only checked"),

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::time::timeout;
 use valet_core::id::RunId;
 use valet_core::journal::{Chunk, Entry};
 use valet_protocol::api::RunEvent;
@@ -17,7 +17,9 @@ use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::places::Place;
-use super::{App, Fault, mask, runs, wait};
+use super::{App, Fault, mask, runs};
+use crate::bounds::EVENT_POLL;
+use crate::watches::Watch;
 
 /// Chunks read at once.
 const CHUNKS_MAX: u32 = 100;
@@ -39,7 +41,7 @@ pub(super) async fn stream(
     }
     let place = app.places.take(&caller)?;
     let tail = Tail {
-        changed: app.engine.routes.watch(),
+        watch: app.engine.routes.watch(RunId(record.id)),
         app,
         run: RunId(record.id),
         after: after.unwrap_or((0, 0)),
@@ -53,7 +55,7 @@ pub(super) async fn stream(
 struct Tail {
     app: Arc<App>,
     run: RunId,
-    changed: broadcast::Receiver<RunId>,
+    watch: Watch,
     /// The last event that was sent.
     after: (u32, u32),
     waiting: std::vec::IntoIter<RunEvent>,
@@ -86,7 +88,8 @@ async fn next(mut tail: Tail) -> Option<(Result<Event, Infallible>, Tail)> {
             // The stream outlives an outage: the client sees a pause.
             Err(error) => tracing::warn!(%error, "an event stream waits for the database"),
         }
-        wait::for_change(&mut tail.changed, tail.run).await;
+        // Or for a moment: another engine may have changed it.
+        let _ = timeout(EVENT_POLL, tail.watch.changed()).await;
     }
 }
 

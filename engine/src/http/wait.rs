@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use valet_core::id::RunId;
 use valet_protocol::api::RunDetail;
 
 use super::{App, Fault, run_view};
 use crate::bounds::{EVENT_POLL, WAIT_MAX};
+
+/// Between two looks at a run that another engine may have ended.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(2);
 
 /// `30s`, `500ms`, or a number of seconds; more than nothing, at most a minute.
 pub(super) fn read(text: &str) -> Result<Duration, Fault> {
@@ -27,37 +29,34 @@ pub(super) fn read(text: &str) -> Result<Duration, Fault> {
 /// The run once it ended, or as it stands at the deadline; `None` while the database is away then.
 pub(super) async fn for_end(app: &App, tenant: &str, run: RunId, deadline: Instant) -> Option<RunDetail> {
     // Before the first look, so that no end falls between.
-    let mut changed = app.engine.routes.watch();
-    let mut ended = false;
-    while !ended && Instant::now() < deadline {
-        match app.engine.store.find_run(tenant, run).await {
-            Ok(record) => ended = record.is_none_or(|record| record.ended_at.is_some()),
-            // The wait outlives an outage.
-            Err(error) => tracing::warn!(%error, "a request that waits for a run finds the database away"),
-        }
-        if !ended {
-            let _ = timeout_at(deadline, for_change(&mut changed, run)).await;
-        }
-    }
-    let record = app.engine.store.find_run(tenant, run).await.ok()??;
-    run_view::detail(app, tenant, record).await.ok()
-}
-
-/// Until this engine changes the run, or for a moment: another engine may have.
-pub(super) async fn for_change(changed: &mut broadcast::Receiver<RunId>, run: RunId) {
-    let pause = Instant::now() + EVENT_POLL;
+    let mut watch = app.engine.routes.watch(run);
+    let (mut told, mut pause) = (false, EVENT_POLL);
     loop {
-        tokio::select! {
-            () = sleep_until(pause) => return,
-            told = changed.recv() => match told {
-                Ok(other) if other != run => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-                Err(broadcast::error::RecvError::Closed) => {
-                    sleep_until(pause).await;
-                    return;
+        let found = app.engine.store.find_run(tenant, run).await;
+        let is_over = Instant::now() >= deadline;
+        match found {
+            Ok(Some(record)) if is_over || record.ended_at.is_some() => {
+                return run_view::detail(app, tenant, record).await.ok();
+            }
+            Ok(None) => return None,
+            Ok(Some(_)) => {}
+            // The wait outlives an outage.
+            Err(error) => {
+                tracing::warn!(%error, "a request that waits for a run finds the database away");
+                if is_over {
+                    return None;
                 }
-            },
+            }
         }
+        // Another engine may end it: then a look finds it.
+        let look = deadline.min(Instant::now() + pause);
+        if told {
+            // And the database was away then.
+            sleep_until(look).await;
+        } else {
+            told = timeout_at(look, watch.ended()).await.is_ok();
+        }
+        pause = (pause * 2).min(LOOK_EVERY_MAX);
     }
 }
 

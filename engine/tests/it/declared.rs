@@ -197,7 +197,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
         "name": "another",
         "tasks": {
             "a": { "step": "s", "parents": ["c"], "skip_if": "1 +" },
-            "b": { "step": "s", "parents": ["nobody", "b"], "execution_timeout": "soon" },
+            "b": { "step": "s", "parents": ["nobody", "b"], "execution_timeout": "soon", "labels": { "GPU": "yes" },
+                   "sticky": { "to": "c", "mode": "hard" } },
             "c": { "step": "s", "parents": ["a"], "input": { "x": { "$cel": "parents.b.output" } } },
         },
         "input_schema": { "type": "nonsense" },
@@ -208,6 +209,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
             "/tasks/a/skip_if",
             "/tasks/b/parents/0",
             "/tasks/b/parents/1",
+            "/tasks/b/sticky/to",
+            "/tasks/b/labels/GPU",
             "/tasks/b/execution_timeout",
             "/tasks/a/parents",
             "/tasks/c/input",
@@ -221,6 +224,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
     let ok = json!({ "tasks": { "a": { "step": "s" } } });
     let unknown = json!({ "tasks": { "a": { "step": "s", "retrys": 3 } } });
     register(&app, "faulty", &unknown).await.problem(422, "invalid_body").at("/tasks/a/retrys");
+    let neither = json!({ "tasks": { "a": { "step": "s", "sticky": { "to": "b", "mode": "firm" } } } });
+    register(&app, "faulty", &neither).await.problem(422, "invalid_body").at("/tasks/a/sticky/mode");
     let nothing = json!({ "tasks": { "a": {} } });
     register(&app, "faulty", &nothing).await.problem(422, "invalid_definition").at("/tasks/a/step");
     register(&app, "faulty", &json!({ "tasks": {} })).await.problem(422, "invalid_definition").at("/tasks");

@@ -143,7 +143,7 @@ async fn resuming_after_each_event_is_gapless() {
     assert_eq!(seen, Reader::open(&app, &run, None).await.rest().await);
 }
 
-/// More changes than a stream's notices hold, and more entries than it reads at once, while nobody reads.
+/// Many more changes told than the stream waits for, and more entries than it reads at once, while nobody reads.
 #[tokio::test]
 async fn a_slow_reader_misses_nothing() {
     let app = TestApp::start().await;
@@ -154,8 +154,8 @@ async fn a_slow_reader_misses_nothing() {
     for n in 0..count {
         signal(&app, &run, n).await;
     }
-    let other = RunId(uuid::Uuid::nil());
-    (0..10_000).for_each(|_| app.engine.routes.changed(other));
+    let told: RunId = run.parse().expect("an id");
+    (0..10_000).for_each(|_| app.engine.routes.changed(told, false));
     let mut events = vec![first];
     events.extend(slow.rest().await);
     assert_gapless(&events);

@@ -58,6 +58,20 @@ async fn a_completions_secret_is_not_among_the_events() {
     assert!(!ops[0].contains(&secret), "{}", ops[0]);
 }
 
+/// What undoes is started by a chunk that does not hold its input; the journal that does is not read any more perhaps.
+#[tokio::test]
+async fn what_undoes_is_granted_with_its_input_whichever_journal_registered_it() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let run = app.start_run("regret", &json!({ "text": "first" })).await;
+    for (seq, text) in [(2, "second"), (1, "first")] {
+        let hold = worker.take(&run, seq, 1).await;
+        assert_eq!(worker.claim(&hold).await["granted"]["input"], json!({ "text": text }));
+        worker.finish(&hold, &json!({ "done": { "output": null } })).await;
+    }
+    assert_eq!(app.until_status(&run, "failed").await["error"]["code"], "regret");
+}
+
 #[tokio::test]
 async fn a_run_goes_on_in_new_journals_and_is_read_from_the_last() {
     let app = TestApp::start().await;

@@ -9,6 +9,7 @@ use valet_queue::{QueueName, TicketPush as _};
 use super::app::TestApp;
 use super::calls::{Answer, Call, WORKER};
 use super::database;
+use super::declared::register;
 use super::worker::{Hold, Worker, bare};
 
 const GPU: &str = "default.with.gpu.yes";
@@ -179,6 +180,48 @@ async fn a_step_that_sticks_keeps_its_labels() {
     fit.carry_out(&both, 1, Value::Null).await;
     fit.carry_out(&both, 2, Value::Null).await;
     assert_eq!(app.until_status(&both, "succeeded").await["output"], json!(["done", "done"]));
+}
+
+/// Two workers, one of them with the label: both have the same queue.
+#[tokio::test]
+async fn declared_tasks_go_to_the_workers_that_they_name() {
+    let app = TestApp::start().await;
+    let (fit, unfit) = (with_gpu(&app).await, without(&app).await);
+    for mode in ["hard", "soft"] {
+        let definition = json!({ "tasks": {
+            "train": { "step": "train", "labels": { "gpu": "yes" } },
+            "check": { "step": "check", "parents": ["train"] },
+            "report": { "step": "report", "parents": ["check"], "sticky": { "to": "train", "mode": mode } },
+        } });
+        register(&app, "models", &definition).await.expect(201);
+        let run = app.start_run("models", &json!({})).await;
+        assert!(is_refused(&unfit, &run, 1).await, "it has not the label");
+        let (held, queue) = next(&fit, "20s").await.expect("its step");
+        assert_eq!((held.seq, queue.as_str()), (1, GPU));
+        fit.finish(&held, &done()).await;
+        unfit.carry_out(&run, 2, Value::Null).await;
+        assert!(is_refused(&unfit, &run, 3).await, "it sticks to the other");
+        assert!(next(&unfit, "300ms").await.is_none());
+        let (held, queue) = next(&fit, "20s").await.expect("what sticks to it");
+        assert_eq!((held.seq, queue), (3, format!("default.of.sess_{}", fit.session.replace('-', ""))));
+        fit.finish(&held, &json!({ "done": { "output": mode } })).await;
+        assert_eq!(app.until_status(&run, "succeeded").await["output"], json!({ "report": mode }));
+    }
+}
+
+#[tokio::test]
+async fn a_declared_task_that_demands_a_worker_that_is_gone_fails_its_run() {
+    let app = TestApp::start().await;
+    let definition = json!({ "tasks": {
+        "first": { "step": "first" },
+        "then": { "step": "then", "parents": ["first"], "sticky": { "to": "first", "mode": "hard" } },
+    } });
+    register(&app, "tied", &definition).await.expect(201);
+    let (gone, _other) = (Worker::open(&app).await, Worker::open(&app).await);
+    let run = app.start_run("tied", &json!({})).await;
+    gone.carry_out(&run, 1, Value::Null).await;
+    gone.good_bye().await;
+    assert_eq!(app.until_status(&run, "failed").await["error"]["code"], "worker_gone");
 }
 
 /// Its process lives and lists the lease with every heartbeat; nothing is heard of the step itself.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sqlx::{Executor as _, SqlSafeStr as _, Statement as _};
+use valet_engine::store::postgres::commit_statements;
 
 use super::database;
 
@@ -22,6 +23,19 @@ async fn every_statement_can_be_prepared_against_the_migrated_schema() {
         prepared += 1;
     }
     assert!(prepared > 30, "only {prepared} statements: is this the folder?");
+}
+
+/// What a lower form leaves out is missed by nothing that it keeps. Who sends it tells the types of all parameters, also of those that
+/// it does not name.
+#[tokio::test]
+async fn a_commit_can_be_prepared_in_each_of_its_forms() {
+    let mut connection = database::connect(&database::migrated().await).await;
+    let whole = connection.prepare(commit_statements()[3].as_str().into_sql_str()).await.expect("a statement");
+    let types = whole.parameters().and_then(sqlx::Either::left).expect("types").to_vec();
+    for text in commit_statements() {
+        let prepared = connection.prepare_with(text.as_str().into_sql_str(), &types).await;
+        prepared.unwrap_or_else(|error| panic!("{error}: {text}"));
+    }
 }
 
 #[tokio::test]

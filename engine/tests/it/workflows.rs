@@ -28,6 +28,7 @@ pub fn registry() -> Registry {
         .with::<Nap>()
         .with::<Foster>()
         .with::<Placed>()
+        .with::<Regret>()
 }
 
 /// Any JSON at all.
@@ -254,6 +255,34 @@ impl Workflow for Marathon {
             return Ok(said);
         }
         Err(ctx.continue_as(&Laps { left: laps.left - 1, ..laps }))
+    }
+}
+
+/// Undoes a step.
+#[derive(Serialize, Deserialize)]
+pub struct Unsay {
+    pub text: String,
+}
+
+impl Step for Unsay {
+    const NAME: &'static str = "unsay";
+    type Output = ();
+}
+
+/// Goes on in a second journal and fails there, with something to undo from either.
+pub struct Regret;
+
+impl Workflow for Regret {
+    const NAME: &'static str = "regret";
+    type Input = Say;
+    type Output = ();
+
+    async fn run(ctx: Context, say: Say) -> Result<(), Stop> {
+        let _undo = ctx.compensate(Unsay { text: say.text.clone() });
+        if say.text == "second" {
+            return Err(Stop::failed("regret", "nothing of it should have been said"));
+        }
+        Err(ctx.continue_as(&Say { text: "second".to_owned() }))
     }
 }
 

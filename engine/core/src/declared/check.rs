@@ -7,9 +7,10 @@ use super::template::Template;
 use super::{Plan, PlannedTask, Work};
 use crate::bounds::{
     DECLARED_ATTEMPTS_MAX, DECLARED_BYTES_MAX, DECLARED_CODES_MAX, DECLARED_FAULTS_MAX, DECLARED_SPAN_MS_MAX,
-    DECLARED_TASKS_MAX, NAME_BYTES_MAX,
+    DECLARED_TASKS_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX,
 };
 use crate::expression::Expression;
+use crate::placement::{label_problem, labels_problem};
 use crate::step::{Backoff, DEFAULT_QUEUE, StepPolicy};
 use crate::workflow::InputProblem;
 
@@ -66,6 +67,8 @@ pub fn check(definition: &DeclaredWorkflow) -> Result<Plan, Faults> {
     if !faults.found.is_empty() {
         return Err(faults);
     }
+    let stuck_to: BTreeSet<&str> =
+        definition.tasks.values().filter_map(|task| Some(&*task.sticky.as_ref()?.to)).collect();
     let tasks: BTreeMap<String, PlannedTask> = definition
         .tasks
         .iter()
@@ -73,7 +76,9 @@ pub fn check(definition: &DeclaredWorkflow) -> Result<Plan, Faults> {
             let place = below("/tasks", name);
             check_task_name(name, &place, &mut faults);
             check_parents(definition, name, task, &place, &mut faults);
-            (name.clone(), planned(task, &place, &OF_TASKS, &mut faults))
+            check_sticky(definition, task, &place, &mut faults);
+            let is_remembered = stuck_to.contains(name.as_str());
+            (name.clone(), PlannedTask { is_remembered, ..planned(task, &place, &OF_TASKS, &mut faults) })
         })
         .collect();
     check_cycle(definition, &mut faults);
@@ -144,6 +149,38 @@ fn check_parents(definition: &DeclaredWorkflow, name: &str, task: &Task, place: 
             faults.add(&place, format!("`{parent}` is named twice; once is enough"));
         }
     }
+}
+
+/// A task sticks to the worker of a step that has ended before it, whatever becomes of the others.
+fn check_sticky(definition: &DeclaredWorkflow, task: &Task, place: &str, faults: &mut Faults) {
+    let Some(sticky) = &task.sticky else { return };
+    let place = format!("{place}/sticky/to");
+    let told: String = sticky.to.chars().take(NAME_BYTES_MAX).collect();
+    let Some(earlier) = definition.tasks.get(&sticky.to) else {
+        return faults.add(&place, format!("there is no task `{told}`; add it to `tasks`, or name another"));
+    };
+    if !follows_from(definition, task, &sticky.to) {
+        faults.add(
+            &place,
+            format!("`{told}` may end after this task begins: add it to `parents`, or name a task before"),
+        );
+    } else if earlier.workflow.is_some() {
+        faults.add(&place, format!("`{told}` is a run, which no worker ends by itself: name a task with `step`"));
+    }
+}
+
+/// Whether the task of this name is a parent of `task`, or of one that it follows from.
+fn follows_from(definition: &DeclaredWorkflow, task: &Task, ancestor: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut left = vec![task];
+    while let Some(task) = left.pop() {
+        if task.parents.iter().any(|parent| parent == ancestor) {
+            return true;
+        }
+        let new = task.parents.iter().filter(|parent| seen.insert(parent.as_str()));
+        left.extend(new.filter_map(|parent| definition.tasks.get(parent)));
+    }
+    false
 }
 
 /// Names the first cycle, from its least name on.
@@ -227,6 +264,7 @@ fn check_on_failure(task: &Task, faults: &mut Faults) {
         ("parents", !task.parents.is_empty()),
         ("skip_if", task.skip_if.is_some()),
         ("cancel_if", task.cancel_if.is_some()),
+        ("sticky", task.sticky.is_some()),
     ];
     for (field, _) in given.into_iter().filter(|(_, given)| *given) {
         faults.add(&format!("/on_failure/{field}"), format!("it runs whenever a task has failed: leave `{field}` out"));
@@ -244,6 +282,8 @@ fn planned(task: &Task, place: &str, variables: &[&str], faults: &mut Faults) ->
         input: task.input.as_ref().map(|input| Template::read(input, &at("input"), variables, faults)),
         skip_if: condition("skip_if", &task.skip_if, faults),
         cancel_if: condition("cancel_if", &task.cancel_if, faults),
+        is_remembered: false,
+        sticky: task.sticky.clone(),
     }
 }
 
@@ -271,6 +311,8 @@ fn work(task: &Task, place: &str, faults: &mut Faults) -> Work {
         ("non_retryable", !task.non_retryable.is_empty()),
         ("priority", task.priority.is_some()),
         ("on_exhausted", task.on_exhausted.is_some()),
+        ("labels", !task.labels.is_empty()),
+        ("sticky", task.sticky.is_some()),
     ];
     for (field, _) in of_steps.into_iter().filter(|(_, given)| *given) {
         faults.add(&at(field), format!("a task with `workflow` is a run, not a step: leave `{field}` out"));
@@ -296,6 +338,7 @@ fn policy(task: &Task, place: &str, faults: &mut Faults) -> StepPolicy {
     for (index, _) in codes.enumerate().filter(|(_, code)| code.is_empty() || code.len() > NAME_BYTES_MAX) {
         faults.add(&at(&format!("non_retryable/{index}")), "a code has 1 to 128 bytes");
     }
+    check_labels(queue, &task.labels, &at("labels"), faults);
     StepPolicy {
         queue: queue.to_owned(),
         max_attempts,
@@ -306,7 +349,23 @@ fn policy(task: &Task, place: &str, faults: &mut Faults) -> StepPolicy {
         non_retryable: task.non_retryable.clone(),
         on_exhausted: task.on_exhausted.unwrap_or_default(),
         priority: task.priority.unwrap_or_default(),
+        required_labels: task.labels.clone(),
         ..default
+    }
+}
+
+/// What code may require. A fault of one label is told at that label.
+fn check_labels(queue: &str, labels: &BTreeMap<String, String>, place: &str, faults: &mut Faults) {
+    let wrong = |(name, value): (&String, &String)| Some((below(place, name), label_problem(name, value)?));
+    let wrong: Vec<(String, String)> = labels.iter().filter_map(wrong).collect();
+    if wrong.is_empty() || labels.len() > LABELS_REQUIRED_MAX {
+        if let Some(problem) = labels_problem(queue, labels) {
+            faults.add(place, problem);
+        }
+        return;
+    }
+    for (place, problem) in wrong {
+        faults.add(&place, problem);
     }
 }
 

@@ -77,6 +77,31 @@ pub struct Task {
     /// `fail`, or `park`: the step waits for an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
+    /// Labels that a worker must have, all of them, to be given the step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Which worker process is to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<TaskSticky>,
+}
+
+/// The worker process that ended an earlier task's step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSticky {
+    /// A task with `step` that this one follows from: a parent, or one of their parents.
+    pub to: String,
+    pub mode: StickyMode,
+}
+
+/// What is done when that worker does not take the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StickyMode {
+    /// After two seconds any worker may take it.
+    Soft,
+    /// It is waited for; once it has ended, the task fails as `worker_gone`.
+    Hard,
 }
 
 /// The pause before the next attempt: `initial_ms * factor^n`, at most `max_ms`, shorter by a share of up to `jitter`.

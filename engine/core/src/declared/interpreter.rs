@@ -11,12 +11,13 @@ use std::task::Poll;
 use serde::Serialize;
 use serde_json::json;
 
+use super::definition::StickyMode;
 use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask, Work};
 use crate::bounds::{DECLARED_EXPRESSION_STEPS_MAX, DECLARED_PAYLOADS_BYTES_MAX};
-use crate::context::{Context, Operation};
+use crate::context::{Context, Operation, WORKER_GONE};
 use crate::expression::{Budget, Expression, ExpressionError, Value, Variables};
 use crate::payload::Payload;
-use crate::step::{Failure, StepFailure, StepPolicy};
+use crate::step::{Failure, StepFailure, StepOptions, StepPlace, StepPolicy};
 use crate::workflow::Stop;
 
 /// A task at work.
@@ -26,10 +27,18 @@ enum Running {
 }
 
 impl Running {
-    fn begin(ctx: &Context, work: &Work, input: Payload) -> Self {
+    fn begin(ctx: &Context, work: &Work, input: Payload, options: StepOptions) -> Self {
         match work {
-            Work::Step { name, policy } => Self::Step(ctx.call_step(name, input, StepPolicy::clone(policy))),
+            Work::Step { name, policy } => Self::Step(ctx.call_step(name, input, StepPolicy::clone(policy), options)),
             Work::Child { workflow } => Self::Child(ctx.child(workflow, &input)),
+        }
+    }
+
+    /// Of a step.
+    fn place(&self) -> Option<StepPlace> {
+        match self {
+            Self::Step(step) => Some(step.place()),
+            Self::Child(_) => None,
         }
     }
 }
@@ -89,6 +98,8 @@ struct Tasks<'a> {
     input_value: Option<Value>,
     running: BTreeMap<&'a str, Running>,
     ended: BTreeMap<&'a str, Ended>,
+    /// Of the tasks that were begun and that others stick to.
+    places: BTreeMap<&'a str, StepPlace>,
     budget: Budget,
     payload_bytes_left: usize,
 }
@@ -102,6 +113,7 @@ impl<'a> Tasks<'a> {
             input_value: None,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
+            places: BTreeMap::new(),
             budget: Budget::new(DECLARED_EXPRESSION_STEPS_MAX),
             payload_bytes_left: DECLARED_PAYLOADS_BYTES_MAX,
         }
@@ -138,8 +150,13 @@ impl<'a> Tasks<'a> {
                 ended_some = true;
                 continue;
             }
+            let options = self.options_of(name, task)?;
             let input = self.input_of(name, task)?;
-            self.running.insert(name, Running::begin(self.ctx, &task.work, input));
+            let running = Running::begin(self.ctx, &task.work, input, options);
+            if task.is_remembered {
+                self.places.extend(running.place().map(|place| (name.as_str(), place)));
+            }
+            self.running.insert(name, running);
         }
         Ok(ended_some)
     }
@@ -174,6 +191,26 @@ impl<'a> Tasks<'a> {
         let variables = self.variables("parents", task.parents.iter().map(String::as_str), &[condition]);
         let held = condition.test(&variables, &mut self.budget);
         held.map_err(|error| expression_failed(name, field, &error))
+    }
+
+    /// What the call of a task's step asks for beside its policy.
+    fn options_of(&self, name: &str, task: &PlannedTask) -> Result<StepOptions, Broken> {
+        let options = StepOptions::default();
+        let options = if task.is_remembered { options.remember_worker() } else { options };
+        let Some(sticky) = &task.sticky else { return Ok(options) };
+        match (self.places.get(sticky.to.as_str()), sticky.mode) {
+            (Some(place), StickyMode::Hard) => Ok(options.sticky_to(*place)),
+            (Some(place), StickyMode::Soft) => Ok(options.prefer_worker_of(*place)),
+            (None, StickyMode::Soft) => Ok(options),
+            (None, StickyMode::Hard) => {
+                let to = &sticky.to;
+                let message =
+                    format!("task `{name}` sticks to the worker of `{to}`, which was skipped: no worker did it");
+                let failure = Failure::new(WORKER_GONE, message);
+                let failure = failure.with_details(&json!({ "task": name, "field": "sticky" }));
+                Err(Broken { task: name.to_owned(), failure })
+            }
+        }
     }
 
     fn input_of(&mut self, name: &str, task: &'a PlannedTask) -> Result<Payload, Broken> {
@@ -262,7 +299,7 @@ impl<'a> Tasks<'a> {
         let Some(task) = &self.plan.on_failure else { return };
         match self.failure_input(task, broken) {
             Ok(input) => {
-                let told = Running::begin(self.ctx, &task.work, input).await;
+                let told = Running::begin(self.ctx, &task.work, input, StepOptions::default()).await;
                 if let Err(failure) = told {
                     self.ctx.log(format!("`on_failure` failed too: {}", failure.code));
                 }

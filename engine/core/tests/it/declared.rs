@@ -58,7 +58,7 @@ fn outcome(run: &Subject) -> RunOutcome {
 }
 
 #[track_caller]
-fn output(run: &Subject) -> Value {
+pub fn output(run: &Subject) -> Value {
     match outcome(run) {
         RunOutcome::Succeeded { output } => output.read().expect("JSON"),
         other => panic!("the run did not succeed: {other:?}"),
@@ -66,7 +66,7 @@ fn output(run: &Subject) -> Value {
 }
 
 #[track_caller]
-fn failure(run: &Subject) -> Failure {
+pub fn failure(run: &Subject) -> Failure {
     match outcome(run) {
         RunOutcome::Failed { error } => error,
         other => panic!("the run did not fail: {other:?}"),
@@ -75,7 +75,7 @@ fn failure(run: &Subject) -> Failure {
 
 /// Whenever an engine had died, another would have gone on the same way, without any table of definitions or code.
 #[track_caller]
-fn fits_at_every_revision(run: &Subject) {
+pub fn fits_at_every_revision(run: &Subject) {
     for length in 1..=run.journal.len() {
         let chunks = run.journal[..length].to_vec();
         let revision = chunks.last().expect("a chunk").revision;

@@ -41,12 +41,16 @@ fn a_definition_with_everything_is_in_order() {
                        "backoff": { "initial_ms": 100, "factor": 3.0, "max_ms": 1000, "jitter": 0.5 },
                        "input": { "url": { "$cel": "input.url" }, "list": [1, { "$cel": "run.id" }] } },
             "send-it": { "step": "send", "parents": ["fetch"], "skip_if": "parents.fetch.output.empty",
-                         "cancel_if": "parents['fetch'].skipped" },
+                         "cancel_if": "parents['fetch'].skipped", "labels": { "gpu": "yes", "zone": "eu" },
+                         "sticky": { "to": "fetch", "mode": "soft" } },
+            "tidy": { "step": "tidy", "parents": ["send-it"], "sticky": { "to": "fetch", "mode": "hard" } },
         },
         "on_failure": { "step": "tell", "input": { "why": { "$cel": "error.code" } } },
         "output": "{'sent': tasks['send-it'].output, 'fetched': tasks.fetch.output}",
     });
     assert_eq!(faults(&all), []);
+    let read: DeclaredWorkflow = serde_json::from_value(all.clone()).expect("its shape");
+    assert_eq!(serde_json::to_value(&read).expect("JSON"), all, "nothing is added to what was said");
 }
 
 #[test]
@@ -87,6 +91,47 @@ fn names_sizes_and_numbers_have_bounds() {
         of_a(json!({ "execution_timeout": bad }), "/tasks/a/execution_timeout", "a duration is");
     }
     of_a(json!({ "schedule_timeout": "1y" }), "/tasks/a/schedule_timeout", "a duration is");
+}
+
+#[test]
+fn labels_are_those_that_code_may_require() {
+    of_a(json!({ "labels": { "GPU": "yes" } }), "/tasks/a/labels/GPU", "use 1 to 32 of a-z");
+    of_a(json!({ "labels": { "a/b": "yes" } }), "/tasks/a/labels/a~1b", "use 1 to 32 of a-z");
+    of_a(json!({ "labels": { "gpu": "x".repeat(33) } }), "/tasks/a/labels/gpu", "use 1 to 32 of a-z");
+    let five = json!({ "a": "1", "b": "1", "c": "1", "d": "1", "E": "1" });
+    of_a(json!({ "labels": five }), "/tasks/a/labels", "5 labels; a step requires at most 4");
+    let long = json!({ "a": "x".repeat(32), "b": "x".repeat(32) });
+    of_a(json!({ "labels": long, "queue": "q".repeat(64) }), "/tasks/a/labels", "shorten one of them");
+    let both = tasks(&json!({ "a": { "step": "s", "labels": { "GPU": "yes", "zone": "", "ok": "1" } } }));
+    let places: Vec<String> = faults(&both).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(places, ["/tasks/a/labels/GPU", "/tasks/a/labels/zone"]);
+}
+
+#[test]
+fn a_task_sticks_to_a_step_that_it_follows_from() {
+    let of_c = |to: &str| {
+        tasks(&json!({
+            "a": { "step": "s" }, "b": { "step": "s", "parents": ["a"] }, "run": { "workflow": "w" },
+            "c": { "step": "s", "parents": ["b", "run"], "sticky": { "to": to, "mode": "hard" } },
+            "d": { "step": "s", "parents": ["c"] }, "aside": { "step": "s" },
+        }))
+    };
+    for to in ["a", "b"] {
+        assert_eq!(faults(&of_c(to)), [], "{to}");
+    }
+    for to in ["c", "d", "aside"] {
+        one(&of_c(to), "/tasks/c/sticky/to", "may end after this task begins");
+    }
+    one(&of_c("nobody"), "/tasks/c/sticky/to", "no task `nobody`");
+    one(&of_c("run"), "/tasks/c/sticky/to", "name a task with `step`");
+    let told = json!({ "step": "t", "sticky": { "to": "a", "mode": "soft" } });
+    one(&json!({ "tasks": { "a": { "step": "s" } }, "on_failure": told }), "/on_failure/sticky", "leave `sticky` out");
+    for bad in
+        [json!({ "to": "a" }), json!({ "to": "a", "mode": "firm" }), json!({ "to": "a", "mode": "soft", "x": 1 })]
+    {
+        let task = tasks(&json!({ "a": { "step": "s" }, "b": { "step": "s", "parents": ["a"], "sticky": bad } }));
+        assert!(serde_json::from_value::<DeclaredWorkflow>(task.clone()).is_err(), "{task}");
+    }
 }
 
 #[test]
@@ -159,11 +204,14 @@ fn a_task_is_a_step_or_a_run_and_not_both() {
         ("non_retryable", json!(["gone"])),
         ("priority", json!(1)),
         ("on_exhausted", json!("park")),
+        ("labels", json!({ "gpu": "yes" })),
     ] {
         let mut task = json!({ "workflow": "w" });
         task[field] = value;
         one(&a(task), &format!("/tasks/a/{field}"), "a run, not a step");
     }
+    let follows = json!({ "workflow": "w", "parents": ["b"], "sticky": { "to": "b", "mode": "soft" } });
+    one(&tasks(&json!({ "a": follows, "b": { "step": "s" } })), "/tasks/a/sticky", "a run, not a step");
     let told = json!({ "tasks": { "a": { "step": "s" } }, "on_failure": { "workflow": "tell" } });
     assert_eq!(faults(&told), []);
 }

@@ -1,14 +1,16 @@
 //! Steps that require labels, and steps that want the worker of an earlier one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
-use valet_core::command::Reply;
+use valet_core::command::{Command, Reply};
 use valet_core::decide::inserted;
 use valet_core::id::{Seq, SessionId};
+use valet_core::journal::{Entry, Op, StepOp};
 use valet_core::transition::{Fence, StepRow, TimerChange, Unserved};
 
+use super::declared::{failure, fits_at_every_revision, output};
 use super::program::Do;
-use super::subject::{Subject, done, retry, worker};
+use super::subject::{Subject, done, payload, retry, worker};
 
 /// The row that the last transition wrote for a step.
 fn row(run: &Subject, seq: u32) -> StepRow {
@@ -150,8 +152,101 @@ fn an_operators_retry_asks_anew_whether_the_worker_is_there() {
     run.carry_out(1, done(&json!(1)));
     run.carry_out(2, retry("x"));
     assert!(run.timers.is_empty(), "parked, it waits for an operator");
-    run.tell(valet_core::command::Command::Retry { by: "ada".to_owned() }).expect("a parked step");
+    run.tell(Command::Retry { by: "ada".to_owned() }).expect("a parked step");
     run.restart();
     run.fire(2);
     assert!(run.output()[1].contains("has ended"), "{:?}", run.output());
+}
+
+/// `first`, then `then`, which sticks to it and has this besides; what fails is told.
+fn declared(mode: &str, mut first: Value, mut then: Value) -> Subject {
+    then["step"] = json!("then");
+    then["parents"] = json!(["first"]);
+    then["sticky"] = json!({ "to": "first", "mode": mode });
+    first["step"] = json!("first");
+    let tasks = json!({ "first": first, "then": then });
+    let definition = json!({ "tasks": tasks, "on_failure": { "step": "tell" }, "output": "tasks.then.output" });
+    Subject::run_declared(&definition, &json!({ "skip": true }))
+}
+
+fn asked(run: &Subject) -> Vec<StepOp> {
+    let step = |entry: &Entry| match entry {
+        Entry::Op { op: Op::Step(step), .. } => Some(step.clone()),
+        _ => None,
+    };
+    run.entries().into_iter().filter_map(step).collect()
+}
+
+#[test]
+fn a_declared_task_asks_for_labels_and_for_a_worker_as_code_does() {
+    for (mode, hard) in [("hard", true), ("soft", false)] {
+        let labels = json!({ "labels": { "zone": "eu", "gpu": "yes" } });
+        let mut run = declared(mode, labels.clone(), labels);
+        assert_eq!(row(&run, 1).policy.queue, "default.with.gpu.yes.zone.eu");
+        run.carry_out(1, done(&json!(1)));
+        assert_eq!(run.count("ran_by"), 1);
+        let wanted = row(&run, 2);
+        assert_eq!((wanted.policy.queue, wanted.wants), (own_queue(worker()), Some(worker())));
+        let queue = "default.with.gpu.yes.zone.eu".to_owned();
+        let waits_for = hard.then(|| Unserved { queue, ms: 0, session: Some(worker()) });
+        assert_eq!(timer_waits_for(&run, 2), waits_for);
+        run.restart();
+        run.carry_out(2, done(&json!("end")));
+        assert_eq!(output(&run), "end");
+    }
+}
+
+#[test]
+fn a_declared_task_whose_worker_is_gone_fails_or_goes_to_any_as_it_says() {
+    let mut demands = declared("hard", json!({}), json!({}));
+    demands.carry_out(1, done(&json!(1)));
+    demands.restart();
+    demands.fire(2);
+    assert_eq!(asked(&demands).pop().expect("a step").name, "tell");
+    demands.carry_out(3, done(&json!(null)));
+    assert_eq!(failure(&demands).code, "worker_gone");
+
+    let mut prefers = declared("soft", json!({}), json!({}));
+    prefers.carry_out(1, done(&json!(1)));
+    prefers.fire(2);
+    assert_eq!((row(&prefers, 2).policy.queue.as_str(), row(&prefers, 2).wants), ("default", None));
+    prefers.carry_out(2, done(&json!("end")));
+    assert_eq!(output(&prefers), "end");
+}
+
+#[test]
+fn a_declared_task_that_sticks_to_a_skipped_one_has_no_worker_to_stick_to() {
+    let skipped = || json!({ "skip_if": "input.skip" });
+    let mut demands = declared("hard", skipped(), json!({}));
+    demands.carry_out(2, done(&json!(null)));
+    let why = failure(&demands);
+    assert!(why.code == "worker_gone" && why.message.contains("`then`") && why.message.contains("`first`"), "{why:?}");
+    let mut prefers = declared("soft", skipped(), json!({}));
+    assert_eq!((row(&prefers, 2).policy.queue.as_str(), row(&prefers, 2).wants), ("default", None));
+    prefers.carry_out(2, done(&json!("end")));
+    assert_eq!(output(&prefers), "end");
+}
+
+/// An operator's output is no worker's.
+#[test]
+fn a_declared_task_that_demands_the_worker_of_what_an_operator_did_fails() {
+    let mut run = declared("hard", json!({}), json!({}));
+    let skip = Command::SkipStep { seq: Seq(1), by: "eve".to_owned(), output: payload(&json!(1)) };
+    run.tell(skip).expect("nobody has it");
+    run.carry_out(3, done(&json!(null)));
+    assert_eq!((failure(&run).code.as_str(), run.count("ran_by")), ("worker_gone", 0));
+}
+
+/// Nothing is written of workers where nobody asks for one, so that runs of older definitions go on as they were.
+#[test]
+fn declared_tasks_without_placement_write_what_they_always_wrote() {
+    let definition = json!({ "tasks": { "a": { "step": "a" }, "b": { "step": "b", "parents": ["a"] } } });
+    let mut run = Subject::run_declared(&definition, &json!(null));
+    run.carry_out(1, done(&json!(1)));
+    run.carry_out(2, done(&json!(2)));
+    fits_at_every_revision(&run);
+    let written: Vec<Value> = asked(&run).iter().map(|step| serde_json::to_value(step).expect("JSON")).collect();
+    let first = json!({ "name": "a", "input": { "input": null, "parents": {} } });
+    assert_eq!(written, [first, json!({ "name": "b", "input": { "input": null, "parents": { "a": 1 } } })]);
+    assert_eq!((run.count("ran_by"), run.timers.len()), (0, 0));
 }

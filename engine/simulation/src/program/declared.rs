@@ -1,8 +1,10 @@
-//! A child that is a declared workflow: two tasks, one after the other, the second perhaps left out; or a task that runs those.
+//! A child that is a declared workflow: two tasks, one after the other, the second perhaps left out or for a certain worker; or a
+//! task that runs those.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use valet_core::context::WORKER_GONE;
 use valet_core::id::RunId;
 use valet_core::journal::{Entry, Op, Resolution, RunOutcome};
 use valet_core::run::Status;
@@ -10,7 +12,8 @@ use valet_core::{Context, Payload};
 
 use super::grow::Grow;
 use super::step::end;
-use super::{Fate, Job, Seen, Visiting, unexpected};
+use super::work::LABEL;
+use super::{Fate, Job, Seen, StepEnd, Visiting, unexpected};
 use crate::outside::facts::Facts;
 
 /// The declared workflows of the simulation.
@@ -18,7 +21,11 @@ pub(crate) const DECLARED: [&str; 2] = [LINE, NEST];
 const LINE: &str = "line";
 const NEST: &str = "nest";
 
-/// What version `number` of them says. Each comes to the same, but not by the same journal.
+/// After so many versions they say the same again.
+const VERSIONS: u64 = 6;
+
+/// What version `number` of them says. Each comes to the same, but not by the same journal, unless the first task's worker is
+/// demanded and gone.
 pub(crate) fn definition(workflow: &str, number: u64) -> Payload {
     let backoff = json!({ "initial_ms": 150, "max_ms": 1000, "jitter": 0.3 });
     let mut definition = if workflow == NEST {
@@ -34,6 +41,18 @@ pub(crate) fn definition(workflow: &str, number: u64) -> Payload {
             "output": "{'first': tasks.first.output, 'second': tasks.second.output}",
         })
     };
+    if workflow == LINE {
+        let (name, value) = LABEL[0];
+        let second = &mut definition["tasks"]["second"];
+        match number % 3 {
+            1 => {
+                second["labels"] = json!({ name: value });
+                second["sticky"] = json!({ "to": "first", "mode": "soft" });
+            }
+            2 => second["sticky"] = json!({ "to": "first", "mode": "hard" }),
+            _ => {}
+        }
+    }
     if number % 2 == 1 {
         // A line in the log tells the versions apart.
         definition["tasks"]["odd"] = json!({ "step": "quick", "cancel_if": "true" });
@@ -139,11 +158,18 @@ pub(crate) fn explain_run(facts: &Facts<'_>, status: Status) -> Result<(), Strin
         _ => None,
     });
     let workflow = facts.tables.runs.get(&run).map(|record| record.identity.workflow.as_str()).unwrap_or_default();
-    if !(0..2).any(|number| pinned.as_ref() == Some(&definition(workflow, number))) {
+    if !(0..VERSIONS).any(|number| pinned.as_ref() == Some(&definition(workflow, number))) {
         return Err(format!("it carries out something that nobody declared as `{workflow}`"));
     }
     let mut failed = None;
     let mut done: Vec<(String, u64)> = Vec::new();
+    // An operator did the first step: there is no worker that the second could be asked of.
+    let pinned = pinned.and_then(|pinned| pinned.read::<Value>().ok()).unwrap_or_default();
+    let is_demanded = pinned["tasks"]["second"]["sticky"]["mode"] == "hard";
+    let skipped = entries(facts, run).any(|entry| matches!(entry, Entry::Skipped { .. }));
+    if is_demanded && skipped && !entries(facts, run).any(|entry| matches!(entry, Entry::RanBy { .. })) {
+        failed = Some(WORKER_GONE.to_owned());
+    }
     for entry in entries(facts, run) {
         let Entry::Op { seq, op: Op::Step(step) } = entry else { continue };
         let Ok(job) = step.input.read::<Job>() else { return Err(format!("step {seq} has another's input")) };
@@ -158,7 +184,11 @@ pub(crate) fn explain_run(facts: &Facts<'_>, status: Status) -> Result<(), Strin
                 done.push((job.at, value));
             }
             Some(Resolution::StepFailed { failure, .. }) => {
-                facts.step_may_end(&job.at, Err(end(failure)), &step.policy)?;
+                // Its worker was gone.
+                let demanded = step.sticky.is_some_and(|sticky| sticky.hard);
+                if !demanded || end(failure) != StepEnd::NotStarted {
+                    facts.step_may_end(&job.at, Err(end(failure)), &step.policy)?;
+                }
                 failed = Some(failure.failure().code.clone());
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! One commit is one statement: the columns of `commit.sql`, filled from transitions.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -448,12 +448,32 @@ impl Columns {
         }
     }
 
+    /// The lowest form of the statement that has all parts that these columns need.
+    fn form(&self) -> usize {
+        let creates = &self.creates;
+        let ends_at_once = self.runs.expect.iter().zip(&self.runs.ended).any(|(expect, ended)| *expect == 0 && *ended);
+        let is_rare = ends_at_once
+            || creates.origin.iter().any(Option::is_some)
+            || self.inserted.labels.iter().any(Option::is_some)
+            || ![&self.consumed.0, &self.sent.to, &self.noticed.id].iter().all(|rows| rows.is_empty());
+        let changes = [&self.stopped.0, &self.updated.run, &self.gates.0];
+        let waits = [&self.timers_set.0, &self.timers_cleared.0, &self.opened.id, &self.closed.run];
+        if is_rare {
+            3
+        } else if changes.iter().chain(&waits).any(|rows| !rows.is_empty()) || creates.key.iter().any(Option::is_some) {
+            2
+        } else {
+            let ends = self.runs.ended.iter().any(|ended| *ended);
+            usize::from(ends || !creates.id.is_empty() || !self.deeds.run.is_empty())
+        }
+    }
+
     /// Binds in the order of the statement's parameters.
     async fn execute(&self, id: Uuid, connection: &mut PgConnection) -> Result<Vec<(Uuid,)>, StoreError> {
         let (runs, creates, inserted, updated) = (&self.runs, &self.creates, &self.inserted, &self.updated);
         let (opened, closed, sent, fences) = (&self.opened, &self.closed, &self.sent, &self.fences);
         let (noticed, deeds) = (&self.noticed, &self.deeds);
-        let query = sqlx::query_as::<_, (Uuid,)>(include_str!("../sql/commit.sql"))
+        let query = sqlx::query_as::<_, (Uuid,)>(statements()[self.form()].as_str())
             .bind(id)
             .bind(&runs.id)
             .bind(&runs.expect)
@@ -583,6 +603,34 @@ impl Columns {
     }
 }
 
+/// Forms of the statement, from what every commit needs to all of it.
+const FORMS: usize = 4;
+
+/// `commit.sql` in each of its forms.
+pub fn statements() -> &'static [String; FORMS] {
+    static STATEMENTS: LazyLock<[String; FORMS]> =
+        LazyLock::new(|| std::array::from_fn(|form| in_form(include_str!("../sql/commit.sql"), form)));
+    &STATEMENTS
+}
+
+/// Leaves out what belongs to higher forms only.
+fn in_form(whole: &str, form: usize) -> String {
+    let mut open = Vec::new();
+    let mut kept = String::with_capacity(whole.len());
+    for line in whole.lines() {
+        if let Some(mark) = line.strip_prefix("--[") {
+            let from = mark.split(' ').next().and_then(|number| number.parse::<usize>().ok());
+            open.push(from.is_some_and(|from| from <= form));
+        } else if line == "--]" {
+            open.pop();
+        } else if open.iter().all(|is_kept| *is_kept) {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 fn available_at(row: &StepRow, now: Timestamp) -> Timestamp {
     match row.state {
         StepState::BackingOff(until) => until,
@@ -635,4 +683,34 @@ impl PgStore {
 fn is_same_batch(error: &StoreError) -> bool {
     let StoreError::BadData(error) = error else { return false };
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) == Some("batches_pkey")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_has_the_parts_of_the_lower_ones_and_its_own() {
+        let whole = "a\n--[1 one\nb\n--[3 three, within\nc\n--]\nd\n--]\ne\n--[2 two\nf\n--]\n";
+        assert_eq!(in_form(whole, 0), "a\ne\n");
+        assert_eq!(in_form(whole, 1), "a\nb\nd\ne\n");
+        assert_eq!(in_form(whole, 2), "a\nb\nd\ne\nf\n");
+        assert_eq!(in_form(whole, 3), "a\nb\nc\nd\ne\nf\n");
+    }
+
+    #[test]
+    fn every_mark_of_the_statement_is_known_and_closed() {
+        let whole = include_str!("../sql/commit.sql");
+        let marks: Vec<&str> =
+            whole.lines().filter(|line| line.starts_with("--[") || line.starts_with("--]")).collect();
+        let opened = marks.iter().filter(|mark| mark.starts_with("--[")).count();
+        assert_eq!(opened * 2, marks.len());
+        for mark in marks.iter().filter(|mark| mark.starts_with("--[")) {
+            assert!(mark[3..].starts_with(['1', '2', '3']) && mark[4..].starts_with(' '), "{mark}");
+        }
+        // All of it is in the highest form, and each form has more than the one below.
+        let lengths: Vec<usize> = statements().iter().map(|text| text.lines().count()).collect();
+        assert_eq!(lengths[FORMS - 1], whole.lines().count() - marks.len());
+        assert!(lengths.is_sorted_by(|lower, higher| lower < higher), "{lengths:?}");
+    }
 }

@@ -190,7 +190,8 @@ impl PgStore {
         Ok(ClaimVerdict::Granted { step: Box::new(step), progress })
     }
 
-    /// A finalizer's input was recorded when it was registered, in another chunk than the one that started it.
+    /// A clean-up's input was recorded when it was registered, in another chunk than the one that started it, or was carried over
+    /// from the journal before.
     async fn find_finalizer(&self, claim: &SessionClaim) -> Result<Option<StepOp>, StoreError> {
         let chunks = self.chunks(&[claim.run.0]).await?.remove(&claim.run.0).unwrap_or_default();
         let entries: Vec<Entry> = chunks.into_iter().flat_map(|chunk| chunk.entries).collect();
@@ -200,7 +201,10 @@ impl PgStore {
         });
         let of = early.unwrap_or(claim.seq);
         Ok(entries.into_iter().find_map(|entry| match entry {
-            Entry::Op { seq, op: Op::Finally(op) } if seq == of => Some(op),
+            Entry::Op { seq, op: Op::Finally(op) | Op::Compensate(op) } if seq == of => Some(op),
+            Entry::Continued { carried, .. } => {
+                carried.finalizers.into_iter().find(|finalizer| finalizer.seq == of).map(|finalizer| finalizer.op)
+            }
             _ => None,
         }))
     }

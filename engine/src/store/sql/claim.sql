@@ -27,18 +27,18 @@ WITH input AS MATERIALIZED (
       AND NOT c.paused AND NOT EXISTS (SELECT 1 FROM pauses_of_step(s.tenant, s.workflow, s.queue, s.run_id))
     RETURNING s.run_id, s.seq, s.lease_id
 )
+-- IS TRUE makes it a look-up in a hash; a join that expects one row compares each with each.
 SELECT i.run_id, i.seq, i.lease_id,
-       (g.lease_id IS NOT DISTINCT FROM i.lease_id AND g.lease_id IS NOT NULL)
+       (i.lease_id IN (SELECT lease_id FROM granted)) IS TRUE
            OR (s.lease_id = i.lease_id AND s.attempt = i.attempt AND s.state = 'running'
                AND (a.tenant IS NULL OR a.tenant = s.tenant)) AS granted,
        a.id IS NULL AS session_ended, coalesce(s.gated, false)
-           OR g.lease_id IS NULL AND s.run_id IS NOT NULL
+           OR s.run_id IS NOT NULL AND ((i.run_id, i.seq) IN (SELECT run_id, seq FROM granted)) IS NOT TRUE
               AND (coalesce(a.paused, false)
                    OR EXISTS (SELECT 1 FROM pauses_of_step(s.tenant, s.workflow, s.queue, s.run_id))) AS gated,
        s.tenant, s.subject, s.workflow, s.name, s.queue, s.timeout_ms, s.effect_once, s.silence_ms,
        s.progress, j.body
 FROM input i
 LEFT JOIN alive a ON a.id = i.session_id
-LEFT JOIN granted g ON g.run_id = i.run_id AND g.seq = i.seq
 LEFT JOIN steps s ON s.run_id = i.run_id AND s.seq = i.seq
 LEFT JOIN journal j ON j.run_id = s.run_id AND j.revision = s.revision

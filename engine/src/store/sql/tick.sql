@@ -17,12 +17,12 @@ WITH me AS MATERIALIZED (
     UPDATE shards s SET expires_at = now()
     WHERE s.shard IN (SELECT shard FROM shards WHERE owner = $1 AND shard NOT IN (SELECT shard FROM mine)
                       FOR UPDATE SKIP LOCKED)
+), backed_off AS MATERIALIZED (
+    SELECT b.ctid AS place FROM steps b
+    WHERE b.state = 'backing_off' AND b.shard IN (SELECT shard FROM mine) AND b.available_at <= now()
+    ORDER BY b.run_id, b.seq LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), ready AS (
-    UPDATE steps s SET state = 'ready', ticketed_at = NULL
-    WHERE (s.run_id, s.seq) IN (
-        SELECT b.run_id, b.seq FROM steps b
-        WHERE b.state = 'backing_off' AND b.shard IN (SELECT shard FROM mine) AND b.available_at <= now()
-        ORDER BY b.run_id, b.seq LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    UPDATE steps s SET state = 'ready', ticketed_at = NULL FROM backed_off o WHERE s.ctid = o.place
     RETURNING s.queue, s.run_id, s.seq
 ), lost AS (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
