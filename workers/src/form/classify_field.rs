@@ -24,6 +24,8 @@ const TYPE_SURE: f32 = 4.0;
 const TYPE_EMAIL: f32 = 2.2;
 const TYPE_HINT: f32 = 0.9;
 const EXAMPLE: f32 = 1.0;
+/// Nothing else looks like `name@host`.
+const EXAMPLE_EMAIL: f32 = 1.4;
 /// What a kind needs to be believed, and how far it must be ahead of the next.
 const ENOUGH: f32 = 1.3;
 const AHEAD: f32 = 0.8;
@@ -37,6 +39,8 @@ const ONE_WORD_PART: f32 = 0.5;
 const PHRASE_PART: f32 = 0.34;
 /// A label that begins with the phrase may go on explaining: "First name as it appears on your passport".
 const PHRASE_FIRST_PART: f32 = 0.2;
+/// A field that takes less than this holds a part of a phone number.
+const PHONE_MIN_CHARS: u32 = 6;
 /// "Name" alone may be the first, the last, a company's.
 const BARE_NAME: f32 = 0.6;
 
@@ -99,6 +103,12 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
     {
         votes.add(kind, PLACEHOLDER * share, "placeholder");
     }
+    // Old pages write the label into the field itself.
+    if field.named_by == NamedBy::Nothing
+        && let Some((kind, share)) = best(&label_words(&control.preset), field, Source::Text { question: false })
+    {
+        votes.add(kind, (PLACEHOLDER + 1.0) * share, "preset");
+    }
     if field.input == InputKind::File && by_label.is_none() {
         // "Choose file" and "Upload" are everywhere; what the file is stands around them.
         for (text, weight) in [
@@ -113,8 +123,8 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
             }
         }
     }
-    let silent =
-        !label.is_empty() && by_label.is_none() && !matches!(field.named_by, NamedBy::Nearby | NamedBy::Section);
+    let says_something = label.iter().any(|word| word.chars().any(char::is_alphabetic));
+    let silent = says_something && by_label.is_none() && !matches!(field.named_by, NamedBy::Nearby | NamedBy::Section);
     let name_weight = |name: &str| match (silent, words(name).concat().chars().count() < NAME_SHORT_CHARS) {
         (true, true) => NAME * LABEL_IS_SILENT_NAME_SHORT,
         (true, false) => NAME * LABEL_IS_SILENT,
@@ -132,7 +142,7 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         }
     }
     if let Some(kind) = example_of(&control.placeholder).filter(|kind| takes(*kind, field.input)) {
-        votes.add(kind, EXAMPLE, "example");
+        votes.add(kind, if kind == FieldKind::Email { EXAMPLE_EMAIL } else { EXAMPLE }, "example");
     }
     by_type(field, control, &mut votes);
     verdict(field, control, &label, votes)
@@ -195,6 +205,16 @@ fn by_type(field: &Field, control: &Control, votes: &mut Votes) {
 fn verdict(field: &Field, control: &Control, label: &[String], votes: Votes) -> (FieldKind, f32, Vec<String>) {
     let Votes { mut sums, mut evidence } = votes;
     merge_related(&mut sums);
+    if control.max_length.is_some_and(|chars| chars < PHONE_MIN_CHARS) && sums.remove(&FieldKind::Phone).is_some() {
+        evidence.push("too short for a phone number".to_owned());
+    }
+    // What is typed to get a newsletter is an address.
+    if field.input.is_typed()
+        && sums.contains_key(&FieldKind::Email)
+        && let Some(vote) = sums.remove(&FieldKind::Newsletter)
+    {
+        *sums.entry(FieldKind::Email).or_default() += vote;
+    }
     let other = about_another(control, field);
     if let Some(section) = other {
         sums.retain(|kind, _| !kind.is_identity() && !matches!(kind, FieldKind::StartDate | FieldKind::Website));
@@ -237,6 +257,10 @@ fn merge_related(sums: &mut BTreeMap<FieldKind, f32>) {
         (FieldKind::Website, FieldKind::Portfolio),
         (FieldKind::Website, FieldKind::Twitter),
         (FieldKind::Resume, FieldKind::ResumeText),
+        // "City, state, zip" stands before three fields.
+        (FieldKind::Location, FieldKind::State),
+        (FieldKind::Location, FieldKind::PostalCode),
+        (FieldKind::Location, FieldKind::Country),
     ];
     for (rough, exact) in more_exact {
         if sums.contains_key(&exact)

@@ -76,7 +76,7 @@ function readControl(el, ctx) {
   out.controls.push({
     element: el, order: order++, frame: ctx.frame, selectors: selectorsOf(el, ctx), tag: el.localName, type, role: attr(el, 'role') || '',
     name: cut(attr(el, 'name') || '', 200), id: cut(el.id || '', 200), mark: cut(attr(el, 'data-control') || '', 200), label: cut(name, MAX_LABEL), label_source: source,
-    autocomplete: (attr(el, 'autocomplete') || '').toLowerCase().slice(0, 100), placeholder: cut(squeeze(el.placeholder), 200), title: cut(squeeze(el.title), 200),
+    autocomplete: (attr(el, 'autocomplete') || '').toLowerCase().slice(0, 100), placeholder: cut(squeeze(el.placeholder), 200), preset: checkable || type === 'password' ? '' : cut(squeeze(attr(el, 'value')), 200), title: cut(squeeze(el.title), 200),
     input_mode: attr(el, 'inputmode') || '', pattern: cut(attr(el, 'pattern') || '', 200), max_length: el.maxLength > 0 ? el.maxLength : null,
     min: attr(el, 'min') || '', max: attr(el, 'max') || '', accept: cut(attr(el, 'accept') || '', 300), multiple: !!el.multiple,
     required: !!el.required || attr(el, 'aria-required') === 'true' || marksRequired(el), read_only: !!el.readOnly,

@@ -67,6 +67,8 @@ pub struct Control {
     pub label_source: LabelSource,
     pub autocomplete: String,
     pub placeholder: String,
+    /// What stood in a field to type in before anybody wrote there.
+    pub preset: String,
     pub title: String,
     pub input_mode: String,
     pub pattern: String,

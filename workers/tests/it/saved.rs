@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tempfile::TempDir;
-use valet_workers::saved_pages::{SavedPages, pages_below};
+use valet_workers::saved_pages::{SavedPages, pages_below, score};
 
 use super::rig::Rig;
 use super::site::Site;
@@ -76,4 +76,30 @@ async fn answers_are_compared_with_labels_that_the_page_does_not_show() {
     let first = &labels["a/sign_up.html"];
     assert_eq!(first[..2], [json!(["lastName", "lastName"]), json!(["addressCity", "addressCity"])]);
     assert_ne!(first[2], json!(["unknown", "phone"]), "a label beats a name");
+}
+
+/// Forms as they are written everywhere: old tables, well-known frameworks, a dozen languages, fields that look like contact fields and
+/// are none. None of them is anybody's page.
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_in_common_styles_are_understood() {
+    let rig = Rig::new();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pages/common");
+    let pages = pages_below(&folder).expect("a folder of pages");
+    let mut browser = SavedPages::open(&rig.provider).await.expect("a browser");
+    let counted = score([]).by_type;
+    let (mut labelled, mut wrong) = (Vec::new(), Vec::new());
+    for page in &pages {
+        let compared = browser.compare(page).await.expect("a browser").expect("a page");
+        for (at, one) in compared.labelled.iter().enumerate() {
+            let answer = one.answer.map_or("nothing", |kind| kind.as_str());
+            if answer != one.label && (counted.contains_key(answer) || counted.contains_key(one.label.as_str())) {
+                wrong.push(format!("{} c{}: {}, answered {answer}", page.name, at + 1, one.label));
+            }
+        }
+        labelled.push(compared.labelled);
+    }
+    browser.close().await.expect("closed");
+    let figures = score(labelled.iter().map(Vec::as_slice));
+    assert!(figures.labels > 200, "{}", figures.labels);
+    assert_eq!((figures.precision, figures.recall), (1.0, 1.0), "{}", wrong.join("\n"));
 }
