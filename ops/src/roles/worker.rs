@@ -17,7 +17,7 @@ use valet_workers::runtime::{
 use valet_workers::sandbox::SandboxProvider;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
-use valet_workers::steps::job_application::{Browsers, register};
+use valet_workers::steps::job_application::{Browsers, Memory, register};
 use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
@@ -114,6 +114,7 @@ fn handlers(
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         allow_private,
+        memory: Memory { folder: absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned") },
         outward,
         limits: AgentLimits::default(),
     });

@@ -360,7 +360,8 @@ fn best(words: &[String], field: &Field, source: Source) -> Option<(FieldKind, f
     Some((kind, if tie { share * 0.5 } else { share }))
 }
 
-/// The part of the words that the kind's phrases fill; what joins two of them ("state or province") does not count.
+/// The part of the words that the kind's phrases fill; what joins two of them ("state or province") does not count, nor what programs put
+/// into identifiers.
 fn coverage(kind: &KindWords, words: &[String], length: usize, source: &Source) -> f32 {
     let mut covered = vec![false; words.len()];
     let phrases = if matches!(source, Source::Text { .. }) { &kind.label } else { &kind.name };
@@ -368,11 +369,12 @@ fn coverage(kind: &KindWords, words: &[String], length: usize, source: &Source) 
         phrase.cover(words, &mut covered);
     }
     let filled = covered.iter().filter(|covered| **covered).count().max(length);
-    let total = words
-        .iter()
-        .zip(&covered)
-        .filter(|(word, covered)| **covered || !matches!(word.as_str(), "or" | "and"))
-        .count();
+    let in_name = matches!(source, Source::Name { .. });
+    let says_nothing = |word: &str| {
+        matches!(word, "or" | "and")
+            || in_name && (word.bytes().all(|c| c.is_ascii_digit()) || Wording::get().is_affix(word))
+    };
+    let total = words.iter().zip(&covered).filter(|(word, covered)| **covered || !says_nothing(word)).count();
     filled as f32 / total.max(filled) as f32
 }
 
@@ -432,7 +434,9 @@ fn takes(kind: FieldKind, input: InputKind) -> bool {
             input.is_typed() && !matches!(input, I::Date)
         }
         K::Street | K::Street2 | K::Location => matches!(input, I::Text | I::LongText | I::Search | I::Combobox),
-        K::Phone | K::PhoneExtension => matches!(input, I::Text | I::Tel | I::Number),
+        // A box that scripts make of a division is one of long text.
+        K::Phone => matches!(input, I::Text | I::Tel | I::Number | I::LongText),
+        K::PhoneExtension => matches!(input, I::Text | I::Tel | I::Number),
         K::City | K::PostalCode => matches!(input, I::Text | I::Tel | I::Number | I::Select | I::Combobox | I::Search),
         K::State | K::Country | K::PhoneCountryCode | K::PhoneType | K::Language => {
             matches!(input, I::Text | I::Select | I::Combobox | I::Radio | I::Tel)

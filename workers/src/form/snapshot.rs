@@ -219,7 +219,7 @@ pub struct Frame {
 pub struct Pair {
     pub label: String,
     pub value: String,
-    /// `dl`, `table` or `text`.
+    /// `microdata`, `dl`, `table` or `text`.
     pub source: String,
 }
 

@@ -410,8 +410,8 @@ fn autocomplete_counts_where_it_fits_the_control() {
         json!({"type": "text", "autocomplete": "address-level1", "nearby": "Choose an address", "section": "Choose an address"}),
         "addressProvince",
     );
-    check(json!({"type": "text", "placeholder": "you@example.com"}), "unknown");
-    check(json!({"type": "text", "label": "Contact", "placeholder": "you@example.com"}), "unknown");
+    check(json!({"type": "text", "placeholder": "you@example.com"}), "emailAddress");
+    check(json!({"type": "text", "label": "Username", "placeholder": "you@example.com"}), "username");
     check(json!({"type": "tel", "placeholder": "(555) 555-5555"}), "phone");
     check(json!({"type": "tel", "placeholder": "123-45-6789"}), "unknown");
 }

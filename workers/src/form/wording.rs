@@ -194,6 +194,11 @@ impl Wording {
         self.name_words.contains(word)
     }
 
+    /// Whether a word stands in identifiers for no more than that something is a field.
+    pub fn is_affix(&self, word: &str) -> bool {
+        [&self.name_before, &self.name_after].into_iter().flatten().any(|affix| affix == word)
+    }
+
     pub fn button(&self, name: &str) -> &[Phrase] {
         self.buttons.get(name).map_or(&[], Vec::as_slice)
     }

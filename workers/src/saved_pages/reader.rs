@@ -34,6 +34,7 @@ const AT_REST: AgentLimits = AgentLimits {
     moved: Duration::ZERO,
     stuck: Duration::ZERO,
     stuck_submit: Duration::ZERO,
+    pace: None,
 };
 
 #[derive(Debug, Error)]
