@@ -195,7 +195,7 @@ async fn a_persons_pace_is_kept_and_the_same_for_a_seed() {
         assert!(filled.verified);
         agent.click_element(&Selectors::css("#b")).await.expect("pressed");
         let said: serde_json::Value =
-            serde_json::from_str(&agent.snapshot().await.expect("read").text.lines().last().expect("a line"))
+            serde_json::from_str(agent.snapshot().await.expect("read").text.lines().last().expect("a line"))
                 .expect("json");
         let times: Vec<f64> =
             said["at"].as_array().expect("times").iter().filter_map(serde_json::Value::as_f64).collect();

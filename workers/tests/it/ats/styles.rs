@@ -901,7 +901,7 @@ fn zoho(f: &mut Fixture) -> Way {
     let mut line = |label: &str, control: &str| {
         rows.push_str(&format!(
             "<li><div class=tempHeadBdr>{label} <em>*</em></div><div class=tempContDiv>{control}</div></li>"
-        ))
+        ));
     };
     let (first, last) = (f.ask(Ask::First, "Name_First"), f.ask(Ask::Last, "Name_Last"));
     line(first.label, "<input name=Name_First type=text maxlength=255>");
