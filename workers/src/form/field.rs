@@ -248,7 +248,7 @@ fn fold(page: &Snapshot) -> Vec<Field> {
     fields
 }
 
-/// A heading above one field and no other is its label.
+/// A heading above one field and no other may be its label.
 fn alone_below_heading(page: &Snapshot, control: &Control) -> bool {
     let same = |other: &&Control| {
         other.frame == control.frame
@@ -333,7 +333,7 @@ fn single_field(index: usize, control: &Control, alone: bool) -> Field {
 fn label_of(control: &Control, input: InputKind, alone: bool) -> (String, NamedBy) {
     let nearby_is_label = !control.nearby.is_empty()
         && words(&control.nearby).len() <= NEARBY_MAX_WORDS
-        && (alone || words(&control.nearby) != words(&control.section));
+        && (alone && asks(&control.nearby) || words(&control.nearby) != words(&control.section));
     match control.label_source {
         LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping
             if !words(&control.label).is_empty() =>
@@ -348,6 +348,11 @@ fn label_of(control: &Control, input: InputKind, alone: bool) -> (String, NamedB
         _ if !control.nearby.is_empty() => (control.nearby.clone(), NamedBy::Section),
         _ => (String::new(), NamedBy::Nothing),
     }
+}
+
+/// A heading that is a question, or that is marked as what must be answered.
+fn asks(heading: &str) -> bool {
+    heading.contains('?') || says_required(heading)
 }
 
 fn option_label(control: &Control) -> String {
