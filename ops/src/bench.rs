@@ -13,6 +13,7 @@ use crate::settings::Settings;
 mod bounds;
 mod check;
 mod copy;
+mod forms;
 mod load;
 mod meter;
 mod report;
@@ -43,6 +44,8 @@ pub enum BenchCommand {
     Api(BenchArgs),
     /// A worker, then the engine, is killed: time until its work goes on
     Recovery(BenchArgs),
+    /// Saved pages whose controls people have labelled: how many the agent understands, and how fast
+    Forms(forms::FormsArgs),
     /// Fill a database with finished runs and their journals; then pages of `runs list`
     Seed(SeedArgs),
 }
@@ -132,6 +135,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 /// Runs a scenario.
 pub async fn run(command: BenchCommand, settings: &Settings, json: bool) -> u8 {
     let outcome = match command {
+        BenchCommand::Forms(args) => return forms::run(&args, settings, json).await,
         BenchCommand::Steps(args) => scenario::run(Scenario::Steps, &args, settings).await,
         BenchCommand::Latency(args) => scenario::run(Scenario::Latency, &args, settings).await,
         BenchCommand::Parked(args) => scenario::run(Scenario::Parked, &args, settings).await,

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod bench;
+pub mod classify;
 pub mod cli;
 pub mod hooks;
 pub mod program;

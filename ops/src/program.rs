@@ -9,7 +9,7 @@ use crate::cli;
 use crate::registry::Registry;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, Source, reference};
-use crate::{bench, hooks, replay_check, simulate, telemetry, tls};
+use crate::{bench, classify, hooks, replay_check, simulate, telemetry, tls};
 
 /// Durable workflows for work that needs a browser and sometimes a person.
 #[derive(Parser)]
@@ -56,6 +56,8 @@ enum Verb {
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Tell what the controls of saved pages are for
+    Classify(classify::ClassifyCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -137,6 +139,7 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
         }
         Verb::Migrate => ended(engine::migrate_database(&settings).await),
         Verb::Bench(command) => bench::run(command, &settings, program.global.json).await,
+        Verb::Classify(command) => classify::run(&command, &settings, program.global.json).await,
         Verb::Config(command) => configure(&command, &settings),
         Verb::Openapi => {
             println!("{}", serde_json::to_string_pretty(&valet_engine::http::openapi()).unwrap_or_default());

@@ -8,6 +8,7 @@ mod it {
     pub mod database_away;
     pub mod drain;
     pub mod effect_once;
+    pub mod forms;
     pub mod hooks;
     pub mod imports;
     pub mod job_application;

@@ -5,9 +5,12 @@
 
 mod act;
 pub mod action;
+mod action_log;
 pub mod extract;
 mod faults;
+pub mod instruction;
 mod limits;
+mod pace;
 mod reading;
 mod session;
 mod webdriver;
@@ -18,10 +21,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub use action::{Acted, Action, ActionKind, ActionValue, Instruction, Key, OptionChoice, Selectors};
+pub use action::{Acted, Action, ActionKind, ActionValue, Instruction, Key, OptionChoice, Replayed, Selectors};
+pub use action_log::ActionRecord;
 pub use extract::{Extracted, ExtractedField, Provenance};
 pub(crate) use faults::is_error_page;
+pub use instruction::{Candidate, GrammarError, Unresolved, Words};
 pub use limits::AgentLimits;
+pub use pace::Pace;
 pub use webdriver::WebDriverAgent;
 
 use crate::form::Snapshot;
@@ -65,6 +71,11 @@ pub enum BrowserError {
     Script(String),
     #[error("invalid {what}")]
     BadInput { what: &'static str },
+    #[error("the instruction is not understood: {0}")]
+    NotUnderstood(#[from] GrammarError),
+    /// Nothing was done: several elements fit about equally well. Best first.
+    #[error("several elements fit: {}", .candidates.iter().map(|one| format!("{} {:?}", one.role, one.name)).collect::<Vec<_>>().join(", "))]
+    Ambiguous { candidates: Vec<Candidate> },
     #[error("the driver answered something unexpected: {0}")]
     Protocol(String),
 }
@@ -106,8 +117,21 @@ pub trait BrowserAgent: Send + Sync {
     /// What the page shows in the window, as PNG.
     async fn take_screenshot(&self) -> Result<Vec<u8>, BrowserError>;
 
-    /// Carries out one action and verifies it. Free text is not understood yet.
+    /// Carries out one action and verifies it. One in words ([`instruction`]) is looked for on the page as it is now.
     async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError>;
+
+    /// [`Self::act`] for an action that was kept: where its element is not where it was, the one that goes by its name now. What takes the
+    /// place of the kept one is told.
+    async fn replay(&self, action: &Action) -> Result<Replayed, BrowserError> {
+        let lost = match self.act(&action.clone().into()).await {
+            Ok(acted) => return Ok(Replayed { acted, healed: None }),
+            Err(lost @ (BrowserError::NotFound { .. } | BrowserError::FrameGone { .. })) => lost,
+            Err(error) => return Err(error),
+        };
+        let Some(healed) = instruction::heal(&self.snapshot().await?, action) else { return Err(lost) };
+        let acted = self.act(&healed.clone().into()).await?;
+        Ok(Replayed { acted, healed: Some(healed) })
+    }
 
     /// [`Self::act`] in the document, of the page or of the target's frame, that was loaded at this time ([`Snapshot::loaded_at_of`]) and in no
     /// other: where another one has taken its place, nothing is touched and the answer is [`BrowserError::NotFound`].

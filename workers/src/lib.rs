@@ -5,4 +5,5 @@ pub mod form;
 pub mod gate;
 pub mod runtime;
 pub mod sandbox;
+pub mod saved_pages;
 pub mod steps;

@@ -1,6 +1,7 @@
 //! Everything that touches a browser, against a real Chromium and pages served on loopback.
 
 mod it {
+    mod ats;
     mod bad_pages;
     mod egress;
     mod forms;
@@ -10,11 +11,13 @@ mod it {
     mod late;
     mod layouts;
     mod obstacles;
+    mod reading;
     mod reaper;
     mod refusals;
     mod revival;
     mod rig;
     mod sandbox;
+    mod saved;
     mod sending;
     mod site;
 }

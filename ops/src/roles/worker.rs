@@ -17,7 +17,7 @@ use valet_workers::runtime::{
 use valet_workers::sandbox::SandboxProvider;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
-use valet_workers::steps::job_application::{Browsers, register};
+use valet_workers::steps::job_application::{Browsers, Memory, register};
 use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
@@ -69,10 +69,17 @@ pub fn browser_kind(settings: &Settings) -> Result<BrowserKind, SettingsError> {
 
 /// The browsers of this machine.
 fn browsers(settings: &Settings) -> Result<LocalProvider, WorkerRoleError> {
+    let mut local = local_browsers(settings, browser_kind(settings)?, &settings.path("worker.sandbox_dir")?)?;
+    local.max_sandboxes = Some(settings.number("worker.sandboxes", 1, SANDBOXES_MAX)?);
+    Ok(LocalProvider::new(local))
+}
+
+/// Browsers of a kind with their folders in this one.
+pub fn local_browsers(settings: &Settings, kind: BrowserKind, root: &Path) -> Result<LocalConfig, WorkerRoleError> {
     let own = std::env::current_exe().map_err(WorkerRoleError::OwnPath)?;
     let gate_command = vec![own.display().to_string(), "gate".to_owned()];
-    let mut local = LocalConfig::new(absolute(&settings.path("worker.sandbox_dir")?), gate_command);
-    local.kind = browser_kind(settings)?;
+    let mut local = LocalConfig::new(absolute(root), gate_command);
+    local.kind = kind;
     let (browser, driver) = match local.kind {
         BrowserKind::Chromium => ("browser.chromium", "browser.chromedriver"),
         BrowserKind::Firefox => ("browser.firefox", "browser.geckodriver"),
@@ -80,8 +87,7 @@ fn browsers(settings: &Settings) -> Result<LocalProvider, WorkerRoleError> {
     local.browser = tools::find(&settings.path(browser)?);
     local.driver = tools::find(&settings.path(driver)?);
     local.xvfb = tools::find(&settings.path("browser.xvfb")?);
-    local.max_sandboxes = Some(settings.number("worker.sandboxes", 1, SANDBOXES_MAX)?);
-    Ok(LocalProvider::new(local))
+    Ok(local)
 }
 
 /// The handlers of all steps that Valet ships, beside those of the program itself.
@@ -108,6 +114,7 @@ fn handlers(
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         allow_private,
+        memory: Memory { folder: absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned") },
         outward,
         limits: AgentLimits::default(),
     });

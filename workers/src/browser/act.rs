@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::session::{Found, Session};
-use super::{Acted, Action, ActionKind, ActionValue, BrowserError, OptionChoice, Selectors};
+use super::{Acted, Action, ActionKind, ActionValue, BrowserError, OptionChoice, Pace, Selectors};
 
 /// A list that opens on a click is there after this, or it asks a server that is too slow.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
@@ -19,6 +20,10 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A button that moves is waited for, and so is what covers it, this long; then it is pressed where it is, or not at all.
 const STEADY_WITHIN: Duration = Duration::from_secs(2);
 const STEADY_POLL: Duration = Duration::from_millis(50);
+/// How long a hand takes to an element.
+const HAND_MOVES_FOR: Duration = Duration::from_millis(120);
+/// Characters a command types at a person's pace: at most half a minute's.
+const TYPED_AT_ONCE: usize = 200;
 /// Typing more than this is left to the setter: the driver types a character at a time.
 const TYPED_MAX_CHARS: usize = 4000;
 
@@ -91,12 +96,56 @@ impl Session<'_> {
 
     /// [`Self::press`] for an element that was scrolled to by finding it.
     async fn press_here(&mut self, found: &Found) -> Result<(), BrowserError> {
+        if let Some(pace) = self.limits().pace
+            && self.press_somewhere(found, pace).await?
+        {
+            return Ok(());
+        }
         let (element, bound) = (found.element.clone(), self.limits().command);
         match self.command("click", bound, |_| async move { element.click().await }).await {
             // Firefox's driver waits for the page a press leads to, and says so when that cannot be opened: it was pressed.
             Err(BrowserError::Navigation(_)) => Ok(()),
             pressed => pressed,
         }
+    }
+
+    /// A press on a point that a person might have chosen; `false` where something else is at that point, and nothing was pressed.
+    async fn press_somewhere(&mut self, found: &Found, pace: Pace) -> Result<bool, BrowserError> {
+        let (x, y) = pace.point(self.link.paced);
+        self.link.paced += 1;
+        let offset = self.dom("aim", &[&found.reference, &json!(x), &json!(y)]).await?;
+        let (Some(x), Some(y)) = (offset[0].as_f64(), offset[1].as_f64()) else { return Ok(false) };
+        let (element, bound) = (found.element.clone(), self.limits().command);
+        let pressed = self.command("press", bound, |client| async move {
+            let hand = MouseActions::new("hand".to_owned())
+                .then(PointerAction::MoveToElement { element, duration: Some(HAND_MOVES_FOR), x, y })
+                .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+                .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+            client.perform_actions(hand).await
+        });
+        match pressed.await {
+            Ok(()) | Err(BrowserError::Navigation(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One command for a part of the text, with a pause before each of its characters.
+    async fn type_slowly(&mut self, text: &str, pace: Pace) -> Result<(), BrowserError> {
+        let characters: Vec<char> = text.chars().collect();
+        for part in characters.chunks(TYPED_AT_ONCE) {
+            let mut keys = KeyActions::new("keys".to_owned());
+            for &value in part {
+                let duration = pace.pause(self.link.paced);
+                self.link.paced += 1;
+                keys = keys
+                    .then(KeyAction::Pause { duration })
+                    .then(KeyAction::Down { value })
+                    .then(KeyAction::Up { value });
+            }
+            let bound = self.limits().command;
+            self.command("type", bound, |client| async move { client.perform_actions(keys).await }).await?;
+        }
+        Ok(())
     }
 
     /// Never through a script: what covers a button is there for a reason a person would see.
@@ -178,6 +227,14 @@ impl Session<'_> {
     }
 
     async fn type_over(&mut self, found: &Found, before: &State, text: &str) -> Result<State, BrowserError> {
+        if let Some(pace) = self.limits().pace
+            && before.value.is_empty()
+        {
+            self.press(found).await?;
+            self.type_slowly(text, pace).await?;
+            let value = self.dom("leave", &[&found.reference]).await?;
+            return state(value);
+        }
         // Control+A, then the text takes the place of what was there; NULL lets go of Control.
         let keys = if before.value.is_empty() { text.to_owned() } else { format!("\u{e009}a\u{e000}\u{e017}{text}") };
         self.keys(found, keys).await?;
@@ -234,6 +291,7 @@ impl Session<'_> {
         choice: &OptionChoice,
     ) -> Result<Acted, BrowserError> {
         let wanted = normal(&choice.label);
+        let texts_before = self.texts_around(found).await?;
         self.press(found).await.map_err(|error| named(error, target))?;
         if (before.tag == "input" || before.role == "searchbox") && !before.read_only {
             self.keys(found, typeable(&choice.label, false)).await?;
@@ -261,13 +319,18 @@ impl Session<'_> {
         let option = option.ok_or_else(|| BrowserError::Protocol("an option without an element".into()))?;
         self.press(&option).await.map_err(|error| named(error, target))?;
         let (found, _) = self.find(target).await?;
-        let around = self.dom("around", &[&found.reference]).await?;
-        let around = normal(around.as_str().unwrap_or(""));
-        if around.contains(&wanted) {
+        let texts = self.texts_around(&found).await?;
+        if shows_choice(&texts_before, &texts, &wanted) {
             Ok(Acted { verified: true, complaint: String::new() })
         } else {
-            Err(BrowserError::VerifyFailed { wanted, found: around })
+            Err(BrowserError::VerifyFailed { wanted, found: texts.into_iter().next().unwrap_or_default() })
         }
+    }
+
+    /// What an element says, and what is said around it, from the inside out.
+    async fn texts_around(&mut self, found: &Found) -> Result<Vec<String>, BrowserError> {
+        let texts = self.dom("around", &[&found.reference]).await?;
+        Ok(texts.as_array().into_iter().flatten().map(|text| normal(text.as_str().unwrap_or(""))).collect())
     }
 
     async fn check(&mut self, target: &Selectors, checked: bool) -> Result<Acted, BrowserError> {
@@ -359,6 +422,19 @@ fn named(error: BrowserError, target: &Selectors) -> BrowserError {
     }
 }
 
+/// Whether what changed first, from the inside out, says what was chosen now; a list may have been as wanted before.
+fn shows_choice(before: &[String], now: &[String], wanted: &str) -> bool {
+    let wanted_words: Vec<&str> = wanted.split(' ').collect();
+    let says = |text: &String| {
+        let words: Vec<&str> = text.split(|c: char| c.is_whitespace()).collect();
+        text == wanted || words.windows(wanted_words.len()).any(|window| window == wanted_words)
+    };
+    match now.iter().zip(before).find(|(now, before)| now != before) {
+        Some((changed, _)) => says(changed),
+        None => now.iter().any(|text| text == wanted),
+    }
+}
+
 /// What the keyboard can say: no WebDriver key codes, and no line break where it would submit the form.
 fn typeable(text: &str, multiline: bool) -> String {
     text.replace("\r\n", "\n")
@@ -391,7 +467,7 @@ fn same_text(state: &State, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{State, same_text, typeable};
+    use super::{State, same_text, shows_choice, typeable};
 
     fn input(type_: &str, value: &str) -> State {
         State {
@@ -422,6 +498,19 @@ mod tests {
         check("number", "", "85000", false);
         check("email", "a.da@example.test", "ada@example.test", false);
         check("text", "--", "++", false);
+    }
+
+    #[test]
+    fn a_list_shows_its_choice_where_it_changed() {
+        let check = |before: [&str; 2], now: [&str; 2], wanted: &str, expect: bool| {
+            let texts = |texts: [&str; 2]| texts.map(str::to_owned);
+            assert_eq!(shows_choice(&texts(before), &texts(now), wanted), expect, "{now:?}");
+        };
+        check(["", "select"], ["", "no"], "no", true);
+        check(["", "select"], ["", "yes"], "no", false);
+        check(["", "do you need help now? select"], ["", "do you need help now? yes"], "no", false);
+        check(["united states", ""], ["united states", ""], "united states", true);
+        check(["", "say no more"], ["", "say no more"], "no", false);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::instruction::Words;
 use crate::form::Snapshot;
 
 /// Ways to find one element: frames to enter from the top, then selectors of which the first that finds exactly one element counts.
@@ -118,7 +119,13 @@ impl Key {
 #[serde(rename_all = "snake_case")]
 pub enum Instruction {
     Action(Action),
-    Text(String),
+    Words(Words),
+}
+
+impl From<Words> for Instruction {
+    fn from(words: Words) -> Self {
+        Self::Words(words)
+    }
 }
 
 impl From<Action> for Instruction {
@@ -136,23 +143,32 @@ pub struct Acted {
     pub complaint: String,
 }
 
+/// What became of an action that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub acted: Acted,
+    /// To be kept in its place.
+    pub healed: Option<Action>,
+}
+
 /// The visible, enabled controls, buttons and links of a page as actions without values.
 pub fn observe(page: &Snapshot) -> Vec<Action> {
-    let controls = page
-        .controls
-        .iter()
-        .filter(|control| control.enabled && (control.hidden.is_empty() || control.label_visible))
-        .map(|control| {
-            let kind = match control.type_.as_str() {
-                "select" | "select-multiple" | "aria-combobox" | "aria-listbox" => ActionKind::Select,
-                "checkbox" | "radio" | "aria-checkbox" | "aria-radio" | "aria-switch" => ActionKind::Check,
-                "file" => ActionKind::Upload,
-                _ => ActionKind::Fill,
-            };
-            let description =
-                [&control.label, &control.nearby, &control.name].into_iter().find(|text| !text.is_empty());
-            (control.order, kind, &control.frame, &control.selectors, description.cloned().unwrap_or_default())
-        });
+    let controls =
+        page.controls
+            .iter()
+            .filter(|control| control.enabled && (control.hidden.is_empty() || control.label_visible))
+            .map(|control| {
+                let kind = match control.type_.as_str() {
+                    "select" | "select-multiple" | "aria-combobox" | "aria-listbox" => ActionKind::Select,
+                    "checkbox" | "radio" | "aria-checkbox" | "aria-radio" | "aria-switch" | "toggle"
+                    | "aria-toggle" => ActionKind::Check,
+                    "file" => ActionKind::Upload,
+                    _ => ActionKind::Fill,
+                };
+                let description =
+                    [&control.label, &control.nearby, &control.name].into_iter().find(|text| !text.is_empty());
+                (control.order, kind, &control.frame, &control.selectors, description.cloned().unwrap_or_default())
+            });
     let buttons = page
         .buttons
         .iter()

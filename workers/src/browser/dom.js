@@ -67,7 +67,7 @@ function stateOf(el) {
   return {
     tag: el.localName, type: el.tagName === 'INPUT' ? el.type : '', role: el.getAttribute('role') || '', editable: !!el.isContentEditable,
     value: el.isContentEditable ? squeeze(el.textContent) : el.value === undefined ? squeeze(el.textContent) : String(el.value),
-    checked: checkable ? el.checked : ['aria-checked', 'aria-pressed', 'aria-selected'].some((name) => el.getAttribute(name) === 'true'),
+    checked: checkable ? el.checked : looksChosen(el),
     files: el.files ? Array.from(el.files).map((file) => file.name) : [],
     enabled: !el.disabled && !el.matches(':disabled'), read_only: !!el.readOnly, rendered: rendered(el),
     complaint: el.validity && !el.validity.valid && !el.validity.valueMissing ? squeeze(el.validationMessage) : '',
@@ -109,13 +109,24 @@ switch (operation) {
   case 'choose': return choose(first, second);
   case 'scroll': scroll(first); return rendered(first);
   case 'place': { const { x, y, width, height } = first.getBoundingClientRect(); return [x, y, width, height].map(Math.round); }
+  case 'aim': {
+    // A point of the element, from the middle of what is in view of it (WebDriver, "in-view center point"); null where something else is on top of it.
+    const view = viewOf(first), rect = first.getBoundingClientRect();
+    const clip = (from, to, end) => [Math.max(0, from), Math.min(end, to)];
+    const [left, right] = clip(rect.left, rect.right, view.innerWidth), [top, bottom] = clip(rect.top, rect.bottom, view.innerHeight);
+    const x = Math.round(left + (right - left) * second), y = Math.round(top + (bottom - top) * third);
+    const hit = first.getRootNode().elementFromPoint(x, y);
+    if (!hit || !(hit === first || first.contains(hit))) return null;
+    return [x - (left + right) / 2, y - (top + bottom) / 2].map(Math.round);
+  }
   case 'click': first.click(); return stateOf(first);
   case 'label': return Array.from(first.labels || []).find(rendered) || null;
   case 'options': return optionsOf(first);
   case 'around': {
-    let text = squeeze(`${first.value !== undefined ? first.value : ''} ${first.innerText || ''}`);
-    for (let node = first.parentElement, level = 0; node && level < 3; node = node.parentElement, level += 1) text += ' ' + squeeze(node.innerText);
-    return text;
+    // The element's own text, then that of what is around it, from the inside out.
+    const texts = [squeeze(`${first.value !== undefined ? first.value : ''} ${first.innerText || ''}`)];
+    for (let node = first.parentElement, level = 0; node && level < 3; node = node.parentElement, level += 1) texts.push(squeeze(node.innerText));
+    return texts;
   }
   case 'mentions': return (document.body ? document.body.innerText : '').includes(first);
 }

@@ -15,6 +15,8 @@ const DEPTH_MAX: usize = 6;
 pub enum Provenance {
     /// A `JobPosting` in JSON-LD.
     JsonLd,
+    /// `itemprop` attributes (HTML §5).
+    Microdata,
     DefinitionList,
     Table,
     /// "Label: value" in running text.
@@ -63,6 +65,7 @@ pub fn extract(page: &Snapshot) -> Extracted {
     }
     for pair in &page.pairs {
         let provenance = match pair.source.as_str() {
+            "microdata" => Provenance::Microdata,
             "dl" => Provenance::DefinitionList,
             "table" => Provenance::Table,
             _ => Provenance::Text,

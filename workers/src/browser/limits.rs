@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Pace;
+
 /// The agent's bounds. The gate's own are shorter, so that its answer, which says more, arrives first.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentLimits {
@@ -24,6 +26,8 @@ pub struct AgentLimits {
     pub stuck: Duration,
     /// The same for the press that hands in: it is never repeated, so more patience costs less than doubt.
     pub stuck_submit: Duration,
+    /// `None`: as fast as the page takes it.
+    pub pace: Option<Pace>,
 }
 
 impl Default for AgentLimits {
@@ -39,6 +43,7 @@ impl Default for AgentLimits {
             moved: Duration::from_secs(30),
             stuck: Duration::from_secs(6),
             stuck_submit: Duration::from_secs(15),
+            pace: None,
         }
     }
 }

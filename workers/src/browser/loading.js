@@ -31,3 +31,12 @@ function isLoading(doc) {
   if (!doc.body || doc.body.textContent.length > 20000) return false;
   return doc.body.innerText.split('\n').some((line) => SAYS_SO.test(line));
 }
+
+// Whether a button is the chosen one of its kind: it says so, or its class does and that of its siblings does not.
+const CHOSEN = /(^|[-_\s])(active|selected|checked|pressed|chosen)($|[-_\s])/i;
+function looksChosen(el) {
+  const told = ['aria-checked', 'aria-pressed', 'aria-selected'].filter((name) => el.hasAttribute(name));
+  if (told.length) return told.some((name) => el.getAttribute(name) === 'true');
+  const named = (one) => CHOSEN.test(one.getAttribute('class') || '');
+  return named(el) && !Array.from((el.parentElement || el).children).every(named);
+}

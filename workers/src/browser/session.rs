@@ -35,6 +35,10 @@ const TO_TOP: &str = "switch to the top";
 pub(super) struct Link {
     pub client: Option<Client>,
     pub frame: Option<Vec<String>>,
+    /// Characters and presses at a person's pace so far.
+    pub paced: u64,
+    /// Commands sent so far.
+    pub round_trips: u64,
     /// What dialogs said; they are dismissed by whatever command meets them.
     pub dialogs: Vec<String>,
     /// The document that was waited for in vain: its signs of loading are decoration.
@@ -107,6 +111,7 @@ impl Session<'_> {
         Work: Future<Output = Result<T, CmdError>>,
     {
         let client = self.client().await?;
+        self.link.round_trips += 1;
         let begun = Instant::now();
         match tokio::time::timeout(bound, work(client)).await {
             Ok(Ok(value)) => Ok(value),
@@ -207,7 +212,10 @@ impl Session<'_> {
         if self.link.frame.as_deref() == Some(frame) {
             return Ok(());
         }
-        self.enter_top().await?;
+        // On top it is for sure; in a frame the driver may be no more, without having said so.
+        if self.link.frame.as_ref().is_none_or(|at| !at.is_empty()) {
+            self.enter_top().await?;
+        }
         for (depth, selector) in frame.iter().enumerate() {
             let gone = || BrowserError::FrameGone { frame: frame.join(" > ") };
             let answer = self.dom("find", &[&json!([selector]), &Value::Null, &json!(depth)]).await?;

@@ -4,12 +4,15 @@
 //! command at a time and knows no timeout: after one of ours it is dropped and the session attached anew.
 
 use std::path::Path;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::action_log::{ActionLog, ActionRecord};
 use super::faults::{is_error_page, is_refused_by_proxy};
+use super::instruction::{self, Unresolved};
 use super::session::{Link, Session};
 use super::{
     Acted, Action, ActionKind, ActionValue, AgentLimits, BrowserAgent, BrowserError, Instruction, Page, Selectors,
@@ -30,16 +33,35 @@ pub struct WebDriverAgent {
     pub(super) attachment: Attachment,
     pub(super) limits: AgentLimits,
     link: Mutex<Link>,
+    log: ActionLog,
 }
 
 impl WebDriverAgent {
     /// Attaches to the sandbox's session and makes sure that it answers.
     pub async fn attach(attachment: Attachment, limits: AgentLimits) -> Result<Self, BrowserError> {
-        let agent = Self { attachment, limits, link: Mutex::default() };
+        let agent = Self { attachment, limits, link: Mutex::default(), log: ActionLog::begin() };
         let mut session = agent.session().await;
         session.client().await?;
         drop(session);
         Ok(agent)
+    }
+
+    /// What was done since this was last asked.
+    pub fn take_log(&self) -> Vec<ActionRecord> {
+        self.log.take()
+    }
+
+    /// Commands sent to the driver so far: each costs some milliseconds, which is why a page is read by few.
+    pub async fn round_trips(&self) -> u64 {
+        self.session().await.link.round_trips
+    }
+
+    /// The document on top as HTML, as it is now.
+    pub async fn page_source(&self) -> Result<String, BrowserError> {
+        let bound = self.limits.command;
+        let mut session = self.session().await;
+        session.enter(&[]).await?;
+        session.command("source", bound, |client| async move { client.source().await }).await
     }
 
     pub fn attachment(&self) -> &Attachment {
@@ -80,6 +102,28 @@ impl Session<'_> {
                 error => return Err(error),
             }
         }
+    }
+
+    async fn carry_out(&mut self, instruction: &Instruction) -> Result<Acted, BrowserError> {
+        let words = match instruction {
+            Instruction::Action(action) => return self.act_logged(action).await,
+            Instruction::Words(words) => words,
+        };
+        let command = instruction::parse(words)?;
+        let page = self.read_page().await?;
+        let actions = instruction::resolve(&page, &command).map_err(|why| unresolved(why, &command.name))?;
+        let mut last = Acted { verified: true, complaint: String::new() };
+        for action in &actions {
+            last = self.act_logged(action).await?;
+        }
+        Ok(last)
+    }
+
+    async fn act_logged(&mut self, action: &Action) -> Result<Acted, BrowserError> {
+        let begun = Instant::now();
+        let acted = self.act(action).await;
+        self.agent.log.add(action, begun, acted.as_ref());
+        acted
     }
 
     /// When the document on top was loaded, and whether all of its text has come; `None` where nothing answers.
@@ -157,15 +201,13 @@ impl BrowserAgent for WebDriverAgent {
     }
 
     async fn act(&self, instruction: &Instruction) -> Result<Acted, BrowserError> {
-        let action = action_of(instruction)?;
-        self.session().await.act(action).await
+        self.session().await.carry_out(instruction).await
     }
 
     async fn act_on(&self, loaded_at: f64, instruction: &Instruction) -> Result<Acted, BrowserError> {
-        let action = action_of(instruction)?;
         let mut session = self.session().await;
         session.document = Some(loaded_at);
-        session.act(action).await
+        session.carry_out(instruction).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, BrowserError> {
@@ -185,9 +227,12 @@ impl BrowserAgent for WebDriverAgent {
     }
 }
 
-fn action_of(instruction: &Instruction) -> Result<&Action, BrowserError> {
-    match instruction {
-        Instruction::Action(action) => Ok(action),
-        Instruction::Text(_) => Err(BrowserError::Unsupported("an instruction in words".into())),
+fn unresolved(why: Unresolved, name: &str) -> BrowserError {
+    match why {
+        Unresolved::Ambiguous(candidates) => BrowserError::Ambiguous { candidates },
+        Unresolved::NotFound(_) => BrowserError::NotFound { target: format!("{name:?}") },
+        Unresolved::Unfit(found) => {
+            BrowserError::NotInteractable { target: found.name, reason: "it does not take this value".into() }
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::applicant::Applicant;
 use super::field_kind::FieldKind;
+use super::learned::{Learned, Lesson, signature, way_at};
 use super::plan::{FieldPlan, Plan, plan};
 use super::reading::read_page;
 use super::snapshot::Snapshot;
@@ -71,6 +72,7 @@ pub async fn apply_plan(agent: &dyn BrowserAgent, plan: &Plan) -> Result<Applied
 #[derive(Default)]
 struct Pass {
     filled: Vec<String>,
+    lessons: Vec<Lesson>,
     failed: Vec<FieldFailure>,
     /// Fields that were not there.
     lost: Vec<String>,
@@ -84,8 +86,9 @@ async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, 
     let mut pass = Pass::default();
     for fill in fills {
         match write(agent, fill).await {
-            Ok(()) => {
+            Ok(way) => {
                 pass.filled.push(fill.key.clone());
+                pass.lessons.push(lesson(fill, Some(way)));
                 pass.chose |= fill.actions.iter().any(|a| matches!(a.kind, ActionKind::Select | ActionKind::Check));
             }
             // The page is not the one that was read, or what it said stands between: it is to be read again.
@@ -101,30 +104,39 @@ async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, 
             // A page that does not answer for one field does not for the next: each would cost the whole bound.
             Err(error @ BrowserError::Timeout { .. }) => return Err(error),
             Err(error) if !error.leaves_the_browser_usable() => return Err(error),
-            Err(error) => pass.failed.push(failure(fill, error.to_string())),
+            Err(error) => {
+                pass.failed.push(failure(fill, error.to_string()));
+                pass.lessons.push(lesson(fill, None));
+            }
         }
     }
     Ok(pass)
+}
+
+fn lesson(fill: &FieldPlan, way: Option<usize>) -> Lesson {
+    Lesson { key: fill.key.clone(), kind: fill.kind, way }
 }
 
 fn failure(fill: &FieldPlan, reason: String) -> FieldFailure {
     FieldFailure { key: fill.key.clone(), label: fill.label.clone(), kind: fill.kind, required: fill.required, reason }
 }
 
-/// All actions of one field; where the page complains about the way something is written, the other ways in turn.
-async fn write(agent: &dyn BrowserAgent, fill: &FieldPlan) -> Result<(), BrowserError> {
+/// All actions of one field; where the page complains about the way something is written, the other ways in turn. Answers which one it took.
+async fn write(agent: &dyn BrowserAgent, fill: &FieldPlan) -> Result<usize, BrowserError> {
     let first = act_all(agent, &fill.actions).await;
-    let (Some(action), false) = (fill.actions.first(), fill.other_ways.is_empty()) else { return first.map(drop) };
+    let (Some(action), false) = (fill.actions.first(), fill.other_ways.is_empty()) else {
+        return first.map(|_| fill.first_way);
+    };
     let mut last = match first {
-        Ok(complaint) if complaint.is_empty() => return Ok(()),
+        Ok(complaint) if complaint.is_empty() => return Ok(fill.first_way),
         Err(error @ BrowserError::VerifyFailed { .. }) => Err(error),
         Err(error) => return Err(error),
         Ok(complaint) => Err(BrowserError::NotInteractable { target: fill.label.clone(), reason: complaint }),
     };
-    for way in &fill.other_ways {
+    for (place, way) in fill.other_ways.iter().enumerate() {
         let action = Action { value: Some(way.clone()), ..action.clone() };
         match act_all(agent, &[action]).await {
-            Ok(complaint) if complaint.is_empty() => return Ok(()),
+            Ok(complaint) if complaint.is_empty() => return Ok(way_at(place + 1, fill.first_way)),
             Ok(complaint) => {
                 last = Err(BrowserError::NotInteractable { target: fill.label.clone(), reason: complaint });
             }
@@ -149,13 +161,26 @@ async fn act_all(agent: &dyn BrowserAgent, actions: &[Action]) -> Result<String,
 ///
 /// [`BrowserError::FrameGone`]: the frame that was written into went away for good.
 pub async fn fill_page(agent: &dyn BrowserAgent, applicant: &Applicant) -> Result<FilledPage, BrowserError> {
+    fill_page_knowing(agent, applicant, &mut Learned::default()).await
+}
+
+/// [`fill_page`] with what the site has taught, which learns from this filling too.
+pub async fn fill_page_knowing(
+    agent: &dyn BrowserAgent,
+    applicant: &Applicant,
+    learned: &mut Learned,
+) -> Result<FilledPage, BrowserError> {
     let mut work = Work::default();
     loop {
         let snapshot = read_page(agent).await?;
         if let Some(gone) = work.frames_gone.drain(..).find(|path| snapshot.frame(path).is_none()) {
             return Err(BrowserError::FrameGone { frame: gone.join(" > ") });
         }
-        let plan = plan(&snapshot, applicant);
+        let form = signature(&snapshot);
+        let mut plan = plan(&snapshot, applicant);
+        if let Some(form) = &form {
+            learned.advise(form, &mut plan);
+        }
         let open: Vec<&FieldPlan> = plan.pending().filter(|fill| !work.has_given_up(&fill.key)).collect();
         if open.is_empty() && std::mem::take(&mut work.chose) {
             tokio::time::sleep(agent.limits().revealed).await;
@@ -165,7 +190,10 @@ pub async fn fill_page(agent: &dyn BrowserAgent, applicant: &Applicant) -> Resul
             let open = open.into_iter().map(|fill| failure(fill, "the page does not keep the value".into())).collect();
             return Ok(FilledPage { snapshot, plan, applied: work.applied(open) });
         }
-        let now = pass(agent, open.clone()).await?;
+        let mut now = pass(agent, open.clone()).await?;
+        if let Some(form) = form {
+            learned.note(&form, &std::mem::take(&mut now.lessons));
+        }
         work.add(now, &open);
     }
 }

@@ -14,13 +14,18 @@ use super::wording::{KindWords, Wording};
 
 /// Votes by source.
 const AUTOCOMPLETE: f32 = 3.0;
+const AUTOCOMPLETE_INVENTED: f32 = 1.0;
 const LABEL: f32 = 3.2;
 const NEARBY: f32 = 2.4;
+const SECTION: f32 = 1.2;
 const PLACEHOLDER: f32 = 1.6;
 const NAME: f32 = 1.7;
 const TYPE_SURE: f32 = 4.0;
 const TYPE_EMAIL: f32 = 2.2;
 const TYPE_HINT: f32 = 0.9;
+const EXAMPLE: f32 = 1.0;
+/// Nothing else looks like `name@host`.
+const EXAMPLE_EMAIL: f32 = 1.4;
 /// What a kind needs to be believed, and how far it must be ahead of the next.
 const ENOUGH: f32 = 1.3;
 const AHEAD: f32 = 0.8;
@@ -34,6 +39,8 @@ const ONE_WORD_PART: f32 = 0.5;
 const PHRASE_PART: f32 = 0.34;
 /// A label that begins with the phrase may go on explaining: "First name as it appears on your passport".
 const PHRASE_FIRST_PART: f32 = 0.2;
+/// A field that takes less than this holds a part of a phone number.
+const PHONE_MIN_CHARS: u32 = 6;
 /// "Name" alone may be the first, the last, a company's.
 const BARE_NAME: f32 = 0.6;
 
@@ -70,6 +77,7 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         NamedBy::Label | NamedBy::Question => LABEL,
         NamedBy::Nearby => NEARBY,
         NamedBy::Placeholder => PLACEHOLDER + 1.0,
+        NamedBy::Section => SECTION,
         NamedBy::Nothing => 0.0,
     };
     let by_label = best(&label, field, Source::Text { question: field.label.contains('?') })
@@ -78,13 +86,28 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         let share = if kind == FieldKind::FullName && label.len() == 1 { share * BARE_NAME } else { share };
         votes.add(kind, label_weight * share, "label");
     }
-    if let Some(kind) = autocomplete_kind(&control.autocomplete) {
-        votes.add(kind, AUTOCOMPLETE, "autocomplete");
+    match autocomplete_kind(&control.autocomplete) {
+        // `new-password` in a text field only keeps the browser from filling it.
+        Some(kind) if takes(kind, field.input) => votes.add(kind, AUTOCOMPLETE, "autocomplete"),
+        Some(_) => {}
+        // What is not of the standard is a name like others: `fname`, `zip`.
+        None => {
+            let invented = wording_words(&control.autocomplete);
+            if let Some((kind, share)) = best(&invented, field, Source::Name { joined: &invented.concat() }) {
+                votes.add(kind, AUTOCOMPLETE_INVENTED * share, "autocomplete");
+            }
+        }
     }
     if field.named_by != NamedBy::Placeholder
         && let Some((kind, share)) = best(&label_words(&control.placeholder), field, Source::Text { question: false })
     {
         votes.add(kind, PLACEHOLDER * share, "placeholder");
+    }
+    // Old pages write the label into the field itself.
+    if field.named_by == NamedBy::Nothing
+        && let Some((kind, share)) = best(&label_words(&control.preset), field, Source::Text { question: false })
+    {
+        votes.add(kind, (PLACEHOLDER + 1.0) * share, "preset");
     }
     if field.input == InputKind::File && by_label.is_none() {
         // "Choose file" and "Upload" are everywhere; what the file is stands around them.
@@ -100,7 +123,8 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
             }
         }
     }
-    let silent = !label.is_empty() && by_label.is_none() && field.named_by != NamedBy::Nearby;
+    let says_something = label.iter().any(|word| word.chars().any(char::is_alphabetic));
+    let silent = says_something && by_label.is_none() && !matches!(field.named_by, NamedBy::Nearby | NamedBy::Section);
     let name_weight = |name: &str| match (silent, words(name).concat().chars().count() < NAME_SHORT_CHARS) {
         (true, true) => NAME * LABEL_IS_SILENT_NAME_SHORT,
         (true, false) => NAME * LABEL_IS_SILENT,
@@ -111,14 +135,57 @@ fn classify(page: &Snapshot, field: &Field) -> (FieldKind, f32, Vec<String>) {
         if source == "id" && control.id == control.name {
             continue;
         }
-        if let Some((kind, share)) = best(&name_words(name), field, Source::Name { joined: &words(name).concat() }) {
+        if let Some((kind, share)) = best(&wording_words(name), field, Source::Name { joined: &words(name).concat() }) {
             let half = if source == "id" && !control.name.is_empty() { 0.5 } else { 1.0 };
             let weight = name_weight(name) * half;
             votes.add(kind, weight * share, source);
         }
     }
+    if let Some(kind) = example_of(&control.placeholder).filter(|kind| takes(*kind, field.input)) {
+        votes.add(kind, if kind == FieldKind::Email { EXAMPLE_EMAIL } else { EXAMPLE }, "example");
+    }
     by_type(field, control, &mut votes);
     verdict(field, control, &label, votes)
+}
+
+/// The words of an identifier, with what is glued to a word taken off it: `txtemail`, `billingzip`, `phoneno`.
+fn wording_words(name: &str) -> Vec<String> {
+    let wording = Wording::get();
+    let mut all = Vec::new();
+    for word in name_words(name) {
+        if wording.is_name_word(&word) {
+            all.push(word);
+            continue;
+        }
+        let known = |rest: &str| wording.is_name_word(rest).then(|| rest.to_owned());
+        let before =
+            wording.name_before.iter().find_map(|affix| Some((affix, known(word.strip_prefix(affix.as_str())?)?)));
+        let after =
+            wording.name_after.iter().find_map(|affix| Some((affix, known(word.strip_suffix(affix.as_str())?)?)));
+        match (before, after) {
+            (Some((affix, rest)), _) => all.extend([affix.clone(), rest]),
+            (None, Some((affix, rest))) => all.extend([rest, affix.clone()]),
+            (None, None) => all.push(word),
+        }
+    }
+    all
+}
+
+/// The kind that a placeholder shows an example of.
+fn example_of(placeholder: &str) -> Option<FieldKind> {
+    let shown = placeholder.rsplit(' ').next().unwrap_or_default().trim_matches(['(', ')', '"', '\'', ',']);
+    if let Some((name, host)) = shown.split_once('@')
+        && !name.is_empty()
+        && host.contains('.')
+    {
+        return Some(FieldKind::Email);
+    }
+    let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'x' | 'X' | '_' | '#');
+    let is_phone = placeholder.chars().all(|c| is_digit(c) || matches!(c, '+' | '-' | '(' | ')' | ' ' | '.'));
+    let parts: Vec<usize> =
+        placeholder.split(|c: char| !is_digit(c)).map(|part| part.chars().count()).filter(|count| *count > 0).collect();
+    // Three, three and four is a number of North America; a social security number has another middle.
+    (is_phone && parts.ends_with(&[3, 3, 4])).then_some(FieldKind::Phone)
 }
 
 fn by_type(field: &Field, control: &Control, votes: &mut Votes) {
@@ -138,6 +205,16 @@ fn by_type(field: &Field, control: &Control, votes: &mut Votes) {
 fn verdict(field: &Field, control: &Control, label: &[String], votes: Votes) -> (FieldKind, f32, Vec<String>) {
     let Votes { mut sums, mut evidence } = votes;
     merge_related(&mut sums);
+    if control.max_length.is_some_and(|chars| chars < PHONE_MIN_CHARS) && sums.remove(&FieldKind::Phone).is_some() {
+        evidence.push("too short for a phone number".to_owned());
+    }
+    // What is typed to get a newsletter is an address.
+    if field.input.is_typed()
+        && sums.contains_key(&FieldKind::Email)
+        && let Some(vote) = sums.remove(&FieldKind::Newsletter)
+    {
+        *sums.entry(FieldKind::Email).or_default() += vote;
+    }
     let other = about_another(control, field);
     if let Some(section) = other {
         sums.retain(|kind, _| !kind.is_identity() && !matches!(kind, FieldKind::StartDate | FieldKind::Website));
@@ -180,6 +257,10 @@ fn merge_related(sums: &mut BTreeMap<FieldKind, f32>) {
         (FieldKind::Website, FieldKind::Portfolio),
         (FieldKind::Website, FieldKind::Twitter),
         (FieldKind::Resume, FieldKind::ResumeText),
+        // "City, state, zip" stands before three fields.
+        (FieldKind::Location, FieldKind::State),
+        (FieldKind::Location, FieldKind::PostalCode),
+        (FieldKind::Location, FieldKind::Country),
     ];
     for (rough, exact) in more_exact {
         if sums.contains_key(&exact)
@@ -279,7 +360,8 @@ fn best(words: &[String], field: &Field, source: Source) -> Option<(FieldKind, f
     Some((kind, if tie { share * 0.5 } else { share }))
 }
 
-/// The part of the words that the kind's phrases fill; what joins two of them ("state or province") does not count.
+/// The part of the words that the kind's phrases fill; what joins two of them ("state or province") does not count, nor what programs put
+/// into identifiers.
 fn coverage(kind: &KindWords, words: &[String], length: usize, source: &Source) -> f32 {
     let mut covered = vec![false; words.len()];
     let phrases = if matches!(source, Source::Text { .. }) { &kind.label } else { &kind.name };
@@ -287,11 +369,12 @@ fn coverage(kind: &KindWords, words: &[String], length: usize, source: &Source) 
         phrase.cover(words, &mut covered);
     }
     let filled = covered.iter().filter(|covered| **covered).count().max(length);
-    let total = words
-        .iter()
-        .zip(&covered)
-        .filter(|(word, covered)| **covered || !matches!(word.as_str(), "or" | "and"))
-        .count();
+    let in_name = matches!(source, Source::Name { .. });
+    let says_nothing = |word: &str| {
+        matches!(word, "or" | "and")
+            || in_name && (word.bytes().all(|c| c.is_ascii_digit()) || Wording::get().is_affix(word))
+    };
+    let total = words.iter().zip(&covered).filter(|(word, covered)| **covered || !says_nothing(word)).count();
     filled as f32 / total.max(filled) as f32
 }
 
@@ -351,7 +434,9 @@ fn takes(kind: FieldKind, input: InputKind) -> bool {
             input.is_typed() && !matches!(input, I::Date)
         }
         K::Street | K::Street2 | K::Location => matches!(input, I::Text | I::LongText | I::Search | I::Combobox),
-        K::Phone | K::PhoneExtension => matches!(input, I::Text | I::Tel | I::Number),
+        // A box that scripts make of a division is one of long text.
+        K::Phone => matches!(input, I::Text | I::Tel | I::Number | I::LongText),
+        K::PhoneExtension => matches!(input, I::Text | I::Tel | I::Number),
         K::City | K::PostalCode => matches!(input, I::Text | I::Tel | I::Number | I::Select | I::Combobox | I::Search),
         K::State | K::Country | K::PhoneCountryCode | K::PhoneType | K::Language => {
             matches!(input, I::Text | I::Select | I::Combobox | I::Radio | I::Tel)

@@ -1,13 +1,12 @@
 //! What the neighbours say about a field: the second e-mail address, the lone "name" beside a last name, the code before a phone number.
 
-use std::collections::BTreeSet;
-
 use super::classify_field::label_words;
 use super::field::{Field, InputKind};
 use super::field_kind::FieldKind;
+use super::form_kind::{self, FormKind, Group};
 use super::places;
 use super::snapshot::Snapshot;
-use super::text::{self, name_words, words};
+use super::text::{self, words};
 use super::wording::Wording;
 
 /// Most of a list's options must be countries or states for the list to be one of them.
@@ -17,8 +16,10 @@ pub fn repair(page: &Snapshot, fields: &mut [Field]) {
     options_tell(fields);
     lone_names(page, fields);
     lone_locations(page, fields);
+    second_lines(page, fields);
     confirmations(page, fields);
     phone_codes(page, fields);
+    date_parts(page, fields);
     logins(page, fields);
 }
 
@@ -58,24 +59,40 @@ fn options_tell(fields: &mut [Field]) {
     }
 }
 
-/// "Name" beside "Last name" is the first name.
+/// "Name" beside "Last name" is the first name, and beside "First name" the last; French `nom` and German `Name` are used so.
 fn lone_names(page: &Snapshot, fields: &mut [Field]) {
     let forms: Vec<(Option<usize>, FieldKind)> =
         fields.iter().map(|field| (field.first(page).form, field.kind)).collect();
-    for field in fields.iter_mut().filter(|field| field.kind == FieldKind::FullName) {
-        let form = field.first(page).form;
+    for place in 0..fields.len() {
+        if fields[place].kind != FieldKind::FullName {
+            continue;
+        }
+        let first = fields[place].first(page);
+        let form = first.form;
         let has = |kind| forms.contains(&(form, kind));
-        let bare = matches!(label_words(&field.label).as_slice(), [word] if word == "name" || word == "names");
+        let near =
+            |kind| (place > 0 && forms[place - 1] == (form, kind)) || forms.get(place + 1) == Some(&(form, kind));
+        let bare = is_bare_name(&fields[place].label) && first.autocomplete != "name";
+        let card = has(FieldKind::CardNumber) && !has(FieldKind::Street) && first.autocomplete.is_empty();
+        let field = &mut fields[place];
         if bare && has(FieldKind::LastName) && !has(FieldKind::FirstName) {
             set(field, FieldKind::FirstName, 0.8, "a last name is beside it");
-        } else if bare
-            && has(FieldKind::CardNumber)
-            && !has(FieldKind::Street)
-            && field.first(page).autocomplete.is_empty()
-        {
+        } else if bare && near(FieldKind::FirstName) && !has(FieldKind::LastName) {
+            set(field, FieldKind::LastName, 0.8, "a first name is beside it");
+        } else if bare && card {
             set(field, FieldKind::CardName, 0.7, "a card's number is beside it");
         }
     }
+}
+
+/// "Name" and nothing more, in any language.
+fn is_bare_name(label: &str) -> bool {
+    let said = label_words(label);
+    said.len() == 1
+        && Wording::get()
+            .kinds
+            .get(&FieldKind::FullName)
+            .is_some_and(|kind| kind.whole.iter().any(|word| word.is_whole(&said)))
 }
 
 /// "Where do you live?" beside a street, a postal code or a country asks for the city; so does "Where are you based? (city)" anywhere.
@@ -92,6 +109,19 @@ fn lone_locations(page: &Snapshot, fields: &mut [Field]) {
             set(field, FieldKind::City, 0.8, "of a place it names the city alone");
         } else if !has(FieldKind::City) && parts.into_iter().any(has) {
             set(field, FieldKind::City, 0.7, "the rest of an address is beside it");
+        }
+    }
+}
+
+/// The second of two street fields next to each other is its second line.
+fn second_lines(page: &Snapshot, fields: &mut [Field]) {
+    for place in 1..fields.len() {
+        let (before, rest) = fields.split_at_mut(place);
+        let (first, second) = (&before[place - 1], &mut rest[0]);
+        let beside =
+            first.first(page).form == second.first(page).form && first.first(page).frame == second.first(page).frame;
+        if first.kind == FieldKind::Street && second.kind == FieldKind::Street && beside {
+            set(second, FieldKind::Street2, 0.7, "it follows a street");
         }
     }
 }
@@ -128,29 +158,78 @@ fn phone_codes(page: &Snapshot, fields: &mut [Field]) {
     }
 }
 
+/// "Day", "Month" and "Year" belong to a birthday beside one of its parts or where all three stand together, and else to a card.
+fn date_parts(page: &Snapshot, fields: &mut [Field]) {
+    let wording = Wording::get();
+    let part_of = |field: &Field| {
+        let control = field.first(page);
+        [&field.label, &control.placeholder].into_iter().find_map(|text| {
+            let said = label_words(text);
+            ["day", "month", "year"]
+                .into_iter()
+                .find(|part| wording.date_part(part).iter().any(|word| word.is_whole(&said)))
+        })
+    };
+    let parts: Vec<Option<&str>> = fields.iter().map(part_of).collect();
+    let is_card = |kind: FieldKind| {
+        matches!(
+            kind,
+            FieldKind::CardNumber | FieldKind::CardSecurityCode | FieldKind::ExpirationYear | FieldKind::Expiration
+        )
+    };
+    for place in 0..fields.len() {
+        let Some(part) = parts[place] else { continue };
+        let form = fields[place].first(page).form;
+        let around = place.saturating_sub(2)..(place + 3).min(fields.len());
+        let beside = |test: &dyn Fn(usize) -> bool| {
+            around.clone().any(|other| other != place && fields[other].first(page).form == form && test(other))
+        };
+        let control = fields[place].first(page);
+        let born =
+            [&control.group, &control.nearby, &control.section, &control.name, &control.id].into_iter().any(|text| {
+                wording
+                    .kinds
+                    .get(&FieldKind::Birthday)
+                    .is_some_and(|kind| text::any(&kind.label, &text::name_words(text)))
+            });
+        let of_birthday =
+            born || beside(&|other| {
+                matches!(
+                    fields[other].kind,
+                    FieldKind::BirthdayDay | FieldKind::BirthdayMonth | FieldKind::BirthdayYear
+                ) || (part != "day" && parts[other] == Some("day"))
+            }) || (part == "day" && beside(&|other| parts[other] == Some("year")));
+        let kind = match (of_birthday, part) {
+            (true, "day") => FieldKind::BirthdayDay,
+            (true, "month") => FieldKind::BirthdayMonth,
+            (true, _) => FieldKind::BirthdayYear,
+            (false, "month") if beside(&|other| is_card(fields[other].kind)) => FieldKind::ExpirationMonth,
+            (false, "year")
+                if beside(&|other| is_card(fields[other].kind) || fields[other].kind == FieldKind::ExpirationMonth) =>
+            {
+                FieldKind::ExpirationYear
+            }
+            _ => continue,
+        };
+        if fields[place].kind != kind {
+            set(&mut fields[place], kind, 0.8, "its neighbours are parts of the same date");
+        }
+    }
+}
+
 /// In a login the address is a name to log in with; where an account is made, "e-mail or phone" is an e-mail address.
 fn logins(page: &Snapshot, fields: &mut [Field]) {
-    let groups: BTreeSet<(Vec<String>, Option<usize>)> =
-        fields.iter().map(|field| (field.first(page).frame.clone(), field.first(page).form)).collect();
-    for (frame, form) in groups {
-        let own: Vec<usize> = (0..fields.len())
-            .filter(|&index| fields[index].first(page).form == form && fields[index].first(page).frame == frame)
-            .collect();
-        let count = |test: &dyn Fn(FieldKind) -> bool| own.iter().filter(|&&index| test(fields[index].kind)).count();
-        let passwords = count(&|kind| matches!(kind, FieldKind::Password | FieldKind::PasswordCurrent));
-        let makes_account = count(&|kind| kind == FieldKind::PasswordNew) > 0 || passwords > 1;
-        let person = count(&|kind| {
-            (kind.is_identity() && !is_login_name(kind)) || kind.is_application() || kind == FieldKind::Birthday
-        }) > 0;
-        let names = count(&is_login_name);
-        if person || makes_account {
-            turn(fields, &own, &[FieldKind::UsernameOrEmail], FieldKind::Email, "an account is made here");
-            continue;
-        }
-        let (in_words, out_words) = login_words(page, &frame, form);
-        let login = in_words && !out_words && (passwords == 1 || form.is_some());
-        if login && (1..=2).contains(&names) {
-            turn(fields, &own, &[FieldKind::Email, FieldKind::Phone], FieldKind::UsernameOrEmail, "a login");
+    for Group { kind, fields: own } in form_kind::groups(page, fields) {
+        match kind {
+            FormKind::Login => {
+                let names = [FieldKind::Email, FieldKind::ConfirmEmail, FieldKind::Phone];
+                turn(fields, &own, &names, FieldKind::UsernameOrEmail, "a login");
+                turn(fields, &own, &[FieldKind::FullName], FieldKind::Username, "a login");
+            }
+            FormKind::Account => {
+                turn(fields, &own, &[FieldKind::UsernameOrEmail], FieldKind::Email, "an account is made here");
+            }
+            FormKind::Recovery | FormKind::Other => {}
         }
     }
 }
@@ -161,51 +240,4 @@ fn turn(fields: &mut [Field], own: &[usize], from: &[FieldKind], into: FieldKind
             set(&mut fields[index], into, 0.7, why);
         }
     }
-}
-
-fn is_login_name(kind: FieldKind) -> bool {
-    matches!(
-        kind,
-        FieldKind::Email
-            | FieldKind::Phone
-            | FieldKind::UsernameOrEmail
-            | FieldKind::ConfirmEmail
-            | FieldKind::PhoneCountryCode
-    )
-}
-
-/// Whether a form's buttons and names speak of logging in, and whether of making an account.
-fn login_words(page: &Snapshot, frame: &[String], form: Option<usize>) -> (bool, bool) {
-    let mut said: Vec<String> = page
-        .buttons
-        .iter()
-        .filter(|button| button.frame == frame && button.form == form && button.type_ != "link")
-        .map(|button| words(&button.text).join(" "))
-        .collect();
-    if let Some(form) = form.and_then(|form| page.forms.get(form)) {
-        said.extend([&form.id, &form.name, &form.action].map(|name| name_words(name).join(" ")));
-        said.extend(form.context.iter().cloned());
-    }
-    let has = |signs: &[&str]| {
-        said.iter().any(|text| {
-            signs.iter().any(|sign| {
-                format!(" {text} ").contains(&format!(" {sign} "))
-                    || (sign.len() > 5 && text.replace(' ', "").contains(&sign.replace(' ', "")))
-            })
-        })
-    };
-    (
-        has(&["log in", "login", "sign in", "signin", "logon", "log on", "session"]),
-        has(&[
-            "sign up",
-            "signup",
-            "register",
-            "registration",
-            "create account",
-            "create an account",
-            "join",
-            "subscribe",
-            "newsletter",
-        ]),
-    )
 }

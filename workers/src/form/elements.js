@@ -31,6 +31,32 @@ function besidePicture(el) {
   return false;
 }
 
+// Nothing changes while the page is read: what was asked of an element once is not asked again.
+const chains = new WeakMap(), flows = new WeakMap(), readTexts = new WeakMap();
+
+// What an element hides of all that is in it, with all that is around it: why, and how opaque the rest is.
+function chainOf(node) {
+  let chain = chains.get(node);
+  if (chain) return chain;
+  const s = styleOf(node), doc = node.ownerDocument.documentElement, parent = parentOf(node);
+  const outer = parent && parent.nodeType === 1 ? chainOf(parent) : { why: '', opacity: 1 };
+  const opacity = parseFloat(s.opacity) * outer.opacity;
+  let why = '';
+  if (s.display === 'none') why = 'display';
+  else if (opacity < 0.05) why = 'opacity';
+  else if (clips(s)) why = 'clip';
+  else if ((s.overflowX !== 'visible' || s.overflowY !== 'visible') && node !== node.ownerDocument.body && node !== doc && tiny(node)) why = 'size';
+  else if (attr(node, 'aria-hidden') === 'true') why = 'aria-hidden';
+  else if (node.inert) why = 'inert';
+  else if (parent && parent.tagName === 'DETAILS' && !parent.open && node.tagName !== 'SUMMARY') why = 'details';
+  chain = { why: why || outer.why, opacity };
+  chains.set(node, chain);
+  return chain;
+}
+
+const clips = (s) => /rect\(0(px)?,? 0(px)?,? 0(px)?,? 0(px)?\)|rect\(1px,? 1px,? 1px,? 1px\)/.test(s.clip) || /inset\((50|100)%/.test(s.clipPath);
+const tiny = (el) => { const box = el.getBoundingClientRect(); return box.width <= 1 || box.height <= 1; };
+
 // Why a person cannot see the element; empty when they can.
 function hiddenReason(el) {
   const style = styleOf(el);
@@ -39,25 +65,22 @@ function hiddenReason(el) {
   const doc = el.ownerDocument.documentElement, r = rectOf(el);
   if (r.width <= 1 || r.height <= 1) return 'size';
   if (r.x + r.width <= 0 || r.y + r.height <= 0 || r.x >= Math.max(doc.scrollWidth, doc.clientWidth) + 50) return 'offscreen';
-  let opacity = 1;
-  for (let node = el; node && node.nodeType === 1; node = parentOf(node)) {
-    const s = node === el ? style : styleOf(node);
-    if (s.display === 'none') return 'display';
-    opacity *= parseFloat(s.opacity);
-    if (opacity < 0.05) return 'opacity';
-    if (/rect\(0(px)?,? 0(px)?,? 0(px)?,? 0(px)?\)|rect\(1px,? 1px,? 1px,? 1px\)/.test(s.clip) || /inset\((50|100)%/.test(s.clipPath)) return 'clip';
-    if (node !== el && (s.overflowX !== 'visible' || s.overflowY !== 'visible') && node !== el.ownerDocument.body && node !== doc) {
-      const box = node.getBoundingClientRect();
-      if (box.width <= 1 || box.height <= 1) return 'size';
-    }
-    if (attr(node, 'aria-hidden') === 'true') return 'aria-hidden';
-    if (node.inert) return 'inert';
-    if (node.tagName === 'DETAILS' && !node.open && !el.closest('summary')) return 'details';
-  }
-  return '';
+  return chainOf(el).why;
 }
 
-const unrendered = (el) => { const s = styleOf(el); return s.display === 'none' || s.visibility === 'hidden'; };
+// How an element takes part in a text: 0 not at all, 1 within a line, 2 as a block of its own.
+function flowOf(el) {
+  let flow = flows.get(el);
+  if (flow === undefined) {
+    const s = styleOf(el);
+    flow = s.display === 'none' || s.visibility === 'hidden' ? 0 : s.display === 'inline' ? 1 : 2;
+    flows.set(el, flow);
+  }
+  return flow;
+}
+
+const unrendered = (el) => flowOf(el) === 0;
+
 const SKIP = new Set(['SCRIPT', 'STYLE', 'NOSCRIPT', 'TEMPLATE', 'SELECT', 'TEXTAREA', 'BUTTON', 'SVG', 'svg', 'IFRAME', 'OPTION', 'DATALIST']);
 
 // A message about a mistake, not part of what it stands beside; `has-error` and the like mark containers.
@@ -68,6 +91,13 @@ function isMessage(el) {
 
 // Text a person would read in `el`, without what its controls hold. `force` also reads an element that is itself hidden.
 function textOf(el, force) {
+  if (!force && readTexts.has(el)) return readTexts.get(el);
+  const text = readText(el, force);
+  if (!force) readTexts.set(el, text);
+  return text;
+}
+
+function readText(el, force) {
   let text = '';
   (function read(node, top) {
     if (text.length > MAX_LABEL * 2) return;
@@ -77,7 +107,7 @@ function textOf(el, force) {
     if (!(top && force) && unrendered(node)) return;
     if (node.tagName === 'IMG') { text += ' ' + (node.alt || '') + ' '; return; }
     if (node.tagName === 'BR') { text += ' '; return; }
-    const block = styleOf(node).display !== 'inline';
+    const block = flowOf(node) !== 1;
     if (block) text += ' ';
     for (const child of (node.shadowRoot || node).childNodes) read(child, false);
     if (block) text += ' ';
@@ -264,7 +294,7 @@ function pathOf(el, root) {
     const own = attr(node, 'id'), id = own && '#' + CSS.escape(own);
     if (id && node !== el && only(root, id, node)) { steps.unshift(id); break; }
     const parent = parentElementOf(node) || (isShadow(root) ? root : null), tag = CSS.escape(node.localName);
-    const same = parent ? Array.from(childrenOf(parent)).filter((child) => child.localName === node.localName) : [node];
+    const same = parent ? Array.from(childrenOf(parent)).filter((child) => child.localName === node.localName && child.namespaceURI === node.namespaceURI) : [node];
     steps.unshift(same.length > 1 ? `${tag}:nth-of-type(${same.indexOf(node) + 1})` : tag);
   }
   return steps.join(' > ');
@@ -283,7 +313,10 @@ function selectorsOf(el, ctx) {
   for (const attribute of ['data-testid', 'data-test', 'data-qa', 'data-automation-id', 'data-control', 'data-cy', 'aria-label', 'autocomplete']) {
     if (el.hasAttribute(attribute)) add(`${tag}[${attribute}=${quoted(attr(el, attribute))}]`);
   }
-  add(pathOf(el, root));
+  // From the document's root, or from the one element of an id, each step has one way; what begins in a shadow root may begin elsewhere in it too.
+  const path = pathOf(el, root);
+  if (isShadow(root)) add(path);
+  else if (!found.includes(path)) found.push(path);
   return found.map((selector) => ctx.prefix + selector);
 }
 

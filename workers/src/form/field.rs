@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::classify_field;
 use super::field_kind::FieldKind;
+use super::places;
 use super::snapshot::{Control, LabelSource, Snapshot};
 use super::text::{self, normal, words};
+use super::values;
 use super::wording::Wording;
 
 /// A key is for people and for storing answers; longer labels are cut.
@@ -58,6 +60,21 @@ impl InputKind {
         matches!(self, Self::Select | Self::MultiSelect | Self::Combobox | Self::Radio | Self::Checkboxes)
     }
 
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text | Self::LongText | Self::Email | Self::Tel | Self::Url | Self::Number => "text field",
+            Self::Search => "search field",
+            Self::Date => "date field",
+            Self::Password => "password field",
+            Self::Select | Self::MultiSelect | Self::Combobox => "list",
+            Self::Radio => "radio button",
+            Self::Checkboxes | Self::Checkbox => "check box",
+            Self::File => "file field",
+            Self::Other => "field",
+        }
+    }
+
     fn of(control: &Control) -> Self {
         match control.type_.as_str() {
             "textarea" | "contenteditable" => Self::LongText,
@@ -71,7 +88,7 @@ impl InputKind {
             "select" => Self::Select,
             "select-multiple" => Self::MultiSelect,
             "aria-combobox" | "aria-listbox" => Self::Combobox,
-            "radio" | "aria-radio" => Self::Radio,
+            "radio" | "aria-radio" | "toggle" | "aria-toggle" => Self::Radio,
             "checkbox" | "aria-checkbox" | "aria-switch" => Self::Checkbox,
             "file" => Self::File,
             "color" | "range" => Self::Other,
@@ -90,6 +107,8 @@ pub enum NamedBy {
     Question,
     Nearby,
     Placeholder,
+    /// A heading or paragraph above, which may be about more than this field.
+    Section,
     Nothing,
 }
 
@@ -127,6 +146,32 @@ impl Field {
         &page.controls[self.members[0]]
     }
 
+    /// Whether something of it speaks for this kind, whatever it was taken for.
+    pub fn has_vote(&self, kind: FieldKind) -> bool {
+        self.evidence.iter().any(|evidence| evidence.rsplit_once(": ").is_some_and(|(_, voted)| voted == kind.as_str()))
+    }
+
+    /// What it counts as where only the type of its value matters: the second e-mail field takes an e-mail address too,
+    /// and a list of countries with their dialling codes a country.
+    pub fn reported(&self) -> FieldKind {
+        match self.kind {
+            FieldKind::ConfirmEmail => FieldKind::Email,
+            FieldKind::PhoneCountryCode if self.lists_countries() => FieldKind::Country,
+            kind => kind,
+        }
+    }
+
+    fn lists_countries(&self) -> bool {
+        let named = |label: &str| {
+            let name = label.split(['+', '(']).map(str::trim).find(|part| !part.is_empty());
+            name.is_some_and(|name| places::country(name).is_some())
+        };
+        let (countries, all) = self
+            .choices()
+            .fold((0, 0), |(countries, all), choice| (countries + usize::from(named(&choice.label)), all + 1));
+        all > 2 && countries * 2 > all
+    }
+
     /// A person could use it now.
     pub fn usable(&self, page: &Snapshot) -> bool {
         let stands_in =
@@ -146,6 +191,7 @@ impl Field {
                 !self.options.iter().any(|option| option.chosen)
             }
             InputKind::Select => self.options.iter().find(|option| option.chosen).is_none_or(is_placeholder),
+            InputKind::Combobox => says_nothing(&self.first(page).value),
             _ => self.first(page).value.trim().is_empty(),
         }
     }
@@ -158,9 +204,12 @@ impl Field {
 
 /// "Select…", "--" or nothing.
 pub fn is_placeholder(option: &FieldOption) -> bool {
-    let label = words(&option.label);
-    label.is_empty() && option.member.is_none()
-        || option.member.is_none() && Wording::get().placeholder_option.iter().any(|phrase| phrase.is_whole(&label))
+    option.member.is_none() && says_nothing(&option.label)
+}
+
+fn says_nothing(text: &str) -> bool {
+    let said = words(text);
+    said.is_empty() || Wording::get().placeholder_option.iter().any(|phrase| phrase.is_whole(&said))
 }
 
 /// Every field of the page in document order, the hidden ones and decoys included, each with what it is for.
@@ -193,9 +242,28 @@ fn fold(page: &Snapshot) -> Vec<Field> {
             });
             continue;
         }
-        fields.push(single_field(index, control));
+        fields.push(single_field(index, control, alone_below_heading(page, control)));
     }
+    fields.retain(|field| !field.first(page).type_.ends_with("toggle") || asks_by_buttons(page, field));
     fields
+}
+
+/// A heading above one field and no other may be its label.
+fn alone_below_heading(page: &Snapshot, control: &Control) -> bool {
+    let same = |other: &&Control| {
+        other.frame == control.frame
+            && other.form == control.form
+            && other.section == control.section
+            && other.hidden.is_empty()
+    };
+    !control.section.is_empty() && page.controls.iter().filter(same).take(2).count() == 1
+}
+
+/// Buttons beside each other answer a question where they are made to be pressed and stay so, or say yes and no.
+fn asks_by_buttons(page: &Snapshot, field: &Field) -> bool {
+    let pressed = field.members.iter().all(|&member| page.controls[member].type_ == "aria-toggle");
+    let said = || field.options.iter().map(|option| values::yes_or_no(&option.label)).collect::<Vec<_>>();
+    !field.label.is_empty() && (pressed || matches!(said()[..], [Some(first), Some(second)] if first != second))
 }
 
 fn set_field(control: &Control) -> Field {
@@ -220,9 +288,9 @@ fn set_field(control: &Control) -> Field {
     }
 }
 
-fn single_field(index: usize, control: &Control) -> Field {
+fn single_field(index: usize, control: &Control, alone: bool) -> Field {
     let input = InputKind::of(control);
-    let (label, named_by) = label_of(control, input);
+    let (label, named_by) = label_of(control, input, alone);
     let required = !says_optional(&label)
         && (control.required
             || says_required(&label)
@@ -262,10 +330,10 @@ fn single_field(index: usize, control: &Control) -> Field {
     }
 }
 
-fn label_of(control: &Control, input: InputKind) -> (String, NamedBy) {
+fn label_of(control: &Control, input: InputKind, alone: bool) -> (String, NamedBy) {
     let nearby_is_label = !control.nearby.is_empty()
         && words(&control.nearby).len() <= NEARBY_MAX_WORDS
-        && words(&control.nearby) != words(&control.section);
+        && (alone && asks(&control.nearby) || words(&control.nearby) != words(&control.section));
     match control.label_source {
         LabelSource::Labelledby | LabelSource::AriaLabel | LabelSource::Label | LabelSource::Wrapping
             if !words(&control.label).is_empty() =>
@@ -277,9 +345,14 @@ fn label_of(control: &Control, input: InputKind) -> (String, NamedBy) {
         LabelSource::Title => (control.label.clone(), NamedBy::Label),
         LabelSource::Placeholder => (control.label.clone(), NamedBy::Placeholder),
         _ if !control.group.is_empty() => (control.group.clone(), NamedBy::Question),
-        _ if !control.nearby.is_empty() => (control.nearby.clone(), NamedBy::Nearby),
+        _ if !control.nearby.is_empty() => (control.nearby.clone(), NamedBy::Section),
         _ => (String::new(), NamedBy::Nothing),
     }
+}
+
+/// A heading that is a question, or that is marked as what must be answered.
+fn asks(heading: &str) -> bool {
+    heading.contains('?') || says_required(heading)
 }
 
 fn option_label(control: &Control) -> String {

@@ -292,7 +292,9 @@ impl Reader<'_> {
     /// posting's button; what the page shows tells them apart.
     fn review(&self) -> Option<String> {
         let next = self.next.filter(|next| next.kind == NextKind::Submit)?;
-        let personal = self.page.pairs.iter().filter(|pair| is_personal_label(&pair.label)).count();
+        // Microdata is about the posting.
+        let pairs = self.page.pairs.iter().filter(|pair| pair.source != "microdata");
+        let personal = pairs.filter(|pair| is_personal_label(&pair.label)).count();
         let shown =
             personal >= REVIEW_PAIRS_MIN || self.said("review").is_some() || self.step.is_some_and(|(_, of)| of > 1);
         shown.then(|| format!("{personal} personal answers are shown and \"{}\"", next.text))

@@ -1,5 +1,6 @@
 //! Countries, states and dialling codes, by any of the names forms use for them. Pure; the tables are data.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::text::normal;
@@ -38,6 +39,27 @@ static STATES: LazyLock<Vec<State>> = LazyLock::new(|| {
         .collect()
 });
 
+/// By normalised name; a list of a page has hundreds.
+static COUNTRY_NAMES: LazyLock<HashMap<String, usize>> = LazyLock::new(|| {
+    let mut names = HashMap::new();
+    for (place, country) in COUNTRIES.iter().enumerate() {
+        for name in &country.names {
+            names.entry(normal(name)).or_insert(place);
+        }
+    }
+    names
+});
+
+/// By normalised name, and by code in lower case.
+static STATE_NAMES: LazyLock<HashMap<String, usize>> = LazyLock::new(|| {
+    let mut names = HashMap::new();
+    for (place, state) in STATES.iter().enumerate() {
+        names.entry(normal(state.name)).or_insert(place);
+        names.entry(state.code.to_lowercase()).or_insert(place);
+    }
+    names
+});
+
 fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect())
 }
@@ -64,7 +86,7 @@ fn plain_country(text: &str) -> Option<&'static Country> {
     if wanted.len() < 2 {
         return None;
     }
-    COUNTRIES.iter().find(|country| country.names.iter().any(|name| normal(name) == wanted))
+    COUNTRY_NAMES.get(&wanted).map(|&place| &COUNTRIES[place])
 }
 
 /// Every country a text names, by its names and by the codes forms write in capitals.
@@ -89,8 +111,8 @@ pub fn countries_in(text: &str) -> Vec<&'static Country> {
 }
 
 pub fn state(text: &str) -> Option<&'static State> {
-    let wanted = normal(text);
-    STATES.iter().find(|state| normal(state.name) == wanted || state.code.eq_ignore_ascii_case(text.trim()))
+    let found = STATE_NAMES.get(&normal(text)).or_else(|| STATE_NAMES.get(&text.trim().to_lowercase()));
+    found.map(|&place| &STATES[place])
 }
 
 /// A state by name or code, in its country where that is known: `WA` is in the United States and in Australia.

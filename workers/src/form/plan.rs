@@ -52,6 +52,9 @@ pub struct FieldPlan {
     pub actions: Vec<Action>,
     /// Other ways to write it, should the page refuse the first.
     pub other_ways: Vec<ActionValue>,
+    /// Which of all ways is the first now, counted from 0 as they were planned.
+    #[serde(default)]
+    pub first_way: usize,
     pub required: bool,
     /// The field says it already.
     pub satisfied: bool,
@@ -112,6 +115,9 @@ impl Planner<'_> {
         if never {
             return;
         }
+        if self.clears_tick(field) {
+            return;
+        }
         let answer = answers::find(&self.applicant.answers, field)
             .filter(|(_, how)| *how == Match::Exact || may_be_alike(field.kind));
         let answered = answer.and_then(|(answer, how)| {
@@ -140,6 +146,7 @@ impl Planner<'_> {
                     confidence,
                     evidence,
                     other_ways: other_ways(field, saying.other_ways),
+                    first_way: 0,
                     actions: saying.actions,
                     required: field.required,
                     satisfied: saying.satisfied,
@@ -147,6 +154,34 @@ impl Planner<'_> {
             }
             None => self.ask(field, if had_something { Reason::NoOption } else { Reason::NoAnswer }),
         }
+    }
+
+    /// A box that the page ticked itself, for letters nobody asked for, is cleared: what is sent would be the applicant's word.
+    fn clears_tick(&mut self, field: &Field) -> bool {
+        let ticked =
+            field.kind == FieldKind::Newsletter && field.input == InputKind::Checkbox && !field.is_empty(self.page);
+        if !ticked || answers::find(&self.applicant.answers, field).is_some_and(|(_, how)| how == Match::Exact) {
+            return false;
+        }
+        let Some(saying) = values::say(self.page, field, &Say::YesNo { yes: false, in_words: None }) else {
+            return false;
+        };
+        let mut evidence = field.evidence.clone();
+        evidence.push("nobody asked for it".to_owned());
+        self.fills.push(FieldPlan {
+            key: field.key.clone(),
+            label: field.label.clone(),
+            kind: field.kind,
+            value: saying.shown,
+            confidence: field.confidence,
+            evidence,
+            other_ways: Vec::new(),
+            first_way: 0,
+            actions: saying.actions,
+            required: false,
+            satisfied: saying.satisfied,
+        });
+        true
     }
 
     /// Required by a mark, or by the page's message after it was sent.

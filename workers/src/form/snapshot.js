@@ -7,7 +7,7 @@ const MAX_CONTROLS = 600, MAX_BUTTONS = 300, MAX_OPTIONS = 400, MAX_TEXT = 8000,
 const MAX_ALL_OPTIONS = 8000, MAX_DEPTH = 600, MAX_MS = 8000, UNTIL = performance.now() + MAX_MS;
 const CONTROL = 'input:not([type=hidden]):not([type=submit]):not([type=button]):not([type=image]):not([type=reset]),select,textarea,' +
   '[contenteditable=""],[contenteditable=true],[role=textbox],[role=combobox],[role=listbox],[role=searchbox],[role=spinbutton],' +
-  '[role=checkbox],[role=radio],[role=switch]';
+  '[role=checkbox],[role=radio],[role=switch],button[aria-haspopup=listbox],[role=button][aria-haspopup=listbox]';
 const BUTTON = 'button,input[type=submit],input[type=button],input[type=image],input[type=reset],a[href],[role=button],[role=link]';
 const CONTEXT_WORDS = /(newsletter|subscri|search|cookie|consent|footer|header|navbar|navigation|login|signin|sign-in|honeypot|banner|modal|sidebar|comment|chat|feedback|coupon|promo)/gi;
 const out = {
@@ -44,6 +44,9 @@ function typeOf(el) {
   if (el.tagName === 'TEXTAREA') return 'textarea';
   if (el.tagName === 'INPUT') return el.type;
   const role = attr(el, 'role') || '';
+  if (toggles.has(el)) return el.matches('[aria-pressed],[aria-checked]') ? 'aria-toggle' : 'toggle';
+  // A button that opens a list and then shows what was chosen.
+  if (el.tagName === 'BUTTON' || role === 'button') return 'aria-combobox';
   if (['combobox', 'listbox', 'checkbox', 'radio', 'switch', 'spinbutton'].includes(role)) return 'aria-' + role;
   return 'contenteditable';
 }
@@ -58,9 +61,25 @@ function optionsOf(el) {
   }));
 }
 
+// Buttons beside each other that may be the answers to one question, in place of radio buttons; whether they are, their words tell.
+const toggles = new Map();
+const MAX_TOGGLES = 6, MAX_TOGGLE_TEXT = 40;
+function findToggles(el) {
+  if (toggles.has(el)) return true;
+  if (!el.matches('button[type=button],[role=button]:not(a)')) return false;
+  let holder = parentElementOf(el);
+  if (holder && childrenOf(holder).length === 1) holder = parentElementOf(holder);
+  if (!holder || childrenOf(holder).length < 2 || childrenOf(holder).length > MAX_TOGGLES || holder.closest('nav,header,footer,[role=toolbar],[role=tablist],[role=navigation],[role=menu]')) return false;
+  const members = Array.from(childrenOf(holder)).map((child) => (child.matches('button,[role=button]') ? child : childrenOf(child).length === 1 ? childrenOf(child)[0] : child));
+  const fit = (one) => one.matches('button[type=button],[role=button]:not(a)') && !one.hasAttribute('aria-haspopup') && squeeze(one.textContent) && squeeze(one.textContent).length <= MAX_TOGGLE_TEXT;
+  if (!members.includes(el) || !members.every(fit)) return false;
+  for (const member of members) toggles.set(member, holder);
+  return true;
+}
+
 function readControl(el, ctx) {
   if (out.controls.length >= MAX_CONTROLS) { out.truncated = true; return; }
-  const [name, source] = nameOf(el), type = typeOf(el), why = hiddenReason(el), group = groupOf(el);
+  const type = typeOf(el), [name, source] = toggles.has(el) ? ['', 'none'] : nameOf(el), why = hiddenReason(el), group = groupOf(el);
   const checkable = ['checkbox', 'radio', 'aria-checkbox', 'aria-radio', 'aria-switch'].includes(type);
   const labels = Array.from(el.labels || []);
   let labelVisible = labels.some((label) => !hiddenReason(label) && textOf(label));
@@ -70,18 +89,18 @@ function readControl(el, ctx) {
     }
   }
   const value = type === 'password' ? '' : type === 'file' ? Array.from(el.files || []).map((file) => file.name).join('\n')
-    : type === 'contenteditable' ? textOf(el, true) : type.startsWith('aria-') ? squeeze(el.value !== undefined ? el.value : el.textContent) : checkable ? attr(el, 'value') || '' : el.value || '';
+    : type === 'contenteditable' ? textOf(el, true) : type.startsWith('aria-') || toggles.has(el) ? squeeze(el.value !== undefined && el.tagName !== 'BUTTON' ? el.value : el.textContent) : checkable ? attr(el, 'value') || '' : el.value || '';
   let holder = parentElementOf(el), container = '';
   for (let level = 0; holder && level < 4 && !container && !EDGE.test(holder.tagName); holder = parentElementOf(holder), level += 1) container = textOf(holder);
   out.controls.push({
     element: el, order: order++, frame: ctx.frame, selectors: selectorsOf(el, ctx), tag: el.localName, type, role: attr(el, 'role') || '',
-    name: cut(attr(el, 'name') || '', 200), id: cut(el.id || '', 200), label: cut(name, MAX_LABEL), label_source: source,
-    autocomplete: (attr(el, 'autocomplete') || '').toLowerCase().slice(0, 100), placeholder: cut(squeeze(el.placeholder), 200), title: cut(squeeze(el.title), 200),
+    name: cut(attr(el, 'name') || '', 200), id: cut(el.id || '', 200), mark: cut(attr(el, 'data-control') || '', 200), label: cut(name, MAX_LABEL), label_source: source,
+    autocomplete: (attr(el, 'autocomplete') || '').toLowerCase().slice(0, 100), placeholder: cut(squeeze(el.placeholder), 200), preset: checkable || type === 'password' ? '' : cut(squeeze(attr(el, 'value')), 200), title: cut(squeeze(el.title), 200),
     input_mode: attr(el, 'inputmode') || '', pattern: cut(attr(el, 'pattern') || '', 200), max_length: el.maxLength > 0 ? el.maxLength : null,
     min: attr(el, 'min') || '', max: attr(el, 'max') || '', accept: cut(attr(el, 'accept') || '', 300), multiple: !!el.multiple,
     required: !!el.required || attr(el, 'aria-required') === 'true' || marksRequired(el), read_only: !!el.readOnly,
     tab_stop: el.tabIndex >= 0 || !el.hasAttribute('tabindex'), options: optionsOf(el), value: cut(value, 2000),
-    checked: checkable ? (el.checked !== undefined && el.tagName === 'INPUT' ? el.checked : attr(el, 'aria-checked') === 'true') : false,
+    checked: toggles.has(el) ? looksChosen(el) : checkable ? (el.checked !== undefined && el.tagName === 'INPUT' ? el.checked : attr(el, 'aria-checked') === 'true') : false,
     hidden: why, label_visible: labelVisible, enabled: !el.disabled && !el.matches(':disabled') && attr(el, 'aria-disabled') !== 'true',
     group: group ? group.question : '', group_element: group && group.element, set: '', set_question: '', nearby: nearbyOf(el, labels), after: checkable ? textAfter(el) : '',
     container: cut(container, MAX_LABEL), section: ctx.state.heading, description: describedBy(el), error: '', own_text: '', invalid: attr(el, 'aria-invalid') === 'true',
@@ -145,7 +164,10 @@ function readNode(el, ctx, depth) {
   if (el.matches(CONTROL)) {
     readControl(el, ctx);
     if (el.matches('input,select,textarea')) return;
-  } else if (el.matches(BUTTON)) readButton(el, ctx);
+  } else if (el.matches(BUTTON)) {
+    if (findToggles(el)) readControl(el, ctx);
+    readButton(el, ctx);
+  }
   if (el.shadowRoot) {
     const host = selectorsOf(el, ctx)[0];
     if (host) for (const child of el.shadowRoot.children) readNode(child, { ...ctx, prefix: host + ' >>> ' }, depth + 1);
@@ -157,18 +179,19 @@ function readNode(el, ctx, depth) {
 function foldSets(from) {
   const sets = new Map();
   for (const control of out.controls.slice(from)) {
-    const radio = control.type === 'radio' || control.type === 'aria-radio', box = control.type === 'checkbox' || control.type === 'aria-checkbox';
+    const toggle = toggles.get(control.element);
+    const radio = control.type === 'radio' || control.type === 'aria-radio' || !!toggle, box = control.type === 'checkbox' || control.type === 'aria-checkbox';
     if (!radio && !box) continue;
     // `answers[12]` and `answers[13]` are two questions, `skills[]` is one.
     const base = control.name.replace(/\[\]$/, '');
-    const holder = radio && control.type === 'aria-radio' ? control.element.closest('[role=radiogroup],[role=group]') || control.element.parentElement : null;
+    const holder = toggle || radio && control.type === 'aria-radio' ? control.element.closest('[role=radiogroup],[role=group]') || control.element.parentElement : null;
     const key = holder || (control.name ? `${radio ? 'r' : 'c'}|${control.form}|${base}` : control.group_element || control.element);
     if (!sets.has(key)) sets.set(key, []);
     sets.get(key).push(control);
   }
   for (const members of sets.values()) {
     const elements = members.map((member) => member.element), first = members[0];
-    const radio = first.type === 'radio' || first.type === 'aria-radio';
+    const radio = first.type === 'radio' || first.type === 'aria-radio' || toggles.has(first.element);
     const group = first.group_element;
     const whole = group && !Array.from(group.querySelectorAll(CONTROL)).some((other) => !elements.includes(other) && !/^(text|textarea)$/.test(other.type || ''));
     if (spent()) return;
@@ -234,6 +257,14 @@ function readPairs(doc) {
     label = squeeze(label).replace(/\s*:$/, ''); value = squeeze(value);
     if (label && value && label.length <= 80 && out.pairs.length < MAX_PAIRS) out.pairs.push({ label, value: cut(value, 500), source });
   };
+  // Of an item within an item the inner one's name tells more: `baseSalary` holds `value`, `hiringOrganization` holds `name`.
+  for (const el of doc.querySelectorAll('[itemprop]')) {
+    if (out.pairs.length >= MAX_PAIRS || spent()) break;
+    const holder = parentElementOf(el) && parentElementOf(el).closest('[itemprop][itemscope]');
+    if (el.hasAttribute('itemscope') && el.querySelector('[itemprop]')) continue;
+    const told = attr(el, 'content') || (el.tagName === 'TIME' && attr(el, 'datetime')) || (el.tagName === 'A' || el.tagName === 'LINK' ? attr(el, 'href') && !textOf(el) && attr(el, 'href') : '') || textOf(el);
+    add((holder ? attr(holder, 'itemprop') + ' ' : '') + attr(el, 'itemprop'), told, 'microdata');
+  }
   for (const dt of doc.querySelectorAll('dl dt')) {
     const dd = dt.nextElementSibling;
     if (dd && dd.tagName === 'DD' && !hasControl(dd)) add(textOf(dt), textOf(dd), 'dl');
@@ -244,11 +275,13 @@ function readPairs(doc) {
   }
   for (const el of doc.querySelectorAll('p,li,div,span')) {
     if (out.pairs.length >= MAX_PAIRS || spent()) break;
-    if (childrenOf(el).length > 3 || el.querySelector('p,li,div,table,dl,ul,ol') || hasControl(el) || el.closest('label,button,a,dl,table,script,style')) continue;
-    const head = el.firstElementChild;
+    if (childrenOf(el).length > 3 || el.querySelector('p,li,div,table,dl,ul,ol')) continue;
+    const head = el.firstElementChild, bold = head && /^(STRONG|B)$/.test(head.tagName) && el.firstChild === head;
+    if (!bold && !el.textContent.includes(':')) continue;
+    if (hasControl(el) || el.closest('label,button,a,dl,table,script,style')) continue;
     const match = /^([^:]{2,60}):\s+(.{1,300})$/.exec(textOf(el));
     if (match && !/[.!?]/.test(match[1])) add(match[1], match[2], 'text');
-    else if (head && /^(STRONG|B)$/.test(head.tagName) && el.firstChild === head) add(textOf(head), textOf(el).slice(textOf(head).length), 'text');
+    else if (bold) add(textOf(head), textOf(el).slice(textOf(head).length), 'text');
   }
 }
 

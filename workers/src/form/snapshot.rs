@@ -60,11 +60,15 @@ pub struct Control {
     pub role: String,
     pub name: String,
     pub id: String,
+    /// `data-control`: what whoever saved the page calls it.
+    pub mark: String,
     /// Accessible name.
     pub label: String,
     pub label_source: LabelSource,
     pub autocomplete: String,
     pub placeholder: String,
+    /// What stood in a field to type in before anybody wrote there.
+    pub preset: String,
     pub title: String,
     pub input_mode: String,
     pub pattern: String,
@@ -215,7 +219,7 @@ pub struct Frame {
 pub struct Pair {
     pub label: String,
     pub value: String,
-    /// `dl`, `table` or `text`.
+    /// `microdata`, `dl`, `table` or `text`.
     pub source: String,
 }
 

@@ -311,3 +311,107 @@ fn a_confirmation_is_known_by_its_words_or_its_number() {
     check("We grow roses. Reference number: GX-4411", PageKind::Unknown, None);
     check("Your application is important to us.", PageKind::Unknown, None);
 }
+
+fn kinds(controls: &Value, buttons: &Value) -> Vec<&'static str> {
+    read_fields(&page(controls, buttons)).iter().map(|field| field.kind.as_str()).collect()
+}
+
+#[test]
+fn a_login_is_told_from_a_sign_up_by_what_the_form_says() {
+    let check = |controls: Value, buttons: Value, expect: &str| {
+        assert_eq!(kinds(&controls, &buttons)[0], expect, "{controls} {buttons}");
+    };
+    let login = "username OR emailAddress";
+    let email = json!([{"type": "email", "label": "Email"}]);
+    let with_password = json!([{"type": "email", "label": "Email"}, {"type": "password", "label": "Password"}]);
+    let button = |text: &str| json!([{"type": "submit", "text": text}]);
+    check(with_password.clone(), button("Sign in"), login);
+    check(with_password.clone(), button("Create account"), "emailAddress");
+    check(with_password.clone(), button("Einloggen"), login);
+    check(with_password.clone(), button("S’inscrire"), "emailAddress");
+    // Nothing is said: a name and a password are a login.
+    check(with_password.clone(), button("→"), login);
+    // What leads elsewhere tells where this is.
+    let elsewhere = |link: &str| json!([{"type": "submit", "text": ""}, {"type": "link", "text": link}]);
+    check(with_password.clone(), elsewhere("Sign in"), "emailAddress");
+    check(with_password, elsewhere("Forgot password?"), login);
+    check(email.clone(), button("Log in"), login);
+    check(email.clone(), button("Subscribe"), "emailAddress");
+    check(email, button("Reset password"), "emailAddress");
+    // The first page of a login.
+    check(json!([{"type": "email", "label": "Email", "id": "username"}]), button("Continue"), login);
+    // Two passwords make an account, and so does a person's name.
+    let twice = json!([
+        {"type": "email", "label": "Email or phone"}, {"type": "password", "label": "Password"},
+        {"type": "password", "label": "Repeat password"},
+    ]);
+    check(twice, button("Go"), "emailAddress");
+}
+
+#[test]
+fn a_lone_name_is_told_by_its_neighbours_in_any_language() {
+    let check = |labels: &[&str], expect: &[&str]| {
+        let controls = labels.iter().map(|label| json!({"type": "text", "label": label})).collect();
+        assert_eq!(kinds(&Value::Array(controls), &submit()), expect, "{labels:?}");
+    };
+    check(&["Name", "Email"], &["fullName", "emailAddress"]);
+    check(&["Name", "Last name"], &["firstName", "lastName"]);
+    check(&["Prénom", "Nom"], &["firstName", "lastName"]);
+    check(&["Vorname", "Name"], &["firstName", "lastName"]);
+    check(&["Nombre", "Apellidos"], &["firstName", "lastName"]);
+    check(&["Nombre completo"], &["fullName"]);
+    check(
+        &["Straße und Hausnummer", "PLZ", "Ort", "Land"],
+        &["addressStreet", "addressPostalCode", "addressCity", "addressCountryCode"],
+    );
+    check(
+        &["Adresse", "Code postal", "Ville", "Pays"],
+        &["addressStreet", "addressPostalCode", "addressCity", "addressCountryCode"],
+    );
+    check(&["Address", "Address"], &["addressStreet", "addressStreet2"]);
+}
+
+#[test]
+fn a_part_of_a_date_is_told_by_its_neighbours() {
+    let parts = |section: &str, more: Value| {
+        let select = |label: &str| json!({"type": "select", "label": label, "section": section, "options": []});
+        let mut controls = vec![select("Month"), select("Day"), select("Year")];
+        controls.retain(|control| section.is_empty() || control["label"] != "Day" || section == "Birthday");
+        controls.extend(more.as_array().cloned().unwrap_or_default());
+        kinds(&Value::Array(controls), &submit())
+    };
+    assert_eq!(parts("Birthday", json!([])), ["birthdayMonth", "birthdayDay", "birthdayYear"]);
+    assert_eq!(parts("", json!([])), ["birthdayMonth", "birthdayDay", "birthdayYear"]);
+    let card = json!([{"type": "text", "label": "Card number"}]);
+    assert_eq!(parts("Card", card)[..2], ["expirationMonth", "expirationYear"]);
+}
+
+#[test]
+fn identifiers_are_understood_with_what_is_glued_to_them() {
+    let check = |name: &str, expect: &str| {
+        assert_eq!(kinds(&json!([{"type": "text", "name": name}]), &submit()), [expect], "{name}");
+    };
+    check("txtemail", "emailAddress");
+    check("ctl00$body$txtCity", "addressCity");
+    check("billingzip", "addressPostalCode");
+    check("phoneno", "phone");
+    check("shippingfirstname", "firstName");
+    check("q_17", "unknown");
+}
+
+#[test]
+fn autocomplete_counts_where_it_fits_the_control() {
+    let check = |control: Value, expect: &str| {
+        assert_eq!(kinds(&json!([control]), &submit()), [expect], "{control}");
+    };
+    check(json!({"type": "text", "autocomplete": "section-a billing given-name"}), "firstName");
+    check(json!({"type": "text", "autocomplete": "new-password", "label": "City"}), "addressCity");
+    check(
+        json!({"type": "text", "autocomplete": "address-level1", "nearby": "Choose an address", "section": "Choose an address"}),
+        "addressProvince",
+    );
+    check(json!({"type": "text", "placeholder": "you@example.com"}), "emailAddress");
+    check(json!({"type": "text", "label": "Username", "placeholder": "you@example.com"}), "username");
+    check(json!({"type": "tel", "placeholder": "(555) 555-5555"}), "phone");
+    check(json!({"type": "tel", "placeholder": "123-45-6789"}), "unknown");
+}

@@ -24,6 +24,7 @@ fn without_accent(c: char) -> char {
         'ç' | 'ć' | 'č' => 'c',
         'ď' => 'd',
         'è'..='ë' | 'ē' | 'ę' | 'ě' => 'e',
+        'ğ' => 'g',
         'ì'..='ï' | 'ı' => 'i',
         'ł' => 'l',
         'ñ' | 'ń' | 'ň' => 'n',
@@ -118,8 +119,13 @@ impl Phrase {
 
     /// Whether an identifier without separators contains it (`txtfirstname`); only for phrases long enough not to be an accident.
     pub fn is_inside(&self, joined: &str) -> bool {
+        self.is_inside_from(joined, 7)
+    }
+
+    /// The same from another number of letters on.
+    pub fn is_inside_from(&self, joined: &str, letters: usize) -> bool {
         let bare: String = self.parts.concat().concat();
-        self.parts.len() == 1 && bare.len() >= 7 && !bare.contains('*') && joined.contains(&bare)
+        self.parts.len() == 1 && bare.len() >= letters && !bare.contains('*') && joined.contains(&bare)
     }
 }
 

@@ -207,11 +207,10 @@ fn combobox(page: &Snapshot, field: &Field, what: &Say) -> Option<Saying> {
     }
     let shown = ways.remove(0);
     let control = field.first(page);
-    let satisfied = normal(&control.value) == normal(&shown)
-        || (field.error.is_empty()
-            && !normal(&shown).is_empty()
-            && normal(&control.container).contains(&normal(&shown))
-            && !normal(&field.label).contains(&normal(&shown)));
+    let (wanted, around) = (words(&shown), words(&control.container));
+    let holds = |said: &[String]| said.windows(wanted.len().max(1)).any(|window| window == wanted);
+    let satisfied = words(&control.value) == wanted
+        || (field.error.is_empty() && (around == wanted || holds(&around) && !holds(&words(&field.label))));
     let choice = OptionChoice { label: shown.clone(), value: None };
     let actions = vec![action(page, field.members[0], field, ActionKind::Select, ActionValue::Options(vec![choice]))];
     Some(Saying { actions, shown, other_ways: ways, satisfied })

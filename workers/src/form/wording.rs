@@ -1,6 +1,6 @@
 //! The words forms are made of, per language, from data files. Read once; a test reads them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -9,7 +9,20 @@ use super::field_kind::FieldKind;
 use super::text::Phrase;
 
 /// One file per language. The first is the one pages are judged by; the others add to its kinds.
-const FILES: [&str; 1] = [include_str!("wording.en.toml")];
+const FILES: [&str; 12] = [
+    include_str!("wording.en.toml"),
+    include_str!("wording.de.toml"),
+    include_str!("wording.fr.toml"),
+    include_str!("wording.es.toml"),
+    include_str!("wording.it.toml"),
+    include_str!("wording.pt.toml"),
+    include_str!("wording.nl.toml"),
+    include_str!("wording.pl.toml"),
+    include_str!("wording.cs.toml"),
+    include_str!("wording.ru.toml"),
+    include_str!("wording.ja.toml"),
+    include_str!("wording.other.toml"),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,11 +64,19 @@ struct File {
     #[serde(default)]
     wider_place: Vec<String>,
     #[serde(default)]
+    name_before: Vec<String>,
+    #[serde(default)]
+    name_after: Vec<String>,
+    #[serde(default)]
     kinds: BTreeMap<String, KindFile>,
     #[serde(default)]
     buttons: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pages: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    forms: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    date_parts: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -94,9 +115,16 @@ pub struct Wording {
     pub filler: Vec<Phrase>,
     pub city: Vec<Phrase>,
     pub wider_place: Vec<Phrase>,
+    /// Glued to the front and to the end of words in identifiers.
+    pub name_before: Vec<String>,
+    pub name_after: Vec<String>,
+    /// Phrases of one word that occur in names.
+    name_words: BTreeSet<String>,
     pub kinds: BTreeMap<FieldKind, KindWords>,
     buttons: BTreeMap<String, Vec<Phrase>>,
     pages: BTreeMap<String, Vec<Phrase>>,
+    forms: BTreeMap<String, Vec<Phrase>>,
+    date_parts: BTreeMap<String, Vec<Phrase>>,
 }
 
 impl Wording {
@@ -134,12 +162,20 @@ impl Wording {
             for (name, words) in file.kinds {
                 let kind = FieldKind::from_name(&name).ok_or_else(|| format!("no kind of field is called {name}"))?;
                 let known = wording.kinds.entry(kind).or_default();
+                wording.name_words.extend(words.name.iter().filter(|name| !name.contains([' ', '*'])).cloned());
                 known.label.extend(parse(&words.label));
                 known.whole.extend(parse(&words.whole));
                 known.name.extend(parse(&words.name));
                 known.not.extend(parse(&words.not));
             }
-            for (into, from) in [(&mut wording.buttons, file.buttons), (&mut wording.pages, file.pages)] {
+            wording.name_before.extend(file.name_before);
+            wording.name_after.extend(file.name_after);
+            for (into, from) in [
+                (&mut wording.buttons, file.buttons),
+                (&mut wording.pages, file.pages),
+                (&mut wording.forms, file.forms),
+                (&mut wording.date_parts, file.date_parts),
+            ] {
                 for (name, phrases) in from {
                     into.entry(name).or_default().extend(parse(&phrases));
                 }
@@ -147,11 +183,34 @@ impl Wording {
         }
         // Lead-ins are taken off longest first.
         wording.lead_in.sort_by_key(|phrase| std::cmp::Reverse(phrase.length));
+        for affixes in [&mut wording.name_before, &mut wording.name_after] {
+            affixes.sort_by_key(|affix| std::cmp::Reverse(affix.len()));
+        }
         Ok(wording)
+    }
+
+    /// Whether a word alone names a kind in identifiers.
+    pub fn is_name_word(&self, word: &str) -> bool {
+        self.name_words.contains(word)
+    }
+
+    /// Whether a word stands in identifiers for no more than that something is a field.
+    pub fn is_affix(&self, word: &str) -> bool {
+        [&self.name_before, &self.name_after].into_iter().flatten().any(|affix| affix == word)
     }
 
     pub fn button(&self, name: &str) -> &[Phrase] {
         self.buttons.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// What forms of this kind say.
+    pub fn form(&self, name: &str) -> &[Phrase] {
+        self.forms.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a day, a month or a year alone is called.
+    pub fn date_part(&self, name: &str) -> &[Phrase] {
+        self.date_parts.get(name).map_or(&[], Vec::as_slice)
     }
 
     pub fn page(&self, name: &str) -> &[Phrase] {
@@ -191,6 +250,9 @@ mod tests {
             "reference",
         ] {
             assert!(!wording.page(name).is_empty(), "{name}");
+        }
+        for name in ["login", "account", "recovery", "remember", "forgot"] {
+            assert!(!wording.form(name).is_empty(), "{name}");
         }
         assert!(wording.kinds.values().flat_map(|kind| &kind.label).all(|phrase| phrase.length > 0));
     }

@@ -6,6 +6,7 @@
 mod applicant;
 mod evidence;
 mod failures;
+mod memory;
 mod one_time_code;
 mod pages;
 mod sign_in;
@@ -25,6 +26,7 @@ use crate::browser::{AgentLimits, WebDriverAgent};
 use crate::runtime::{Handlers, StepContext, StepError};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
 use failures::{browser_error, sandbox_error};
+pub use memory::Memory;
 
 /// What the handlers stand on.
 pub struct Browsers {
@@ -36,6 +38,8 @@ pub struct Browsers {
     /// Private places that browsers may reach (`VALET_ALLOW_HOSTS`).
     pub allow_private: Vec<HostPort>,
     pub limits: AgentLimits,
+    /// What sites' forms have taught.
+    pub memory: Memory,
     /// To the inboxes of subjects.
     pub outward: Outward,
 }
@@ -97,7 +101,8 @@ impl Browsers {
     async fn attach(&self, ctx: &StepContext, at: &Place) -> Result<WebDriverAgent, StepError> {
         ctx.check()?;
         let attachment = self.provider.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
-        WebDriverAgent::attach(attachment, self.limits).await.map_err(browser_error)
+        let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox), ..self.limits };
+        WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }
 }
 

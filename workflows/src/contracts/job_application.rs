@@ -217,6 +217,20 @@ fn the_example_is_an_application() {
 }
 
 #[test]
+fn a_site_that_sets_puzzle_after_puzzle_is_tried_with_a_better_browser() {
+    let endless = site().on_step(|open: OpenPosting, _| {
+        Ok(match open.at.tier.as_str() {
+            "chromium" => Opened::Obstacle(posting(), captcha()),
+            _ => Opened::Form(posting()),
+        })
+    });
+    let run = endless.run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked), ("stealth", 2), "two puzzles are enough");
+    assert_eq!(receipt.escalations[0].code, "captcha_loop");
+}
+
+#[test]
 fn a_site_that_refuses_programs_is_tried_with_a_better_browser() {
     let run = site_against_programs().run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
     let receipt: Receipt = run.output();

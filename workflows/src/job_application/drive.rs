@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use uuid::Uuid;
-use valet_core::{StepFailure, Stop};
+use valet_core::{Failure, StepFailure, Stop};
 
 use super::input::Mode;
 use super::steps::{
@@ -23,12 +23,18 @@ const ROOM_AGAIN_MIN: Duration = Duration::from_secs(5);
 const ROOM_AGAIN_MAX: Duration = Duration::from_mins(1);
 /// A day: browsers that wait for people keep their place.
 const ROOM_LOOKS_MAX: u32 = 24 * 60;
+/// A site that still asks after these does not believe in people behind this browser.
+const PUZZLES_MAX: u32 = 2;
+/// The kind of an obstacle that is a puzzle.
+const CAPTCHA: &str = "captcha";
 
 pub(super) struct Drive<'c, 'a> {
     case: &'c mut Case<'a>,
     at: Place,
     /// Sendings that the form refused since a person last answered.
     refusals: u32,
+    /// Puzzles that people solved in this browser before anything was sent.
+    puzzles: u32,
     /// The browser is past the posting's address: the way to the form goes on from the page that it shows.
     under_way: bool,
 }
@@ -51,7 +57,7 @@ enum Cleared {
 
 impl<'c, 'a> Drive<'c, 'a> {
     pub fn new(case: &'c mut Case<'a>, at: Place) -> Self {
-        Self { case, at, refusals: 0, under_way: false }
+        Self { case, at, refusals: 0, puzzles: 0, under_way: false }
     }
 
     /// Provisions the browser and goes page by page until the application is in.
@@ -190,6 +196,13 @@ impl<'c, 'a> Drive<'c, 'a> {
 
     /// Clears the way to the form. Nothing was sent yet.
     async fn clear(&mut self, obstacle: Obstacle) -> Result<Page, Halt> {
+        if obstacle.kind == CAPTCHA {
+            self.puzzles += 1;
+            if self.puzzles > PUZZLES_MAX {
+                let why = format!("the site asked for another puzzle after {PUZZLES_MAX} were solved");
+                return Err(Halt::Blocked(Failure::new("captcha_loop", why)));
+            }
+        }
         Ok(match self.overcome(obstacle).await?? {
             Cleared::Confirmed(submission) => Page::Submitted(submission),
             Cleared::Form | Cleared::Elsewhere => Page::Again,

@@ -9,11 +9,13 @@ use valet_workflows::job_application::steps::{
 
 use super::Browsers;
 use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
-use super::evidence::{describe, obstacle, screenshot};
+use super::evidence::{describe, keep_failure, keep_page, obstacle, screenshot};
 use super::failures::{browser_error, sandbox_error};
 use super::submission::{is_confirmed, submission};
 use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
-use crate::form::{self, Advance, Applicant, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot};
+use crate::form::{
+    self, Advance, Applicant, Block, BlockClass, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot,
+};
 use crate::runtime::{StepContext, StepError};
 use crate::sandbox::SandboxId;
 
@@ -21,6 +23,8 @@ use crate::sandbox::SandboxId;
 const POSTING_PAGES_MAX: u32 = 6;
 /// Times that a page is filled again because it complained.
 const CORRECTIONS_MAX: u32 = 2;
+/// A site that says "too many requests" counts them by the minute as a rule.
+const COOL_DOWN: Duration = Duration::from_mins(2);
 
 impl Browsers {
     pub(super) async fn open_posting(&self, ctx: StepContext, step: OpenPosting) -> Result<Opened, StepError> {
@@ -50,9 +54,9 @@ impl Browsers {
                 PageKind::AlreadyApplied => {
                     return Ok(Opened::AlreadyApplied(submission(&ctx, &agent, &page, &plan.page).await));
                 }
-                _ => return Err(cannot_go_on(&ctx, &agent, &plan.page).await),
+                _ => return Err(cannot_go_on(&ctx, &agent, &page, &plan.page).await),
             }
-            let Some(next) = plan.next else { return Err(cannot_go_on(&ctx, &agent, &plan.page).await) };
+            let Some(next) = plan.next else { return Err(cannot_go_on(&ctx, &agent, &page, &plan.page).await) };
             ctx.check()?;
             form::advance(&agent, &page, &next).await.map_err(browser_error)?;
         }
@@ -64,11 +68,13 @@ impl Browsers {
         let id = SandboxId(step.at.sandbox);
         self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
         let applicant = applicant(&ctx, self.provider.as_ref(), &step).await?;
+        let (mut learned, file) = self.memory.of(&agent.current_url().await.map_err(browser_error)?).await;
         let mut corrections = 0;
         let mut typed = BTreeSet::new();
         loop {
             ctx.check()?;
-            let filled = form::fill_page(&agent, &applicant).await.map_err(browser_error)?;
+            let filled = form::fill_page_knowing(&agent, &applicant, &mut learned).await.map_err(browser_error)?;
+            self.memory.keep(file.clone(), &learned).await;
             // Bounded: nothing is typed twice.
             if self.sign_in(&ctx, &agent, &filled.snapshot, &mut typed).await? {
                 continue;
@@ -84,8 +90,9 @@ impl Browsers {
                 return Ok(needs_person(&ctx, &agent, questions).await);
             }
             let Some(next) = filled.plan.next.clone() else {
-                return Err(cannot_go_on(&ctx, &agent, &filled.plan.page).await);
+                return Err(cannot_go_on(&ctx, &agent, &filled.snapshot, &filled.plan.page).await);
             };
+            keep_page(&ctx, &agent, &filled.snapshot, &format!("page-{}", step.page)).await;
             if next.kind == NextKind::Submit {
                 let screenshot = screenshot(&ctx, &agent, "before-submit").await;
                 return Ok(Filled::ReadyToSubmit { summary: fields(&filled), screenshot });
@@ -168,24 +175,38 @@ async fn not_a_form(
         }
         PageKind::Expired => Ok(Some(Filled::Expired)),
         PageKind::Form | PageKind::Step | PageKind::Review | PageKind::Unknown => Ok(None),
-        _ => Err(cannot_go_on(ctx, agent, report).await),
+        _ => Err(cannot_go_on(ctx, agent, &filled.snapshot, report).await),
     }
 }
 
 /// Closed, blocked, broken: an outcome with its evidence.
-async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, report: &PageReport) -> StepError {
+async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, report: &PageReport) -> StepError {
+    let block = form::block(page, report);
     let evidence = serde_json::json!({
-        "screenshot": screenshot(ctx, agent, "stopped").await,
-        "evidence": report.evidence,
+        "kept": keep_failure(ctx, agent, page, "stopped").await,
+        "evidence": block.as_ref().map_or(&report.evidence, |block| &block.evidence),
         "url": agent.current_url().await.unwrap_or_default(),
     });
     let error = match report.kind {
         PageKind::Closed => StepError::fail("posting_closed", "the job takes no applications any more"),
-        PageKind::Blocked => StepError::blocked("bot_blocked", "the site refuses the browser"),
+        PageKind::Blocked => refused_browser(block.as_ref()),
         PageKind::Error => StepError::retry("site_error", "the site shows an error"),
         _ => StepError::fail("no_form", "the page shows neither a form nor a way to one"),
     };
     error.with_details(&evidence)
+}
+
+/// Another browser may be let in where this one is not; a site that has had enough is left alone for a while.
+fn refused_browser(block: Option<&Block>) -> StepError {
+    match block.map(|block| block.class) {
+        Some(class @ BlockClass::RateLimited) => {
+            StepError::retry_after(class.as_str(), "the site wants fewer requests", COOL_DOWN)
+        }
+        Some(class @ BlockClass::AccessDenied) => {
+            StepError::blocked(class.as_str(), "the site lets nobody in from here")
+        }
+        _ => StepError::blocked(BlockClass::BotBlocked.as_str(), "the site refuses the browser"),
+    }
 }
 
 async fn needs_person(ctx: &StepContext, agent: &WebDriverAgent, questions: Vec<Question>) -> Filled {
@@ -196,7 +217,7 @@ async fn needs_person(ctx: &StepContext, agent: &WebDriverAgent, questions: Vec<
 /// Nobody can be asked about a field when no field is named: what the page says goes with the failure.
 async fn refused_silently(ctx: &StepContext, agent: &WebDriverAgent, moved: &Advance) -> StepError {
     let details = serde_json::json!({
-        "screenshot": screenshot(ctx, agent, "refused").await,
+        "kept": keep_failure(ctx, agent, &moved.snapshot, "refused").await,
         "alerts": moved.alerts,
         "url": agent.current_url().await.unwrap_or_default(),
     });

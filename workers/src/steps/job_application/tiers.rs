@@ -1,8 +1,10 @@
 //! Which browser a run gets. The tiers of this machine, cheapest first; those of providers join them later.
 
+use uuid::Uuid;
 use valet_workflows::job_application::steps::{NO_TIER, SelectTier, TierChoice, Want};
 
 use super::Browsers;
+use crate::browser::Pace;
 use crate::runtime::StepError;
 
 /// A headless browser.
@@ -12,6 +14,12 @@ const LOCAL_HEADED: &str = "local_headed";
 
 pub(super) fn is_headless(tier: &str) -> bool {
     tier != LOCAL_HEADED
+}
+
+/// Who asks for a browser that cannot be told from a person's watches how it is used, too.
+pub(super) fn pace(tier: &str, sandbox: Uuid) -> Option<Pace> {
+    let (seed, _) = sandbox.as_u64_pair();
+    (tier == LOCAL_HEADED).then_some(Pace { seed })
 }
 
 impl Browsers {
@@ -62,6 +70,13 @@ mod tests {
             let Err(StepError::Fail(why)) = choose(&want, headed) else { panic!("{want:?} has a tier") };
             assert_eq!(why.code, NO_TIER);
         }
+    }
+
+    #[test]
+    fn a_browser_with_a_window_is_used_at_a_persons_pace() {
+        let sandbox = Uuid::from_u64_pair(7, 0);
+        assert_eq!(pace(LOCAL, sandbox), None);
+        assert_eq!(pace(LOCAL_HEADED, sandbox), Some(Pace { seed: 7 }));
     }
 
     #[test]
