@@ -117,9 +117,7 @@ export const readyQuery = queryOptions({
   queryFn: async ({ signal }) => {
     // 503 tells which part is away, in the same document.
     const { data, error } = await api.GET("/readyz", { signal });
-    const readiness = data ?? error;
-    if (readiness === undefined) throw new Error("the engine does not say whether it is ready");
-    return readiness;
+    return data ?? error;
   },
   refetchInterval: SLOW_MS,
 });
@@ -144,11 +142,13 @@ export const itemsQuery = (subject: string) =>
 export const usesQuery = (subject: string) =>
   queryOptions({
     queryKey: ["subjects", subject, "uses"],
-    queryFn: ({ signal }) => told(api.GET("/api/v1/subjects/{subject}/uses", { params: { path: { subject } }, signal })),
+    queryFn: ({ signal }) =>
+      told(api.GET("/api/v1/subjects/{subject}/uses", { params: { path: { subject } }, signal })),
   });
 
 export const subjectFilesQuery = (subject: string) =>
   queryOptions({
     queryKey: ["subjects", subject, "files"],
-    queryFn: ({ signal }) => told(api.GET("/api/v1/subjects/{subject}/files", { params: { path: { subject } }, signal })),
+    queryFn: ({ signal }) =>
+      told(api.GET("/api/v1/subjects/{subject}/files", { params: { path: { subject } }, signal })),
   });

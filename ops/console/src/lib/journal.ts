@@ -151,7 +151,10 @@ class Teller {
       case "skipped":
         return ["operator", `${by} says what ${name} comes to`];
       case "killed":
-        return ["operator", `killed by ${by}${because(fields.reason)}${fields.cleanup === true ? "" : ", without clean-up"}`];
+        return [
+          "operator",
+          `killed by ${by}${because(fields.reason)}${fields.cleanup === true ? "" : ", without clean-up"}`,
+        ];
       case "stuck":
         return ["bad", `stuck: ${stuck(fields.why)}`];
       case "mended":

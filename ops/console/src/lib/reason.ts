@@ -20,7 +20,7 @@ export function words(reason: unknown, now: number): string | undefined {
   const when = (name: string) => relative(text(reason[name]), now);
   switch (reason.kind) {
     case "step":
-      return `step ${field("name")} is with a worker or waits for one`;
+      return `step ${field("name")}`;
     case "no_worker":
       return `step ${field("name")}: no worker has the labels ${labels(reason.labels)}`;
     case "backing_off":

@@ -35,7 +35,7 @@ function follow(schema: Schema, root: Schema): { schema: Schema; nullable: boole
   const alternatives = Array.isArray(anyOf) ? anyOf : Array.isArray(oneOf) ? oneOf : undefined;
   if (alternatives !== undefined) {
     const others = alternatives.filter((one) => !(isObject(one) && one.type === "null"));
-    const [only] = others;
+    const only: unknown = others[0];
     if (others.length === 1 && alternatives.length > 1 && isObject(only)) {
       return { schema: { ...only, ...beside }, nullable: true };
     }
@@ -91,7 +91,9 @@ function kindOf(schema: Schema): Field["kind"] {
 }
 
 export function requiredOf(schema: Schema): string[] {
-  return Array.isArray(schema.required) ? schema.required.filter((name): name is string => typeof name === "string") : [];
+  return Array.isArray(schema.required)
+    ? schema.required.filter((name): name is string => typeof name === "string")
+    : [];
 }
 
 /** What a form begins with: the defaults, and the shape of what must be there. */
@@ -127,7 +129,7 @@ export type Faults = Record<string, string>;
 
 /** What is wrong with a value; the first fault of a place. */
 export function faults(schema: Schema, value: unknown): Faults {
-  const { errors } = new Validator(schema as never, "2020-12", false).validate(value);
+  const { errors } = new Validator(schema, "2020-12", false).validate(value);
   const found: Faults = {};
   for (const error of errors) {
     const place = error.instanceLocation.replace(/^#/, "");
@@ -143,7 +145,9 @@ export function faults(schema: Schema, value: unknown): Faults {
 
 /** Says of a whole what is said of its parts. */
 function isSummary({ keyword }: OutputUnit): boolean {
-  return ["properties", "items", "$ref", "additionalProperties", "anyOf", "oneOf", "allOf", "prefixItems"].includes(keyword);
+  return ["properties", "items", "$ref", "additionalProperties", "anyOf", "oneOf", "allOf", "prefixItems"].includes(
+    keyword,
+  );
 }
 
 function sentence({ keyword, error }: OutputUnit): string {

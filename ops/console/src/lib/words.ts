@@ -20,3 +20,9 @@ export function bytes(size: number): string {
   if (size < 1024 * 1024) return `${(size / 1024).toFixed(1)} kB`;
   return `${(size / 1024 / 1024).toFixed(1)} MB`;
 }
+
+/** What stands in a field of a form, without blanks around it. */
+export function typed(form: HTMLFormElement, name: string): string {
+  const value = new FormData(form).get(name);
+  return typeof value === "string" ? value.trim() : "";
+}

@@ -1,11 +1,11 @@
 // Who changed what. Nobody can alter these rows.
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { type SubmitEvent, useState } from "react";
 import type { Schemas } from "../api/client";
 import { auditQuery } from "../api/queries";
 import { quoted } from "../lib/filters";
-import { plural } from "../lib/words";
+import { plural, typed } from "../lib/words";
 import { Ago, Button, Command, Empty, Fault, JsonView, Loading, Page, RunLink } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
 import { LongTable } from "../ui/table";
@@ -20,16 +20,23 @@ export function Audit() {
   const query = useInfiniteQuery(auditQuery(target));
   const [shown, setShown] = useState<Entry>();
   const entries = query.data?.pages.flatMap((page) => page.entries) ?? [];
-  const filter = (event: FormEvent<HTMLFormElement>) => {
+  const filter = (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const text = String(new FormData(event.currentTarget).get("target") ?? "").trim();
+    const text = typed(event.currentTarget, "target");
     void navigate({ search: text === "" ? {} : { target: text }, replace: true });
   };
   return (
     <Page title="Audit">
       <div className="filters">
         <form onSubmit={filter} role="search" className="search">
-          <input key={target} name="target" type="search" aria-label="only what was done to this id" placeholder="an id: run_…, task_…, tok_…" defaultValue={target} />
+          <input
+            key={target}
+            name="target"
+            type="search"
+            aria-label="only what was done to this id"
+            placeholder="an id: run_…, task_…, tok_…"
+            defaultValue={target}
+          />
         </form>
         {target !== undefined && (
           <Button look="quiet" icon="close" onClick={() => void navigate({ search: {} })}>
@@ -39,7 +46,9 @@ export function Audit() {
       </div>
       <Fault error={query.error} />
       {query.isPending && <Loading />}
-      {query.isSuccess && entries.length === 0 && <Empty title={target === undefined ? "Nothing was changed yet." : "Nothing was done to this id."} />}
+      {query.isSuccess && entries.length === 0 && (
+        <Empty title={target === undefined ? "Nothing was changed yet." : "Nothing was done to this id."} />
+      )}
       {entries.length > 0 && (
         <LongTable
           label="audit"
@@ -58,7 +67,11 @@ export function Audit() {
               hidden: true,
               align: "right",
               cell: (entry) => (
-                <Button look="quiet" aria-label={`show ${entry.action} of ${entry.target}`} onClick={() => setShown(entry)}>
+                <Button
+                  look="quiet"
+                  aria-label={`show ${entry.action} of ${entry.target}`}
+                  onClick={() => setShown(entry)}
+                >
                   Show
                 </Button>
               ),
@@ -67,7 +80,12 @@ export function Audit() {
           foot={
             <p className="table-end">
               {query.hasNextPage ? (
-                <Button look="quiet" icon="down" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+                <Button
+                  look="quiet"
+                  icon="down"
+                  disabled={query.isFetchingNextPage}
+                  onClick={() => void query.fetchNextPage()}
+                >
                   Older
                 </Button>
               ) : (

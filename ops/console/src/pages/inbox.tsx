@@ -36,15 +36,17 @@ export function Inbox() {
       )}
       <div className={id === undefined ? "inbox" : "inbox open"}>
         {tasks.length > 0 && <List tasks={tasks} hasMore={query.data?.next_cursor != null} current={id} />}
-        {id === undefined
-          ? tasks.length > 0 && (
-              <Empty title="Choose a task.">
-                <p>
-                  <kbd>j</kbd> and <kbd>k</kbd> go through them.
-                </p>
-              </Empty>
-            )
-          : <TaskPane key={id} id={id} next={next?.id} />}
+        {id === undefined ? (
+          tasks.length > 0 && (
+            <Empty title="Choose a task.">
+              <p>
+                <kbd>j</kbd> and <kbd>k</kbd> go through them.
+              </p>
+            </Empty>
+          )
+        ) : (
+          <TaskPane key={id} id={id} next={next?.id} />
+        )}
       </div>
     </Page>
   );
@@ -57,7 +59,12 @@ function List({ tasks, hasMore, current }: { tasks: readonly Task[]; hasMore: bo
       <ol>
         {tasks.map((task) => (
           <li key={task.id}>
-            <Link to="/inbox/$id" params={{ id: task.id }} aria-current={task.id === current ? "true" : undefined} replace>
+            <Link
+              to="/inbox/$id"
+              params={{ id: task.id }}
+              aria-current={task.id === current ? "true" : undefined}
+              replace
+            >
               <span className="task-title">{task.title}</span>
               <span className="task-facts">
                 <span className="badge waiting">{spaced(task.reason)}</span>
@@ -69,7 +76,9 @@ function List({ tasks, hasMore, current }: { tasks: readonly Task[]; hasMore: bo
           </li>
         ))}
       </ol>
-      <p className="hint">{hasMore ? `The ${tasks.length} with the nearest deadlines.` : plural(tasks.length, "open task")}</p>
+      <p className="hint">
+        {hasMore ? `The ${tasks.length} with the nearest deadlines.` : plural(tasks.length, "open task")}
+      </p>
     </nav>
   );
 }

@@ -39,7 +39,8 @@ export function Overview() {
       {runs?.length === 0 && (
         <Empty title="No run yet.">
           <p>
-            <Link to="/workflows">Start one</Link> from a workflow, or <code>valet run WORKFLOW --input input.json</code>.
+            <Link to="/workflows">Start one</Link> from a workflow, or{" "}
+            <code>valet run WORKFLOW --input input.json</code>.
           </p>
         </Empty>
       )}
@@ -120,11 +121,12 @@ function Throughput({ runs }: { runs: readonly Run[] }) {
       <Bars bars={bars} />
       <p className="figures">
         <span>
-          <strong>{ended.length === 0 ? "–" : `${Math.round((good / ended.length) * 100)} %`}</strong> of {ended.length} ended
-          well
+          <strong>{ended.length === 0 ? "–" : `${Math.round((good / ended.length) * 100)} %`}</strong> of {ended.length}{" "}
+          ended well
         </span>
         <span>
-          <strong>{duration(median(ended.map((run) => between(run.created_at, run.ended_at, now))))}</strong> in the middle
+          <strong>{duration(median(ended.map((run) => between(run.created_at, run.ended_at, now))))}</strong> in the
+          middle
         </span>
         <span>
           <strong>{dollars(spent)}</strong> spent
@@ -162,7 +164,14 @@ function Live({ runs }: { runs: readonly Run[] }) {
   const paused = runs.filter((run) => run.paused || run.paused_by_scope != null).length;
   const oldest = [...runs].sort((a, b) => a.updated_at.localeCompare(b.updated_at)).slice(0, SHOWN - 2);
   return (
-    <Card title="Live" aside={<Link to="/runs" search={statusesOf(LIVE)}>all live runs</Link>}>
+    <Card
+      title="Live"
+      aside={
+        <Link to="/runs" search={statusesOf(LIVE)}>
+          all live runs
+        </Link>
+      }
+    >
       <p className="chips">
         {counts
           .filter(({ count }) => count > 0)
@@ -203,7 +212,14 @@ function NotWell({ runs }: { runs: readonly Run[] }) {
   }
   const sorted = [...kinds.values()].sort((a, b) => b.runs.length - a.runs.length).slice(0, SHOWN);
   return (
-    <Card title="What fails, and where" aside={<Link to="/runs" search={statusesOf(NOT_WELL)}>all of them</Link>}>
+    <Card
+      title="What fails, and where"
+      aside={
+        <Link to="/runs" search={statusesOf(NOT_WELL)}>
+          all of them
+        </Link>
+      }
+    >
       {sorted.length === 0 ? (
         <p className="nothing">Nothing has failed, and nothing is stuck.</p>
       ) : (

@@ -36,18 +36,30 @@ export function Queues() {
             { name: "queue", className: "grow mono", cell: ({ name }) => name },
             { name: "ready", align: "right", cell: ({ ready }) => ready.toLocaleString() },
             { name: "running", align: "right", cell: ({ running }) => running.toLocaleString() },
-            { name: "backing off", align: "right", wideOnly: true, cell: ({ backing_off }) => backing_off.toLocaleString() },
+            {
+              name: "backing off",
+              align: "right",
+              wideOnly: true,
+              cell: ({ backing_off }) => backing_off.toLocaleString(),
+            },
             {
               name: "workers",
               align: "right",
-              cell: ({ workers, ready }) => (workers === 0 && ready > 0 ? <strong className="bad-text">none</strong> : workers.toLocaleString()),
+              cell: ({ workers, ready }) =>
+                workers === 0 && ready > 0 ? <strong className="bad-text">none</strong> : workers.toLocaleString(),
             },
-            { name: "free slots", align: "right", wideOnly: true, cell: ({ free_slots }) => free_slots.toLocaleString() },
+            {
+              name: "free slots",
+              align: "right",
+              wideOnly: true,
+              cell: ({ free_slots }) => free_slots.toLocaleString(),
+            },
             {
               name: "actions",
               hidden: true,
               align: "right",
-              cell: ({ name }) => may("operate") && <PauseButton scope="queue" name={name} pause={pauseOf(name)} look="quiet" />,
+              cell: ({ name }) =>
+                may("operate") && <PauseButton scope="queue" name={name} pause={pauseOf(name)} look="quiet" />,
             },
           ]}
         />

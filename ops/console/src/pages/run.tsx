@@ -60,7 +60,10 @@ function Shown({ run }: { run: Detail }) {
   const stream = useJournal(run.id, mayRead);
   const story = useMemo(() => tell(stream.events), [stream.events]);
   const files = useQuery(artifactsQuery(run.id));
-  const counts: Partial<Record<RunView, number>> = { journal: run.entries ?? story.lines.length, files: files.data?.artifacts.length ?? 0 };
+  const counts: Partial<Record<RunView, number>> = {
+    journal: run.entries ?? story.lines.length,
+    files: files.data?.artifacts.length ?? 0,
+  };
   return (
     <Page
       title={
@@ -74,7 +77,8 @@ function Shown({ run }: { run: Detail }) {
       <Tabs current={view} counts={counts} id={run.id} />
       {view === "timeline" && <Timeline run={run} story={story} hasJournal={stream.events.length > 0} />}
       {view === "data" && <Data run={run} />}
-      {view === "journal" && (mayRead ? <Journal run={run} lines={story.lines} state={stream.state} /> : <NotForViewers />)}
+      {view === "journal" &&
+        (mayRead ? <Journal run={run} lines={story.lines} state={stream.state} /> : <NotForViewers />)}
       {view === "files" && <Files files={files.data?.artifacts} steps={run.steps} error={files.error} />}
       {view === "commands" && <Commands run={run} />}
     </Page>
@@ -82,7 +86,9 @@ function Shown({ run }: { run: Detail }) {
 }
 
 function NotForViewers() {
-  return <Empty title="The journal has everything that people wrote: it is for those who operate, trigger or answer." />;
+  return (
+    <Empty title="The journal has everything that people wrote: it is for those who operate, trigger or answer." />
+  );
 }
 
 function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
@@ -135,7 +141,9 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
         <Fact name="started">
           <Ago at={run.created_at} />
         </Fact>
-        <Fact name={run.ended_at == null ? "runs for" : "took"}>{duration(between(run.created_at, run.ended_at, now))}</Fact>
+        <Fact name={run.ended_at == null ? "runs for" : "took"}>
+          {duration(between(run.created_at, run.ended_at, now))}
+        </Fact>
         <Fact name="cost">
           {dollars(run.spent_usd_micros ?? 0)}
           {run.budget_usd_micros != null && ` of ${dollars(run.budget_usd_micros)}`}

@@ -1,11 +1,20 @@
 // The list of runs: live, filtered by its URL, a page after the other.
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type SubmitEvent, useEffect, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
 import { runsQuery, workflowsQuery } from "../api/queries";
 import { useMay } from "../api/session";
-import { filterCommand, LIVE, NOT_WELL, readStatuses, type RunFilter, type Status, STATUSES, toggleStatuses } from "../lib/filters";
+import {
+  filterCommand,
+  LIVE,
+  NOT_WELL,
+  readStatuses,
+  type RunFilter,
+  type Status,
+  STATUSES,
+  toggleStatuses,
+} from "../lib/filters";
 import { dollars } from "../lib/money";
 import { words } from "../lib/reason";
 import { between, duration } from "../lib/time";
@@ -41,7 +50,9 @@ export function Runs() {
   return (
     <Page title="Runs" actions={may("trigger") && <StartMenu />}>
       <Filters filter={filter} onChange={change} />
-      {may("operate") && <BulkActions filter={filter} chosen={chosen} runs={runs} onDone={() => setChosen(new Set())} />}
+      {may("operate") && (
+        <BulkActions filter={filter} chosen={chosen} runs={runs} onDone={() => setChosen(new Set())} />
+      )}
       <Fault error={query.error} />
       {query.isPending && <Loading />}
       {query.isSuccess && runs.length === 0 && (
@@ -50,7 +61,8 @@ export function Runs() {
             <Button onClick={() => change({})}>Clear the filters</Button>
           ) : (
             <p>
-              Start one from a <Link to="/workflows">workflow</Link>, or with <code>valet run WORKFLOW --input input.json</code>.
+              Start one from a <Link to="/workflows">workflow</Link>, or with{" "}
+              <code>valet run WORKFLOW --input input.json</code>.
             </p>
           )}
         </Empty>
@@ -61,7 +73,7 @@ export function Runs() {
           rows={runs}
           rowKey={({ id }) => id}
           rowHeight={ROW_PX}
-          columns={useColumns(may("operate"), chosen, setChosen, runs)}
+          columns={columnsOf(may("operate") ? { chosen, setChosen } : undefined)}
           rowClass={({ id }) => (chosen.has(id) ? "chosen" : undefined)}
           foot={<More query={query} count={runs.length} />}
         />
@@ -71,40 +83,43 @@ export function Runs() {
   );
 }
 
-function useColumns(
-  canChoose: boolean,
-  chosen: ReadonlySet<string>,
-  setChosen: (next: ReadonlySet<string>) => void,
-  runs: readonly Run[],
-): Column<Run>[] {
+interface Choice {
+  chosen: ReadonlySet<string>;
+  setChosen: (next: ReadonlySet<string>) => void;
+}
+
+const COLUMNS: Column<Run>[] = [
+  { name: "run", cell: (run) => <RunLink id={run.id} /> },
+  { name: "workflow", wideOnly: true, cell: (run) => run.workflow },
+  {
+    name: "status",
+    cell: (run) => <StatusBadge status={run.status} paused={run.paused || run.paused_by_scope != null} />,
+  },
+  { name: "what", className: "grow", cell: (run) => <What run={run} /> },
+  { name: "subject", wideOnly: true, cell: (run) => <SubjectLink subject={run.subject} /> },
+  { name: "started", cell: (run) => <Ago at={run.created_at} /> },
+  { name: "took", align: "right", cell: (run) => <Took run={run} /> },
+  {
+    name: "cost",
+    align: "right",
+    wideOnly: true,
+    cell: (run) => (run.spent_usd_micros == null ? "" : dollars(run.spent_usd_micros)),
+  },
+];
+
+/** Who may do nothing with runs chooses none. */
+function columnsOf(choice: Choice | undefined): Column<Run>[] {
+  if (choice === undefined) return COLUMNS;
+  const { chosen, setChosen } = choice;
   const toggle = (id: string) => {
     const next = new Set(chosen);
     if (!next.delete(id)) next.add(id);
     setChosen(next);
   };
-  const columns: Column<Run>[] = [
-    { name: "run", cell: (run) => <RunLink id={run.id} /> },
-    { name: "workflow", wideOnly: true, cell: (run) => run.workflow },
-    { name: "status", cell: (run) => <StatusBadge status={run.status} paused={run.paused || run.paused_by_scope != null} /> },
-    { name: "what", className: "grow", cell: (run) => <What run={run} /> },
-    { name: "subject", wideOnly: true, cell: (run) => <SubjectLink subject={run.subject} /> },
-    { name: "started", cell: (run) => <Ago at={run.created_at} /> },
-    { name: "took", align: "right", cell: (run) => <Took run={run} /> },
-    { name: "cost", align: "right", wideOnly: true, cell: (run) => (run.spent_usd_micros == null ? "" : dollars(run.spent_usd_micros)) },
-  ];
-  if (!canChoose) return columns;
-  const all = runs.length > 0 && runs.every(({ id }) => chosen.has(id));
-  return [
-    {
-      name: all ? "choose none" : "choose",
-      hidden: true,
-      className: "choose",
-      cell: (run) => (
-        <input type="checkbox" aria-label={`choose ${run.id}`} checked={chosen.has(run.id)} onChange={() => toggle(run.id)} />
-      ),
-    },
-    ...columns,
-  ];
+  const cell = ({ id }: Run) => (
+    <input type="checkbox" aria-label={`choose ${id}`} checked={chosen.has(id)} onChange={() => toggle(id)} />
+  );
+  return [{ name: "choose", hidden: true, className: "choose", cell }, ...COLUMNS];
 }
 
 /** The one thing that says most of a run: its error, else why it waits, else what it says of itself. */
@@ -145,7 +160,11 @@ function More({ query, count }: { query: Pages; count: number }) {
   }, [hasNextPage, fetchNextPage, count]);
   return (
     <p className="table-end" ref={end} role="status">
-      {isFetchingNextPage ? "reading on…" : hasNextPage ? `${count.toLocaleString()} so far` : `${plural(count, "run")}, and no more`}
+      {isFetchingNextPage
+        ? "reading on…"
+        : hasNextPage
+          ? `${count.toLocaleString()} so far`
+          : `${plural(count, "run")}, and no more`}
     </p>
   );
 }
@@ -216,7 +235,7 @@ function Search({ filter, onChange }: { filter: RunFilter; onChange: (next: RunF
   const navigate = useNavigate();
   const input = useRef<HTMLInputElement>(null);
   useHotkeys({ "/": () => input.current?.focus() });
-  const submit = (event: FormEvent) => {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const text = input.current?.value.trim() ?? "";
     if (RUN_ID.test(text)) {

@@ -1,5 +1,5 @@
 // Nothing is shown to nobody. A session that ends while somebody works is opened anew above the page, which stays as it is.
-import { type FormEvent, type ReactNode, useEffect, useState } from "react";
+import { type SubmitEvent, type ReactNode, useEffect, useState } from "react";
 import { api, ApiError, EngineAway, told } from "../api/client";
 import { signedIn, signedOut, useSession } from "../api/session";
 import { Button, Fault } from "../ui/basics";
@@ -51,7 +51,9 @@ function Waiting() {
         <p role="status">
           <span className="spinner" /> waiting for the engine…
         </p>
-        <p className="hint">If this stays: is it running? <code>./ops/up</code> starts one on this machine.</p>
+        <p className="hint">
+          If this stays: is it running? <code>./ops/up</code> starts one on this machine.
+        </p>
       </div>
     </main>
   );
@@ -67,8 +69,8 @@ function Login() {
         <LoginForm />
         <p className="hint">
           <code>./ops/up</code> prints the file of its token. Somebody with the role admin makes others:{" "}
-          <code>valet tokens create NAME --role operator</code>. The token is changed for a session of twelve hours, and kept
-          nowhere.
+          <code>valet tokens create NAME --role operator</code>. The token is changed for a session of twelve hours, and
+          kept nowhere.
         </p>
       </div>
     </main>
@@ -79,7 +81,7 @@ function LoginForm() {
   const [token, setToken] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
-  const submit = (event: FormEvent) => {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     setBusy(true);
     told(api.POST("/api/v1/session", { body: { token: token.trim() } }))

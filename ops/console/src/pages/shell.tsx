@@ -45,7 +45,9 @@ export function Shell() {
   const navigate = useNavigate();
   const may = useMay();
   const groups = PLACES.map((group) => group.filter(({ scopes }) => may(...scopes)));
-  const keys = groups.flat().map(({ to, hotkey }): [string, () => void] => [`g ${hotkey}`, () => void navigate({ to })]);
+  const keys = groups
+    .flat()
+    .map(({ to, hotkey }): [string, () => void] => [`g ${hotkey}`, () => void navigate({ to })]);
   useHotkeys({ ...Object.fromEntries(keys), "?": () => setHelp(true) });
   return (
     <div className={menu ? "shell menu-open" : "shell"}>
@@ -193,7 +195,11 @@ function Keys({ places, onClose }: { places: Place[]; onClose: () => void }) {
       <dl className="keys">
         {rows.map(([key, what]) => (
           <div key={key}>
-            <dt>{key?.split(" ").map((one) => <kbd key={one}>{one}</kbd>)}</dt>
+            <dt>
+              {key?.split(" ").map((one) => (
+                <kbd key={one}>{one}</kbd>
+              ))}
+            </dt>
             <dd>{what}</dd>
           </div>
         ))}

@@ -1,7 +1,7 @@
 // Starts a run: a form of the workflow's schema, or its input as JSON.
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { type SubmitEvent, useState } from "react";
 import { api, ApiError, newKey, type Schemas, told } from "../api/client";
 import { workflowQuery } from "../api/queries";
 import { isObject } from "../lib/json";
@@ -19,7 +19,9 @@ export function Start() {
     <Page title={`Start a run of ${name}`}>
       <Fault error={error} />
       {isPending && <Loading />}
-      {data !== undefined && <StartForm key={name} workflow={name} schema={isObject(data.input_schema) ? data.input_schema : {}} />}
+      {data !== undefined && (
+        <StartForm key={name} workflow={name} schema={isObject(data.input_schema) ? data.input_schema : {}} />
+      )}
     </Page>
   );
 }
@@ -41,7 +43,9 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
   const start = useMutation({
     mutationFn: () => {
       const params = { path: { name: workflow }, header: { "Idempotency-Key": key } };
-      return told<Schemas["RunStarted"]>(api.POST("/api/v1/workflows/{name}/runs", { params, body: request(value, around) }));
+      return told<Schemas["RunStarted"]>(
+        api.POST("/api/v1/workflows/{name}/runs", { params, body: request(value, around) }),
+      );
     },
     onSuccess: ({ id }) => {
       toast("Started.");
@@ -60,7 +64,7 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
     setAround({ ...around, ...next });
     setKey(newKey());
   };
-  const submit = (event: FormEvent) => {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const wrong = faultsIn(schema, cleaned(value));
     setFound(wrong);
@@ -85,13 +89,37 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
           <JsonInput id="input" value={value} onChange={change} rows={20} />
         </div>
       ) : (
-        <SchemaForm schema={schema} value={value} onChange={change} faults={found} subject={subject === "" ? undefined : subject} />
+        <SchemaForm
+          schema={schema}
+          value={value}
+          onChange={change}
+          faults={found}
+          subject={subject === "" ? undefined : subject}
+        />
       )}
       <Card title="The run">
         <div className="fields">
-          <Around name="subject" label="Subject" hint="On whose behalf; default: the input’s own, else default" value={around.subject} onChange={changeAround} />
-          <Around name="budget" label="Budget, US dollars" hint="It is paused once it spent more" value={around.budget} onChange={changeAround} />
-          <Around name="timeout" label="Timeout, seconds" hint="It ends as timed out after that" value={around.timeout} onChange={changeAround} />
+          <Around
+            name="subject"
+            label="Subject"
+            hint="On whose behalf; default: the input’s own, else default"
+            value={around.subject}
+            onChange={changeAround}
+          />
+          <Around
+            name="budget"
+            label="Budget, US dollars"
+            hint="It is paused once it spent more"
+            value={around.budget}
+            onChange={changeAround}
+          />
+          <Around
+            name="timeout"
+            label="Timeout, seconds"
+            hint="It ends as timed out after that"
+            value={around.timeout}
+            onChange={changeAround}
+          />
         </div>
       </Card>
       {places.length > 0 && (
@@ -133,7 +161,12 @@ function Around({ name, label, hint, value, onChange }: AroundProps) {
       <label htmlFor={`around-${name}`}>
         {label} <span className="optional">optional</span>
       </label>
-      <input id={`around-${name}`} value={value} onChange={(event) => onChange({ [name]: event.target.value })} aria-describedby={`around-${name}-hint`} />
+      <input
+        id={`around-${name}`}
+        value={value}
+        onChange={(event) => onChange({ [name]: event.target.value })}
+        aria-describedby={`around-${name}-hint`}
+      />
       <p className="hint" id={`around-${name}-hint`}>
         {hint}
       </p>

@@ -1,12 +1,12 @@
 // What an end user keeps with Valet, and how all of it is forgotten.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { type SubmitEvent, useState } from "react";
 import { api, ApiError, fileUrl, type Schemas, told } from "../api/client";
 import { itemsQuery, subjectFilesQuery, subjectQuery, usesQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { quoted } from "../lib/filters";
-import { bytes, plural } from "../lib/words";
+import { bytes, plural, typed } from "../lib/words";
 import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fact, Facts, Fault, JsonView, Loading, Page, RunLink } from "../ui/basics";
 import { Ask, Dialog } from "../ui/dialog";
@@ -16,16 +16,23 @@ import { Table } from "../ui/table";
 export function Subjects() {
   const { subject } = useSearch({ from: "/subjects" });
   const navigate = useNavigate({ from: "/subjects" });
-  const find = (event: FormEvent<HTMLFormElement>) => {
+  const find = (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const text = String(new FormData(event.currentTarget).get("subject") ?? "").trim();
+    const text = typed(event.currentTarget, "subject");
     void navigate({ search: text === "" ? {} : { subject: text } });
   };
   return (
     <Page title={subject === undefined ? "Subjects" : `Subject ${subject}`}>
       <div className="filters">
         <form onSubmit={find} role="search" className="search">
-          <input key={subject} name="subject" type="search" aria-label="subject" placeholder="whose? the subject’s id" defaultValue={subject} />
+          <input
+            key={subject}
+            name="subject"
+            type="search"
+            aria-label="subject"
+            placeholder="whose? the subject’s id"
+            defaultValue={subject}
+          />
         </form>
       </div>
       {subject === undefined ? (
@@ -44,7 +51,8 @@ function Subject({ subject }: { subject: string }) {
   const may = useMay();
   const [erasing, setErasing] = useState(false);
   if (isPending) return <Loading />;
-  if (error instanceof ApiError && error.problem.status === 404) return <Empty title="Nothing is kept of this subject." />;
+  if (error instanceof ApiError && error.problem.status === 404)
+    return <Empty title="Nothing is kept of this subject." />;
   if (data === undefined) return <Fault error={error} />;
   return (
     <div className="stack">
@@ -175,7 +183,15 @@ function Remove({ subject, item, onClose }: { subject: string; item: Schemas["It
     after: onClose,
   });
   return (
-    <Ask title={`Remove ${item.name}`} action="Remove" danger busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title={`Remove ${item.name}`}
+      action="Remove"
+      danger
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>All its versions go.</p>
     </Ask>
   );
@@ -188,12 +204,26 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
   const [name, setName] = useState("");
   const [value, setValue] = useState<unknown>("");
   const act = useAct({
-    run: () => told(api.PUT("/api/v1/subjects/{subject}/items", { params: { path: { subject } }, body: { kind, name, value: value as never } })),
+    run: () =>
+      told(
+        api.PUT("/api/v1/subjects/{subject}/items", {
+          params: { path: { subject } },
+          body: { kind, name, value: value as never },
+        }),
+      ),
     done: "Kept, as a new version.",
     after: onClose,
   });
   return (
-    <Ask title="Keep something" action="Keep it" busy={act.isPending} error={act.error} disabled={name === ""} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title="Keep something"
+      action="Keep it"
+      busy={act.isPending}
+      error={act.error}
+      disabled={name === ""}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <div className="field">
         <label htmlFor="item-kind">Kind</label>
         <select
@@ -210,11 +240,19 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
         </select>
       </div>
       <div className="field">
-        <label htmlFor="item-name">{kind === "answer" ? "Question" : kind === "secret" ? "Site and field: jobs.example.com/password" : "Name"}</label>
+        <label htmlFor="item-name">
+          {kind === "answer" ? "Question" : kind === "secret" ? "Site and field: jobs.example.com/password" : "Name"}
+        </label>
         <input id="item-name" value={name} onChange={(event) => setName(event.target.value)} />
       </div>
       <div className="field">
-        <label htmlFor="item-value">{kind === "document" ? "Document, as JSON" : kind === "secret" ? "Secret: nobody but its worker reads it" : "Answer"}</label>
+        <label htmlFor="item-value">
+          {kind === "document"
+            ? "Document, as JSON"
+            : kind === "secret"
+              ? "Secret: nobody but its worker reads it"
+              : "Answer"}
+        </label>
         {kind === "document" ? (
           <JsonInput id="item-value" value={value} onChange={setValue} rows={4} />
         ) : (
@@ -256,7 +294,10 @@ function Files({ subject }: { subject: string }) {
 function Uses({ subject }: { subject: string }) {
   const { data, error } = useQuery(usesQuery(subject));
   return (
-    <Card title="Who was given what" aside={data !== undefined && <span className="aside">{plural(data.uses.length, "use")}</span>}>
+    <Card
+      title="Who was given what"
+      aside={data !== undefined && <span className="aside">{plural(data.uses.length, "use")}</span>}
+    >
       <Fault error={error} />
       {data?.uses.length === 0 && <p className="nothing">No run was given anything of it.</p>}
       <ul className="rows">
@@ -282,7 +323,16 @@ function Erase({ subject, onClose }: { subject: string; onClose: () => void }) {
     after: onClose,
   });
   return (
-    <Ask title={`Erase ${subject}`} action="Erase for ever" danger busy={act.isPending} error={act.error} disabled={typed !== subject} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title={`Erase ${subject}`}
+      action="Erase for ever"
+      danger
+      busy={act.isPending}
+      error={act.error}
+      disabled={typed !== subject}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>Its live runs are cancelled and its key is destroyed: nothing of it can be read again, by nobody.</p>
       <div className="field">
         <label htmlFor="erase">Type the subject’s id to confirm</label>

@@ -60,7 +60,11 @@ export function Tokens() {
               className: "grow",
               cell: ({ scopes, workflows, subjects }) => (
                 <span className="tags">
-                  {[...scopes, ...(workflows ?? []).map((one) => `workflow ${one}`), ...(subjects ?? []).map((one) => `subject ${one}`)].map((word) => (
+                  {[
+                    ...scopes,
+                    ...(workflows ?? []).map((one) => `workflow ${one}`),
+                    ...(subjects ?? []).map((one) => `subject ${one}`),
+                  ].map((word) => (
                     <span key={word} className="tag">
                       {word}
                     </span>
@@ -70,7 +74,11 @@ export function Tokens() {
             },
             { name: "made by", wideOnly: true, cell: ({ created_by }) => created_by },
             { name: "made", wideOnly: true, cell: ({ created_at }) => <Ago at={created_at} /> },
-            { name: "used", wideOnly: true, cell: ({ last_used_at }) => (last_used_at == null ? "never" : <Ago at={last_used_at} />) },
+            {
+              name: "used",
+              wideOnly: true,
+              cell: ({ last_used_at }) => (last_used_at == null ? "never" : <Ago at={last_used_at} />),
+            },
             { name: "expires", cell: ({ expires_at }) => (expires_at == null ? "never" : <Ago at={expires_at} />) },
             {
               name: "actions",
@@ -103,7 +111,10 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas
   const [life, setLife] = useState(0);
   const act = useAct({
     run: () => {
-      const limits = workflows.split(",").map((one) => one.trim()).filter((one) => one !== "");
+      const limits = workflows
+        .split(",")
+        .map((one) => one.trim())
+        .filter((one) => one !== "");
       const seconds = LIVES[life]?.seconds;
       const body = {
         name: name.trim(),
@@ -119,7 +130,15 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas
     },
   });
   return (
-    <Ask title="Make a token" action="Make it" busy={act.isPending} error={act.error} disabled={name.trim() === ""} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title="Make a token"
+      action="Make it"
+      busy={act.isPending}
+      error={act.error}
+      disabled={name.trim() === ""}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <div className="field">
         <label htmlFor="token-name">Name: who did something with it is told by this</label>
         <input id="token-name" value={name} onChange={(event) => setName(event.target.value)} maxLength={128} />
@@ -181,7 +200,15 @@ function Revoke({ token, onClose }: { token: Token; onClose: () => void }) {
     after: onClose,
   });
   return (
-    <Ask title={`Revoke ${token.name}`} action="Revoke" danger busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title={`Revoke ${token.name}`}
+      action="Revoke"
+      danger
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>It opens nothing more, within two seconds on all engines. Sessions that were opened with it end too.</p>
     </Ask>
   );

@@ -10,7 +10,8 @@ export function Workers() {
   const { data, error, isPending } = useQuery(workersQuery);
   const pauses = useQuery(pausesQuery);
   const may = useMay();
-  const pauseOf = (session: string) => pauses.data?.pauses.find((pause) => pause.scope === "worker" && pause.name === session);
+  const pauseOf = (session: string) =>
+    pauses.data?.pauses.find((pause) => pause.scope === "worker" && pause.name === session);
   return (
     <Page title="Workers">
       <Fault error={error} />
@@ -51,7 +52,8 @@ export function Workers() {
               name: "slots",
               cell: ({ slots, free_slots }) => (
                 <span className="slots">
-                  <progress value={slots - free_slots} max={Math.max(1, slots)} aria-label="slots in use" /> {slots - free_slots}/{slots}
+                  <progress value={slots - free_slots} max={Math.max(1, slots)} aria-label="slots in use" />{" "}
+                  {slots - free_slots}/{slots}
                 </span>
               ),
             },
@@ -75,7 +77,8 @@ export function Workers() {
               name: "actions",
               hidden: true,
               align: "right",
-              cell: ({ session }) => may("operate") && <PauseButton scope="worker" name={session} pause={pauseOf(session)} look="quiet" />,
+              cell: ({ session }) =>
+                may("operate") && <PauseButton scope="worker" name={session} pause={pauseOf(session)} look="quiet" />,
             },
           ]}
         />

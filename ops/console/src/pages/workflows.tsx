@@ -10,7 +10,8 @@ export function Workflows() {
   const { data, error, isPending } = useQuery(workflowsQuery);
   const may = useMay();
   const pauses = useQuery({ ...pausesQuery, enabled: may("read") });
-  const isPaused = (name: string) => pauses.data?.pauses.some((pause) => pause.scope === "workflow" && pause.name === name) === true;
+  const isPaused = (name: string) =>
+    pauses.data?.pauses.some((pause) => pause.scope === "workflow" && pause.name === name) === true;
   return (
     <Page title="Workflows">
       <Fault error={error} />
@@ -32,7 +33,12 @@ export function Workflows() {
             },
             { name: "kind", cell: ({ kind, version }) => (version == null ? kind : `${kind}, version ${version}`) },
             { name: "state", cell: ({ name }) => (isPaused(name) ? <span className="badge paused">paused</span> : "") },
-            { name: "what", className: "grow", wideOnly: true, cell: ({ input_schema }) => <span className="clip">{describe(input_schema)}</span> },
+            {
+              name: "what",
+              className: "grow",
+              wideOnly: true,
+              cell: ({ input_schema }) => <span className="clip">{describe(input_schema)}</span>,
+            },
             {
               name: "actions",
               hidden: true,
@@ -62,6 +68,7 @@ export function Workflows() {
 }
 
 function describe(schema: unknown): string {
-  const description = typeof schema === "object" && schema !== null && "description" in schema ? schema.description : undefined;
+  const description =
+    typeof schema === "object" && schema !== null && "description" in schema ? schema.description : undefined;
   return typeof description === "string" ? description : "";
 }

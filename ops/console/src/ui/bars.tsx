@@ -12,7 +12,12 @@ export function Bars({ bars }: { bars: readonly Bar[] }) {
   const sum = bars.reduce((all, bar) => all + total(bar), 0);
   return (
     <figure className="bars">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`${sum} runs over time`}>
+      <svg
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={`${sum} runs over time`}
+      >
         {bars.map((bar, index) => {
           const parts = [
             { kind: "good", count: bar.good },
@@ -27,7 +32,16 @@ export function Bars({ bars }: { bars: readonly Bar[] }) {
               {parts.map(({ kind, count }) => {
                 const height = (count / most) * (HEIGHT - 4);
                 top -= height;
-                return <rect key={kind} x={index * width + 1} y={top} width={width - 2} height={height} className={`bar ${kind}`} />;
+                return (
+                  <rect
+                    key={kind}
+                    x={index * width + 1}
+                    y={top}
+                    width={width - 2}
+                    height={height}
+                    className={`bar ${kind}`}
+                  />
+                );
               })}
             </g>
           );

@@ -103,7 +103,7 @@ export function Command({ text }: { text: string }) {
 }
 
 export function JsonView({ value, label }: { value: unknown; label: string }) {
-  const text = JSON.stringify(value, null, 2) ?? "null";
+  const text = value === undefined ? "null" : JSON.stringify(value, null, 2);
   return (
     <div className="json">
       <Copy text={text} what={label} />

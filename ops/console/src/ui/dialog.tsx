@@ -1,5 +1,5 @@
 // Dialogs: the browser's own, which keeps the focus inside and closes with Escape.
-import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { type SubmitEvent, type ReactNode, useEffect, useId, useRef } from "react";
 import { Button, Fault } from "./basics";
 import { Icon } from "./icon";
 
@@ -50,8 +50,17 @@ interface AskProps extends DialogProps {
 }
 
 /** Asks for something, then does it; stays open with what was typed until it is done. */
-export function Ask({ action, danger = false, busy, error, disabled = false, onSubmit, children, ...dialog }: AskProps) {
-  const submit = (event: FormEvent) => {
+export function Ask({
+  action,
+  danger = false,
+  busy,
+  error,
+  disabled = false,
+  onSubmit,
+  children,
+  ...dialog
+}: AskProps) {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     if (!busy && !disabled) onSubmit();
   };

@@ -11,21 +11,38 @@ export function Graph({ layers }: { layers: readonly (readonly Task[])[] }) {
   const places = new Map<string, { x: number; y: number }>();
   layers.forEach((layer, column) => {
     const offset = ((tallest - layer.length) * (HEIGHT + GAP_Y)) / 2;
-    layer.forEach(({ name }, row) => places.set(name, { x: column * (WIDTH + GAP_X), y: offset + row * (HEIGHT + GAP_Y) }));
+    layer.forEach(({ name }, row) =>
+      places.set(name, { x: column * (WIDTH + GAP_X), y: offset + row * (HEIGHT + GAP_Y) }),
+    );
   });
   const width = layers.length * (WIDTH + GAP_X) - GAP_X;
   const height = tallest * (HEIGHT + GAP_Y) - GAP_Y;
   const tasks = layers.flat();
   return (
     <div className="graph" tabIndex={0} role="region" aria-label="graph of the steps">
-      <svg width={width + 2} height={height + 2} viewBox={`-1 -1 ${width + 2} ${height + 2}`} role="img" aria-label={told(tasks)}>
-        {tasks.flatMap(({ name, parents }) => parents.map((parent) => <Edge key={`${parent} ${name}`} from={places.get(parent)} to={places.get(name)} />))}
+      <svg
+        width={width + 2}
+        height={height + 2}
+        viewBox={`-1 -1 ${width + 2} ${height + 2}`}
+        role="img"
+        aria-label={told(tasks)}
+      >
+        {tasks.flatMap(({ name, parents }) =>
+          parents.map((parent) => <Edge key={`${parent} ${name}`} from={places.get(parent)} to={places.get(name)} />),
+        )}
         {tasks.map(({ name, step, condition }) => {
           const { x, y } = places.get(name) ?? { x: 0, y: 0 };
           return (
             <g key={name} transform={`translate(${x} ${y})`}>
-              <title>{condition === undefined ? `${name}: ${step}` : `${name}: ${step}, left out if ${condition}`}</title>
-              <rect width={WIDTH} height={HEIGHT} rx={6} className={condition === undefined ? "node" : "node conditional"} />
+              <title>
+                {condition === undefined ? `${name}: ${step}` : `${name}: ${step}, left out if ${condition}`}
+              </title>
+              <rect
+                width={WIDTH}
+                height={HEIGHT}
+                rx={6}
+                className={condition === undefined ? "node" : "node conditional"}
+              />
               <text x={12} y={19} className="node-name">
                 {cut(name)}
               </text>
@@ -48,7 +65,9 @@ function Edge({ from, to }: { from: { x: number; y: number } | undefined; to: { 
 }
 
 function told(tasks: readonly Task[]): string {
-  return tasks.map(({ name, parents }) => (parents.length === 0 ? name : `${name} after ${parents.join(", ")}`)).join("; ");
+  return tasks
+    .map(({ name, parents }) => (parents.length === 0 ? name : `${name} after ${parents.join(", ")}`))
+    .join("; ");
 }
 
 function cut(text: string): string {

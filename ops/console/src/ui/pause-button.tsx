@@ -23,7 +23,13 @@ export function PauseButton({ scope, name, pause, look = "plain" }: PauseProps) 
   const act = useAct({ run: () => resume(scope, name, everybody), done: "It goes on.", tellFailure: true });
   if (pause !== undefined) {
     return (
-      <Button icon="play" look={look} onClick={() => act.mutate()} disabled={act.isPending} aria-label={`resume ${name}`}>
+      <Button
+        icon="play"
+        look={look}
+        onClick={() => act.mutate()}
+        disabled={act.isPending}
+        aria-label={`resume ${name}`}
+      >
         Resume
       </Button>
     );
@@ -40,9 +46,20 @@ export function PauseButton({ scope, name, pause, look = "plain" }: PauseProps) 
 
 function PauseDialog({ scope, name, onClose }: { scope: Scope; name: string; onClose: () => void }) {
   const [reason, setReason] = useState("");
-  const act = useAct({ run: () => pause(scope, name, reason), done: "Paused: nothing new is granted.", after: onClose });
+  const act = useAct({
+    run: () => pause(scope, name, reason),
+    done: "Paused: nothing new is granted.",
+    after: onClose,
+  });
   return (
-    <Ask title={`Pause the ${scope} ${name}`} action="Pause" busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title={`Pause the ${scope} ${name}`}
+      action="Pause"
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>Nothing new is granted, nothing is lost. {scope === "worker" && "It finishes what it holds."}</p>
       <div className="field">
         <label htmlFor="pause-reason">Reason, for those who find it paused</label>
@@ -72,9 +89,13 @@ export function resume(scope: string, name: string, everybody: boolean): Promise
     case "queue":
       return told(api.POST("/api/v1/queues/{name}/resume", { params: { path: { name } }, body }));
     case "worker":
-      return told(api.POST("/api/v1/workers/{id}/resume", { params: { path: { id: name } }, body: { all_tenants: false } }));
+      return told(
+        api.POST("/api/v1/workers/{id}/resume", { params: { path: { id: name } }, body: { all_tenants: false } }),
+      );
     case "tenant":
-      return told(api.POST("/api/v1/tenants/{name}/resume", { params: { path: { name } }, body: { all_tenants: false } }));
+      return told(
+        api.POST("/api/v1/tenants/{name}/resume", { params: { path: { name } }, body: { all_tenants: false } }),
+      );
     default:
       return told(api.POST("/api/v1/engine/resume", { body: { all_tenants: false } }));
   }

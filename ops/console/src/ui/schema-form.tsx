@@ -1,7 +1,7 @@
 // A form for a JSON Schema. What it shows is decided in lib/schema.ts; here it is drawn.
 import { type ChangeEvent, type ReactNode, useId, useState } from "react";
 import { uploadFile } from "../api/client";
-import { isObject, type Json } from "../lib/json";
+import { isObject, type Json, text } from "../lib/json";
 import { type Faults, field, initial, label, pointerPart, requiredOf, type Schema } from "../lib/schema";
 import { Button, sentence } from "./basics";
 
@@ -94,14 +94,27 @@ function Part(props: PartProps) {
 }
 
 /** Label, control, what it means, what is wrong. */
-function Labelled({ part, children }: { part: PartProps; children: (ids: { id: string; describedBy: string }) => ReactNode }) {
+function Labelled({
+  part,
+  children,
+}: {
+  part: PartProps;
+  children: (ids: { id: string; describedBy: string }) => ReactNode;
+}) {
   const id = useId();
   const fault = part.faults[part.path];
   return (
     <div className={fault === undefined ? "field" : "field wrong"}>
       <label htmlFor={id}>
         {label(part.name, part.schema)}
-        {part.required ? <span className="required" title="required"> *</span> : <span className="optional"> optional</span>}
+        {part.required ? (
+          <span className="required" title="required">
+            {" "}
+            *
+          </span>
+        ) : (
+          <span className="optional"> optional</span>
+        )}
       </label>
       {children({ id, describedBy: `${id}-about` })}
       <Below part={part} id={`${id}-about`} />
@@ -120,10 +133,6 @@ function Below({ part, id }: { part: PartProps; id: string }) {
   );
 }
 
-function asText(value: unknown): string {
-  return typeof value === "string" ? value : value === undefined || value === null ? "" : String(value);
-}
-
 function TextPart({ kind, ...part }: PartProps & { kind: "text" | "long" | "secret" }) {
   const change = (event: ChangeEvent<HTMLInputElement | HTMLTextAreaElement>) =>
     part.onChange(event.target.value === "" ? undefined : event.target.value);
@@ -131,7 +140,13 @@ function TextPart({ kind, ...part }: PartProps & { kind: "text" | "long" | "secr
   return (
     <Labelled part={part}>
       {({ id, describedBy }) => {
-        const common = { id, "aria-describedby": describedBy, value: asText(part.value), onChange: change, maxLength: max };
+        const common = {
+          id,
+          "aria-describedby": describedBy,
+          value: text(part.value),
+          onChange: change,
+          maxLength: max,
+        };
         if (kind === "long") return <textarea {...common} rows={4} />;
         if (kind === "secret") return <input {...common} type="password" autoComplete="off" />;
         return <input {...common} type="text" autoComplete="off" />;
@@ -144,10 +159,10 @@ function NumberPart(part: PartProps) {
   // Kept as typed until it is a number: `1.` on the way to `1.5`.
   const [typed, setTyped] = useState<string>();
   const change = (event: ChangeEvent<HTMLInputElement>) => {
-    const text = event.target.value;
-    setTyped(text);
-    const number = Number(text);
-    part.onChange(text.trim() === "" ? undefined : Number.isNaN(number) ? text : number);
+    const { value } = event.target;
+    setTyped(value);
+    const number = Number(value);
+    part.onChange(value.trim() === "" ? undefined : Number.isNaN(number) ? value : number);
   };
   return (
     <Labelled part={part}>
@@ -158,7 +173,7 @@ function NumberPart(part: PartProps) {
           type="text"
           inputMode="decimal"
           className="short"
-          value={typed ?? asText(part.value)}
+          value={typed ?? text(part.value)}
           onChange={change}
           onBlur={() => setTyped(undefined)}
         />
@@ -205,9 +220,9 @@ function ChoicePart(part: PartProps) {
         </legend>
         <div className="choices">
           {options.map((option) => (
-            <label key={asText(option)}>
+            <label key={text(option)}>
               <input type="radio" name={name} checked={part.value === option} onChange={() => part.onChange(option)} />
-              {asText(option)}
+              {text(option)}
             </label>
           ))}
         </div>
@@ -226,8 +241,8 @@ function ChoicePart(part: PartProps) {
         >
           <option value={-1}>{part.required ? "choose…" : "not said"}</option>
           {options.map((option, index) => (
-            <option key={asText(option)} value={index}>
-              {asText(option)}
+            <option key={text(option)} value={index}>
+              {text(option)}
             </option>
           ))}
         </select>
@@ -263,7 +278,8 @@ function ObjectPart(part: PartProps) {
 function ListPart(part: PartProps) {
   const items: unknown[] = Array.isArray(part.value) ? part.value : [];
   const of = isObject(part.schema.items) ? part.schema.items : {};
-  const replace = (index: number, next: unknown) => part.onChange(items.map((item, at) => (at === index ? next : item)));
+  const replace = (index: number, next: unknown) =>
+    part.onChange(items.map((item, at) => (at === index ? next : item)));
   return (
     <fieldset className="group">
       <legend>
@@ -371,7 +387,7 @@ function FilePart(part: PartProps) {
             className="mono"
             aria-label={`${label(part.name, part.schema)}: id of a stored file`}
             placeholder="or the id of a stored file: file_…"
-            value={asText(part.value)}
+            value={text(part.value)}
             onChange={(event) => part.onChange(event.target.value === "" ? undefined : event.target.value)}
           />
           <p className="hint" role="status">
@@ -386,7 +402,9 @@ function FilePart(part: PartProps) {
 function JsonPart(part: PartProps) {
   return (
     <Labelled part={part}>
-      {({ id, describedBy }) => <JsonInput id={id} describedBy={describedBy} value={part.value} onChange={part.onChange} rows={4} />}
+      {({ id, describedBy }) => (
+        <JsonInput id={id} describedBy={describedBy} value={part.value} onChange={part.onChange} rows={4} />
+      )}
     </Labelled>
   );
 }

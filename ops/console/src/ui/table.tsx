@@ -98,7 +98,15 @@ function Head<Row>({ columns }: { columns: readonly Column<Row>[] }) {
   );
 }
 
-function Cells<Row>({ row, columns, className }: { row: Row; columns: readonly Column<Row>[]; className: string | undefined }) {
+function Cells<Row>({
+  row,
+  columns,
+  className,
+}: {
+  row: Row;
+  columns: readonly Column<Row>[];
+  className: string | undefined;
+}) {
   return (
     <tr className={className}>
       {columns.map((column) => (

@@ -1,12 +1,12 @@
 // One task: what is asked, what one needs to see for it, and the answer.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
+import { type SubmitEvent, type KeyboardEvent, useRef, useState } from "react";
 import { api, ApiError, fileUrl, newKey, type Schemas, told } from "../../api/client";
 import { runQuery, taskQuery } from "../../api/queries";
 import { useMay, useWho } from "../../api/session";
 import { draftOf, dropDraft, keepDraft } from "../../lib/drafts";
-import { isObject } from "../../lib/json";
+import { isObject, text } from "../../lib/json";
 import { cleaned, type Faults, faults as faultsIn, faultsOf, initial } from "../../lib/schema";
 import { spaced } from "../../lib/words";
 import { useAct } from "../../ui/act";
@@ -76,14 +76,15 @@ function RunMovedOn({ task }: { task: Task }) {
   if (run === undefined || (!run.paused && run.paused_by_scope == null)) return null;
   return (
     <p className="notice" role="status">
-      The run is paused{run.paused_by_scope == null ? "" : ` by its ${run.paused_by_scope}`}: an answer is kept, and delivered on
-      resume.
+      The run is paused{run.paused_by_scope == null ? "" : ` by its ${run.paused_by_scope}`}: an answer is kept, and
+      delivered on resume.
     </p>
   );
 }
 
 function Over({ task, open }: { task: Task; open: boolean }) {
-  if (open) return <p className="notice">To answer this, sign in with a token of the role reviewer, operator or admin.</p>;
+  if (open)
+    return <p className="notice">To answer this, sign in with a token of the role reviewer, operator or admin.</p>;
   return (
     <p className="notice" role="status">
       The task is over: {spaced(task.state)}
@@ -130,8 +131,8 @@ function FilledFields({ fields }: { fields: readonly unknown[] }) {
       {fields.filter(isObject).map((field, index) => (
         // A page's fields have no identity but their place.
         <div key={index}>
-          <dt>{String(field.label ?? "")}</dt>
-          <dd>{String(field.value ?? "")}</dd>
+          <dt>{text(field.label)}</dt>
+          <dd>{text(field.value)}</dd>
         </div>
       ))}
     </dl>
@@ -182,7 +183,7 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
     if (Object.keys(wrong).length === 0) answer.mutate();
     else form.current?.querySelector<HTMLElement>("input, textarea, select")?.focus();
   };
-  const submit = (event: FormEvent) => {
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
     send();
   };
@@ -196,10 +197,21 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
   const ended = conflict(answer.error) ?? conflict(claim.error);
   return (
     <form ref={form} className="task-form" onSubmit={submit} onKeyDown={press}>
-      {ended !== undefined ? <Conflict problem={ended} value={value} /> : <Fault error={shownError(answer.error, found) ?? claim.error} />}
+      {ended !== undefined ? (
+        <Conflict problem={ended} value={value} />
+      ) : (
+        <Fault error={shownError(answer.error, found) ?? claim.error} />
+      )}
       <SchemaForm schema={schema} value={value} onChange={change} faults={found} />
       <footer className="actions">
-        <Button type="submit" look="main" icon="check" disabled={answer.isPending} aria-busy={answer.isPending} hotkey="Ctrl ↵">
+        <Button
+          type="submit"
+          look="main"
+          icon="check"
+          disabled={answer.isPending}
+          aria-busy={answer.isPending}
+          hotkey="Ctrl ↵"
+        >
           Done
         </Button>
         {task.claimed_by !== name && (
@@ -234,8 +246,19 @@ function Conflict({ problem, value }: { problem: Schemas["Problem"]; value: unkn
     <div className="fault" role="alert">
       <p>
         This task was {what}
-        {problem.by != null && <> by <strong>{problem.by}</strong></>}
-        {problem.at != null && <> <Ago at={problem.at} /></>}. What you typed is still here <Copy text={typed} what="what you typed" />
+        {problem.by != null && (
+          <>
+            {" "}
+            by <strong>{problem.by}</strong>
+          </>
+        )}
+        {problem.at != null && (
+          <>
+            {" "}
+            <Ago at={problem.at} />
+          </>
+        )}
+        . What you typed is still here <Copy text={typed} what="what you typed" />
       </p>
     </div>
   );
@@ -257,7 +280,15 @@ function Reject({ task, onClose, onDone }: { task: Task; onClose: () => void; on
   });
   const lost = conflict(act.error);
   return (
-    <Ask title="Reject the task" action="Reject" danger busy={act.isPending} error={lost === undefined ? act.error : undefined} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title="Reject the task"
+      action="Reject"
+      danger
+      busy={act.isPending}
+      error={lost === undefined ? act.error : undefined}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>The workflow decides what that means; most end the run.</p>
       {lost !== undefined && <Conflict problem={lost} value={reason} />}
       <div className="field">

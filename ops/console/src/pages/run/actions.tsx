@@ -14,9 +14,21 @@ type Asked = "cancel" | "kill" | "budget" | "fork" | "signal";
 export function RunActions({ run }: { run: Detail }) {
   const [asked, setAsked] = useState<Asked>();
   const params = { path: { id: run.id } };
-  const pause = useAct({ run: () => told(api.POST("/api/v1/runs/{id}/pause", { params })), done: "Paused.", tellFailure: true });
-  const resume = useAct({ run: () => told(api.POST("/api/v1/runs/{id}/resume", { params })), done: "Resumed.", tellFailure: true });
-  const retry = useAct({ run: () => told(api.POST("/api/v1/runs/{id}/retry", { params })), done: "It tries again.", tellFailure: true });
+  const pause = useAct({
+    run: () => told(api.POST("/api/v1/runs/{id}/pause", { params })),
+    done: "Paused.",
+    tellFailure: true,
+  });
+  const resume = useAct({
+    run: () => told(api.POST("/api/v1/runs/{id}/resume", { params })),
+    done: "Resumed.",
+    tellFailure: true,
+  });
+  const retry = useAct({
+    run: () => told(api.POST("/api/v1/runs/{id}/retry", { params })),
+    done: "It tries again.",
+    tellFailure: true,
+  });
   const live = run.ended_at == null;
   const closing = run.status === "closing";
   const canRetry = run.status === "stuck" || run.steps.some(({ state }) => state === "parked");
@@ -75,7 +87,15 @@ function Cancel({ run, onClose }: AskedProps) {
     after: onClose,
   });
   return (
-    <Ask title="Cancel the run" action="Cancel the run" danger busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title="Cancel the run"
+      action="Cancel the run"
+      danger
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <p>Waits end at once, running steps are told to stop, then its clean-up runs.</p>
       <Reason value={reason} onChange={setReason} />
     </Ask>
@@ -86,13 +106,25 @@ function Kill({ run, onClose }: AskedProps) {
   const [reason, setReason] = useState("");
   const [cleanup, setCleanup] = useState(false);
   const act = useAct({
-    run: () => told(api.POST("/api/v1/runs/{id}/kill", { params: { path: { id: run.id } }, body: { reason, cleanup } })),
+    run: () =>
+      told(api.POST("/api/v1/runs/{id}/kill", { params: { path: { id: run.id } }, body: { reason, cleanup } })),
     done: "Killed.",
     after: onClose,
   });
   return (
-    <Ask title="Kill the run" action="Kill the run" danger busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
-      <p>It ends without waiting for what is at work: results that come later are refused. For a run that cannot end by itself.</p>
+    <Ask
+      title="Kill the run"
+      action="Kill the run"
+      danger
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
+      <p>
+        It ends without waiting for what is at work: results that come later are refused. For a run that cannot end by
+        itself.
+      </p>
       <label className="check">
         <input type="checkbox" checked={cleanup} onChange={(event) => setCleanup(event.target.checked)} />
         Let its clean-ups run all the same
@@ -135,7 +167,14 @@ function Budget({ run, onClose }: AskedProps) {
     >
       <div className="field">
         <label htmlFor="amount">US dollars in all; nothing: no bound</label>
-        <input id="amount" className="short" inputMode="decimal" placeholder="2.50" value={amount} onChange={(event) => setAmount(event.target.value)} />
+        <input
+          id="amount"
+          className="short"
+          inputMode="decimal"
+          placeholder="2.50"
+          value={amount}
+          onChange={(event) => setAmount(event.target.value)}
+        />
       </div>
       <p className="hint">A run that waits because it spent more goes on if it now may.</p>
     </Ask>
@@ -156,7 +195,15 @@ function Signal({ run, onClose }: AskedProps) {
     after: onClose,
   });
   return (
-    <Ask title="Send a signal" action="Send" busy={act.isPending} error={act.error} disabled={name === ""} onClose={onClose} onSubmit={act.mutate}>
+    <Ask
+      title="Send a signal"
+      action="Send"
+      busy={act.isPending}
+      error={act.error}
+      disabled={name === ""}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
       <div className="field">
         <label htmlFor="signal">Channel</label>
         <input id="signal" value={name} onChange={(event) => setName(event.target.value)} />
@@ -205,12 +252,18 @@ export function Fork({ run, entry, onClose }: AskedProps & { entry: number }) {
       onSubmit={act.mutate}
     >
       <p>
-        A new run that keeps the first entries of this one’s journal, with their results, and does the rest anew. What this run
-        has to clean, its tokens and messages are not copied.
+        A new run that keeps the first entries of this one’s journal, with their results, and does the rest anew. What
+        this run has to clean, its tokens and messages are not copied.
       </p>
       <div className="field">
         <label htmlFor="entry">Entries to keep, 0 to {run.entries ?? "?"}; the journal numbers them</label>
-        <input id="entry" className="short" inputMode="numeric" value={kept} onChange={(event) => setKept(event.target.value)} />
+        <input
+          id="entry"
+          className="short"
+          inputMode="numeric"
+          value={kept}
+          onChange={(event) => setKept(event.target.value)}
+        />
       </div>
       {number === 0 && (
         <div className="field">

@@ -55,7 +55,8 @@ export function Files({ files, steps, error }: FilesProps) {
         <Dialog title={`${shown.filename}, ${stepName(shown.step)}`} wide onClose={() => setShown(undefined)}>
           <img className="picture" src={fileUrl(shown.id)} alt={shown.filename} />
           <p className="hint">
-            {shown.content_type}, {bytes(shown.size_bytes)}, <code>{shown.id}</code> · <a href={fileUrl(shown.id)}>save</a>
+            {shown.content_type}, {bytes(shown.size_bytes)}, <code>{shown.id}</code> ·{" "}
+            <a href={fileUrl(shown.id)}>save</a>
           </p>
         </Dialog>
       )}

@@ -54,7 +54,12 @@ export function Journal({ run, lines, state }: JournalProps) {
             Show
           </Button>
           {may("operate") && (
-            <Button look="quiet" icon="fork" aria-label={`fork from entry ${line.number}`} onClick={() => setForked(line)}>
+            <Button
+              look="quiet"
+              icon="fork"
+              aria-label={`fork from entry ${line.number}`}
+              onClick={() => setForked(line)}
+            >
               Fork from here
             </Button>
           )}

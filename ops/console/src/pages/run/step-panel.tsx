@@ -136,8 +136,18 @@ function Edit({ run, step, onClose }: AskedProps) {
     after: onClose,
   });
   return (
-    <Ask title={`Input of ${step.name}`} action="Change the input" wide busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
-      <p>For the next attempt, in the shape that its worker reads. A step that ran out of attempts then wants a retry.</p>
+    <Ask
+      title={`Input of ${step.name}`}
+      action="Change the input"
+      wide
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
+      <p>
+        For the next attempt, in the shape that its worker reads. A step that ran out of attempts then wants a retry.
+      </p>
       <div className="field">
         <label htmlFor="step-input">Input</label>
         <JsonInput id="step-input" value={input} onChange={setInput} rows={16} />
@@ -157,8 +167,20 @@ function Skip({ run, step, onClose }: AskedProps) {
     after: onClose,
   });
   return (
-    <Ask title={`Skip ${step.name}`} action="Skip the step" danger wide busy={act.isPending} error={act.error} onClose={onClose} onSubmit={act.mutate}>
-      <p>It ends with this output, as if a worker had said so. Give it the shape of the step’s output; null for a clean-up.</p>
+    <Ask
+      title={`Skip ${step.name}`}
+      action="Skip the step"
+      danger
+      wide
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
+      <p>
+        It ends with this output, as if a worker had said so. Give it the shape of the step’s output; null for a
+        clean-up.
+      </p>
       <div className="field">
         <label htmlFor="step-output">Output</label>
         <JsonInput id="step-output" value={output} onChange={setOutput} rows={10} />

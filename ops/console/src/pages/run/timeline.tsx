@@ -35,7 +35,11 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
     );
   }
   const from = Date.parse(run.created_at);
-  const latest = Math.max(...rows.flatMap(({ attempts, to }) => [to, ...attempts.map((one) => one.nextAt)]).map((at) => (at == null ? 0 : Date.parse(at))));
+  const latest = Math.max(
+    ...rows
+      .flatMap(({ attempts, to }) => [to, ...attempts.map((one) => one.nextAt)])
+      .map((at) => (at == null ? 0 : Date.parse(at))),
+  );
   const to = Math.max(from + 1, run.ended_at == null ? Math.max(now, latest) : Date.parse(run.ended_at));
   const scale: Scale = { from, width: to - from };
   return (
@@ -66,7 +70,11 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
                 {row.kind !== "step" && <em>{row.kind} </em>}
                 {row.name}
               </span>
-              {row.attempts.length > 1 && <span className="count quiet" title="attempts">×{row.attempts.length}</span>}
+              {row.attempts.length > 1 && (
+                <span className="count quiet" title="attempts">
+                  ×{row.attempts.length}
+                </span>
+              )}
               {row.isCleanup && <span className="tag">clean-up</span>}
             </span>
             <span className="lane">
@@ -98,7 +106,12 @@ function place(scale: Scale, from: number, to: number) {
 function Segments({ row, scale, now }: { row: Row; scale: Scale; now: number }) {
   const end = (at: string | undefined) => (at === undefined ? now : Date.parse(at));
   if (row.attempts.length === 0) {
-    return <span className={`segment ${row.kind === "step" ? row.state : "waiting"}`} style={place(scale, Date.parse(row.from), end(row.to))} />;
+    return (
+      <span
+        className={`segment ${row.kind === "step" ? row.state : "waiting"}`}
+        style={place(scale, Date.parse(row.from), end(row.to))}
+      />
+    );
   }
   return row.attempts.map((attempt) => (
     <span key={attempt.number}>
@@ -108,7 +121,11 @@ function Segments({ row, scale, now }: { row: Row; scale: Scale; now: number }) 
         title={`attempt ${attempt.number}: ${spaced(attempt.state)}${attempt.error === undefined ? "" : ` (${attempt.error})`}`}
       />
       {attempt.nextAt !== undefined && attempt.to !== undefined && (
-        <span className="segment backing_off" style={place(scale, Date.parse(attempt.to), Date.parse(attempt.nextAt))} title="backs off" />
+        <span
+          className="segment backing_off"
+          style={place(scale, Date.parse(attempt.to), Date.parse(attempt.nextAt))}
+          title="backs off"
+        />
       )}
     </span>
   ));
@@ -122,9 +139,21 @@ const LEGEND: { state: string; means: string; shown: (row: Row) => boolean }[] =
   { state: "done", means: "succeeded", shown: ({ state }) => state === "succeeded" },
   { state: "running", means: "with a worker", shown: ({ state }) => state === "running" },
   { state: "ready", means: "waits for a worker", shown: ({ state }) => state === "ready" },
-  { state: "failed", means: "failed", shown: ({ attempts, state }) => state === "failed" || attempts.some((one) => one.state === "failed") },
-  { state: "lost", means: "its worker vanished", shown: ({ attempts }) => attempts.some((one) => one.state === "lost") },
-  { state: "backing_off", means: "backs off", shown: ({ attempts }) => attempts.some((one) => one.nextAt !== undefined) },
+  {
+    state: "failed",
+    means: "failed",
+    shown: ({ attempts, state }) => state === "failed" || attempts.some((one) => one.state === "failed"),
+  },
+  {
+    state: "lost",
+    means: "its worker vanished",
+    shown: ({ attempts }) => attempts.some((one) => one.state === "lost"),
+  },
+  {
+    state: "backing_off",
+    means: "backs off",
+    shown: ({ attempts }) => attempts.some((one) => one.nextAt !== undefined),
+  },
   { state: "waiting", means: "waits", shown: ({ kind }) => kind !== "step" },
 ];
 
@@ -148,4 +177,3 @@ function Spent({ story }: { story: Story }) {
     </p>
   );
 }
-
