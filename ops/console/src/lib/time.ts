@@ -8,7 +8,7 @@ const DAY = 24 * HOUR;
 /** `67 ms`, `1.4 s`, `34 s`, `2 min 5 s`, `3 h 12 min`, `4 d 2 h`. */
 export function duration(ms: number): string {
   if (ms < 0) return "0 ms";
-  if (ms < SECOND) return `${Math.round(ms)} ms`;
+  if (ms < SECOND) return `${Math.floor(ms)} ms`;
   if (ms < 10 * SECOND) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   if (ms < MINUTE) return `${Math.floor(ms / SECOND)} s`;
   if (ms < HOUR) return two(ms, MINUTE, "min", SECOND, "s");

@@ -12,7 +12,7 @@ import { LongTable } from "../ui/table";
 
 type Entry = Schemas["AuditEntry"];
 
-const ROW_PX = 33;
+const ROW_PX = 35;
 
 export function Audit() {
   const { target } = useSearch({ from: "/audit" });

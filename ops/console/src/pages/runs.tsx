@@ -27,7 +27,7 @@ import { type Column, LongTable } from "../ui/table";
 
 type Run = Schemas["RunSummary"];
 
-const ROW_PX = 37;
+const ROW_PX = 32;
 const RUN_ID = /^run_[0-9a-f]{32}$/;
 
 const GROUPS: { name: string; of: readonly Status[] }[] = [
@@ -97,8 +97,8 @@ const COLUMNS: Column<Run>[] = [
   },
   { name: "what", className: "grow", cell: (run) => <What run={run} /> },
   { name: "subject", wideOnly: true, cell: (run) => <SubjectLink subject={run.subject} /> },
-  { name: "started", cell: (run) => <Ago at={run.created_at} /> },
-  { name: "took", align: "right", cell: (run) => <Took run={run} /> },
+  { name: "started", wideOnly: true, cell: (run) => <Ago at={run.created_at} /> },
+  { name: "took", align: "right", wideOnly: true, cell: (run) => <Took run={run} /> },
   {
     name: "cost",
     align: "right",

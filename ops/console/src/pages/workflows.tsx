@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { pausesQuery, workflowsQuery } from "../api/queries";
 import { useMay } from "../api/session";
-import { Command, Empty, Fault, Loading, Page } from "../ui/basics";
+import { Command, Empty, Fault, Loading, Page, Prose } from "../ui/basics";
 import { Table } from "../ui/table";
 
 export function Workflows() {
@@ -37,7 +37,11 @@ export function Workflows() {
               name: "what",
               className: "grow",
               wideOnly: true,
-              cell: ({ input_schema }) => <span className="clip">{describe(input_schema)}</span>,
+              cell: ({ input_schema }) => (
+                <span className="clip">
+                  <Prose text={describe(input_schema)} />
+                </span>
+              ),
             },
             {
               name: "actions",

@@ -114,6 +114,12 @@ export function JsonView({ value, label }: { value: unknown; label: string }) {
   );
 }
 
+/** A sentence whose words between backticks are code. */
+export function Prose({ text }: { text: string }) {
+  // The places of a fixed sentence are its parts' identity.
+  return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part));
+}
+
 /** Nothing is here: says why, and what to do. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (

@@ -3,7 +3,7 @@ import { type ChangeEvent, type ReactNode, useId, useState } from "react";
 import { uploadFile } from "../api/client";
 import { isObject, type Json, text } from "../lib/json";
 import { type Faults, field, initial, label, pointerPart, requiredOf, type Schema } from "../lib/schema";
-import { Button, sentence } from "./basics";
+import { Button, Prose, sentence } from "./basics";
 
 interface FormProps {
   schema: Schema;
@@ -128,7 +128,11 @@ function Below({ part, id }: { part: PartProps; id: string }) {
   return (
     <div id={id} className="below">
       {fault !== undefined && <p className="field-fault">{fault}</p>}
-      {about !== undefined && <p className="hint">{about}</p>}
+      {about !== undefined && (
+        <p className="hint">
+          <Prose text={about} />
+        </p>
+      )}
     </div>
   );
 }

@@ -11,7 +11,7 @@ import { Dialog } from "../../ui/dialog";
 import { type Column, LongTable } from "../../ui/table";
 import { Fork } from "./actions";
 
-const ROW_PX = 33;
+const ROW_PX = 35;
 
 interface JournalProps {
   run: Schemas["RunDetail"];
