@@ -407,7 +407,7 @@ async fn a_reader_with_a_cursor_misses_no_row_and_reads_none_twice() {
 async fn rows_come_in_the_order_of_their_transactions() {
     let app = TestApp::start().await;
     let insert = "INSERT INTO audit (txid, tenant, who, via, action, target) \
-                  SELECT n::text::xid8, 'default', 'ada', 'token', 'run.pause', n::text FROM generate_series(8, 11) AS n";
+                  SELECT n::text::xid8, 'acme', 'ada', 'token', 'run.pause', n::text FROM generate_series(8, 11) AS n";
     sqlx::query(insert).execute(app.pool()).await.expect("rows of old transactions");
     let read = async |query: &str| {
         let page = app.send(Call::get(format!("/api/v1/audit?limit=3{query}"))).await.expect(200).json();
