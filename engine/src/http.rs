@@ -270,9 +270,9 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The routes for a listener, which tells them who connects.
-pub fn service(app: Arc<App>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-    router(app).into_make_service_with_connect_info()
+/// The routes for a listener, which tells them who connects. Those `beside` the engine's own want no token: they know nothing of runs.
+pub fn service(app: Arc<App>, beside: Router) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(app).merge(beside.layer(middleware::from_fn(observe))).into_make_service_with_connect_info()
 }
 
 /// The request's id: the caller's, else a new one; in the answer and in every log line of the request.

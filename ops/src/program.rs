@@ -215,3 +215,21 @@ fn fail(error: &dyn std::fmt::Display) -> u8 {
     eprintln!("error: {error}");
     2
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    /// The console's types are made of it.
+    #[test]
+    fn the_console_knows_the_api_as_it_is() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("console/openapi.json");
+        let kept: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let document = serde_json::to_value(valet_engine::http::openapi()).unwrap();
+        let how =
+            "the API has changed: `valet openapi > ops/console/openapi.json`, then `npm run types` in ops/console";
+        assert!(kept == document, "{how}");
+    }
+}

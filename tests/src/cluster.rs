@@ -116,6 +116,16 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// Of the engines.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The token that may do everything.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A client that asks the engines in turn.
     pub fn api(&self) -> Api {
         Api::new(self.urls.clone(), &self.token)

@@ -401,3 +401,22 @@ async fn a_reader_with_a_cursor_misses_no_row_and_reads_none_twice() {
     assert_eq!(foreign["entries"], json!([]));
     app.send(Call::get("/api/v1/audit?cursor=x")).await.problem(400, "invalid_cursor").at("cursor");
 }
+
+/// Transactions are numbers: 9 comes before 10.
+#[tokio::test]
+async fn rows_come_in_the_order_of_their_transactions() {
+    let app = TestApp::start().await;
+    let insert = "INSERT INTO audit (txid, tenant, who, via, action, target) \
+                  SELECT n::text::xid8, 'acme', 'ada', 'token', 'run.pause', n::text FROM generate_series(8, 11) AS n";
+    sqlx::query(insert).execute(app.pool()).await.expect("rows of old transactions");
+    let read = async |query: &str| {
+        let page = app.send(Call::get(format!("/api/v1/audit?limit=3{query}"))).await.expect(200).json();
+        let targets = page["entries"].as_array().expect("entries").iter().map(|entry| entry["target"].to_string());
+        (targets.collect::<Vec<_>>().join(" "), page["next_cursor"].as_str().unwrap_or_default().to_owned())
+    };
+    for (order, first, second) in [("oldest", r#""8" "9" "10""#, r#""11""#), ("newest", r#""11" "10" "9""#, r#""8""#)] {
+        let (targets, cursor) = read(&format!("&order={order}")).await;
+        assert_eq!(targets, first, "{order}");
+        assert_eq!(read(&format!("&order={order}&cursor={cursor}")).await.0, second, "{order}");
+    }
+}

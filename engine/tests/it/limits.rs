@@ -127,7 +127,7 @@ async fn who_guesses_over_a_connection_is_slowed() {
     let app = TestApp::start().await;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let serving = tokio::spawn(axum::serve(listener, service(app.app.clone())).into_future());
+    let serving = tokio::spawn(axum::serve(listener, service(app.app.clone(), axum::Router::new())).into_future());
     let mut told = Vec::new();
     for _ in 0..AT_ONCE {
         let mut client = tokio::net::TcpStream::connect(address).await.expect("a connection");

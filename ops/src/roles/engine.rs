@@ -168,7 +168,7 @@ pub async fn start(
     let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
     let (stop, stopping) = watch::channel(false);
-    let serving = listen(listener, certificate, service(app), stopping)
+    let serving = listen(listener, certificate, service(app, valet_console::routes()), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
     tracing::info!(%address, "the engine serves");
     Ok(RunningEngine {

@@ -202,7 +202,7 @@ impl Parts {
         let url = self.engine.url();
         let token = settings.text("tokens.api_file")?;
         let text = format!(
-            "\n  API        {url}/api/v1\n  document   {url}/api/v1/openapi.json\n  token      {token}\n  job board  {}\n\n  \
+            "\n  console    {url}/console/\n  API        {url}/api/v1\n  document   {url}/api/v1/openapi.json\n  token      {token}\n  job board  {}\n\n  \
              valet runs      valet human      valet worker      valet doctor\n\n\
              Ctrl-C ends all servers. All data stay, and so do the browsers of runs that wait for a person.",
             self.board.base_url()

@@ -4,4 +4,4 @@ FROM audit
 WHERE tenant = $1 AND txid < pg_snapshot_xmin(pg_current_snapshot())
   AND ($2::text IS NULL OR (txid, number) < ($2::xid8, $3::bigint))
   AND ($4::text IS NULL OR target = $4)
-ORDER BY txid DESC, number DESC LIMIT $5
+ORDER BY audit.txid DESC, number DESC LIMIT $5

@@ -1,0 +1,154 @@
+// What pages read, and how soon they read it again. The API streams only the journal of one run: lists are polled.
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import type { RunFilter } from "../lib/filters";
+import { api, told } from "./client";
+
+export const FAST_MS = 2_000;
+export const SLOW_MS = 5_000;
+export const PAGE_ROWS = 100;
+/** Pages that are read again by themselves; who scrolled further reads on in peace. */
+const LIVE_PAGES_MAX = 2;
+
+export const runsQuery = (filter: RunFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["runs", filter],
+    queryFn: ({ pageParam, signal }) =>
+      told(
+        api.GET("/api/v1/runs", {
+          params: { query: { ...filter, limit: PAGE_ROWS, ...(pageParam === null ? {} : { cursor: pageParam }) } },
+          signal,
+        }),
+      ),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor ?? null,
+    placeholderData: keepPreviousData,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) <= LIVE_PAGES_MAX ? FAST_MS : false),
+  });
+
+/** The newest runs of some kind, as a sample. */
+export const newestRunsQuery = (filter: RunFilter, limit: number) =>
+  queryOptions({
+    queryKey: ["runs", "newest", filter, limit],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/runs", { params: { query: { ...filter, limit } }, signal })),
+    refetchInterval: SLOW_MS,
+  });
+
+export const runQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/runs/{id}", { params: { path: { id } }, signal })),
+    // The journal's stream says when there is something new; this is for what no journal tells, such as a grant.
+    refetchInterval: (query) => (query.state.data?.ended_at ? false : SLOW_MS),
+  });
+
+export const artifactsQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id, "artifacts"],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/runs/{id}/artifacts", { params: { path: { id } }, signal })),
+  });
+
+export const tasksQuery = queryOptions({
+  queryKey: ["tasks"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/human-tasks", { params: { query: { limit: 200 } }, signal })),
+  refetchInterval: FAST_MS,
+  // Titles of tabs and notices want to know in the background too.
+  refetchIntervalInBackground: true,
+});
+
+export const taskQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["tasks", id],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/human-tasks/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: FAST_MS,
+  });
+
+export const queuesQuery = queryOptions({
+  queryKey: ["queues"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/queues", { signal })),
+  refetchInterval: FAST_MS,
+});
+
+export const workersQuery = queryOptions({
+  queryKey: ["workers"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/workers", { signal })),
+  refetchInterval: FAST_MS,
+});
+
+export const pausesQuery = queryOptions({
+  queryKey: ["pauses"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/pauses", { signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const workflowsQuery = queryOptions({
+  queryKey: ["workflows"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/workflows", { signal })),
+  staleTime: 30_000,
+});
+
+export const workflowQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["workflows", name],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/workflows/{name}", { params: { path: { name } }, signal })),
+    staleTime: 30_000,
+  });
+
+export const tokensQuery = queryOptions({
+  queryKey: ["tokens"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/tokens", { signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const auditQuery = (target: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["audit", target],
+    queryFn: ({ pageParam, signal }) => {
+      const query = { order: "newest", limit: PAGE_ROWS, ...(target === undefined ? {} : { target }) };
+      const after = pageParam === null ? {} : { cursor: pageParam };
+      return told(api.GET("/api/v1/audit", { params: { query: { ...query, ...after } }, signal }));
+    },
+    initialPageParam: null as string | null,
+    // Every page but an empty one has a cursor, for readers that wait for more.
+    getNextPageParam: (last) => (last.entries.length < PAGE_ROWS ? null : (last.next_cursor ?? null)),
+  });
+
+export const readyQuery = queryOptions({
+  queryKey: ["ready"],
+  queryFn: async ({ signal }) => {
+    // 503 tells which part is away, in the same document.
+    const { data, error } = await api.GET("/readyz", { signal });
+    return data ?? error;
+  },
+  refetchInterval: SLOW_MS,
+});
+
+export const subjectQuery = (subject: string) =>
+  queryOptions({
+    queryKey: ["subjects", subject],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/subjects/{subject}", { params: { path: { subject } }, signal })),
+  });
+
+export const itemsQuery = (subject: string) =>
+  infiniteQueryOptions({
+    queryKey: ["subjects", subject, "items"],
+    queryFn: ({ pageParam, signal }) => {
+      const query = { limit: PAGE_ROWS, ...(pageParam === null ? {} : { cursor: pageParam }) };
+      return told(api.GET("/api/v1/subjects/{subject}/items", { params: { path: { subject }, query }, signal }));
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor ?? null,
+  });
+
+export const usesQuery = (subject: string) =>
+  queryOptions({
+    queryKey: ["subjects", subject, "uses"],
+    queryFn: ({ signal }) =>
+      told(api.GET("/api/v1/subjects/{subject}/uses", { params: { path: { subject } }, signal })),
+  });
+
+export const subjectFilesQuery = (subject: string) =>
+  queryOptions({
+    queryKey: ["subjects", subject, "files"],
+    queryFn: ({ signal }) =>
+      told(api.GET("/api/v1/subjects/{subject}/files", { params: { path: { subject } }, signal })),
+  });

@@ -1,0 +1,37 @@
+// The graph of a declared workflow, laid out in layers: a task stands after all of its parents.
+import { isObject, type Json } from "./json";
+
+export interface Task {
+  name: string;
+  step: string;
+  parents: string[];
+  condition?: string;
+}
+
+export function tasksOf(definition: Json): Task[] {
+  if (!isObject(definition.tasks)) return [];
+  return Object.entries(definition.tasks)
+    .filter((entry): entry is [string, Json] => isObject(entry[1]))
+    .map(([name, task]) => {
+      const parents = Array.isArray(task.parents) ? task.parents.filter((one) => typeof one === "string") : [];
+      const condition = typeof task.skip_if === "string" ? task.skip_if : undefined;
+      const step = typeof task.step === "string" ? task.step : "";
+      return { name, step, parents, ...(condition === undefined ? {} : { condition }) };
+    });
+}
+
+/** Parents that are not there, or that stand in a circle, hold nobody up: the engine takes no such definition. */
+export function layers(tasks: readonly Task[]): Task[][] {
+  const placed = new Set<string>();
+  const known = new Set(tasks.map(({ name }) => name));
+  const result: Task[][] = [];
+  let left = [...tasks];
+  while (left.length > 0) {
+    const ready = left.filter(({ parents }) => parents.every((parent) => placed.has(parent) || !known.has(parent)));
+    const layer = ready.length > 0 ? ready : left;
+    result.push(layer);
+    layer.forEach(({ name }) => placed.add(name));
+    left = left.filter(({ name }) => !placed.has(name));
+  }
+  return result;
+}

@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import { toEach } from "./bulk";
+import { layers, tasksOf } from "./graph";
+import { words } from "./reason";
+import { histogram, median } from "./sample";
+import { ticks } from "./waterfall";
+
+const NOW = Date.parse("2026-11-22T12:00:00Z");
+
+describe("reasons", () => {
+  it.each([
+    [{ kind: "signal", name: "go" }, "the signal go"],
+    [{ kind: "person", reason: "code", until: "2026-11-22T13:00:00Z" }, "a person: code (ends in 1 h)"],
+    [{ kind: "paused", by: "budget" }, "its budget is spent: raise it, or resume it as it is"],
+    [{ kind: "no_worker", name: "ocr", labels: { gpu: "yes" } }, "step ocr: no worker has the labels gpu=yes"],
+    [{ kind: "limit", key: "x" }, '{"kind":"limit","key":"x"}'],
+    [null, undefined],
+  ])("%j", (reason, expected) => expect(words(reason, NOW)).toBe(expected));
+});
+
+describe("the graph of a declared workflow", () => {
+  it("puts a task after all of its parents", () => {
+    const tasks = tasksOf({
+      tasks: {
+        ship: { step: "ship", parents: ["pack", "pay"] },
+        pay: { step: "pay" },
+        pack: { step: "pack", parents: ["pay"] },
+      },
+    });
+    expect(layers(tasks).map((layer) => layer.map(({ name }) => name))).toEqual([["pay"], ["pack"], ["ship"]]);
+  });
+
+  it("ends with a circle and with a parent that is not there", () => {
+    const tasks = tasksOf({ tasks: { a: { parents: ["b"] }, b: { parents: ["a"] }, c: { parents: ["gone"] } } });
+    expect(layers(tasks).flat()).toHaveLength(3);
+  });
+});
+
+describe("samples", () => {
+  it("every run is in one bar, also one of a clock that is ahead", () => {
+    const run = (ms: number, status: string) => ({ created_at: new Date(NOW + ms).toISOString(), status });
+    const bars = histogram([run(-3_600_000, "succeeded"), run(0, "failed"), run(5_000, "running")], NOW);
+    expect(bars.reduce((sum, { good, bad, live }) => sum + good + bad + live, 0)).toBe(3);
+    expect(bars[0]?.good).toBe(1);
+    expect(bars.at(-1)).toMatchObject({ bad: 1, live: 1 });
+  });
+
+  it("the middle of nothing is nothing", () => {
+    expect([median([]), median([3, 1, 2]), median([4, 1])]).toEqual([0, 2, 2.5]);
+  });
+});
+
+it.each([100, 7_300, 59_000, 3_700_000, 200_000_000])("a scale of %d ms has a few round places", (width) => {
+  const places = ticks(width);
+  expect(places[0]).toBe(0);
+  expect(places.length).toBeGreaterThan(1);
+  expect(places.length).toBeLessThan(9);
+});
+
+describe("doing the same to many runs", () => {
+  it("goes on after a failure, and names it", async () => {
+    const act = (id: string) => (id === "b" ? Promise.reject(new Error("no")) : Promise.resolve());
+    const seen: number[] = [];
+    const end = await toEach(["a", "b", "c"], act, ({ done }) => seen.push(done), new AbortController().signal);
+    expect(end).toMatchObject({ done: 2, total: 3, failed: [{ id: "b" }] });
+    expect(seen).toHaveLength(3);
+  });
+
+  it("stops between two runs", async () => {
+    const stop = new AbortController();
+    let acted = 0;
+    const act = () => {
+      acted += 1;
+      stop.abort();
+      return Promise.resolve();
+    };
+    await toEach(
+      Array.from({ length: 100 }, (_, n) => String(n)),
+      act,
+      () => undefined,
+      stop.signal,
+    );
+    expect(acted).toBeLessThan(10);
+  });
+});

@@ -1,0 +1,189 @@
+// One run: where it stands and why, what it did when, and what can be done with it.
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { type ReactNode, useMemo } from "react";
+import type { Schemas } from "../api/client";
+import { useJournal } from "../api/journal-stream";
+import { artifactsQuery, runQuery } from "../api/queries";
+import { useMay } from "../api/session";
+import { tell } from "../lib/journal";
+import { dollars } from "../lib/money";
+import { words } from "../lib/reason";
+import { between, duration } from "../lib/time";
+import { plural } from "../lib/words";
+import { RUN_VIEWS, type RunView } from "../router";
+import { Ago, Copy, Empty, Fact, Facts, Fault, Loading, Page, RunLink, StatusBadge, SubjectLink } from "../ui/basics";
+import { useNow } from "../ui/now";
+import { RunActions } from "./run/actions";
+import { Commands } from "./run/commands";
+import { Data } from "./run/data";
+import { Files } from "./run/files";
+import { Journal } from "./run/journal";
+import { Timeline } from "./run/timeline";
+
+type Detail = Schemas["RunDetail"];
+
+const VIEW_NAMES: Record<RunView, string> = {
+  timeline: "Timeline",
+  data: "Data",
+  journal: "Journal",
+  files: "Files",
+  commands: "Command line",
+};
+
+export function Run() {
+  const { id } = useParams({ from: "/runs/$id" });
+  const run = useQuery(runQuery(id));
+  if (run.isPending) {
+    return (
+      <Page title="Run">
+        <Loading />
+      </Page>
+    );
+  }
+  if (run.data === undefined) {
+    return (
+      <Page title="Run">
+        <Fault error={run.error}>
+          <Link to="/runs">To the runs</Link>
+        </Fault>
+      </Page>
+    );
+  }
+  return <Shown key={id} run={run.data} />;
+}
+
+function Shown({ run }: { run: Detail }) {
+  const { view = "timeline" } = useSearch({ from: "/runs/$id" });
+  const may = useMay();
+  const mayRead = may("trigger", "operate", "answer");
+  const stream = useJournal(run.id, mayRead);
+  const story = useMemo(() => tell(stream.events), [stream.events]);
+  const files = useQuery(artifactsQuery(run.id));
+  const counts: Partial<Record<RunView, number>> = {
+    journal: run.entries ?? story.lines.length,
+    files: files.data?.artifacts.length ?? 0,
+  };
+  return (
+    <Page
+      title={
+        <>
+          <span className="mono run-id">{run.id}</span> <Copy text={run.id} what="the id" />
+        </>
+      }
+      actions={may("operate") && <RunActions run={run} />}
+    >
+      <Head run={run} isLive={stream.state === "live"} />
+      <Tabs current={view} counts={counts} id={run.id} />
+      {view === "timeline" && <Timeline run={run} story={story} hasJournal={stream.events.length > 0} />}
+      {view === "data" && <Data run={run} />}
+      {view === "journal" &&
+        (mayRead ? <Journal run={run} lines={story.lines} state={stream.state} /> : <NotForViewers />)}
+      {view === "files" && <Files files={files.data?.artifacts} steps={run.steps} error={files.error} />}
+      {view === "commands" && <Commands run={run} />}
+    </Page>
+  );
+}
+
+function NotForViewers() {
+  return (
+    <Empty title="The journal has everything that people wrote: it is for those who operate, trigger or answer." />
+  );
+}
+
+function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
+  const now = useNow();
+  const why = run.ended_at == null ? words(run.reason, now) : undefined;
+  const open = run.tasks.find(({ state }) => state === "open" || state === "claimed");
+  return (
+    <section className="run-head" aria-label="state">
+      <div className="run-state">
+        <StatusBadge status={run.status} paused={run.paused} />
+        {run.paused && <StatusBadge status={run.status} />}
+        {run.status_line != null && <span className="status-line">{run.status_line}</span>}
+        {run.progress != null && run.ended_at == null && <progress value={run.progress} aria-label="progress" />}
+        {isLive && run.ended_at == null && (
+          <span className="live" title="the journal streams">
+            live
+          </span>
+        )}
+      </div>
+      {(why !== undefined || run.paused_by_scope != null) && (
+        <p className="why">
+          <strong>Waits for</strong> {why ?? "what it belongs to"}
+          {run.paused_by_scope != null && (
+            <>
+              {" "}
+              · paused by its {run.paused_by_scope} (<Link to="/queues">pauses</Link>)
+            </>
+          )}
+          {open !== undefined && (
+            <Link to="/inbox/$id" params={{ id: open.id }} className="button main">
+              Open the task
+            </Link>
+          )}
+        </p>
+      )}
+      {run.error != null && (
+        <p className="fault">
+          <code>{run.error.code}</code> {run.error.message}
+        </p>
+      )}
+      <Facts>
+        <Fact name="workflow">
+          <Link to="/workflows/$name" params={{ name: run.workflow }}>
+            {run.workflow}
+          </Link>
+        </Fact>
+        <Fact name="subject">
+          <SubjectLink subject={run.subject} />
+        </Fact>
+        <Fact name="started">
+          <Ago at={run.created_at} />
+        </Fact>
+        <Fact name={run.ended_at == null ? "runs for" : "took"}>
+          {duration(between(run.created_at, run.ended_at, now))}
+        </Fact>
+        <Fact name="cost">
+          {dollars(run.spent_usd_micros ?? 0)}
+          {run.budget_usd_micros != null && ` of ${dollars(run.budget_usd_micros)}`}
+        </Fact>
+        <Fact name="plan">{run.plan}</Fact>
+        {run.parent != null && (
+          <Fact name="parent">
+            <RunLink id={run.parent} />
+          </Fact>
+        )}
+        {run.forked_from != null && (
+          <Fact name="forked from">
+            <RunLink id={run.forked_from.run} /> at {run.forked_from.entry}, by {run.forked_from.by}
+          </Fact>
+        )}
+        {run.generation != null && <Fact name="journals before">{plural(run.generation, "journal")}</Fact>}
+        {Object.entries(run.attributes).map(([name, value]) => (
+          <Fact key={name} name={name}>
+            {String(value)}
+          </Fact>
+        ))}
+      </Facts>
+    </section>
+  );
+}
+
+function Tabs({ current, counts, id }: { current: RunView; counts: Partial<Record<RunView, number>>; id: string }) {
+  const navigate = useNavigate();
+  const go = (view: RunView) => void navigate({ to: "/runs/$id", params: { id }, search: { view }, replace: true });
+  return (
+    <div className="tabs" role="tablist" aria-label="views of the run">
+      {RUN_VIEWS.map((view): ReactNode => {
+        const count = counts[view] ?? 0;
+        return (
+          <button key={view} type="button" role="tab" aria-selected={view === current} onClick={() => go(view)}>
+            {VIEW_NAMES[view]}
+            {count > 0 && <span className="count quiet">{count}</span>}
+          </button>
+        );
+      })}
+    </div>
+  );
+}

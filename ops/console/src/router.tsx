@@ -1,0 +1,115 @@
+// The pages and their addresses. Each page is loaded when it is first opened.
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { type RunFilter, readFilter } from "./lib/filters";
+import { NotFound, PageFault, Shell } from "./pages/shell";
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: PageFault });
+
+const optionalText = (name: string) => (search: Record<string, unknown>) => {
+  const value = search[name];
+  return typeof value === "string" && value !== "" ? { [name]: value } : {};
+};
+
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  component: lazyRouteComponent(() => import("./pages/overview"), "Overview"),
+});
+
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: "/runs",
+  validateSearch: (search): RunFilter => readFilter(search),
+  component: lazyRouteComponent(() => import("./pages/runs"), "Runs"),
+});
+
+export const RUN_VIEWS = ["timeline", "data", "journal", "files", "commands"] as const;
+export type RunView = (typeof RUN_VIEWS)[number];
+
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$id",
+  validateSearch: (search): { view?: RunView; step?: number } => {
+    const view = RUN_VIEWS.find((one) => one === search.view);
+    const step = typeof search.step === "number" ? search.step : undefined;
+    return { ...(view === undefined ? {} : { view }), ...(step === undefined ? {} : { step }) };
+  },
+  component: lazyRouteComponent(() => import("./pages/run"), "Run"),
+});
+
+const inbox = createRoute({
+  getParentRoute: () => root,
+  path: "/inbox",
+  component: lazyRouteComponent(() => import("./pages/inbox"), "Inbox"),
+});
+
+const task = createRoute({
+  getParentRoute: () => root,
+  path: "/inbox/$id",
+  component: lazyRouteComponent(() => import("./pages/inbox"), "Inbox"),
+});
+
+const workflows = createRoute({
+  getParentRoute: () => root,
+  path: "/workflows",
+  component: lazyRouteComponent(() => import("./pages/workflows"), "Workflows"),
+});
+
+const workflow = createRoute({
+  getParentRoute: () => root,
+  path: "/workflows/$name",
+  component: lazyRouteComponent(() => import("./pages/workflow"), "Workflow"),
+});
+
+const start = createRoute({
+  getParentRoute: () => root,
+  path: "/workflows/$name/start",
+  component: lazyRouteComponent(() => import("./pages/start"), "Start"),
+});
+
+const queues = createRoute({
+  getParentRoute: () => root,
+  path: "/queues",
+  component: lazyRouteComponent(() => import("./pages/queues"), "Queues"),
+});
+
+const workers = createRoute({
+  getParentRoute: () => root,
+  path: "/workers",
+  component: lazyRouteComponent(() => import("./pages/workers"), "Workers"),
+});
+
+const subjects = createRoute({
+  getParentRoute: () => root,
+  path: "/subjects",
+  validateSearch: (search): { subject?: string } => optionalText("subject")(search),
+  component: lazyRouteComponent(() => import("./pages/subjects"), "Subjects"),
+});
+
+const tokens = createRoute({
+  getParentRoute: () => root,
+  path: "/tokens",
+  component: lazyRouteComponent(() => import("./pages/tokens"), "Tokens"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  validateSearch: (search): { target?: string } => optionalText("target")(search),
+  component: lazyRouteComponent(() => import("./pages/audit"), "Audit"),
+});
+
+const pages = [overview, runs, run, inbox, task, workflows, workflow, start, queues, workers, subjects, tokens, audit];
+
+export const router = createRouter({
+  routeTree: root.addChildren(pages),
+  basepath: "/console",
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
