@@ -6,8 +6,13 @@ import { isObject } from "../lib/json";
 
 /** Events that come together are drawn together. */
 const GATHER_MS = 150;
+/** The run itself is read again at most so often, however fast its journal grows. */
+const READ_AGAIN_MS = 1_000;
 /** A stream that the engine refused, as when all its places are taken, is asked for again after this. */
 const REFUSED_MS = 5_000;
+
+/** Of a short journal the reader sees each change at once. */
+const BEGINNING_MAX = 200;
 
 export type StreamState = "opening" | "live" | "ended" | "broken";
 
@@ -18,7 +23,7 @@ export interface JournalStream {
 
 const NONE: JournalStream = { events: [], state: "opening" };
 
-/** With each batch the run itself is read anew. */
+/** While it grows, the run itself is read anew too. */
 export function useJournal(run: string, enabled: boolean): JournalStream {
   const client = useQueryClient();
   const [stream, setStream] = useState<JournalStream & { run: string }>({ ...NONE, run });
@@ -29,15 +34,21 @@ export function useJournal(run: string, enabled: boolean): JournalStream {
     let state: StreamState = "opening";
     let timer: ReturnType<typeof setTimeout> | undefined;
     let again: ReturnType<typeof setTimeout> | undefined;
+    let reading: ReturnType<typeof setTimeout> | undefined;
     let source: EventSource;
     const show = () => {
       timer = undefined;
       if (gathered.length > 0) {
         events = [...events, ...gathered];
         gathered = [];
-        void client.invalidateQueries({ queryKey: ["run", run] });
+        reading ??= setTimeout(read, events.length > BEGINNING_MAX ? READ_AGAIN_MS : GATHER_MS);
       }
       setStream({ events, state, run });
+    };
+    const read = () => {
+      reading = undefined;
+      // A read that is under way is let end: else a journal that grows steadily would never let one.
+      void client.invalidateQueries({ queryKey: ["run", run] }, { cancelRefetch: false });
     };
     const soon = (next: StreamState) => {
       state = next;
@@ -66,6 +77,7 @@ export function useJournal(run: string, enabled: boolean): JournalStream {
     return () => {
       clearTimeout(timer);
       clearTimeout(again);
+      clearTimeout(reading);
       source.close();
     };
   }, [client, run, enabled]);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { toEach } from "./bulk";
 import { layers, tasksOf } from "./graph";
-import { words } from "./reason";
+import { stepWords, words } from "./reason";
 import { histogram, median } from "./sample";
 import { ticks } from "./waterfall";
 
@@ -16,6 +16,13 @@ describe("reasons", () => {
     [{ kind: "limit", key: "x" }, '{"kind":"limit","key":"x"}'],
     [null, undefined],
   ])("%j", (reason, expected) => expect(words(reason, NOW)).toBe(expected));
+});
+
+it("a step that waits says for whom", () => {
+  const step = { name: "pay", queue: "shop", state: "ready" };
+  expect(stepWords(step, 0)).toBe("step pay: no worker pulls the queue shop");
+  expect(stepWords(step, undefined)).toBe("step pay, which waits for a worker of the queue shop");
+  expect(stepWords({ ...step, state: "running" }, 1)).toBe("step pay, which a worker has");
 });
 
 describe("the graph of a declared workflow", () => {

@@ -52,6 +52,19 @@ export function words(reason: unknown, now: number): string | undefined {
   }
 }
 
+/** The same of a step that is known: a run says only that it waits for it. `workers` pull its queue, as far as that is known. */
+export function stepWords(step: { name: string; queue: string; state: string }, workers: number | undefined): string {
+  switch (step.state) {
+    case "ready":
+      if (workers === 0) return `step ${step.name}: no worker pulls the queue ${step.queue}`;
+      return `step ${step.name}, which waits for a worker of the queue ${step.queue}`;
+    case "running":
+      return `step ${step.name}, which a worker has`;
+    default:
+      return `step ${step.name}`;
+  }
+}
+
 function text(value: unknown): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : JSON.stringify(value);
 }

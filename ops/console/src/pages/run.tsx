@@ -4,11 +4,11 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { type ReactNode, useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { useJournal } from "../api/journal-stream";
-import { artifactsQuery, runQuery } from "../api/queries";
+import { artifactsQuery, queuesQuery, runQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { tell } from "../lib/journal";
 import { dollars } from "../lib/money";
-import { words } from "../lib/reason";
+import { isReason, stepWords, words } from "../lib/reason";
 import { between, duration } from "../lib/time";
 import { plural } from "../lib/words";
 import { RUN_VIEWS, type RunView } from "../router";
@@ -91,9 +91,21 @@ function NotForViewers() {
   );
 }
 
+/** Why it is not moving; of a step that waits for a worker also whether there is one. */
+function useWhy(run: Detail): string | undefined {
+  const now = useNow();
+  const may = useMay();
+  const { reason } = run;
+  const step = isReason(reason) && reason.kind === "step" ? run.steps.find(({ seq }) => seq === reason.seq) : undefined;
+  const queues = useQuery({ ...queuesQuery, enabled: may("read") && step?.state === "ready" });
+  if (run.ended_at != null) return undefined;
+  if (step === undefined) return words(reason, now);
+  return stepWords(step, queues.data?.queues.find(({ name }) => name === step.queue)?.workers);
+}
+
 function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
   const now = useNow();
-  const why = run.ended_at == null ? words(run.reason, now) : undefined;
+  const why = useWhy(run);
   const open = run.tasks.find(({ state }) => state === "open" || state === "claimed");
   return (
     <section className="run-head" aria-label="state">
@@ -110,13 +122,15 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
       </div>
       {(why !== undefined || run.paused_by_scope != null) && (
         <p className="why">
-          <strong>Waits for</strong> {why ?? "what it belongs to"}
-          {run.paused_by_scope != null && (
-            <>
-              {" "}
-              · paused by its {run.paused_by_scope} (<Link to="/queues">pauses</Link>)
-            </>
-          )}
+          <span>
+            <strong>Waits for</strong> {why ?? "what it belongs to"}
+            {run.paused_by_scope != null && (
+              <>
+                {" "}
+                · paused by its {run.paused_by_scope} (<Link to="/queues">pauses</Link>)
+              </>
+            )}
+          </span>
           {open !== undefined && (
             <Link to="/inbox/$id" params={{ id: open.id }} className="button main">
               Open the task

@@ -1,4 +1,5 @@
 // Nothing is shown to nobody. A session that ends while somebody works is opened anew above the page, which stays as it is.
+import { useQueryClient } from "@tanstack/react-query";
 import { type SubmitEvent, type ReactNode, useEffect, useState } from "react";
 import { api, ApiError, EngineAway, told } from "../api/client";
 import { signedIn, signedOut, useSession } from "../api/session";
@@ -10,6 +11,7 @@ const ASK_AGAIN_MS = 2_000;
 
 export function SessionGate({ children }: { children: ReactNode }) {
   const session = useSession();
+  const client = useQueryClient();
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const ask = () => {
@@ -25,17 +27,20 @@ export function SessionGate({ children }: { children: ReactNode }) {
     case "unknown":
       return <Waiting />;
     case "out":
-      return <Login />;
+      // Nobody reads what another has left.
+      return <Login onDone={() => client.clear()} />;
     case "in":
-      return children;
     case "expired":
+      // One shape for both, so that the page is not made anew.
       return (
         <>
           {children}
-          <Dialog title="Your session has ended" onClose={signedOut}>
-            <p>Sign in again to go on. The page behind stays as it is, with what you typed.</p>
-            <LoginForm />
-          </Dialog>
+          {session.kind === "expired" && (
+            <Dialog title="Your session has ended" onClose={signedOut}>
+              <p>Sign in again to go on. The page behind stays as it is, with what you typed.</p>
+              <LoginForm onDone={() => void client.invalidateQueries()} />
+            </Dialog>
+          )}
         </>
       );
   }
@@ -59,14 +64,14 @@ function Waiting() {
   );
 }
 
-function Login() {
+function Login({ onDone }: { onDone: () => void }) {
   return (
     <main className="login">
       <div className="login-card">
         <h1>
           <Logo /> Valet
         </h1>
-        <LoginForm />
+        <LoginForm onDone={onDone} />
         <p className="hint">
           <code>./ops/up</code> prints the file of its token. Somebody with the role admin makes others:{" "}
           <code>valet tokens create NAME --role operator</code>. The token is changed for a session of twelve hours, and
@@ -77,7 +82,7 @@ function Login() {
   );
 }
 
-function LoginForm() {
+function LoginForm({ onDone }: { onDone: () => void }) {
   const [token, setToken] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -85,7 +90,13 @@ function LoginForm() {
     event.preventDefault();
     setBusy(true);
     told(api.POST("/api/v1/session", { body: { token: token.trim() } }))
-      .then(signedIn, (problem: unknown) => setError(explained(problem)))
+      .then(
+        (session) => {
+          onDone();
+          signedIn(session);
+        },
+        (problem: unknown) => setError(explained(problem)),
+      )
       .finally(() => setBusy(false));
   };
   return (

@@ -5,8 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -78,8 +80,9 @@ impl Browser {
         browser
     }
 
+    /// A window has a least width; a screen has none.
     pub async fn resize(&self, (width, height): (u32, u32)) {
-        self.client.set_window_rect(0, 0, width, height).await.expect("the window has a size");
+        self.client.issue_cmd(Screen { width, height }).await.expect("the screen has a size");
     }
 
     /// Types the token as a person does.
@@ -172,6 +175,25 @@ impl Browser {
     /// Ends the browser with what it has open.
     pub async fn close(self) {
         self.client.close().await.expect("the browser closes");
+    }
+}
+
+/// Of Chromium's own commands the one that WebDriver does not have.
+#[derive(Debug)]
+struct Screen {
+    width: u32,
+    height: u32,
+}
+
+impl WebDriverCompatibleCommand for Screen {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let size = json!({ "width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
+        (Method::POST, Some(command.to_string()))
     }
 }
 

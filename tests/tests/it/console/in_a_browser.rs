@@ -177,6 +177,7 @@ async fn many_runs_are_cancelled_and_a_viewer_is_offered_nothing_of_it() {
     browser.go("/runs?status=running&workflow=staged").await;
     browser.sees("All that fit the filters").await;
     browser.click("Cancel").await;
+    browser.sees("Cancel all runs that fit the filters").await;
     browser.click("Cancel").await;
     browser.sees("120 of 120 runs done").await;
     browser.click("Close").await;

@@ -83,13 +83,29 @@ function RunMovedOn({ task }: { task: Task }) {
 }
 
 function Over({ task, open }: { task: Task; open: boolean }) {
+  const [draft, setDraft] = useState(() => draftOf(task.id));
   if (open)
     return <p className="notice">To answer this, sign in with a token of the role reviewer, operator or admin.</p>;
+  const discard = () => {
+    dropDraft(task.id);
+    setDraft(undefined);
+  };
   return (
-    <p className="notice" role="status">
-      The task is over: {spaced(task.state)}
-      {task.ended_by != null && ` by ${task.ended_by}`}.
-    </p>
+    <div className="stack">
+      <p className="notice" role="status">
+        The task is over: {spaced(task.state)}
+        {task.ended_by != null && ` by ${task.ended_by}`}.
+      </p>
+      {draft !== undefined && (
+        <>
+          <h3>What you typed, and did not send</h3>
+          <JsonView value={cleaned(draft.value)} label="what you typed" />
+          <Button look="quiet" onClick={discard}>
+            Discard it
+          </Button>
+        </>
+      )}
+    </div>
   );
 }
 

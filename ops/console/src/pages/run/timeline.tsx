@@ -1,16 +1,20 @@
 // What the run did when: a row an operation, its attempts as bars, and what is behind the row that is chosen.
 import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
 import type { Schemas } from "../../api/client";
 import type { Attempt, Story } from "../../lib/journal";
 import { dollars } from "../../lib/money";
 import { between, duration } from "../../lib/time";
 import { spaced } from "../../lib/words";
 import { type Row, rowsOf, ticks } from "../../lib/waterfall";
-import { Empty } from "../../ui/basics";
+import { Button, Empty } from "../../ui/basics";
 import { useNow } from "../../ui/now";
 import { StepPanel } from "./step-panel";
 
 type Detail = Schemas["RunDetail"];
+
+/** Rows that are drawn unless all are asked for: they are drawn anew with every second. */
+const ROWS_MAX = 300;
 
 interface TimelineProps {
   run: Detail;
@@ -23,7 +27,9 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
   const now = useNow();
   const { step } = useSearch({ from: "/runs/$id" });
   const navigate = useNavigate({ from: "/runs/$id" });
-  const rows = rowsOf(run.steps, story.spans);
+  const [all, setAll] = useState(false);
+  const known = useMemo(() => rowsOf(run.steps, story.spans), [run.steps, story.spans]);
+  const rows = all ? known : known.slice(-ROWS_MAX);
   const chosen = rows.find(({ seq }) => seq === step);
   const choose = (seq: number | undefined) =>
     void navigate({ search: (before) => ({ ...before, step: seq === step ? undefined : seq }), replace: true });
@@ -34,7 +40,8 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
       </Empty>
     );
   }
-  const from = Date.parse(run.created_at);
+  const [first] = rows;
+  const from = Date.parse(rows.length < known.length && first !== undefined ? first.from : run.created_at);
   const latest = Math.max(
     ...rows
       .flatMap(({ attempts, to }) => [to, ...attempts.map((one) => one.nextAt)])
@@ -56,6 +63,11 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
           </div>
           <span />
         </div>
+        {rows.length < known.length && (
+          <Button look="quiet" onClick={() => setAll(true)}>
+            Show the {(known.length - rows.length).toLocaleString()} before
+          </Button>
+        )}
         {rows.map((row) => (
           <button
             key={row.seq}
