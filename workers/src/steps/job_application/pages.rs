@@ -182,11 +182,9 @@ async fn not_a_form(
 /// Closed, blocked, broken: an outcome with its evidence.
 async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, report: &PageReport) -> StepError {
     let block = form::block(page, report);
-    let evidence = serde_json::json!({
-        "kept": keep_failure(ctx, agent, page, "stopped").await,
-        "evidence": block.as_ref().map_or(&report.evidence, |block| &block.evidence),
-        "url": agent.current_url().await.unwrap_or_default(),
-    });
+    let mut evidence = serde_json::to_value(keep_failure(ctx, agent, page, "stopped").await).unwrap_or_default();
+    evidence["evidence"] = serde_json::json!(block.as_ref().map_or(&report.evidence, |block| &block.evidence));
+    evidence["url"] = serde_json::json!(agent.current_url().await.unwrap_or_default());
     let error = match report.kind {
         PageKind::Closed => StepError::fail("posting_closed", "the job takes no applications any more"),
         PageKind::Blocked => refused_browser(block.as_ref()),
@@ -216,11 +214,10 @@ async fn needs_person(ctx: &StepContext, agent: &WebDriverAgent, questions: Vec<
 
 /// Nobody can be asked about a field when no field is named: what the page says goes with the failure.
 async fn refused_silently(ctx: &StepContext, agent: &WebDriverAgent, moved: &Advance) -> StepError {
-    let details = serde_json::json!({
-        "kept": keep_failure(ctx, agent, &moved.snapshot, "refused").await,
-        "alerts": moved.alerts,
-        "url": agent.current_url().await.unwrap_or_default(),
-    });
+    let mut details =
+        serde_json::to_value(keep_failure(ctx, agent, &moved.snapshot, "refused").await).unwrap_or_default();
+    details["alerts"] = serde_json::json!(moved.alerts);
+    details["url"] = serde_json::json!(agent.current_url().await.unwrap_or_default());
     StepError::fail("form_refused", "the page refuses what was filled in and does not say which field")
         .with_details(&details)
 }
