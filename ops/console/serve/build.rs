@@ -15,10 +15,11 @@ fn main() {
     let mut list = "&[\n".to_owned();
     for path in paths.iter().filter(|path| path.extension().is_none_or(|extension| extension != "gz")) {
         let name = path.strip_prefix(&bundle).expect("it lies in the bundle").to_str().expect("a name is UTF-8");
-        let zipped = PathBuf::from(format!("{}.gz", path.display()));
-        let gzip =
-            if paths.contains(&zipped) { format!("Some(include_bytes!({zipped:?}))") } else { "None".to_owned() };
-        let _ = writeln!(list, "    File {{ name: {name:?}, plain: include_bytes!({path:?}), gzip: {gzip} }},");
+        let plain = path.to_str().expect("a path is UTF-8");
+        let zipped = format!("{plain}.gz");
+        let is_zipped = paths.iter().any(|path| path.as_os_str() == zipped.as_str());
+        let gzip = if is_zipped { format!("Some(include_bytes!({zipped:?}))") } else { "None".to_owned() };
+        let _ = writeln!(list, "    File {{ name: {name:?}, plain: include_bytes!({plain:?}), gzip: {gzip} }},");
     }
     list.push(']');
     let target = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("files.rs");

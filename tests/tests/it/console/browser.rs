@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -129,10 +128,10 @@ impl Browser {
         let named = format!("normalize-space()='{words}' or @aria-label='{words}'");
         let path = format!("//*[self::button or self::a][{named} or .//span[{named}]]");
         until(&format!("a click on “{words}”"), SOON, async || {
-            let found = self.client.find_all(Locator::XPath(&path)).await.map_err(told)?;
+            let found = self.client.find_all(Locator::XPath(&path)).await.map_err(|error| error.to_string())?;
             // A dialog lies above the page: its button is the later one.
             let last = found.into_iter().next_back().ok_or_else(|| "it is not there".to_owned())?;
-            last.click().await.map_err(told)
+            last.click().await.map_err(|error| error.to_string())
         })
         .await;
     }
@@ -141,9 +140,9 @@ impl Browser {
     pub async fn fill(&self, label: &str, text: &str) {
         let path = field_of(label);
         until(&format!("the field “{label}”"), SOON, async || {
-            let field = self.client.find(Locator::XPath(&path)).await.map_err(told)?;
-            field.clear().await.map_err(told)?;
-            field.send_keys(text).await.map_err(told)
+            let field = self.client.find(Locator::XPath(&path)).await.map_err(|error| error.to_string())?;
+            field.clear().await.map_err(|error| error.to_string())?;
+            field.send_keys(text).await.map_err(|error| error.to_string())
         })
         .await;
     }
@@ -200,8 +199,4 @@ impl WebDriverCompatibleCommand for Screen {
 /// The last one: a dialog lies above the page.
 fn field_of(label: &str) -> String {
     format!("//*[@id=(//label[starts-with(normalize-space(), '{label}')])[last()]/@for]")
-}
-
-fn told(error: CmdError) -> String {
-    error.to_string()
 }
