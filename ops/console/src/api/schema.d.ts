@@ -5131,7 +5131,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description` */
+        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description` */
         requestBody: {
             content: {
                 "application/json": Record<string, never>;
