@@ -2,6 +2,7 @@
 import { Link } from "@tanstack/react-router";
 import { type ButtonHTMLAttributes, type ReactNode, useState } from "react";
 import { ApiError, EngineAway } from "../api/client";
+import { useAway } from "../api/connection";
 import { relative, exact } from "../lib/time";
 import { shortId, spaced } from "../lib/words";
 import { Icon, type IconName } from "./icon";
@@ -140,10 +141,13 @@ export function Loading() {
 
 /** What went wrong, in the engine's words, with the id under which its log has it. */
 export function Fault({ error, children }: { error: unknown; children?: ReactNode }) {
+  const away = useAway();
   if (error == null) return null;
+  // What is shown was read anew by now; what a person did was not done again.
+  const wasAway = error instanceof EngineAway && !away;
   return (
     <div className="fault" role="alert">
-      <p>{sentence(error)}</p>
+      <p>{wasAway ? "The engine was away and gave no answer. Do it again: it counts once." : sentence(error)}</p>
       {error instanceof ApiError && (
         <p className="fault-detail">
           <code>{error.problem.code}</code>

@@ -34,10 +34,11 @@ export function PauseButton({ scope, name, pause, look = "plain" }: PauseProps) 
       </Button>
     );
   }
+  const verb = scope === "worker" ? "Drain" : "Pause";
   return (
     <>
-      <Button icon="pause" look={look} onClick={() => setAsked(true)} aria-label={`pause ${name}`}>
-        {scope === "worker" ? "Drain" : "Pause"}
+      <Button icon="pause" look={look} onClick={() => setAsked(true)} aria-label={`${verb} ${name}`}>
+        {verb}
       </Button>
       {asked && <PauseDialog scope={scope} name={name} onClose={() => setAsked(false)} />}
     </>

@@ -60,7 +60,7 @@ export function Journal({ run, lines, state }: JournalProps) {
               aria-label={`fork from entry ${line.number}`}
               onClick={() => setForked(line)}
             >
-              Fork from here
+              Fork
             </Button>
           )}
         </span>
