@@ -163,6 +163,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("worker.sandbox_dir", "VALET_SANDBOX_DIR", Some(".valet/sandboxes"), "folder of local browsers"),
     setting("worker.sandboxes", "VALET_SANDBOXES", Some("50"), "browsers on this machine at once, 1 to 1000"),
+    setting(
+        "worker.human_pace",
+        "VALET_HUMAN_PACE",
+        Some("true"),
+        "`false`: browsers with a window are used as fast as those without, not at a person's pace",
+    ),
     setting("worker.browser", "VALET_BROWSER", Some("chromium"), "kind of new local browsers: `chromium` or `firefox`"),
     setting("browser.chromium", "VALET_CHROMIUM", Some("chromium"), "Chromium's program"),
     setting("browser.chromedriver", "VALET_CHROMEDRIVER", Some("chromedriver"), "ChromeDriver's program"),

@@ -113,6 +113,7 @@ fn handlers(
         provider: Arc::clone(provider) as Arc<dyn SandboxProvider>,
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
+        paced: settings.flag("worker.human_pace")?,
         allow_private,
         memory: Memory { folder: absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned") },
         outward,

@@ -35,6 +35,8 @@ pub struct Browsers {
     pub host: String,
     /// Browsers with a window can be had here.
     pub headed: bool,
+    /// Those with a window are used at a person's pace.
+    pub paced: bool,
     /// Private places that browsers may reach (`VALET_ALLOW_HOSTS`).
     pub allow_private: Vec<HostPort>,
     pub limits: AgentLimits,
@@ -101,7 +103,7 @@ impl Browsers {
     async fn attach(&self, ctx: &StepContext, at: &Place) -> Result<WebDriverAgent, StepError> {
         ctx.check()?;
         let attachment = self.provider.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
-        let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox), ..self.limits };
+        let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox).filter(|_| self.paced), ..self.limits };
         WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }
 }

@@ -350,6 +350,8 @@ fn environment(stack: &Stack, folder: &Path, listen: &str, board: &Board, slots:
         ("VALET_WORKER_TOKEN_FILE", file("worker-token")),
         ("VALET_FILES_DIR", file("files")),
         ("VALET_SANDBOX_DIR", file("sandboxes")),
+        // The pace itself is tested with the browser; here it would only take time.
+        ("VALET_HUMAN_PACE", "false".to_owned()),
         ("VALET_URL", format!("http://{listen}")),
         ("VALET_ALLOW_HOSTS", board.address().to_string()),
         ("VALET_QUEUES", "browser,default".to_owned()),
