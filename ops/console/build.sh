@@ -14,7 +14,7 @@ CONSOLE_STAMP="$CONSOLE/bundle/app/.stamp" # what the bundle was built of; a new
 console_sources() {
     (
         cd -- "$CONSOLE" &&
-            find . \( -name node_modules -o -path ./bundle -o -path ./serve \) -prune -o -type f ! -name '*.md' -print |
+            find . \( -name node_modules -o -path ./bundle -o -path ./serve -o -path ./pictures \) -prune -o -type f ! -name '*.md' -print |
             LC_ALL=C sort | xargs sha256sum
     ) | sha256sum | cut -d' ' -f1
 }
