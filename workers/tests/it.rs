@@ -1,6 +1,7 @@
 //! Everything that touches a browser, against a real Chromium and pages served on loopback.
 
 mod it {
+    mod ada;
     mod ats;
     mod bad_pages;
     mod egress;

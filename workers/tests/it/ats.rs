@@ -8,16 +8,15 @@ mod styles;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use uuid::Uuid;
 use valet_workers::browser::{AgentLimits, BrowserAgent, WebDriverAgent};
 use valet_workers::form::{
-    Address, Answer, Applicant, Document, DocumentKind, Links, NextKind, PageKind, WorkAuthorization, advance,
-    answer_obstacle, fill_page, obstacle, plan, read_page,
+    Answer, Applicant, DocumentKind, NextKind, PageKind, advance, answer_obstacle, fill_page, obstacle, plan, read_page,
 };
 use valet_workers::sandbox::{SandboxId, SandboxProvider};
 
 use self::fixture::{ANSWER, CODE, Fixture, LOGIN_PASSWORD};
 use self::styles::{STYLES, Style};
+use super::ada::ada;
 use super::rig::Rig;
 use super::site::Site;
 
@@ -42,29 +41,7 @@ impl Lane {
         let sandbox = rig.sandbox(&[site, other]).await;
         let limits = AgentLimits { stuck: Duration::from_secs(3), ..AgentLimits::default() };
         let agent = rig.agent_with(sandbox.id, 1, limits).await;
-        let path =
-            rig.provider.stage_file(&sandbox.id, Uuid::new_v4(), "ada-cv.pdf", b"%PDF-1.4 test").await.expect("staged");
-        let resume = Document { id: "cv".into(), kind: DocumentKind::Resume, path, filename: "ada-cv.pdf".to_owned() };
-        let ada = Applicant {
-            first_name: "Ada".into(),
-            last_name: "O'Brien-Łuk".into(),
-            email: "ada@example.test".into(),
-            phone: "+1 555 010 1234".into(),
-            address: Address {
-                street: "1 Rose Lane".into(),
-                street2: None,
-                city: "Fresno".into(),
-                state: "California".into(),
-                postal_code: "93650".into(),
-                country: "US".into(),
-            },
-            links: Links { linkedin: Some("https://linkedin.example.test/in/ada".into()), ..Links::default() },
-            work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
-            needs_sponsorship: Some(false),
-            start_date: Some("2027-01-15".into()),
-            documents: vec![resume],
-            ..Applicant::default()
-        };
+        let ada = ada(rig, sandbox.id, &[(DocumentKind::Resume, "ada-cv.pdf")]).await;
         (Self { agent, ada }, sandbox.id)
     }
 

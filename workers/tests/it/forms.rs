@@ -3,43 +3,19 @@
 use uuid::Uuid;
 use valet_workers::browser::BrowserAgent;
 use valet_workers::form::{
-    Address, Answer, Applicant, Document, DocumentKind, FieldKind, Links, Moved, NextKind, PageKind, WorkAuthorization,
-    advance, classify, fill_page,
+    Answer, Applicant, DocumentKind, FieldKind, Moved, NextKind, PageKind, advance, classify, fill_page,
 };
 use valet_workers::sandbox::{SandboxId, SandboxProvider};
 
+use super::ada::ada;
 use super::rig::Rig;
 use super::site::{Page, Received, Site};
 
 const THANKS: &str = "<title>Done</title><h1>Thank you for applying</h1><p>Your reference number is <b>R-2041</b>.</p>";
 
 async fn applicant(rig: &Rig, sandbox: SandboxId) -> Applicant {
-    let mut documents = Vec::new();
-    for (kind, filename) in [(DocumentKind::Resume, "ada-cv.pdf"), (DocumentKind::CoverLetter, "ada-letter.pdf")] {
-        let path = rig.provider.stage_file(&sandbox, Uuid::new_v4(), filename, b"%PDF-1.4 test").await.expect("staged");
-        documents.push(Document { id: filename.into(), kind, path, filename: filename.into() });
-    }
-    Applicant {
-        first_name: "Ada".into(),
-        last_name: "O'Brien-Łuk".into(),
-        email: "ada@example.test".into(),
-        phone: "+1 555 010 1234".into(),
-        address: Address {
-            street: "1 Rose Lane".into(),
-            street2: None,
-            city: "Fresno".into(),
-            state: "California".into(),
-            postal_code: "93650".into(),
-            country: "US".into(),
-        },
-        links: Links { linkedin: Some("https://linkedin.example.test/in/ada".into()), ..Links::default() },
-        work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
-        needs_sponsorship: Some(false),
-        salary: Some("85000".into()),
-        start_date: Some("2027-01-15".into()),
-        documents,
-        ..Applicant::default()
-    }
+    let files = [(DocumentKind::Resume, "ada-cv.pdf"), (DocumentKind::CoverLetter, "ada-letter.pdf")];
+    Applicant { salary: Some("85000".into()), ..ada(rig, sandbox, &files).await }
 }
 
 fn answer(question: &str, answer: &str) -> Answer {

@@ -99,15 +99,13 @@ async fn follow(house: &House, form: FormKind, seed: u32, run: &str) -> Filed {
     }
 }
 
-/// Filed right and once; or given up after too many browsers or workers, and then not at all.
+/// Filed right and once; or given up after too many browsers, and then not at all.
 fn complaint(form: FormKind, seed: u32, filed: &Filed) -> Option<String> {
     let run = &filed.run.run;
     let why = filed.run.error.as_ref().map(|error| error.code.as_str());
     let wrong = match (run.status.as_str(), why) {
         ("succeeded", _) => differences(&Expectation::of(form, seed), &filed.received),
-        ("failed", Some("sandbox_lost" | "sandbox" | "browser" | "worker_lost")) if filed.received.is_empty() => {
-            Vec::new()
-        }
+        ("failed", Some("sandbox_lost" | "sandbox" | "browser")) if filed.received.is_empty() => Vec::new(),
         (status, _) => vec![format!("{status} {:?}, {} received", filed.run.error, filed.received.len())],
     };
     (!wrong.is_empty()).then(|| format!("{form:?}/{seed} ({}): {}", run.id, wrong.join("; ")))
