@@ -220,6 +220,16 @@ impl<S: Store + ?Sized> Engine<S> {
 
     /// Starts a run; the same idempotency key and request answer the first run. The deed's target is the run.
     pub async fn start_run(&self, deed: Deed, start: StartRun) -> Result<Started, StartError> {
+        self.start_run_as(self.new_run(), deed, start).await
+    }
+
+    /// The id of a run that does not exist yet.
+    pub fn new_run(&self) -> RunId {
+        RunId::root(self.clock.now(), self.entropy.bytes())
+    }
+
+    /// The same under this id, so that it can be watched before it begins.
+    pub async fn start_run_as(&self, run: RunId, deed: Deed, start: StartRun) -> Result<Started, StartError> {
         let key = start.idempotency.clone();
         let (tenant, workflow) = (start.tenant.clone(), start.workflow.clone());
         if let Some(key) = &key
@@ -227,7 +237,6 @@ impl<S: Store + ?Sized> Engine<S> {
         {
             return Ok(found);
         }
-        let run = RunId::root(self.clock.now(), self.entropy.bytes());
         let deed = Deed { target: run.to_string(), ..deed };
         match self.command_by(deed, run, Command::Start(Box::new(start))).await {
             Ok(_) => Ok(Started::Created(run)),

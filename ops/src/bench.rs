@@ -14,6 +14,7 @@ mod bounds;
 mod check;
 mod copy;
 mod forms;
+mod line;
 mod load;
 mod meter;
 mod report;
@@ -22,6 +23,7 @@ mod seeder;
 mod stack;
 
 use scenario::Scenario;
+use stack::Fault;
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -42,7 +44,7 @@ pub enum BenchCommand {
     Idle(BenchArgs),
     /// Runs triggered over HTTP one by one
     Api(BenchArgs),
-    /// A worker, then the engine, is killed: time until its work goes on
+    /// A worker fails, then the engine is killed: time until their work goes on
     Recovery(BenchArgs),
     /// Saved pages whose controls people have labelled: how many the agent understands, and how fast
     Forms(forms::FormsArgs),
@@ -80,6 +82,9 @@ pub struct BenchArgs {
     /// Seconds of quiet (idle)
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
+    /// What happens to the worker (recovery)
+    #[arg(long, value_enum, default_value_t)]
+    fault: Fault,
     /// Each step comes by its ticket, none with the finish before it
     #[arg(long)]
     no_hand_over: bool,

@@ -15,7 +15,7 @@ use super::{App, Fault, mask};
 use crate::access::Reach;
 use crate::bounds::PAGE_ROWS_MAX;
 use crate::pauses::PauseScope;
-use crate::store::RunStore as _;
+use crate::store::StoreError;
 use crate::store::postgres::queries::{LiveStepRecord, RunRecord, TaskRecord};
 
 /// Every status that a run can show.
@@ -73,12 +73,12 @@ pub(super) fn task(record: TaskRecord) -> TaskView {
 pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result<RunDetail, Fault> {
     let store = &app.engine.store;
     let run = RunId(record.id);
-    let chunks = match store.load(&[run]).await?.pop() {
-        Some((_, crate::store::Loaded::Live(stored) | crate::store::Loaded::Ended(stored))) => stored.chunks,
-        None => Vec::new(),
-    };
-    let live = store.find_live_steps(run).await?;
-    let tasks = store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX, &Reach::default()).await?;
+    let everybody = Reach::default();
+    let (chunks, live, tasks) = tokio::try_join!(
+        store.journal(run),
+        store.find_live_steps(run),
+        store.list_tasks(tenant, Some(run), None, PAGE_ROWS_MAX, &everybody)
+    )?;
     let story = Story::of(&chunks);
     let mut summary = summary(app, &record);
     // The journal was read after the row: show one moment, not two.
@@ -103,6 +103,22 @@ pub(super) async fn detail(app: &App, tenant: &str, record: RunRecord) -> Result
         entries: Some(story.entries),
         generation: Some(story.generation).filter(|generation| *generation > 0),
     })
+}
+
+/// How a run stands, and what came of it: all that somebody who started it waits for.
+pub(super) struct Standing {
+    pub record: RunRecord,
+    pub output: Option<Value>,
+    pub error: Option<RunError>,
+}
+
+/// `None`: there is no such run.
+pub(super) async fn standing(app: &App, tenant: &str, run: RunId) -> Result<Option<Standing>, StoreError> {
+    let store = &app.engine.store;
+    // Both at once: whoever waits for an end asks when it is there, as a rule.
+    let (record, chunks) = tokio::try_join!(store.find_run(tenant, run), store.journal(run))?;
+    let Story { output, error, .. } = Story::of(&chunks);
+    Ok(record.map(|record| Standing { record, output, error }))
 }
 
 #[derive(Default)]

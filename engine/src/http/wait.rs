@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 use valet_core::id::RunId;
-use valet_protocol::api::RunDetail;
 
-use super::{App, Fault, run_view};
+use super::run_view::{self, Standing};
+use super::{App, Fault};
 use crate::bounds::{EVENT_POLL, WAIT_MAX};
+use crate::watches::Watch;
 
 /// Between two looks at a run that another engine may have ended.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(2);
@@ -26,18 +27,25 @@ pub(super) fn read(text: &str) -> Result<Duration, Fault> {
     })
 }
 
-/// The run once it ended, or as it stands at the deadline; `None` while the database is away then.
-pub(super) async fn for_end(app: &App, tenant: &str, run: RunId, deadline: Instant) -> Option<RunDetail> {
-    // Before the first look, so that no end falls between.
-    let mut watch = app.engine.routes.watch(run);
+/// The run once it ended, or as it stands at the deadline; `None` while the database is away then. With `unbegun` the watch is older than
+/// the run, so that nothing needs to be looked at before it tells.
+pub(super) async fn for_end(
+    app: &App,
+    tenant: &str,
+    run: RunId,
+    mut watch: Watch,
+    unbegun: bool,
+    deadline: Instant,
+) -> Option<Standing> {
     let (mut told, mut pause) = (false, EVENT_POLL);
+    if unbegun {
+        told = timeout_at(deadline.min(Instant::now() + pause), watch.ended()).await.is_ok();
+    }
     loop {
-        let found = app.engine.store.find_run(tenant, run).await;
+        let found = run_view::standing(app, tenant, run).await;
         let is_over = Instant::now() >= deadline;
         match found {
-            Ok(Some(record)) if is_over || record.ended_at.is_some() => {
-                return run_view::detail(app, tenant, record).await.ok();
-            }
+            Ok(Some(standing)) if is_over || standing.record.ended_at.is_some() => return Some(standing),
             Ok(None) => return None,
             Ok(Some(_)) => {}
             // The wait outlives an outage.

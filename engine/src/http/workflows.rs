@@ -25,6 +25,7 @@ use super::auth::Caller;
 use super::body::{Body, without_values};
 use super::doing::Doing;
 use super::query::Parameters;
+use super::run_view::Standing;
 use super::schema::InputSchema;
 use super::{App, Fault, declared, key, subjects, wait};
 use crate::access::Reach;
@@ -103,23 +104,27 @@ pub(super) async fn start(
     // Before the start: who cannot wait here starts nothing either.
     let _place = limit.map(|_| app.places.take(&caller)).transpose()?;
     let start = checked(&app, &caller.tenant, &caller.reach, &name, key::read(&headers)?, request).await?;
-    let (run, created) = match app.engine.start_run(doing.on(""), start).await? {
+    let new = app.engine.new_run();
+    // Before there is anything to be told of.
+    let watch = deadline.map(|_| app.engine.routes.watch(new));
+    let (run, created) = match app.engine.start_run_as(new, doing.on(""), start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
     };
     let mut status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut body = RunStarted { id: run.to_string(), created, ..RunStarted::default() };
-    if let Some(deadline) = deadline {
-        let found = wait::for_end(&app, &caller.tenant, run, deadline).await;
-        if found.as_ref().is_none_or(|detail| detail.run.ended_at.is_none()) {
+    if let (Some(deadline), Some(watch)) = (deadline, watch) {
+        let watch = if created { watch } else { app.engine.routes.watch(run) };
+        let found = wait::for_end(&app, &caller.tenant, run, watch, created, deadline).await;
+        if found.as_ref().is_none_or(|standing| standing.record.ended_at.is_none()) {
             status = StatusCode::ACCEPTED;
         }
-        if let Some(detail) = found {
-            body.status = Some(detail.run.status);
-            body.reason = detail.run.reason;
-            body.status_line = detail.run.status_line;
-            body.output = detail.output;
-            body.error = detail.error;
+        if let Some(Standing { record, output, error }) = found {
+            body.status = Some(record.status);
+            body.reason = record.reason.map(|reason| reason.0);
+            body.status_line = record.status_line;
+            body.output = output;
+            body.error = error;
         }
     }
     let mut response = (status, Json(body)).into_response();

@@ -134,6 +134,9 @@ async fn rounds(
         outcome.settings.insert(name.to_owned(), value.to_string());
     }
     outcome.settings.insert("hand_over".to_owned(), (!args.no_hand_over).to_string());
+    if scenario == Scenario::Recovery {
+        outcome.settings.insert("fault".to_owned(), format!("{:?}", args.fault));
+    }
     let mut bench = Bench { args, runs, steps, load, pool, meter, processes };
     bench.warm_up().await?;
     for _ in 0..rounds {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -12,6 +14,7 @@ use valet_stack::{Stack, StackConfig, StackError};
 
 use super::PlaceArgs;
 use super::bounds::START_MAX;
+use super::line::Line;
 use super::meter::Pids;
 use crate::secrets;
 
@@ -104,6 +107,22 @@ pub struct Processes {
     hand_over: bool,
     engine: Child,
     workers: Vec<Child>,
+    /// Between a worker and its servers, where they are to be cut.
+    lines: Vec<Line>,
+    /// Workers that stand still or are cut off.
+    faulty: Vec<Child>,
+}
+
+/// What happens to a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// It is killed (SIGKILL)
+    #[default]
+    Kill,
+    /// It stands still (SIGSTOP)
+    Stop,
+    /// It reaches neither engine nor Redis any more, and is not told: its connections stay open
+    CutOff,
 }
 
 impl Processes {
@@ -112,37 +131,87 @@ impl Processes {
         let place = Place::open(args).await?;
         let port = free_port()?;
         let token = place.token()?;
-        let engine = spawn(&place, port, hand_over, "engine", &["engine", "--migrate"])?;
+        let engine = spawn(&place, port, hand_over, "engine", &["engine", "--migrate"], &[])?;
         let url = format!("http://127.0.0.1:{port}");
-        let mut processes = Self { place, url, token, port, slots, hand_over, engine, workers: Vec::new() };
+        let mut processes = Self {
+            place,
+            url,
+            token,
+            port,
+            slots,
+            hand_over,
+            engine,
+            workers: Vec::new(),
+            lines: Vec::new(),
+            faulty: Vec::new(),
+        };
         processes.until_ready().await?;
         processes.start_worker()?;
         Ok(processes)
     }
 
     pub fn start_worker(&mut self) -> Result<(), BenchError> {
+        self.spawn_worker(&[])
+    }
+
+    /// Starts a worker whose lines to engine and Redis can be cut, instead of those that run.
+    pub async fn restart_worker_on_lines(&mut self) -> Result<(), BenchError> {
+        for mut worker in self.workers.drain(..) {
+            worker.kill().await?;
+        }
+        let redis = self.place.stack.redis_url().to_owned();
+        let (scheme, server) = redis.split_once("://").ok_or_else(|| unusable(&redis))?;
+        let (server, database) = server.split_once('/').unwrap_or((server, ""));
+        let (login, server) = server.rsplit_once('@').map_or(("", server), |(login, server)| (login, server));
+        let to_redis = Line::to(server.parse().map_err(|_| unusable(&redis))?).await?;
+        let to_engine = Line::to(([127, 0, 0, 1], self.port).into()).await?;
+        let at = if login.is_empty() { "" } else { "@" };
+        let through = [
+            ("VALET_REDIS_URL", format!("{scheme}://{login}{at}{}/{database}", to_redis.address())),
+            ("VALET_URL", format!("http://{}", to_engine.address())),
+        ];
+        self.lines = vec![to_redis, to_engine];
+        self.spawn_worker(&through)
+    }
+
+    fn spawn_worker(&mut self, through: &[(&str, String)]) -> Result<(), BenchError> {
         let slots = self.slots.to_string();
         let arguments = ["worker", "--queues", valet_workflows::bench::QUEUE, "--slots", &slots];
-        self.workers.push(spawn(&self.place, self.port, self.hand_over, "worker", &arguments)?);
+        self.workers.push(spawn(&self.place, self.port, self.hand_over, "worker", &arguments, through)?);
         Ok(())
     }
 
-    /// Kills the worker that was started first; answers its process id.
-    pub async fn kill_worker(&mut self) -> Result<u32, BenchError> {
+    /// Does this to the worker that was started first.
+    pub async fn fail_worker(&mut self, fault: Fault) -> Result<(), BenchError> {
         if self.workers.is_empty() {
             return Err(BenchError::Refused("no worker runs".to_owned()));
         }
         let mut worker = self.workers.remove(0);
-        let pid = worker.id().ok_or_else(|| BenchError::Refused("the worker ended by itself".to_owned()))?;
-        worker.kill().await?;
-        Ok(pid)
+        let ended = || BenchError::Refused("the worker ended by itself".to_owned());
+        let pid = worker.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(ended)?;
+        match fault {
+            Fault::Kill => return Ok(worker.kill().await?),
+            Fault::Stop => kill(Pid::from_raw(pid), Signal::SIGSTOP).map_err(std::io::Error::from)?,
+            Fault::CutOff => self.lines.iter().for_each(Line::cut),
+        }
+        self.faulty.push(worker);
+        Ok(())
+    }
+
+    /// Ends the workers that stood still or were cut off.
+    pub async fn end_faulty(&mut self) -> Result<(), BenchError> {
+        for mut worker in self.faulty.drain(..) {
+            worker.kill().await?;
+        }
+        self.lines.clear();
+        Ok(())
     }
 
     /// Kills the engine and starts it again; answers how long it took from the kill until it was ready.
     pub async fn restart_engine(&mut self) -> Result<Duration, BenchError> {
         self.engine.kill().await?;
         let killed = Instant::now();
-        self.engine = spawn(&self.place, self.port, self.hand_over, "engine", &["engine"])?;
+        self.engine = spawn(&self.place, self.port, self.hand_over, "engine", &["engine"], &[])?;
         self.until_ready().await?;
         Ok(killed.elapsed())
     }
@@ -160,7 +229,7 @@ impl Processes {
 
     pub async fn stop(mut self) -> Result<(), BenchError> {
         // Ended by id: they are ours.
-        for worker in &mut self.workers {
+        for worker in self.workers.iter_mut().chain(&mut self.faulty) {
             worker.kill().await?;
         }
         self.engine.kill().await?;
@@ -194,7 +263,15 @@ fn log(place: &Place, role: &str) -> PathBuf {
     place.folder.join(format!("{role}.log"))
 }
 
-fn spawn(place: &Place, port: u16, hand_over: bool, role: &str, arguments: &[&str]) -> Result<Child, BenchError> {
+/// `other` takes the place of the usual settings.
+fn spawn(
+    place: &Place,
+    port: u16,
+    hand_over: bool,
+    role: &str,
+    arguments: &[&str],
+    other: &[(&str, String)],
+) -> Result<Child, BenchError> {
     let folder = &place.folder;
     let file = |name: &str| folder.join(name).display().to_string();
     let environment = [
@@ -215,8 +292,17 @@ fn spawn(place: &Place, port: u16, hand_over: bool, role: &str, arguments: &[&st
     ];
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log(place, role))?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).envs(environment).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .envs(environment)
+        .envs(other.iter().map(|(name, value)| (*name, value)))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
+}
+
+fn unusable(redis: &str) -> BenchError {
+    BenchError::Refused(format!("{redis} is not the address of a Redis on this machine"))
 }
 
 fn free_port() -> Result<u16, BenchError> {

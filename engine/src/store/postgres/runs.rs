@@ -139,6 +139,11 @@ impl RunStore for PgStore {
 }
 
 impl PgStore {
+    /// A run's journal at hand, opened.
+    pub async fn journal(&self, run: RunId) -> Result<Vec<Chunk>, StoreError> {
+        Ok(self.chunks(&[run.0]).await?.remove(&run.0).unwrap_or_default())
+    }
+
     /// The journals of some runs, opened.
     pub(crate) async fn chunks(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Chunk>>, StoreError> {
         let find =

@@ -1,4 +1,4 @@
-//! A worker is killed while it holds steps; then the engine is.
+//! A worker is killed, stands still or is cut off while it holds steps; then the engine is killed.
 
 use std::time::Duration;
 
@@ -10,23 +10,27 @@ use crate::bench::bounds::{LOOK_EVERY, ROUND_MAX};
 use crate::bench::check::Wanted;
 use crate::bench::load::until_done;
 use crate::bench::report::Round;
-use crate::bench::stack::BenchError;
+use crate::bench::stack::{BenchError, Fault};
 
 /// Longer than a lease, so that a killed worker's step cannot have ended by itself, and short enough to wait for.
 const STEP: Duration = Duration::from_secs(12);
 
 impl Bench<'_> {
     pub(super) async fn recovery(&mut self) -> Result<Round, BenchError> {
+        let fault = self.args.fault;
+        if fault == Fault::CutOff {
+            self.own()?.restart_worker_on_lines().await?;
+        }
         let (since, before, began) = self.begin().await?;
         let holding = BenchInput { steps: 1, step_ms: STEP.as_millis() as u64, ..BenchInput::default() };
         self.load.all_at_once(Self::starts(self.runs, &holding), self.args.conns).await?;
         let held = self.until_granted(i64::from(self.runs)).await?;
         // Its successor stands by before it is needed.
         self.own()?.start_worker()?;
-        let killed = Instant::now();
-        self.own()?.kill_worker().await?;
+        let failed = Instant::now();
+        self.own()?.fail_worker(fault).await?;
         self.until_others_have(held).await?;
-        let worker_s = killed.elapsed().as_secs_f64();
+        let worker_s = failed.elapsed().as_secs_f64();
         // While all steps are granted to the successor, the engine dies: it must know them again, and take new work.
         let killed = Instant::now();
         let engine_ready_s = self.own()?.restart_engine().await?.as_secs_f64();
@@ -35,6 +39,7 @@ impl Bench<'_> {
         self.until_ended(&probe[0].id).await?;
         let engine_s = killed.elapsed().as_secs_f64();
         until_done(&self.pool).await?;
+        self.own()?.end_faulty().await?;
         let mut round = self.end(before, began, Wanted::of(self.runs + 1, 1), since).await?;
         // Rates of a round that mostly waits say nothing.
         round.figures.clear();
