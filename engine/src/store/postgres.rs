@@ -23,6 +23,7 @@ pub mod notices;
 pub mod pauses;
 pub mod queries;
 pub mod retention;
+mod rows;
 mod runs;
 pub mod subjects;
 pub mod tokens;

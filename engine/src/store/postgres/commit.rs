@@ -1,4 +1,4 @@
-//! One commit is one statement: the columns of `commit.sql`, filled from transitions.
+//! One commit is one statement: the rows and columns of `commit.sql`, filled from transitions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -9,6 +9,7 @@ use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 
+use super::rows::sent_as;
 use super::{PgStore, StoreError, bounded};
 use crate::audit::Deed;
 use crate::codec::DataKey;
@@ -19,14 +20,14 @@ type Keys<'a> = HashMap<(&'a str, &'a str), Arc<DataKey>>;
 
 #[derive(Default)]
 struct Columns {
-    runs: RunColumns,
-    creates: CreateColumns,
+    runs: Vec<RunSent>,
+    starts: Vec<StartSent>,
     consumed: (Vec<Uuid>, Vec<Uuid>, Vec<i64>),
-    fences: FenceColumns,
+    fences: Vec<FenceSent>,
     deleted: (Vec<Uuid>, Vec<i32>),
     stopped: (Vec<Uuid>, Vec<i32>),
     updated: UpdateColumns,
-    inserted: InsertColumns,
+    inserted: Vec<StepSent>,
     gates: (Vec<Uuid>, Vec<bool>),
     timers_set: (Vec<Uuid>, Vec<i32>, Vec<i16>, Vec<Timestamp>),
     timers_unserved: (Vec<Option<String>>, Vec<Option<i64>>),
@@ -36,54 +37,88 @@ struct Columns {
     closed: ClosedColumns,
     sent: SentColumns,
     noticed: NoticeColumns,
-    deeds: DeedColumns,
+    deeds: Vec<DeedSent>,
 }
 
-#[derive(Default)]
-struct RunColumns {
-    id: Vec<Uuid>,
-    expect: Vec<i32>,
-    status: Vec<&'static str>,
-    paused: Vec<bool>,
-    reason: Vec<Option<String>>,
-    status_line: Vec<Option<String>>,
-    build: Vec<i64>,
-    waits_for_build: Vec<Option<i64>>,
-    error_code: Vec<Option<String>>,
-    at: Vec<Timestamp>,
-    ended: Vec<bool>,
-    accepted: Vec<i16>,
-    body: Vec<Vec<u8>>,
-    figures: Vec<Option<String>>,
-    attributes_set: Vec<Option<String>>,
-    journal_from: Vec<Option<i32>>,
-}
+sent_as!(RunSent = "commit_run" {
+    id: Uuid,
+    expect: i32,
+    status: &'static str,
+    paused: bool,
+    reason: Option<String>,
+    status_line: Option<String>,
+    build: i64,
+    error_code: Option<String>,
+    at: Timestamp,
+    ended: bool,
+    accepted: i16,
+    body: Vec<u8>,
+    waits_for_build: Option<i64>,
+    figures: Option<String>,
+    attributes_set: Option<String>,
+    journal_from: Option<i32>,
+});
 
-#[derive(Default)]
-struct CreateColumns {
-    id: Vec<Uuid>,
-    tenant: Vec<String>,
-    subject: Vec<String>,
-    workflow: Vec<String>,
-    plan: Vec<String>,
-    attributes: Vec<String>,
-    parent_run: Vec<Option<Uuid>>,
-    parent_seq: Vec<Option<i32>>,
-    key: Vec<Option<String>>,
-    request_hash: Vec<Option<Vec<u8>>>,
-    /// The run whose tree it joins.
-    origin: Vec<Option<Uuid>>,
-}
+// `origin`: the run whose tree it joins.
+sent_as!(StartSent = "commit_start" {
+    id: Uuid,
+    tenant: String,
+    subject: String,
+    workflow: String,
+    plan: String,
+    attributes: String,
+    parent_run: Option<Uuid>,
+    parent_seq: Option<i32>,
+    key: Option<String>,
+    request_hash: Option<Vec<u8>>,
+    origin: Option<Uuid>,
+});
 
-#[derive(Default)]
-struct FenceColumns {
-    run: Vec<Uuid>,
-    seq: Vec<i32>,
-    kind: Vec<&'static str>,
-    attempt: Vec<Option<i32>>,
-    lease: Vec<Option<Uuid>>,
-    begun: Vec<Option<bool>>,
-}
+sent_as!(FenceSent = "commit_fence" {
+    run_id: Uuid,
+    seq: i32,
+    kind: &'static str,
+    attempt: Option<i32>,
+    lease_id: Option<Uuid>,
+    begun: Option<bool>,
+});
+
+sent_as!(StepSent = "commit_step" {
+    run_id: Uuid,
+    seq: i32,
+    shard: i16,
+    tenant: String,
+    subject: String,
+    workflow: String,
+    name: String,
+    queue: String,
+    priority: i16,
+    state: &'static str,
+    attempt: i32,
+    revision: i32,
+    gated: bool,
+    effect_once: bool,
+    timeout_ms: i64,
+    available_at: Timestamp,
+    ticketed: bool,
+    lease_id: Option<Uuid>,
+    session_id: Option<Uuid>,
+    labels: Option<String>,
+    wants: Option<Uuid>,
+    silence_ms: Option<i64>,
+});
+
+sent_as!(DeedSent = "commit_deed" {
+    run_id: Uuid,
+    tenant: String,
+    who: String,
+    via: &'static str,
+    address: Option<String>,
+    request: Option<String>,
+    action: &'static str,
+    target: String,
+    task: Option<Uuid>,
+});
 
 #[derive(Default)]
 struct UpdateColumns {
@@ -97,32 +132,6 @@ struct UpdateColumns {
     ticketed: Vec<bool>,
     queue: Vec<String>,
     wants: Vec<Option<Uuid>>,
-}
-
-#[derive(Default)]
-struct InsertColumns {
-    run: Vec<Uuid>,
-    seq: Vec<i32>,
-    shard: Vec<i16>,
-    tenant: Vec<String>,
-    subject: Vec<String>,
-    workflow: Vec<String>,
-    name: Vec<String>,
-    queue: Vec<String>,
-    priority: Vec<i16>,
-    state: Vec<&'static str>,
-    attempt: Vec<i32>,
-    revision: Vec<i32>,
-    gated: Vec<bool>,
-    effect_once: Vec<bool>,
-    timeout_ms: Vec<i64>,
-    available_at: Vec<Timestamp>,
-    ticketed: Vec<bool>,
-    lease: Vec<Option<Uuid>>,
-    session: Vec<Option<Uuid>>,
-    labels: Vec<Option<String>>,
-    wants: Vec<Option<Uuid>>,
-    silence_ms: Vec<Option<i64>>,
 }
 
 #[derive(Default)]
@@ -173,19 +182,6 @@ struct NoticeColumns {
     at: Vec<Timestamp>,
 }
 
-#[derive(Default)]
-struct DeedColumns {
-    run: Vec<Uuid>,
-    tenant: Vec<String>,
-    who: Vec<String>,
-    via: Vec<&'static str>,
-    address: Vec<Option<String>>,
-    request: Vec<Option<String>>,
-    action: Vec<&'static str>,
-    target: Vec<String>,
-    task: Vec<Option<Uuid>>,
-}
-
 /// Whether a step row gets its ticket with the commit.
 pub(crate) fn is_ticketed(row: &StepRow, backlogged: &HashSet<String>) -> bool {
     row.state == StepState::Ready && !row.gated && !backlogged.contains(&row.policy.queue)
@@ -214,41 +210,43 @@ impl Columns {
 
     fn run(&mut self, transition: &Transition, key: &DataKey) -> Result<(), StoreError> {
         let row = &transition.row;
-        let runs = &mut self.runs;
-        runs.id.push(transition.run().0);
-        runs.expect.push(transition.expect as i32);
-        runs.status.push(row.status.as_str());
-        runs.paused.push(row.paused);
-        runs.reason.push(row.reason.as_ref().map(serde_json::to_string).transpose()?);
-        runs.status_line.push(row.status_line.clone());
-        runs.build.push(row.build);
-        runs.waits_for_build.push(row.waits_for_build);
-        runs.error_code.push(row.error_code.clone());
-        runs.at.push(transition.chunk.at);
-        runs.ended.push(transition.ended());
-        runs.accepted.push(transition.accepted_results().min(i16::MAX as u32) as i16);
-        runs.body.push(key.seal(&serde_json::to_vec(&transition.chunk.entries)?)?);
-        runs.figures.push(row.figures.as_ref().map(serde_json::to_string).transpose()?);
-        runs.attributes_set.push(row.attributes_set.as_ref().map(serde_json::to_string).transpose()?);
-        runs.journal_from.push(row.journal_from.map(|revision| revision as i32));
+        self.runs.push(RunSent {
+            id: transition.run().0,
+            expect: transition.expect as i32,
+            status: row.status.as_str(),
+            paused: row.paused,
+            reason: row.reason.as_ref().map(serde_json::to_string).transpose()?,
+            status_line: row.status_line.clone(),
+            build: row.build,
+            error_code: row.error_code.clone(),
+            at: transition.chunk.at,
+            ended: transition.ended(),
+            accepted: transition.accepted_results().min(i16::MAX as u32) as i16,
+            body: key.seal(&serde_json::to_vec(&transition.chunk.entries)?)?,
+            waits_for_build: row.waits_for_build,
+            figures: row.figures.as_ref().map(serde_json::to_string).transpose()?,
+            attributes_set: row.attributes_set.as_ref().map(serde_json::to_string).transpose()?,
+            journal_from: row.journal_from.map(|revision| revision as i32),
+        });
         if let Some(gated) = transition.gate {
             self.gates.0.push(transition.run().0);
             self.gates.1.push(gated);
         }
         let Some(created) = &transition.created else { return Ok(()) };
         let identity = &transition.identity;
-        let creates = &mut self.creates;
-        creates.id.push(identity.id.0);
-        creates.tenant.push(identity.tenant.clone());
-        creates.subject.push(identity.subject.clone());
-        creates.workflow.push(identity.workflow.clone());
-        creates.plan.push(identity.plan.clone());
-        creates.attributes.push(serde_json::to_string(&created.attributes)?);
-        creates.parent_run.push(identity.parent.map(|p| p.run.0));
-        creates.parent_seq.push(identity.parent.map(|p| p.seq.0 as i32));
-        creates.key.push(created.idempotency.as_ref().map(|i| i.key.clone()));
-        creates.request_hash.push(created.idempotency.as_ref().map(|i| i.request_hash.to_vec()));
-        creates.origin.push(identity.parent.map(|p| p.run).or(created.forked_from).map(|run| run.0));
+        self.starts.push(StartSent {
+            id: identity.id.0,
+            tenant: identity.tenant.clone(),
+            subject: identity.subject.clone(),
+            workflow: identity.workflow.clone(),
+            plan: identity.plan.clone(),
+            attributes: serde_json::to_string(&created.attributes)?,
+            parent_run: identity.parent.map(|p| p.run.0),
+            parent_seq: identity.parent.map(|p| p.seq.0 as i32),
+            key: created.idempotency.as_ref().map(|i| i.key.clone()),
+            request_hash: created.idempotency.as_ref().map(|i| i.request_hash.to_vec()),
+            origin: identity.parent.map(|p| p.run).or(created.forked_from).map(|run| run.0),
+        });
         Ok(())
     }
 
@@ -265,12 +263,14 @@ impl Columns {
                 }
                 Fence::NotGranted { .. } => ("not_granted", None, None, None),
             };
-            self.fences.run.push(transition.run().0);
-            self.fences.seq.push(fence.seq().0 as i32);
-            self.fences.kind.push(kind);
-            self.fences.attempt.push(attempt.map(|a| a.0 as i32));
-            self.fences.lease.push(lease.map(|l| l.0));
-            self.fences.begun.push(begun);
+            self.fences.push(FenceSent {
+                run_id: transition.run().0,
+                seq: fence.seq().0 as i32,
+                kind,
+                attempt: attempt.map(|a| a.0 as i32),
+                lease_id: lease.map(|l| l.0),
+                begun,
+            });
         }
         for (from, number) in &transition.consumed {
             self.consumed.0.push(transition.run().0);
@@ -320,30 +320,31 @@ impl Columns {
         backlogged: &HashSet<String>,
     ) -> Result<(), StoreError> {
         let identity = &transition.identity;
-        let inserted = &mut self.inserted;
-        inserted.run.push(identity.id.0);
-        inserted.seq.push(row.seq.0 as i32);
-        inserted.shard.push(identity.id.shard());
-        inserted.tenant.push(identity.tenant.clone());
-        inserted.subject.push(identity.subject.clone());
-        inserted.workflow.push(identity.workflow.clone());
-        inserted.name.push(row.name.clone());
-        inserted.queue.push(row.policy.queue.clone());
-        inserted.priority.push(row.policy.priority);
-        inserted.state.push(row.state.as_str());
-        inserted.attempt.push(row.attempt.0 as i32);
-        inserted.revision.push(row.revision as i32);
-        inserted.gated.push(row.gated);
-        inserted.effect_once.push(row.policy.effect_once);
-        inserted.timeout_ms.push(i64::try_from(row.policy.execution_timeout_ms).unwrap_or(i64::MAX));
-        inserted.available_at.push(available_at(row, transition.chunk.at));
-        inserted.ticketed.push(is_ticketed(row, backlogged));
-        inserted.lease.push(row.grant.map(|(lease, _)| lease.0));
-        inserted.session.push(row.grant.map(|(_, session)| session.0));
         let labels = Some(&row.policy.required_labels).filter(|labels| !labels.is_empty());
-        inserted.labels.push(labels.map(serde_json::to_string).transpose()?);
-        inserted.wants.push(row.wants.map(|session| session.0));
-        inserted.silence_ms.push(row.policy.heartbeat_timeout_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)));
+        self.inserted.push(StepSent {
+            run_id: identity.id.0,
+            seq: row.seq.0 as i32,
+            shard: identity.id.shard(),
+            tenant: identity.tenant.clone(),
+            subject: identity.subject.clone(),
+            workflow: identity.workflow.clone(),
+            name: row.name.clone(),
+            queue: row.policy.queue.clone(),
+            priority: row.policy.priority,
+            state: row.state.as_str(),
+            attempt: row.attempt.0 as i32,
+            revision: row.revision as i32,
+            gated: row.gated,
+            effect_once: row.policy.effect_once,
+            timeout_ms: i64::try_from(row.policy.execution_timeout_ms).unwrap_or(i64::MAX),
+            available_at: available_at(row, transition.chunk.at),
+            ticketed: is_ticketed(row, backlogged),
+            lease_id: row.grant.map(|(lease, _)| lease.0),
+            session_id: row.grant.map(|(_, session)| session.0),
+            labels: labels.map(serde_json::to_string).transpose()?,
+            wants: row.wants.map(|session| session.0),
+            silence_ms: row.policy.heartbeat_timeout_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+        });
         Ok(())
     }
 
@@ -434,77 +435,53 @@ impl Columns {
     }
 
     fn deeds(&mut self, deeds: &[(RunId, Deed)]) {
-        let columns = &mut self.deeds;
-        for (run, deed) in deeds {
-            columns.run.push(run.0);
-            columns.tenant.push(deed.tenant.clone());
-            columns.who.push(deed.who.clone());
-            columns.via.push(deed.via.as_str());
-            columns.address.push(deed.address_text());
-            columns.request.push(deed.request.clone());
-            columns.action.push(deed.action);
-            columns.target.push(deed.target.clone());
-            columns.task.push(deed.task);
-        }
+        self.deeds.extend(deeds.iter().map(|(run, deed)| DeedSent {
+            run_id: run.0,
+            tenant: deed.tenant.clone(),
+            who: deed.who.clone(),
+            via: deed.via.as_str(),
+            address: deed.address_text(),
+            request: deed.request.clone(),
+            action: deed.action,
+            target: deed.target.clone(),
+            task: deed.task,
+        }));
     }
 
     /// The lowest form of the statement that has all parts that these columns need.
     fn form(&self) -> usize {
-        let creates = &self.creates;
-        let ends_at_once = self.runs.expect.iter().zip(&self.runs.ended).any(|(expect, ended)| *expect == 0 && *ended);
+        let ends_at_once = self.runs.iter().any(|run| run.expect == 0 && run.ended);
         let is_rare = ends_at_once
-            || creates.origin.iter().any(Option::is_some)
-            || self.inserted.labels.iter().any(Option::is_some)
+            || self.starts.iter().any(|start| start.origin.is_some())
+            || self.inserted.iter().any(|step| step.labels.is_some())
             || ![&self.consumed.0, &self.sent.to, &self.noticed.id].iter().all(|rows| rows.is_empty());
         let changes = [&self.stopped.0, &self.updated.run, &self.gates.0];
         let waits = [&self.timers_set.0, &self.timers_cleared.0, &self.opened.id, &self.closed.run];
+        let is_keyed = self.starts.iter().any(|start| start.key.is_some());
         if is_rare {
             3
-        } else if changes.iter().chain(&waits).any(|rows| !rows.is_empty()) || creates.key.iter().any(Option::is_some) {
+        } else if is_keyed || changes.iter().chain(&waits).any(|rows| !rows.is_empty()) {
             2
         } else {
-            let ends = self.runs.ended.iter().any(|ended| *ended);
-            usize::from(ends || !creates.id.is_empty() || !self.deeds.run.is_empty())
+            let ends = self.runs.iter().any(|run| run.ended);
+            usize::from(ends || !self.starts.is_empty() || !self.deeds.is_empty())
         }
     }
 
     /// Binds in the order of the statement's parameters.
     async fn execute(&self, id: Uuid, connection: &mut PgConnection) -> Result<Vec<(Uuid,)>, StoreError> {
-        let (runs, creates, inserted, updated) = (&self.runs, &self.creates, &self.inserted, &self.updated);
-        let (opened, closed, sent, fences) = (&self.opened, &self.closed, &self.sent, &self.fences);
-        let (noticed, deeds) = (&self.noticed, &self.deeds);
+        let (updated, opened, closed) = (&self.updated, &self.opened, &self.closed);
+        let (sent, noticed) = (&self.sent, &self.noticed);
         let query = sqlx::query_as::<_, (Uuid,)>(statements()[self.form()].as_str())
             .bind(id)
-            .bind(&runs.id)
-            .bind(&runs.expect)
-            .bind(&runs.status)
-            .bind(&runs.paused)
-            .bind(&runs.reason)
-            .bind(&runs.status_line)
-            .bind(&runs.build)
-            .bind(&runs.error_code)
-            .bind(&runs.at)
-            .bind(&runs.ended)
-            .bind(&runs.accepted)
-            .bind(&runs.body)
-            .bind(&creates.id)
-            .bind(&creates.tenant)
-            .bind(&creates.subject)
-            .bind(&creates.workflow)
-            .bind(&creates.plan)
-            .bind(&creates.attributes)
-            .bind(&creates.parent_run)
-            .bind(&creates.parent_seq)
-            .bind(&creates.key)
-            .bind(&creates.request_hash)
+            .bind(&self.runs)
+            .bind(&self.starts)
+            .bind(&self.fences)
+            .bind(&self.inserted)
+            .bind(&self.deeds)
             .bind(&self.consumed.0)
             .bind(&self.consumed.1)
             .bind(&self.consumed.2)
-            .bind(&fences.run)
-            .bind(&fences.seq)
-            .bind(&fences.kind)
-            .bind(&fences.attempt)
-            .bind(&fences.lease)
             .bind(&self.deleted.0)
             .bind(&self.deleted.1)
             .bind(&self.stopped.0)
@@ -516,31 +493,18 @@ impl Columns {
             .bind(&updated.available_at)
             .bind(&updated.gated)
             .bind(&updated.ticketed)
-            .bind(&inserted.run)
-            .bind(&inserted.seq)
-            .bind(&inserted.shard)
-            .bind(&inserted.tenant)
-            .bind(&inserted.subject)
-            .bind(&inserted.workflow)
-            .bind(&inserted.name)
-            .bind(&inserted.queue)
-            .bind(&inserted.priority)
-            .bind(&inserted.state)
-            .bind(&inserted.attempt)
-            .bind(&inserted.revision)
-            .bind(&inserted.gated)
-            .bind(&inserted.effect_once)
-            .bind(&inserted.timeout_ms)
-            .bind(&inserted.available_at)
-            .bind(&inserted.ticketed)
-            .bind(&inserted.lease)
-            .bind(&inserted.session)
+            .bind(&updated.revision)
+            .bind(&updated.queue)
+            .bind(&updated.wants)
             .bind(&self.gates.0)
             .bind(&self.gates.1)
             .bind(&self.timers_set.0)
             .bind(&self.timers_set.1)
             .bind(&self.timers_set.2)
             .bind(&self.timers_set.3)
+            .bind(&self.timers_unserved.0)
+            .bind(&self.timers_unserved.1)
+            .bind(&self.timers_session)
             .bind(&self.timers_cleared.0)
             .bind(&self.timers_cleared.1)
             .bind(&opened.id)
@@ -565,7 +529,6 @@ impl Columns {
             .bind(&sent.tenant)
             .bind(&sent.subject)
             .bind(&sent.body)
-            .bind(&fences.begun)
             .bind(&noticed.id)
             .bind(&noticed.target)
             .bind(&noticed.kind)
@@ -575,30 +538,7 @@ impl Columns {
             .bind(&noticed.run)
             .bind(&noticed.task)
             .bind(&noticed.body)
-            .bind(&noticed.at)
-            .bind(&runs.waits_for_build)
-            .bind(&self.timers_unserved.0)
-            .bind(&self.timers_unserved.1)
-            .bind(&deeds.run)
-            .bind(&deeds.tenant)
-            .bind(&deeds.who)
-            .bind(&deeds.via)
-            .bind(&deeds.address)
-            .bind(&deeds.request)
-            .bind(&deeds.action)
-            .bind(&deeds.target)
-            .bind(&deeds.task)
-            .bind(&updated.revision)
-            .bind(&runs.figures)
-            .bind(&runs.attributes_set)
-            .bind(&runs.journal_from)
-            .bind(&inserted.labels)
-            .bind(&inserted.wants)
-            .bind(&inserted.silence_ms)
-            .bind(&updated.queue)
-            .bind(&updated.wants)
-            .bind(&self.timers_session)
-            .bind(&creates.origin);
+            .bind(&noticed.at);
         bounded(query.fetch_all(connection)).await
     }
 }
@@ -696,6 +636,19 @@ mod tests {
         assert_eq!(in_form(whole, 1), "a\nb\nd\ne\n");
         assert_eq!(in_form(whole, 2), "a\nb\nd\ne\nf\n");
         assert_eq!(in_form(whole, 3), "a\nb\nc\nd\ne\nf\n");
+    }
+
+    #[test]
+    fn rows_have_the_columns_of_their_types_in_their_order() {
+        let types = include_str!("../../../../migrations/20261122191000_commit_rows.sql");
+        for (name, columns) in
+            [RunSent::COLUMNS, StartSent::COLUMNS, FenceSent::COLUMNS, StepSent::COLUMNS, DeedSent::COLUMNS]
+        {
+            let (_, from) = types.split_once(&format!("CREATE TYPE {name} AS (")).expect("a type of this name");
+            let (text, _) = from.split_once(");").expect("closed");
+            let there: Vec<&str> = text.split(',').filter_map(|column| column.split_whitespace().next()).collect();
+            assert_eq!(there, columns, "{name}");
+        }
     }
 
     #[test]

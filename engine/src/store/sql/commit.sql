@@ -4,16 +4,10 @@
 -- What lies between `--[n …` and `--]` belongs to the forms n and above of the statement: a batch is sent in the lowest form that
 -- has all it needs, because setting up and tearing down parts that find no rows took a quarter of the server's time.
 WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[],
-                         $9::text[], $10::timestamptz[], $11::bool[], $12::smallint[], $13::bytea[], $103::bigint[],
-                         $116::text[], $117::text[], $118::int[])
-        AS t(id, expect, status, paused, reason, status_line, build, error_code, at, ended, accepted, body,
-             waits_for_build, figures, attributes_set, journal_from)
+    SELECT * FROM unnest($2::commit_run[])
 --[1 starts
 ), creates AS MATERIALIZED (
-    SELECT * FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[],
-                         $21::int[], $22::text[], $23::bytea[], $125::uuid[])
-        AS t(id, tenant, subject, workflow, plan, attributes, parent_run, parent_seq, key, request_hash, origin)
+    SELECT * FROM unnest($3::commit_start[])
 --]
 --[2 keys
 ), keyed AS MATERIALIZED (
@@ -26,23 +20,24 @@ WITH input AS MATERIALIZED (
     SELECT r.id, r.status, r.paused FROM runs r JOIN input i ON i.id = r.id AND i.expect = r.revision ORDER BY r.id FOR UPDATE OF r
 --[3 mail
 ), consumed AS MATERIALIZED (
-    SELECT * FROM unnest($24::uuid[], $25::uuid[], $26::bigint[]) AS t(to_run, from_run, number)
+    SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::bigint[]) AS t(to_run, from_run, number)
 ), taken AS MATERIALIZED (
     SELECT b.ctid AS place, b.to_run, b.from_run, b.number FROM inbox b JOIN consumed c USING (to_run, from_run, number)
     ORDER BY 2, 3, 4 FOR UPDATE OF b
 --]
 ), fences AS MATERIALIZED (
-    SELECT * FROM unnest($27::uuid[], $28::int[], $29::text[], $30::int[], $31::uuid[], $92::bool[])
-        AS t(run_id, seq, kind, attempt, lease_id, begun)
+    SELECT * FROM unnest($4::commit_fence[])
+), new_steps AS MATERIALIZED (
+    SELECT * FROM unnest($5::commit_step[])
 ), touched AS MATERIALIZED (
     -- Every step row that is written below. OFFSET 0 keeps the planner from reading all steps for the few of a gated run.
     SELECT DISTINCT run_id, seq FROM (
         SELECT run_id, seq FROM fences
-        UNION ALL SELECT * FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
+        UNION ALL SELECT * FROM unnest($10::uuid[], $11::int[]) AS d(run_id, seq)
 --[2 changes
-        UNION ALL SELECT * FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
-        UNION ALL SELECT * FROM unnest($36::uuid[], $37::int[]) AS u(run_id, seq)
-        UNION ALL SELECT g.run_id, a.seq FROM unnest($62::uuid[]) AS g(run_id)
+        UNION ALL SELECT * FROM unnest($12::uuid[], $13::int[]) AS d(run_id, seq)
+        UNION ALL SELECT * FROM unnest($14::uuid[], $15::int[]) AS u(run_id, seq)
+        UNION ALL SELECT g.run_id, a.seq FROM unnest($24::uuid[]) AS g(run_id)
                   CROSS JOIN LATERAL (SELECT s.seq FROM steps s WHERE s.run_id = g.run_id OFFSET 0) AS a
 --]
     -- IS TRUE makes it a look-up in a hash. A join, planned for the few rows expected here, compares each with each.
@@ -71,15 +66,14 @@ WITH input AS MATERIALIZED (
 --]
     UNION ALL
     -- A step that is handed over is granted: not while a pause holds it, or its worker.
-    SELECT n.run_id FROM unnest($43::uuid[], $46::text[], $48::text[], $50::text[], $60::uuid[], $61::uuid[])
-        AS n(run_id, tenant, workflow, queue, lease_id, session_id)
+    SELECT n.run_id FROM new_steps n
     WHERE n.lease_id IS NOT NULL AND (SELECT count(*) > 0 FROM pauses)
       AND (EXISTS (SELECT 1 FROM pauses_of_step(n.tenant, n.workflow, n.queue, n.run_id))
            OR EXISTS (SELECT 1 FROM pauses_of_worker(n.session_id)))
 --[3 labels
     UNION ALL
     -- Nor to a worker that has not its labels.
-    SELECT n.run_id FROM unnest($43::uuid[], $60::uuid[], $61::uuid[], $119::text[]) AS n(run_id, lease_id, session_id, labels)
+    SELECT n.run_id FROM new_steps n
     WHERE n.lease_id IS NOT NULL AND n.labels IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM sessions x WHERE x.id = n.session_id AND x.labels @> n.labels::jsonb)
 --]
@@ -152,12 +146,12 @@ WITH input AS MATERIALIZED (
     INSERT INTO journal (run_id, revision, at, accepted, body)
     SELECT i.id, i.expect + 1, i.at, i.accepted, i.body FROM input i JOIN ok USING (id)
 ), removed AS (
-    DELETE FROM steps s USING unnest($32::uuid[], $33::int[]) AS d(run_id, seq), ok
+    DELETE FROM steps s USING unnest($10::uuid[], $11::int[]) AS d(run_id, seq), ok
     WHERE s.run_id = d.run_id AND s.seq = d.seq AND ok.id = d.run_id
 --[2 changes
 ), stopped AS (
     UPDATE steps s SET state = 'stopping'
-    FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq), ok
+    FROM unnest($12::uuid[], $13::int[]) AS d(run_id, seq), ok
     WHERE s.run_id = d.run_id AND s.seq = d.seq AND ok.id = d.run_id AND s.lease_id IS NOT NULL
 ), again AS (
     UPDATE steps s SET state = u.state, attempt = u.attempt, revision = u.revision, available_at = u.available_at,
@@ -165,8 +159,8 @@ WITH input AS MATERIALIZED (
                        lease_id = NULL, session_id = NULL, granted_at = NULL, deadline = NULL, silent_at = NULL,
                        effect_begun_at = NULL, queue = u.queue, wants = u.wants,
                        missed = 0, ticketed_at = CASE WHEN u.ticketed THEN now() END
-    FROM unnest($36::uuid[], $37::int[], $38::text[], $39::int[], $40::timestamptz[], $41::bool[], $42::bool[],
-                $115::int[], $122::text[], $123::uuid[])
+    FROM unnest($14::uuid[], $15::int[], $16::text[], $17::int[], $18::timestamptz[], $19::bool[], $20::bool[],
+                $21::int[], $22::text[], $23::uuid[])
              AS u(run_id, seq, state, attempt, available_at, gated, ticketed, revision, queue, wants), ok
     WHERE s.run_id = u.run_id AND s.seq = u.seq AND ok.id = u.run_id
 --]
@@ -180,48 +174,43 @@ WITH input AS MATERIALIZED (
            CASE WHEN n.lease_id IS NOT NULL THEN now() + n.timeout_ms * interval '1 millisecond' END,
            n.labels::jsonb, n.wants, n.silence_ms,
            CASE WHEN n.lease_id IS NOT NULL THEN now() + n.silence_ms * interval '1 millisecond' END
-    FROM unnest($43::uuid[], $44::int[], $45::smallint[], $46::text[], $47::text[], $48::text[], $49::text[],
-                $50::text[], $51::smallint[], $52::text[], $53::int[], $54::int[], $55::bool[], $56::bool[],
-                $57::bigint[], $58::timestamptz[], $59::bool[], $60::uuid[], $61::uuid[], $119::text[], $120::uuid[],
-                $121::bigint[])
-             AS n(run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
-                  gated, effect_once, timeout_ms, available_at, ticketed, lease_id, session_id, labels, wants, silence_ms)
+    FROM new_steps n
     JOIN ok ON ok.id = n.run_id
 --[2 changes
 ), gate AS (
     UPDATE steps s SET gated = g.gated, ticketed_at = CASE WHEN g.gated THEN NULL ELSE s.ticketed_at END
-    FROM unnest($62::uuid[], $63::bool[]) AS g(run_id, gated), ok
+    FROM unnest($24::uuid[], $25::bool[]) AS g(run_id, gated), ok
     WHERE s.run_id = g.run_id AND ok.id = g.run_id
-      AND NOT EXISTS (SELECT 1 FROM unnest($32::uuid[], $33::int[]) AS d(run_id, seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest($10::uuid[], $11::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
-      AND NOT EXISTS (SELECT 1 FROM unnest($34::uuid[], $35::int[]) AS d(run_id, seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest($12::uuid[], $13::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
-      AND NOT EXISTS (SELECT 1 FROM unnest($36::uuid[], $37::int[]) AS d(run_id, seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest($14::uuid[], $15::int[]) AS d(run_id, seq)
                       WHERE d.run_id = s.run_id AND d.seq = s.seq)
 --]
 --[2 waits
 ), timers_set AS (
     INSERT INTO timers (run_id, seq, shard, fires_at, queue, unserved_ms, session_id)
     SELECT t.run_id, t.seq, t.shard, t.fires_at, t.queue, t.unserved_ms, t.session_id
-    FROM unnest($64::uuid[], $65::int[], $66::smallint[], $67::timestamptz[], $104::text[], $105::bigint[],
-                $124::uuid[])
+    FROM unnest($26::uuid[], $27::int[], $28::smallint[], $29::timestamptz[], $30::text[], $31::bigint[],
+                $32::uuid[])
         AS t(run_id, seq, shard, fires_at, queue, unserved_ms, session_id)
     JOIN ok ON ok.id = t.run_id
     ON CONFLICT (run_id, seq) DO UPDATE SET fires_at = EXCLUDED.fires_at, queue = EXCLUDED.queue,
                                             unserved_ms = EXCLUDED.unserved_ms, session_id = EXCLUDED.session_id
 ), timers_cleared AS (
-    DELETE FROM timers t USING unnest($68::uuid[], $69::int[]) AS d(run_id, seq), ok
+    DELETE FROM timers t USING unnest($33::uuid[], $34::int[]) AS d(run_id, seq), ok
     WHERE t.run_id = d.run_id AND t.seq = d.seq AND ok.id = d.run_id
 ), tasks_opened AS (
     INSERT INTO human_tasks (id, run_id, seq, tenant, subject, workflow, state, reason, body, deadline, opened_at)
     SELECT t.id, t.run_id, t.seq, t.tenant, t.subject, t.workflow, 'open', t.reason, t.body, t.deadline, t.at
-    FROM unnest($70::uuid[], $71::uuid[], $72::int[], $73::text[], $74::text[], $75::text[], $76::text[], $77::bytea[],
-                $78::timestamptz[], $79::timestamptz[])
+    FROM unnest($35::uuid[], $36::uuid[], $37::int[], $38::text[], $39::text[], $40::text[], $41::text[], $42::bytea[],
+                $43::timestamptz[], $44::timestamptz[])
              AS t(id, run_id, seq, tenant, subject, workflow, reason, body, deadline, at)
     JOIN ok ON ok.id = t.run_id
 ), tasks_closed AS (
     UPDATE human_tasks h SET state = t.state, ended_by = t.ended_by, ended_at = t.at
-    FROM unnest($80::uuid[], $81::int[], $82::text[], $83::text[], $84::timestamptz[])
+    FROM unnest($45::uuid[], $46::int[], $47::text[], $48::text[], $49::timestamptz[])
              AS t(run_id, seq, state, ended_by, at), ok
     WHERE h.run_id = t.run_id AND h.seq = t.seq AND ok.id = t.run_id AND h.ended_at IS NULL
 --]
@@ -229,7 +218,7 @@ WITH input AS MATERIALIZED (
 ), sent AS (
     INSERT INTO inbox (to_run, from_run, number, shard, tenant, subject, body, sent_at)
     SELECT m.to_run, m.from_run, m.number, m.shard, m.tenant, m.subject, m.body, now()
-    FROM unnest($85::uuid[], $86::uuid[], $87::bigint[], $88::smallint[], $89::text[], $90::text[], $91::bytea[])
+    FROM unnest($50::uuid[], $51::uuid[], $52::bigint[], $53::smallint[], $54::text[], $55::text[], $56::bytea[])
              AS m(to_run, from_run, number, shard, tenant, subject, body)
     JOIN ok ON ok.id = m.from_run
     ON CONFLICT DO NOTHING
@@ -242,8 +231,8 @@ WITH input AS MATERIALIZED (
 ), told AS (
     INSERT INTO notices (id, target, kind, tenant, subject, workflow, run_id, task_id, body, at, next_at)
     SELECT n.id, n.target, n.kind, n.tenant, n.subject, n.workflow, n.run_id, n.task_id, n.body, n.at, now()
-    FROM unnest($93::uuid[], $94::text[], $95::text[], $96::text[], $97::text[], $98::text[], $99::uuid[], $100::uuid[],
-                $101::bytea[], $102::timestamptz[])
+    FROM unnest($57::uuid[], $58::text[], $59::text[], $60::text[], $61::text[], $62::text[], $63::uuid[], $64::uuid[],
+                $65::bytea[], $66::timestamptz[])
              AS n(id, target, kind, tenant, subject, workflow, run_id, task_id, body, at)
     JOIN ok ON ok.id = n.run_id
     ON CONFLICT (id) DO NOTHING
@@ -256,14 +245,12 @@ WITH input AS MATERIALIZED (
                 WHEN l.id IS NOT NULL THEN jsonb_build_object('status', l.status, 'paused', l.paused) END,
            CASE WHEN a.task IS NOT NULL THEN jsonb_build_object('state', coalesce(c.state, h.state))
                 ELSE jsonb_build_object('status', i.status, 'paused', i.paused) END
-    FROM unnest($106::uuid[], $107::text[], $108::text[], $109::text[], $110::text[], $111::text[], $112::text[],
-                $113::text[], $114::uuid[])
-             AS a(run_id, tenant, who, via, address, request, action, target, task)
+    FROM unnest($6::commit_deed[]) AS a
     JOIN ok ON ok.id = a.run_id
     JOIN input i ON i.id = a.run_id
     LEFT JOIN locked l ON l.id = a.run_id
     LEFT JOIN human_tasks h ON h.id = a.task
-    LEFT JOIN unnest($80::uuid[], $81::int[], $82::text[]) AS c(run_id, seq, state)
+    LEFT JOIN unnest($45::uuid[], $46::int[], $47::text[]) AS c(run_id, seq, state)
            ON c.run_id = h.run_id AND c.seq = h.seq
 --]
 ), noted AS (
