@@ -141,6 +141,10 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Rows of a page.
 pub const PAGE_ROWS_MAX: u32 = 200;
 pub const PAGE_ROWS_DEFAULT: u32 = 50;
+/// Runs that one request holds a filter against, where no index leads to those that fit: some 50 ms.
+pub const RUNS_LOOKED_AT_MAX: u32 = 20_000;
+/// Runs that one request counts.
+pub const RUNS_COUNTED_MAX: u32 = 100_000;
 /// Open event streams of one engine.
 pub const EVENT_STREAMS_MAX: usize = 1_000;
 /// Those of one tenant: a quarter of the places, so that one tenant does not keep the others out.

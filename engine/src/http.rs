@@ -54,6 +54,7 @@ mod places;
 mod query;
 mod recent;
 mod route_scopes;
+mod run_search;
 mod run_view;
 mod runs;
 mod schema;
@@ -169,7 +170,8 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(workflows::show, declared::register))
         .routes(routes!(declared::show_version))
         .routes(routes!(workflows::start))
-        .routes(routes!(runs::list))
+        .routes(routes!(run_search::list))
+        .routes(routes!(run_search::count))
         .routes(routes!(runs::show))
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))

@@ -35,6 +35,7 @@ mod it {
     mod recovery;
     mod replay_check;
     mod retention;
+    mod run_search;
     mod sealed;
     mod statements;
     mod states;

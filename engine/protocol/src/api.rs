@@ -1,5 +1,7 @@
 //! The API for people, producers and the command line, under `/api/v1`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -96,11 +98,42 @@ pub struct RunSummary {
     pub ended_at: Option<Timestamp>,
 }
 
+/// `GET /api/v1/runs/counts`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunCounts {
+    /// Live runs by status, however old.
+    pub live: BTreeMap<String, u64>,
+    /// Runs that began in the time and have ended, by status.
+    pub ended: BTreeMap<String, u64>,
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Not included.
+    #[schema(value_type = String, format = DateTime)]
+    pub before: Timestamp,
+    /// Ended runs that began earlier than this are not counted: there are more than one request counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub counted_from: Option<Timestamp>,
+    /// Into how many seconds the time is divided.
+    pub bucket_seconds: f64,
+    /// Ended runs by when they began, oldest first; without the parts in which none did.
+    pub buckets: Vec<RunBucket>,
+}
+
+/// Runs that began in one part of a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunBucket {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    pub ended: BTreeMap<String, u64>,
+}
+
 /// `GET /api/v1/runs`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunPage {
     pub runs: Vec<RunSummary>,
-    /// Pass as `cursor` for the next page; absent on the last.
+    /// Pass as `cursor`, with the same filters, for the next page; absent on the last. A page may have fewer runs than asked for, even none,
+    /// and others behind it: one request looks at so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }

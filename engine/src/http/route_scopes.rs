@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 64] = [
+pub(super) const ROUTES: [Row; 65] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -39,6 +39,7 @@ pub(super) const ROUTES: [Row; 64] = [
     (Method::GET, "/api/v1/workflows/{name}/versions/{version}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
     (Method::GET, "/api/v1/runs", &[Read]),
+    (Method::GET, "/api/v1/runs/counts", &[Read]),
     (Method::GET, "/api/v1/runs/{id}", &[Read]),
     (Method::POST, "/api/v1/runs/{id}/pause", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/resume", &[Operate]),

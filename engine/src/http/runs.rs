@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde::Deserialize;
-use utoipa::IntoParams;
 use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::bounds::NAME_BYTES_MAX;
@@ -14,59 +12,18 @@ use valet_core::command::Command;
 use valet_core::id::{IdError, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_protocol::api::{
-    ArtifactList, BudgetRequest, EditRequest, KillRequest, ReasonRequest, RunDetail, RunPage, RunSummary,
-    SignalRequest, SkipRequest,
+    ArtifactList, BudgetRequest, EditRequest, KillRequest, ReasonRequest, RunDetail, RunSummary, SignalRequest,
+    SkipRequest,
 };
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
 use super::body::{Body, OptionalBody};
 use super::doing::Doing;
-use super::query::Parameters;
 use super::{App, Fault, cursor, files, key, no_content, run_view};
 use crate::bounds::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::executor::CommandError;
-use crate::store::postgres::queries::{RunFilter, RunRecord};
-
-/// Filters of the list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    workflow: Option<String>,
-    /// One status or several, separated by commas.
-    status: Option<String>,
-    subject: Option<String>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// 1 to 200; default 50.
-    limit: Option<u32>,
-}
-
-/// Runs, newest first.
-#[utoipa::path(get, operation_id = "list_runs", path = "/api/v1/runs", tag = "runs", params(ListQuery),
-    responses((status = 200, body = RunPage), (status = 400, body = Problem)))]
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Json<RunPage>, Fault> {
-    let limit = page_rows(query.limit)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let statuses = query.status.map(|s| s.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>());
-    if let Some(unknown) = statuses.iter().flatten().find(|s| !run_view::STATUSES.contains(&s.as_str())) {
-        let unknown: String = unknown.chars().take(40).collect();
-        let detail = format!("no status `{unknown}`; there are: {}", run_view::STATUSES.join(", "));
-        return Err(Fault::bad_request("invalid_filter", detail).at("status"));
-    }
-    let reach = caller.reach.clone();
-    let filter = RunFilter { workflow: query.workflow, statuses, subject: query.subject, reach };
-    let mut records = app.engine.store.list_runs(&caller.tenant, &filter, after, limit + 1).await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next_cursor = records.last().filter(|_| more).map(|last| write_cursor(last.created_at, last.id));
-    Ok(Json(RunPage { runs: records.iter().map(|record| run_view::summary(&app, record)).collect(), next_cursor }))
-}
+use crate::store::postgres::queries::RunRecord;
 
 /// One run with its input, output, steps and tasks.
 #[utoipa::path(get, operation_id = "show_run", path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path)),

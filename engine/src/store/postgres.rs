@@ -24,6 +24,7 @@ pub mod pauses;
 pub mod queries;
 pub mod retention;
 mod rows;
+pub mod run_search;
 mod runs;
 pub mod subjects;
 pub mod tokens;
@@ -33,6 +34,7 @@ pub(crate) use commit::is_ticketed;
 pub use commit::statements as commit_statements;
 pub use keys::KeyRing;
 pub use migrate::{MigrateError, migrate};
+pub use run_search::statements as search_statements;
 
 /// Binds what a statement writes down of a deed besides its tenant and its doer: how, from where, in which request, what, to what.
 macro_rules! audited {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sqlx::{Executor as _, SqlSafeStr as _, Statement as _};
-use valet_engine::store::postgres::commit_statements;
+use valet_engine::store::postgres::{commit_statements, search_statements};
 
 use super::database;
 
@@ -36,6 +36,17 @@ async fn a_commit_can_be_prepared_in_each_of_its_forms() {
         let prepared = connection.prepare_with(text.as_str().into_sql_str(), &types).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {text}"));
     }
+}
+
+#[tokio::test]
+async fn runs_can_be_looked_for_in_every_place() {
+    let mut connection = database::connect(&database::migrated().await).await;
+    let mut prepared = 0;
+    for text in search_statements() {
+        connection.prepare(text.into_sql_str()).await.unwrap_or_else(|error| panic!("{error}: {text}"));
+        prepared += 1;
+    }
+    assert_eq!(prepared, 18);
 }
 
 #[tokio::test]

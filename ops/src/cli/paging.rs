@@ -24,6 +24,8 @@ pub struct Paging {
 }
 
 const ROWS_DEFAULT: usize = 50;
+/// Requests for one list that finds little: ten million runs.
+const PAGES_MAX: usize = 500;
 
 /// Rows of one or more pages, and where the list goes on.
 pub struct Rows<T> {
@@ -39,8 +41,8 @@ impl Paging {
     ) -> Result<Rows<T>, CliError> {
         let want = if self.all { ROWS_MAX } else { self.limit.map_or(ROWS_DEFAULT, |limit| limit as usize) };
         let mut all = Rows { rows: Vec::new(), next_cursor: self.cursor.clone() };
-        // A page is never empty unless it is the last, so that this ends; the bound holds whatever an engine answers.
-        for _ in 0..want {
+        // A page may be empty where one request looks at no more; the bound holds whatever an engine answers.
+        for _ in 0..want.max(PAGES_MAX) {
             let rows = (want - all.rows.len()).min(PAGE_ROWS_MAX);
             let next = page(all.next_cursor.as_deref(), rows as u32).await?;
             all.rows.extend(next.rows);

@@ -13,6 +13,7 @@ use super::{document, money, start};
 
 mod artifacts;
 mod control;
+mod counts;
 mod events;
 mod fork;
 mod list;
@@ -34,6 +35,8 @@ pub struct Runs {
 enum RunsVerb {
     /// List runs, newest first (the default)
     List(List),
+    /// Count runs: live ones, and those that ended of the last day or another time
+    Counts(list::Which),
     /// Show a run with its steps, tasks, input and output
     Show {
         /// Id of the run
@@ -147,6 +150,7 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
     }
     match verb {
         RunsVerb::List(list) => list::run(list, client, output).await,
+        RunsVerb::Counts(which) => counts::run(which, client, output).await,
         RunsVerb::Show { id } => show::run(&id, client, output).await,
         RunsVerb::Follow { id } => events::follow(&id, client, output).await,
         RunsVerb::Pause { ids } => control::each(&ids, output, async |id| client.pause(id).await).await,

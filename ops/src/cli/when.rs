@@ -9,6 +9,30 @@ const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 60 * MINUTE_S;
 const DAY_S: i64 = 24 * HOUR_S;
 
+/// An instant that somebody names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl When {
+    pub fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => {
+                now.checked_sub_signed(TimeDelta::from_std(ago).unwrap_or(TimeDelta::MAX)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// `2026-11-21T08:00:00Z`, or how long ago: `12h`.
+pub fn instant_or_ago(text: &str) -> Result<When, String> {
+    let wrong = |_| format!("`{text}` is no instant: write it like 2026-11-21T08:00:00Z, or how long ago, such as 12h");
+    text.parse().map(When::At).or_else(|_| lasting(text).map(When::Ago)).map_err(|error: String| wrong(error))
+}
+
 /// `3 min ago`, `in 2 h`, `now`.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = (now - at).num_seconds();
@@ -65,6 +89,19 @@ pub fn between(from: Timestamp, to: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_one_or_so_long_ago() {
+        let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+        let at = |text| instant_or_ago(text).unwrap().at(now).to_rfc3339();
+        assert_eq!(at("2026-11-20T01:02:03Z"), "2026-11-20T01:02:03+00:00");
+        assert_eq!(at("2026-11-20T01:02:03+02:00"), "2026-11-19T23:02:03+00:00");
+        assert_eq!(at("90m"), "2026-11-21T06:30:00+00:00");
+        assert_eq!(at("9999999999999d"), "1970-01-01T00:00:00+00:00");
+        for wrong in ["", "yesterday", "2026-11-20", "12"] {
+            assert!(instant_or_ago(wrong).unwrap_err().contains("no instant"), "{wrong}");
+        }
+    }
 
     fn at(s: i64) -> Timestamp {
         chrono::DateTime::from_timestamp(1_800_000_000 + s, 0).unwrap()

@@ -37,15 +37,6 @@ pub struct RunRecord {
     pub figures: Option<Json<Figures>>,
 }
 
-/// Which runs a page shows.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    pub workflow: Option<String>,
-    pub statuses: Option<Vec<String>>,
-    pub subject: Option<String>,
-    pub reach: Reach,
-}
-
 /// A live step's row.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LiveStepRecord {
@@ -146,26 +137,6 @@ pub struct NewBlob {
 }
 
 impl PgStore {
-    pub async fn list_runs(
-        &self,
-        tenant: &str,
-        filter: &RunFilter,
-        after: Option<(Timestamp, Uuid)>,
-        most: u32,
-    ) -> Result<Vec<RunRecord>, StoreError> {
-        let query = sqlx::query_as::<_, RunRecord>(include_str!("../sql/list_runs.sql"))
-            .bind(tenant)
-            .bind(&filter.workflow)
-            .bind(&filter.statuses)
-            .bind(&filter.subject)
-            .bind(after.map(|(at, _)| at))
-            .bind(after.map(|(_, id)| id))
-            .bind(i64::from(most))
-            .bind(&filter.reach.workflows)
-            .bind(&filter.reach.subjects);
-        bounded(query.fetch_all(&self.pool)).await
-    }
-
     pub async fn find_run(&self, tenant: &str, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let query = sqlx::query_as::<_, RunRecord>(include_str!("../sql/find_run.sql")).bind(run.0).bind(tenant);
         bounded(query.fetch_optional(&self.pool)).await

@@ -1,5 +1,6 @@
 //! The routes, one function each.
 
+use chrono::SecondsFormat;
 use reqwest::header::DATE;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -8,9 +9,9 @@ use valet_core::Timestamp;
 use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
     Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PutItemRequest, QueueList, Readiness,
-    ReasonRequest, ResumeRequest, RunDetail, RunForked, RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest,
-    StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList,
-    WorkflowRegistered, WorkflowView,
+    ReasonRequest, ResumeRequest, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, SignalRequest,
+    SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList,
+    WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -18,12 +19,33 @@ use super::{Body, Call, Client, ClientError, body, failure};
 use crate::cli::bounds::{DOWNLOAD_BYTES_MAX, TRANSFER_WAIT_MAX};
 
 /// Which runs to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
     pub workflow: Option<String>,
     /// One status or several, separated by commas.
     pub status: Option<String>,
     pub subject: Option<String>,
+    /// A JSON object: all of these values.
+    pub attributes: Option<String>,
+    pub error_code: Option<String>,
+    pub parent: Option<String>,
+    pub created_from: Option<Timestamp>,
+    /// Not included.
+    pub created_before: Option<Timestamp>,
+}
+
+impl RunFilter {
+    fn ask<'a>(&'a self, call: Call<'a>) -> Call<'a> {
+        let instant = |at: Option<Timestamp>| at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
+        call.query("workflow", self.workflow.as_ref())
+            .query("status", self.status.as_ref())
+            .query("subject", self.subject.as_ref())
+            .query("attributes", self.attributes.as_ref())
+            .query("error_code", self.error_code.as_ref())
+            .query("parent", self.parent.as_ref())
+            .query("created_from", instant(self.created_from))
+            .query("created_before", instant(self.created_before))
+    }
 }
 
 /// What an engine says of its parts, and what time it has.
@@ -83,13 +105,13 @@ impl Client {
     }
 
     pub async fn runs(&self, filter: &RunFilter, cursor: Option<&str>, rows: u32) -> Result<RunPage, ClientError> {
-        let call = Call::get(path(["runs"]))
-            .query("workflow", filter.workflow.as_ref())
-            .query("status", filter.status.as_ref())
-            .query("subject", filter.subject.as_ref())
-            .query("cursor", cursor)
-            .query("limit", Some(rows));
+        let call = filter.ask(Call::get(path(["runs"]))).query("cursor", cursor).query("limit", Some(rows));
         body::json(self.send(&call).await?).await
+    }
+
+    /// The filter's statuses are not asked for: counts are by status.
+    pub async fn run_counts(&self, filter: &RunFilter) -> Result<RunCounts, ClientError> {
+        body::json(self.send(&filter.ask(Call::get(path(["runs", "counts"])))).await?).await
     }
 
     pub async fn run(&self, id: &str) -> Result<RunDetail, ClientError> {

@@ -13,29 +13,84 @@ use crate::cli::paging::{Paging, Rows, note_more};
 use crate::cli::reason;
 use crate::cli::style::Style;
 use crate::cli::table::{Cell, Table};
-use crate::cli::when;
+use crate::cli::when::{self, When};
+
+/// Which runs.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    /// Runs of this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+
+    /// Runs on behalf of this end user
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+
+    /// Runs with this attribute; numbers, true and false are taken for what they are; may be repeated
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, AttributeValue)>,
+
+    /// Runs that ended with this error
+    #[arg(long, value_name = "CODE")]
+    error_code: Option<String>,
+
+    /// Children of this run
+    #[arg(long, value_name = "ID")]
+    parent: Option<String>,
+
+    /// Runs that began then or later: an instant, or how long ago, such as 2026-11-21T08:00:00Z or 12h
+    #[arg(long, value_name = "WHEN", value_parser = when::instant_or_ago)]
+    since: Option<When>,
+
+    /// Runs that began earlier
+    #[arg(long, value_name = "WHEN", value_parser = when::instant_or_ago)]
+    until: Option<When>,
+}
+
+impl Which {
+    pub(super) fn filter(self, now: Timestamp) -> RunFilter {
+        let attributes: serde_json::Map<String, serde_json::Value> =
+            self.attributes.into_iter().map(|(name, value)| (name, value.0)).collect();
+        RunFilter {
+            workflow: self.workflow,
+            status: None,
+            subject: self.subject,
+            attributes: (!attributes.is_empty()).then(|| serde_json::Value::Object(attributes).to_string()),
+            error_code: self.error_code,
+            parent: self.parent,
+            created_from: self.since.map(|when| when.at(now)),
+            created_before: self.until.map(|when| when.at(now)),
+        }
+    }
+}
+
+/// As `valet run --attribute` reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct AttributeValue(serde_json::Value);
+
+fn attribute(text: &str) -> Result<(String, AttributeValue), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}`: write NAME=VALUE"))?;
+    let plain =
+        serde_json::from_str(value).ok().filter(|found: &serde_json::Value| found.is_number() || found.is_boolean());
+    Ok((name.to_owned(), AttributeValue(plain.unwrap_or_else(|| value.into()))))
+}
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// Runs of this workflow
-    #[arg(long, value_name = "NAME")]
-    pub workflow: Option<String>,
+    #[command(flatten)]
+    which: Which,
 
     /// Runs with one of these statuses, separated by commas: queued, running, waiting, closing, stuck, succeeded,
     /// failed, cancelled, timed_out
     #[arg(long, value_name = "STATUS")]
-    pub status: Option<String>,
-
-    /// Runs on behalf of this end user
-    #[arg(long, value_name = "SUBJECT")]
-    pub subject: Option<String>,
+    status: Option<String>,
 
     #[command(flatten)]
-    pub paging: Paging,
+    paging: Paging,
 }
 
 pub async fn run(args: List, client: &Client, output: &Output) -> Result<Exit, CliError> {
-    let filter = RunFilter { workflow: args.workflow, status: args.status, subject: args.subject };
+    let filter = RunFilter { status: args.status, ..args.which.filter(Machine.now()) };
     let found = args
         .paging
         .collect(async |cursor, rows| {
@@ -90,6 +145,20 @@ fn what(run: &RunSummary, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn attributes_are_what_they_look_like() {
+        let which = |texts: &[&str]| Which {
+            attributes: texts.iter().map(|text| attribute(text).unwrap()).collect(),
+            ..Which::default()
+        };
+        let now = "2026-11-21T06:05:00Z".parse().unwrap();
+        let filter = which(&["site=acme=1", "tries=3", "direct=true", "id=007", "none="]).filter(now);
+        let expected = json!({ "site": "acme=1", "tries": 3, "direct": true, "id": "007", "none": "" });
+        assert_eq!(filter.attributes.unwrap(), expected.to_string());
+        assert_eq!(which(&[]).filter(now), RunFilter::default());
+        assert!(attribute("site").is_err());
+    }
 
     #[test]
     fn a_list_tells_why_each_run_stands_where_it_does() {
