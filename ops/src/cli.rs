@@ -53,7 +53,7 @@ pub enum Verb {
     /// Start a run and follow it to its end
     Run(start::Run),
     /// List, show, follow and operate runs
-    Runs(runs::Runs),
+    Runs(Box<runs::Runs>),
     /// List and answer tasks for people
     Human(human::Human),
     /// Show queues with their backlog and workers
@@ -105,7 +105,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
     let client = global.client()?;
     match verb {
         Verb::Run(args) => start::run(args, &client, output).await,
-        Verb::Runs(args) => runs::run(args, &client, output).await,
+        Verb::Runs(args) => runs::run(*args, &client, output).await,
         Verb::Human(args) => human::run(args, &client, output).await,
         Verb::Queues => queues::run(&client, output).await,
         Verb::Workers => workers::run(&client, output).await,

@@ -1,6 +1,7 @@
 //! `valet runs counts`
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
@@ -35,9 +36,9 @@ fn render(counts: &RunCounts, now: Timestamp, style: Style) -> String {
     let mut text = table.render(style);
     let time = when::took(when::between(counts.from, counts.before));
     let until = when::relative(counts.before, now);
-    text += &format!("\nended: those that began in {time} until {until}\n  {}\n", bars(counts));
+    let _ = writeln!(text, "\nended: those that began in {time} until {until}\n  {}", bars(counts));
     if let Some(from) = counts.counted_from {
-        text += &format!("there are more: only those that began after {} are counted\n", when::full(from, now));
+        let _ = writeln!(text, "there are more: only those that began after {} are counted", when::full(from, now));
     }
     text
 }
