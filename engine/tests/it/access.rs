@@ -52,6 +52,7 @@ fn rows() -> Vec<Row> {
         get("/api/v1/workflows/{name}/versions/{version}", VIEWERS, Missing),
         with(post("/api/v1/workflows/{name}/runs", OPERATORS, Common), json!({ "input": {} })),
         get("/api/v1/runs", VIEWERS, Own),
+        get("/api/v1/runs/counts", VIEWERS, Own),
         get("/api/v1/runs/{id}", VIEWERS, Missing),
         post("/api/v1/runs/{id}/pause", OPERATORS, Missing),
         post("/api/v1/runs/{id}/resume", OPERATORS, Missing),

@@ -33,6 +33,15 @@ export const newestRunsQuery = (filter: RunFilter, limit: number) =>
     refetchInterval: SLOW_MS,
   });
 
+/** How many runs there are. Statuses are what is counted, and not filtered by. */
+export const countsQuery = ({ status: _, ...filter }: RunFilter) =>
+  queryOptions({
+    queryKey: ["runs", "counts", filter],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/runs/counts", { params: { query: filter }, signal })),
+    placeholderData: keepPreviousData,
+    refetchInterval: SLOW_MS,
+  });
+
 export const runQuery = (id: string) =>
   queryOptions({
     queryKey: ["run", id],

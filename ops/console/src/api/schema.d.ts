@@ -275,6 +275,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many runs there are: live ones by status; ended ones by status and by when they began, of a time and of the newest 100,000. */
+        get: operations["count_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{id}": {
         parameters: {
             query?: never;
@@ -1190,6 +1207,44 @@ export interface components {
             /** @description Ends the pause that was set for every tenant; a tenant's own pause is another. */
             all_tenants?: boolean;
         };
+        /** @description Runs that began in one part of a time. */
+        RunBucket: {
+            /** Format: date-time */
+            at: string;
+            ended: {
+                [key: string]: number;
+            };
+        };
+        /** @description `GET /api/v1/runs/counts` */
+        RunCounts: {
+            /**
+             * Format: date-time
+             * @description Not included.
+             */
+            before: string;
+            /**
+             * Format: double
+             * @description Into how many seconds the time is divided.
+             */
+            bucket_seconds: number;
+            /** @description Ended runs by when they began, oldest first; without the parts in which none did. */
+            buckets: components["schemas"]["RunBucket"][];
+            /**
+             * Format: date-time
+             * @description Ended runs that began earlier than this are not counted: there are more than one request counts.
+             */
+            counted_from?: string | null;
+            /** @description Runs that began in the time and have ended, by status. */
+            ended: {
+                [key: string]: number;
+            };
+            /** Format: date-time */
+            from: string;
+            /** @description Live runs by status, however old. */
+            live: {
+                [key: string]: number;
+            };
+        };
         /** @description `GET /api/v1/runs/{id}` */
         RunDetail: components["schemas"]["RunSummary"] & {
             /**
@@ -1239,7 +1294,10 @@ export interface components {
         };
         /** @description `GET /api/v1/runs` */
         RunPage: {
-            /** @description Pass as `cursor` for the next page; absent on the last. */
+            /**
+             * @description Pass as `cursor`, with the same filters, for the next page; absent on the last. A page may have fewer runs than asked for, even none,
+             *     and others behind it: one request looks at so many.
+             */
             next_cursor?: string | null;
             runs: components["schemas"]["RunSummary"][];
         };
@@ -2590,7 +2648,16 @@ export interface operations {
                 /** @description One status or several, separated by commas. */
                 status?: string;
                 subject?: string;
-                /** @description `next_cursor` of the page before. */
+                /** @description A JSON object: runs whose attributes have all of these values, such as `{"site":"acme"}`. */
+                attributes?: string;
+                error_code?: string;
+                /** @description Children of this run. */
+                parent?: string;
+                /** @description Runs that began then or later (RFC 3339). */
+                created_from?: string;
+                /** @description Runs that began earlier. */
+                created_before?: string;
+                /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
                 /** @description 1 to 200; default 50. */
                 limit?: number;
@@ -2607,6 +2674,81 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_runs: {
+        parameters: {
+            query?: {
+                workflow?: string;
+                subject?: string;
+                /** @description As in the list. */
+                attributes?: string;
+                error_code?: string;
+                /** @description Children of this run. */
+                parent?: string;
+                /** @description Of ended runs those that began then or later; default: a day before `created_before`. */
+                created_from?: string;
+                /** @description Of ended runs those that began earlier; default: now. */
+                created_before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunCounts"];
                 };
             };
             400: {

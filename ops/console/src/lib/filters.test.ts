@@ -1,10 +1,35 @@
 import { describe, expect, it } from "vitest";
-import { filterCommand, LIVE, readFilter, readStatuses, toggleStatuses, writeStatuses } from "./filters";
+import { attributeOf, filterCommand, LIVE, readFilter, readStatuses, toggleStatuses, writeStatuses } from "./filters";
 
 describe("filters and their URL", () => {
   it("a URL is read into the filter that writes it", () => {
     const filter = { status: "waiting,failed", workflow: "orders", subject: "ada" };
     expect(readFilter({ ...filter })).toEqual(filter);
+  });
+
+  it("attributes, errors, parents and times are read too", () => {
+    const filter = {
+      attributes: '{"site":"acme","tries":3}',
+      error_code: "no_form",
+      parent: "run_1",
+      created_from: "2026-11-21T08:00:00.000Z",
+    };
+    expect(readFilter({ ...filter })).toEqual(filter);
+    expect(readFilter({ attributes: { site: "acme", tries: 3 } })).toEqual({ attributes: filter.attributes });
+    expect(readFilter({ attributes: "site", created_from: "yesterday" })).toEqual({});
+    expect(readFilter({ attributes: { deep: {} } })).toEqual({});
+    expect(filterCommand(filter)).toBe(
+      "valet runs --attribute site=acme --attribute tries=3 --error-code no_form --parent run_1 --since 2026-11-21T08:00:00.000Z",
+    );
+  });
+
+  it("an attribute is written as the command line takes it", () => {
+    expect(attributeOf("site=acme=1")).toEqual(["site", "acme=1"]);
+    expect(attributeOf("tries=3")).toEqual(["tries", 3]);
+    expect(attributeOf("direct=true")).toEqual(["direct", true]);
+    expect(attributeOf("id=007")).toEqual(["id", "007"]);
+    expect(attributeOf("ada")).toBeUndefined();
+    expect(attributeOf("=x")).toBeUndefined();
   });
 
   it("what is no filter is left out", () => {

@@ -44,12 +44,23 @@ describe("the graph of a declared workflow", () => {
 });
 
 describe("samples", () => {
-  it("every run is in one bar, also one of a clock that is ahead", () => {
-    const run = (ms: number, status: string) => ({ created_at: new Date(NOW + ms).toISOString(), status });
-    const bars = histogram([run(-3_600_000, "succeeded"), run(0, "failed"), run(5_000, "running")], NOW);
-    expect(bars.reduce((sum, { good, bad, live }) => sum + good + bad + live, 0)).toBe(3);
-    expect(bars[0]?.good).toBe(1);
-    expect(bars.at(-1)).toMatchObject({ bad: 1, live: 1 });
+  it("there is a bar for each part of the time, also where nothing began", () => {
+    const bars = histogram({
+      from: "2026-11-21T00:00:00Z",
+      before: "2026-11-22T00:00:00Z",
+      bucket_seconds: 21_600,
+      buckets: [
+        { at: "2026-11-21T00:00:00Z", ended: { succeeded: 2, failed: 1 } },
+        { at: "2026-11-21T18:00:00Z", ended: { cancelled: 4 } },
+      ],
+    });
+    expect(bars.map(({ good, bad }) => [good, bad])).toEqual([
+      [2, 1],
+      [0, 0],
+      [0, 0],
+      [0, 4],
+    ]);
+    expect(bars.at(-1)?.to).toBe(Date.parse("2026-11-22T00:00:00Z"));
   });
 
   it("the middle of nothing is nothing", () => {

@@ -1,9 +1,10 @@
-// Figures over a sample of runs.
-import type { Status } from "./filters";
+// Figures over many runs.
 
-interface Sampled {
-  created_at: string;
-  status: string;
+interface Counted {
+  from: string;
+  before: string;
+  bucket_seconds: number;
+  buckets: { at: string; ended: Record<string, number> }[];
 }
 
 export interface Bar {
@@ -11,33 +12,30 @@ export interface Bar {
   to: number;
   good: number;
   bad: number;
-  live: number;
 }
 
-const BARS = 40;
-/** Bars of runs that all began at once. */
-const SPAN_MS_MIN = 60_000;
-const BAD: readonly string[] = ["failed", "timed_out", "stuck", "cancelled"] satisfies Status[];
-
-/** Runs by when they began, up to now. */
-export function histogram(runs: readonly Sampled[], now: number): Bar[] {
-  const starts = runs.map((run) => Date.parse(run.created_at));
-  const first = Math.min(now - SPAN_MS_MIN, ...starts);
-  const width = (now - first) / BARS;
-  const bars = Array.from({ length: BARS }, (_, index): Bar => {
-    const from = first + index * width;
-    return { from, to: from + width, good: 0, bad: 0, live: 0 };
+/** Ended runs by when they began: a bar for each part of the time, also where none did. */
+export function histogram({ from, before, bucket_seconds, buckets }: Counted): Bar[] {
+  const start = Date.parse(from);
+  const width = bucket_seconds * 1000;
+  const count = Math.max(1, Math.round((Date.parse(before) - start) / width));
+  const bars = Array.from({ length: count }, (_, index): Bar => {
+    const at = start + index * width;
+    return { from: at, to: at + width, good: 0, bad: 0 };
   });
-  runs.forEach((run, index) => {
-    // A clock that is ahead of this one begins its runs in the last bar.
-    const at = Math.min(BARS - 1, Math.floor(((starts[index] ?? now) - first) / width));
-    const bar = bars[at];
-    if (bar === undefined) return;
-    if (run.status === "succeeded") bar.good += 1;
-    else if (BAD.includes(run.status)) bar.bad += 1;
-    else bar.live += 1;
-  });
+  for (const { at, ended } of buckets) {
+    const bar = bars[Math.round((Date.parse(at) - start) / width)];
+    if (bar === undefined) continue;
+    for (const [status, runs] of Object.entries(ended)) {
+      if (status === "succeeded") bar.good += runs;
+      else bar.bad += runs;
+    }
+  }
   return bars;
+}
+
+export function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((all, count) => all + count, 0);
 }
 
 export function median(values: readonly number[]): number {

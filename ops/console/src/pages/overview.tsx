@@ -3,10 +3,18 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client";
-import { newestRunsQuery, pausesQuery, queuesQuery, readyQuery, tasksQuery, workersQuery } from "../api/queries";
+import {
+  countsQuery,
+  newestRunsQuery,
+  pausesQuery,
+  queuesQuery,
+  readyQuery,
+  tasksQuery,
+  workersQuery,
+} from "../api/queries";
 import { LIVE, NOT_WELL, STATUSES, type Status, writeStatuses } from "../lib/filters";
 import { dollars } from "../lib/money";
-import { histogram, median } from "../lib/sample";
+import { histogram, median, sum } from "../lib/sample";
 import { between, duration } from "../lib/time";
 import { plural, spaced } from "../lib/words";
 import { Ago, Card, Empty, Fault, Loading, Page, RunLink, StatusBadge } from "../ui/basics";
@@ -34,7 +42,7 @@ export function Overview() {
   return (
     <Page title="Overview">
       <Fault error={newest.error ?? live.error} />
-      <Health live={live.data?.runs} hasMore={live.data?.next_cursor != null} />
+      <Health />
       {runs === undefined && newest.isPending && <Loading />}
       {runs?.length === 0 && (
         <Empty title="No run yet.">
@@ -58,14 +66,16 @@ export function Overview() {
   );
 }
 
-function Health({ live, hasMore }: { live: readonly Run[] | undefined; hasMore: boolean }) {
+function Health() {
+  const counts = useQuery(countsQuery({}));
   const ready = useQuery(readyQuery);
   const workers = useQuery(workersQuery);
   const pauses = useQuery(pausesQuery);
   const tasks = useQuery(tasksQuery);
   const slots = workers.data?.workers.reduce((sum, worker) => sum + worker.slots, 0) ?? 0;
   const free = workers.data?.workers.reduce((sum, worker) => sum + worker.free_slots, 0) ?? 0;
-  const stuck = live?.filter(({ status }) => status === "stuck").length ?? 0;
+  const live = counts.data?.live;
+  const stuck = live?.stuck ?? 0;
   const parts = [ready.data?.postgres, ready.data?.redis];
   const ill = ready.data !== undefined && !ready.data.ready;
   return (
@@ -77,7 +87,7 @@ function Health({ live, hasMore }: { live: readonly Run[] | undefined; hasMore: 
       </Tile>
       <Tile name="live runs" tone={stuck > 0 ? "bad" : "none"}>
         <Link to="/runs" search={statusesOf(LIVE)}>
-          {live === undefined ? "…" : `${live.length}${hasMore ? "+" : ""}`}
+          {live === undefined ? "…" : sum(live).toLocaleString()}
         </Link>
         <small>{stuck > 0 ? `${stuck} stuck` : "none is stuck"}</small>
       </Tile>
@@ -112,24 +122,25 @@ function Tile({ name, tone, children }: { name: string; tone: "none" | "good" | 
 
 function Throughput({ runs }: { runs: readonly Run[] }) {
   const now = useNow();
-  const bars = histogram(runs, now);
-  const ended = runs.filter(({ ended_at }) => ended_at != null);
-  const good = ended.filter(({ status }) => status === "succeeded").length;
-  const spent = runs.reduce((sum, run) => sum + (run.spent_usd_micros ?? 0), 0);
+  const { data } = useQuery(countsQuery({}));
+  const newest = runs.filter(({ ended_at }) => ended_at != null);
+  const spent = runs.reduce((all, run) => all + (run.spent_usd_micros ?? 0), 0);
+  const ended = sum(data?.ended ?? {});
+  const good = data?.ended.succeeded ?? 0;
   return (
-    <Card title="Newest runs" aside={<span className="aside">the last {plural(runs.length, "run")} by start</span>}>
-      <Bars bars={bars} />
+    <Card title="Ended runs" aside={<span className="aside">those that began within a day</span>}>
+      {data !== undefined && <Bars bars={histogram(data)} />}
       <p className="figures">
         <span>
-          <strong>{ended.length === 0 ? "–" : `${Math.round((good / ended.length) * 100)} %`}</strong> of {ended.length}{" "}
-          ended well
+          <strong>{ended === 0 ? "–" : `${Math.round((good / ended) * 100)} %`}</strong> of {ended.toLocaleString()}
+          {data?.counted_from == null ? "" : "+"} ended well
         </span>
         <span>
-          <strong>{duration(median(ended.map((run) => between(run.created_at, run.ended_at, now))))}</strong> in the
-          middle
+          <strong>{duration(median(newest.map((run) => between(run.created_at, run.ended_at, now))))}</strong> in the
+          middle of the newest
         </span>
         <span>
-          <strong>{dollars(spent)}</strong> spent
+          <strong>{dollars(spent)}</strong> spent by the newest
         </span>
       </p>
     </Card>
@@ -160,7 +171,8 @@ function People() {
 }
 
 function Live({ runs }: { runs: readonly Run[] }) {
-  const counts = STATUSES.map((status) => ({ status, count: runs.filter((run) => run.status === status).length }));
+  const { data } = useQuery(countsQuery({}));
+  const counts = STATUSES.map((status) => ({ status, count: data?.live[status] ?? 0 }));
   const paused = runs.filter((run) => run.paused || run.paused_by_scope != null).length;
   const oldest = [...runs].sort((a, b) => a.updated_at.localeCompare(b.updated_at)).slice(0, SHOWN - 2);
   return (
@@ -177,7 +189,7 @@ function Live({ runs }: { runs: readonly Run[] }) {
           .filter(({ count }) => count > 0)
           .map(({ status, count }) => (
             <Link key={status} to="/runs" search={{ status }} className={`badge ${status}`}>
-              {spaced(status)} {count}
+              {spaced(status)} {count.toLocaleString()}
             </Link>
           ))}
         {paused > 0 && <span className="badge paused">paused {paused}</span>}
@@ -227,9 +239,13 @@ function NotWell({ runs }: { runs: readonly Run[] }) {
           {sorted.map(({ workflow, code, runs: of }) => (
             <li key={`${workflow} ${code}`}>
               <strong className="number">{of.length}</strong>
-              <span className="clip">
+              <Link
+                to="/runs"
+                search={of[0]?.error_code == null ? { workflow, status: code } : { workflow, error_code: code }}
+                className="clip"
+              >
                 {workflow} <code>{code}</code>
-              </span>
+              </Link>
               {of[0] !== undefined && (
                 <>
                   <RunLink id={of[0].id} />

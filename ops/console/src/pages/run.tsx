@@ -168,6 +168,11 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
             <RunLink id={run.parent} />
           </Fact>
         )}
+        <Fact name="child runs">
+          <Link to="/runs" search={{ parent: run.id }}>
+            list
+          </Link>
+        </Fact>
         {run.forked_from != null && (
           <Fact name="forked from">
             <RunLink id={run.forked_from.run} /> at {run.forked_from.entry}, by {run.forked_from.by}
@@ -176,7 +181,9 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
         {run.generation != null && <Fact name="journals before">{plural(run.generation, "journal")}</Fact>}
         {Object.entries(run.attributes).map(([name, value]) => (
           <Fact key={name} name={name}>
-            {String(value)}
+            <Link to="/runs" search={{ attributes: JSON.stringify({ [name]: value }) }}>
+              {String(value)}
+            </Link>
           </Fact>
         ))}
       </Facts>

@@ -3,23 +3,29 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-qu
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type SubmitEvent, useEffect, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
-import { runsQuery, workflowsQuery } from "../api/queries";
+import { countsQuery, runsQuery, workflowsQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import {
+  attributeOf,
   filterCommand,
   LIVE,
   NOT_WELL,
+  readAttributes,
   readStatuses,
   type RunFilter,
   type Status,
   STATUSES,
   toggleStatuses,
+  without,
+  writeAttributes,
 } from "../lib/filters";
 import { dollars } from "../lib/money";
 import { words } from "../lib/reason";
+import { histogram, sum } from "../lib/sample";
 import { between, duration } from "../lib/time";
 import { plural, spaced } from "../lib/words";
 import { Ago, Button, Command, Empty, Fault, Loading, Page, RunLink, StatusBadge, SubjectLink } from "../ui/basics";
+import { Bars } from "../ui/bars";
 import { BulkActions } from "../ui/bulk";
 import { useHotkeys } from "../ui/hotkeys";
 import { useNow } from "../ui/now";
@@ -50,6 +56,7 @@ export function Runs() {
   return (
     <Page title="Runs" actions={may("trigger") && <StartMenu />}>
       <Filters filter={filter} onChange={change} />
+      <OverTime filter={filter} />
       {may("operate") && (
         <BulkActions filter={filter} chosen={chosen} runs={runs} onDone={() => setChosen(new Set())} />
       )}
@@ -172,6 +179,8 @@ function More({ query, count }: { query: Pages; count: number }) {
 function Filters({ filter, onChange }: { filter: RunFilter; onChange: (next: RunFilter) => void }) {
   const statuses = readStatuses(filter.status);
   const workflows = useQuery(workflowsQuery);
+  const counts = useQuery(countsQuery(filter)).data;
+  const count = (status: Status) => counts?.live[status] ?? counts?.ended[status];
   return (
     <div className="filters">
       <Search filter={filter} onChange={onChange} />
@@ -212,9 +221,12 @@ function Filters({ filter, onChange }: { filter: RunFilter; onChange: (next: Run
             onClick={() => onChange(toggleStatuses(filter, [status]))}
           >
             {spaced(status)}
+            {count(status) !== undefined && <small className="number">{count(status)?.toLocaleString()}</small>}
           </button>
         ))}
       </div>
+      <Times filter={filter} onChange={onChange} />
+      <Others filter={filter} onChange={onChange} />
       {Object.keys(filter).length > 0 && (
         <Button look="quiet" icon="close" onClick={() => onChange({})}>
           Clear
@@ -230,7 +242,83 @@ function names(list: Schemas["WorkflowList"] | undefined, chosen: string | undef
   return chosen === undefined || known.includes(chosen) ? known : [...known, chosen];
 }
 
-/** A run's id leads to it; everything else is a subject. */
+const TIMES = [
+  { name: "the last hour", ms: 3_600_000 },
+  { name: "the last day", ms: 86_400_000 },
+  { name: "the last 7 days", ms: 7 * 86_400_000 },
+  { name: "the last 30 days", ms: 30 * 86_400_000 },
+];
+
+/** From when on runs began. The URL holds the instant, so that a link shows the same runs later. */
+function Times({ filter, onChange }: { filter: RunFilter; onChange: (next: RunFilter) => void }) {
+  const from = filter.created_from;
+  return (
+    <label className="inline">
+      <span className="read-only">began</span>
+      <select
+        value={from === undefined ? "" : "then"}
+        onChange={({ target }) => {
+          const ms = Number(target.value);
+          onChange(
+            target.value === ""
+              ? without(without(filter, "created_from"), "created_before")
+              : { ...filter, created_from: new Date(Date.now() - ms).toISOString() },
+          );
+        }}
+      >
+        <option value="">at any time</option>
+        {from !== undefined && <option value="then">since {new Date(from).toLocaleString()}</option>}
+        {TIMES.map(({ name, ms }) => (
+          <option key={ms} value={ms}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** What else is filtered by, each with a way out of it. */
+function Others({ filter, onChange }: { filter: RunFilter; onChange: (next: RunFilter) => void }) {
+  const attributes = readAttributes(filter.attributes);
+  const others = Object.entries(attributes).map(([name, value]) => {
+    const { [name]: _, ...rest } = attributes;
+    const left = writeAttributes(rest);
+    const next = without(filter, "attributes");
+    return { text: `${name}=${String(value)}`, next: left === undefined ? next : { ...next, attributes: left } };
+  });
+  for (const name of ["error_code", "parent", "created_before"] as const) {
+    const value = filter[name];
+    if (value !== undefined) others.push({ text: `${spaced(name)} ${value}`, next: without(filter, name) });
+  }
+  return (
+    <>
+      {others.map(({ text, next }) => (
+        <button key={text} type="button" className="chip" aria-pressed onClick={() => onChange(next)}>
+          {text} ✕<span className="read-only"> remove this filter</span>
+        </button>
+      ))}
+    </>
+  );
+}
+
+/** The ended ones of what the filters let through, by when they began. */
+function OverTime({ filter }: { filter: RunFilter }) {
+  const counts = useQuery(countsQuery(filter)).data;
+  if (counts === undefined || sum(counts.ended) === 0) return null;
+  const more = counts.counted_from == null ? "" : ` after ${new Date(counts.counted_from).toLocaleString()}`;
+  return (
+    <details className="over-time">
+      <summary>
+        {plural(sum(counts.ended), "run")} that began {filter.created_from === undefined ? "within a day" : "then"}
+        {more} ended
+      </summary>
+      <Bars bars={histogram(counts)} />
+    </details>
+  );
+}
+
+/** A run's id leads to it; `name=value` is an attribute, everything else a subject. */
 function Search({ filter, onChange }: { filter: RunFilter; onChange: (next: RunFilter) => void }) {
   const navigate = useNavigate();
   const input = useRef<HTMLInputElement>(null);
@@ -242,7 +330,15 @@ function Search({ filter, onChange }: { filter: RunFilter; onChange: (next: RunF
       void navigate({ to: "/runs/$id", params: { id: text } });
       return;
     }
-    const { subject: _, ...rest } = filter;
+    const attribute = attributeOf(text);
+    if (attribute !== undefined) {
+      if (input.current !== null) input.current.value = filter.subject ?? "";
+      const [name, value] = attribute;
+      const attributes = writeAttributes({ ...readAttributes(filter.attributes), [name]: value });
+      onChange({ ...filter, ...(attributes === undefined ? {} : { attributes }) });
+      return;
+    }
+    const rest = without(filter, "subject");
     onChange(text === "" ? rest : { ...rest, subject: text });
   };
   return (
@@ -251,8 +347,8 @@ function Search({ filter, onChange }: { filter: RunFilter; onChange: (next: RunF
         key={filter.subject}
         ref={input}
         type="search"
-        aria-label="a subject, or a run's id"
-        placeholder="subject, or run_…"
+        aria-label="a subject, an attribute as name=value, or a run's id"
+        placeholder="subject, name=value, or run_…"
         defaultValue={filter.subject}
       />
     </form>

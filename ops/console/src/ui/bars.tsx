@@ -9,6 +9,7 @@ export function Bars({ bars }: { bars: readonly Bar[] }) {
   const most = Math.max(1, ...bars.map(total));
   const width = WIDTH / bars.length;
   const first = bars[0];
+  const last = bars.at(-1);
   const sum = bars.reduce((all, bar) => all + total(bar), 0);
   return (
     <figure className="bars">
@@ -21,13 +22,12 @@ export function Bars({ bars }: { bars: readonly Bar[] }) {
         {bars.map((bar, index) => {
           const parts = [
             { kind: "good", count: bar.good },
-            { kind: "live", count: bar.live },
             { kind: "bad", count: bar.bad },
           ];
           let top = HEIGHT;
           return (
             <g key={bar.from}>
-              <title>{`${clock(new Date(bar.from).toISOString())}: ${bar.good} succeeded, ${bar.live} live, ${bar.bad} not well`}</title>
+              <title>{`${clock(new Date(bar.from).toISOString())}: ${bar.good} succeeded, ${bar.bad} not`}</title>
               <rect x={index * width} y={0} width={width} height={HEIGHT} className="bar-ground" />
               {parts.map(({ kind, count }) => {
                 const height = (count / most) * (HEIGHT - 4);
@@ -49,12 +49,12 @@ export function Bars({ bars }: { bars: readonly Bar[] }) {
       </svg>
       <figcaption>
         <span>{first === undefined ? "" : new Date(first.from).toLocaleString()}</span>
-        <span>now</span>
+        <span>{last === undefined ? "" : new Date(last.to).toLocaleString()}</span>
       </figcaption>
     </figure>
   );
 }
 
-function total({ good, bad, live }: Bar): number {
-  return good + bad + live;
+function total({ good, bad }: Bar): number {
+  return good + bad;
 }

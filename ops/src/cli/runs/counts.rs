@@ -27,7 +27,7 @@ pub async fn run(which: Which, client: &Client, output: &Output) -> Result<Exit,
 }
 
 fn render(counts: &RunCounts, now: Timestamp, style: Style) -> String {
-    let mut table = Table::new(["", "STATUS", "RUNS"]);
+    let mut table = Table::new(["KIND", "STATUS", "RUNS"]);
     for (what, by_status) in [("live", &counts.live), ("ended", &counts.ended)] {
         for (status, runs) in by_status {
             table.row([Cell::new(what), Cell::marked(status, Style::status), Cell::number(runs)]);
@@ -81,7 +81,7 @@ mod tests {
         .unwrap();
         let text = render(&counts, "2026-11-20T10:00:30Z".parse().unwrap(), Style::default());
         let expected = "\
-       STATUS     RUNS
+KIND   STATUS     RUNS
 live   running       2
 live   waiting      10
 ended  failed        1
