@@ -210,7 +210,7 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
     let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/console/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(&axe).unwrap_or_else(|error| panic!("{}: {error}: npm ci", axe.display()));
     let pages = [
-        ("/".to_owned(), "Newest runs"),
+        ("/".to_owned(), "Ended runs"),
         ("/runs".to_owned(), "and no more"),
         (format!("/runs/{run}"), "person question"),
         (format!("/runs/{run}?view=data"), "Input"),
