@@ -220,7 +220,7 @@ impl<S: Store + ?Sized> Engine<S> {
 
     /// Starts a run; the same idempotency key and request answer the first run. The deed's target is the run.
     pub async fn start_run(&self, deed: Deed, start: StartRun) -> Result<Started, StartError> {
-        self.start_run_as(self.new_run(), deed, start).await
+        self.start_new_run(self.new_run(), deed, start).await
     }
 
     /// The id of a run that does not exist yet.
@@ -229,7 +229,7 @@ impl<S: Store + ?Sized> Engine<S> {
     }
 
     /// The same under this id, so that it can be watched before it begins.
-    pub async fn start_run_as(&self, run: RunId, deed: Deed, start: StartRun) -> Result<Started, StartError> {
+    pub async fn start_new_run(&self, run: RunId, deed: Deed, start: StartRun) -> Result<Started, StartError> {
         let key = start.idempotency.clone();
         let (tenant, workflow) = (start.tenant.clone(), start.workflow.clone());
         if let Some(key) = &key

@@ -107,7 +107,7 @@ pub(super) async fn start(
     let new = app.engine.new_run();
     // Before there is anything to be told of.
     let watch = deadline.map(|_| app.engine.routes.watch(new));
-    let (run, created) = match app.engine.start_run_as(new, doing.on(""), start).await? {
+    let (run, created) = match app.engine.start_new_run(new, doing.on(""), start).await? {
         Started::Created(run) => (run, true),
         Started::Existing(run) => (run, false),
     };

@@ -640,7 +640,7 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_of_their_types_in_their_order() {
-        let types = include_str!("../../../../migrations/20261122191000_commit_rows.sql");
+        let types = include_str!("../../../../migrations/20261122192000_commit_rows.sql");
         for (name, columns) in
             [RunSent::COLUMNS, StartSent::COLUMNS, FenceSent::COLUMNS, StepSent::COLUMNS, DeedSent::COLUMNS]
         {
