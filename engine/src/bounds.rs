@@ -130,6 +130,11 @@ pub const TICKET_LOST_AFTER: Duration = Duration::from_secs(2);
 
 /// Body of a request from people or producers.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Several starts in one request: some thousand bytes each.
+pub const BULK_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const BULK_RUNS_MAX: usize = 1_000;
+/// Of one request at a time, so that it takes no more of the engine than some hundred that came alone.
+pub const BULK_AT_ONCE: usize = 256;
 /// Body of a worker's batch.
 pub const WORKER_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A file for a run.

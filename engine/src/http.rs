@@ -26,13 +26,14 @@ use utoipa_axum::routes;
 use valet_core::workflow::Door;
 
 use crate::blobs::Blobs;
-use crate::bounds::{FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::bounds::{BULK_BYTES_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
 mod audit;
 mod auth;
 mod body;
+mod bulk;
 mod completions;
 mod cursor;
 mod declared;
@@ -169,6 +170,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(workflows::show, declared::register))
         .routes(routes!(declared::show_version))
         .routes(routes!(workflows::start))
+        .routes(routes!(bulk::start_runs).layer(DefaultBodyLimit::max(BULK_BYTES_MAX)))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::pause))

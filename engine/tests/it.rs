@@ -6,6 +6,7 @@ mod it {
     mod audit;
     mod budget;
     mod builds;
+    mod bulk;
     mod calls;
     mod claims;
     mod commits;

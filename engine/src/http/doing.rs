@@ -14,8 +14,9 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 34] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 35] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
+    (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
     (Method::POST, "/api/v1/runs/{id}/resume", "run.resume"),

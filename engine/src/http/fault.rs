@@ -37,6 +37,17 @@ impl Fault {
         self
     }
 
+    /// Of a part of the request that lies at `place`, a JSON pointer.
+    pub(super) fn below(mut self, place: &str) -> Self {
+        let problem = &mut self.problem;
+        let pointers = problem.field.iter_mut().chain(problem.errors.iter_mut().map(|error| &mut error.field));
+        for pointer in pointers.filter(|pointer| pointer.starts_with('/')) {
+            pointer.insert_str(0, place);
+        }
+        problem.field.get_or_insert_with(|| place.to_owned());
+        self
+    }
+
     /// When the same request may go through.
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -87,6 +98,10 @@ impl Fault {
         fault.problem.errors =
             problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
         fault
+    }
+
+    pub(super) fn into_problem(self) -> Problem {
+        *self.problem
     }
 
     pub(super) fn problem(&self) -> &Problem {

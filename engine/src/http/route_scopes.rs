@@ -31,13 +31,14 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 64] = [
+pub(super) const ROUTES: [Row; 65] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
     (Method::PUT, "/api/v1/workflows/{name}", &[Admin]),
     (Method::GET, "/api/v1/workflows/{name}/versions/{version}", &[Read, Trigger]),
     (Method::POST, "/api/v1/workflows/{name}/runs", &[Trigger]),
+    (Method::POST, "/api/v1/workflows/{name}/runs/bulk", &[Trigger]),
     (Method::GET, "/api/v1/runs", &[Read]),
     (Method::GET, "/api/v1/runs/{id}", &[Read]),
     (Method::POST, "/api/v1/runs/{id}/pause", &[Operate]),

@@ -51,6 +51,7 @@ fn rows() -> Vec<Row> {
         with(row(Method::PUT, "/api/v1/workflows/{name}", ADMINS, Common), json!({ "tasks": {} })),
         get("/api/v1/workflows/{name}/versions/{version}", VIEWERS, Missing),
         with(post("/api/v1/workflows/{name}/runs", OPERATORS, Common), json!({ "input": {} })),
+        with(post("/api/v1/workflows/{name}/runs/bulk", OPERATORS, Common), json!({ "runs": [{ "input": {} }] })),
         get("/api/v1/runs", VIEWERS, Own),
         get("/api/v1/runs/{id}", VIEWERS, Missing),
         post("/api/v1/runs/{id}/pause", OPERATORS, Missing),

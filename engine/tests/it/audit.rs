@@ -87,6 +87,13 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             run_is("waiting", false),
         ),
         change(
+            "/api/v1/workflows/{name}/runs/bulk",
+            Call::post("/api/v1/workflows/ask/runs/bulk").json(&json!({ "runs": [{ "input": {} }] })),
+            "run.start",
+            Value::Null,
+            run_is("waiting", false),
+        ),
+        change(
             "/api/v1/workflows/{name}",
             Call::new(Method::PUT, "/api/v1/workflows/declared")
                 .json(&json!({ "tasks": { "a": { "step": "personal" } } })),
