@@ -15,6 +15,8 @@ pub enum Via {
     Link,
     /// A trigger in Redis.
     Queue,
+    /// An instant of a schedule.
+    Schedule,
 }
 
 impl Via {
@@ -24,6 +26,7 @@ impl Via {
             Self::Session => "session",
             Self::Link => "link",
             Self::Queue => "queue",
+            Self::Schedule => "schedule",
         }
     }
 }
@@ -58,6 +61,11 @@ impl Deed {
             target: String::new(),
             task: None,
         }
+    }
+
+    /// An instant of the schedule of this name. The run is not known yet.
+    pub fn scheduled(tenant: &str, name: &str) -> Self {
+        Self { who: name.to_owned(), via: Via::Schedule, ..Self::queued(tenant) }
     }
 
     pub fn address_text(&self) -> Option<String> {

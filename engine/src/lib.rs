@@ -18,6 +18,7 @@ pub mod ports;
 pub mod replay_check;
 pub mod retention;
 pub mod routes;
+pub mod schedule;
 pub mod store;
 pub mod task_link;
 pub mod threads;

@@ -36,6 +36,7 @@ mod it {
     mod recovery;
     mod replay_check;
     mod retention;
+    mod schedules;
     mod sealed;
     mod statements;
     mod states;

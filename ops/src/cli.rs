@@ -31,6 +31,7 @@ mod queues;
 mod reason;
 mod runs;
 mod save;
+mod schedules;
 mod start;
 mod style;
 mod subjects;
@@ -66,6 +67,8 @@ pub enum Verb {
     Resume(pauses::Resume),
     /// Show what is paused beside single runs
     Pauses,
+    /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
+    Schedules(schedules::Schedules),
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -112,6 +115,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Pause(args) => pauses::pause(args, &client, output).await,
         Verb::Resume(args) => pauses::resume(args, &client, output).await,
         Verb::Pauses => pauses::list(&client, output).await,
+        Verb::Schedules(args) => schedules::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

@@ -763,3 +763,151 @@ pub struct ArtifactView {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
+
+/// `PUT /api/v1/schedules/{name}`: the whole of it. Either `cron` or `at`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutScheduleRequest {
+    pub workflow: String,
+    /// Minute, hour, day of month, month, day of week, as in `30 9 * * MON-FRI`; six fields begin with seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// One instant, and no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+    /// The time zone that `cron` is read in, by its IANA name. Default: `UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// What becomes of an instant while a run of this schedule is under way: `skip` (the default), `queue`, `cancel_old` or `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+    /// How late an instant may still start its run, after an outage for one; what was missed by more is shown in `missed`. 10 seconds to
+    /// 366 days; default an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up_seconds: Option<u32>,
+    /// The run that each instant starts.
+    pub run: StartRunRequest,
+}
+
+/// `GET /api/v1/schedules`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleList {
+    pub schedules: Vec<ScheduleView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A schedule as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleView {
+    pub name: String,
+    pub workflow: String,
+    pub subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+    pub zone: String,
+    pub overlap: String,
+    pub catch_up_seconds: u32,
+    pub paused: bool,
+    /// The next instants, as clocks in `zone` show them: ten of one schedule, one in lists. None while it is paused.
+    pub next: Vec<String>,
+    /// What became of the latest instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastFire>,
+    /// Instants that were too late to be caught up: what a backfill would fill in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<MissedFires>,
+    /// The run that each instant starts, for those who see inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<StartRunRequest>,
+    /// Absent where nothing is stored yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastFire {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `waiting`, `starting`, `started`, `skipped` or `refused`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissedFires {
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Not among them.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+}
+
+/// `GET /api/v1/schedules/{name}/fires`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FireList {
+    pub fires: Vec<FireView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// What became of one instant of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FireView {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `time`, `manual` or `backfill`.
+    pub origin: String,
+    pub overlap: String,
+    /// `waiting` (for a run to end), `starting`, `started`, `skipped` or `refused`.
+    pub state: String,
+    /// Why it was skipped (`still_running`, `superseded`, `queue_full`) or refused: the problem's code and place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub moved_at: Timestamp,
+}
+
+/// `POST /api/v1/schedules/{name}/trigger`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerScheduleRequest {
+    /// Default: that of the schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+}
+
+/// `POST /api/v1/schedules/{name}/backfill`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackfillRequest {
+    /// The first instant may be this one.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// The last one is before this, which is not in the future.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// Default: `queue`, one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Backfilled {
+    /// Instants that wait to start their runs now.
+    pub added: u32,
+    /// Instants that something had become of already: they are left as they are.
+    pub known: u32,
+}

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 65] = [
+pub(super) const ROUTES: [Row; 74] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -76,6 +76,16 @@ pub(super) const ROUTES: [Row; 65] = [
     // And the token is that of the engine's own file.
     (Method::POST, "/api/v1/engine/pause", &[Admin]),
     (Method::POST, "/api/v1/engine/resume", &[Admin]),
+    (Method::GET, "/api/v1/schedules", &[Read, Trigger]),
+    (Method::GET, "/api/v1/schedules/{name}", &[Read, Trigger]),
+    // Whoever may start a run may say when.
+    (Method::PUT, "/api/v1/schedules/{name}", &[Trigger]),
+    (Method::DELETE, "/api/v1/schedules/{name}", &[Trigger]),
+    (Method::POST, "/api/v1/schedules/{name}/pause", &[Operate]),
+    (Method::POST, "/api/v1/schedules/{name}/resume", &[Operate]),
+    (Method::POST, "/api/v1/schedules/{name}/trigger", &[Trigger]),
+    (Method::POST, "/api/v1/schedules/{name}/backfill", &[Trigger]),
+    (Method::GET, "/api/v1/schedules/{name}/fires", &[Read, Trigger]),
     (Method::GET, "/api/v1/tokens", &[Admin]),
     (Method::POST, "/api/v1/tokens", &[Admin]),
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),

@@ -24,6 +24,7 @@ pub mod pauses;
 pub mod queries;
 pub mod retention;
 mod runs;
+pub mod schedules;
 pub mod subjects;
 pub mod tokens;
 mod weeks;

@@ -86,6 +86,19 @@ fn rows() -> Vec<Row> {
         post("/api/v1/tenants/{name}/resume", ADMINS, Common),
         post("/api/v1/engine/pause", ADMINS, Common),
         post("/api/v1/engine/resume", ADMINS, Common),
+        get("/api/v1/schedules", VIEWERS, Own),
+        get("/api/v1/schedules/{name}", VIEWERS, Missing),
+        // A schedule of that name is another one in each tenant.
+        with(row(Method::PUT, "/api/v1/schedules/{name}", OPERATORS, Common), json!({ "workflow": "", "run": { "input": 0 } })),
+        post("/api/v1/schedules/{name}/pause", OPERATORS, Missing),
+        post("/api/v1/schedules/{name}/resume", OPERATORS, Missing),
+        post("/api/v1/schedules/{name}/trigger", OPERATORS, Missing),
+        with(
+            post("/api/v1/schedules/{name}/backfill", OPERATORS, Missing),
+            json!({ "from": "2026-11-21T00:00:00Z", "until": "2026-11-21T00:00:01Z" }),
+        ),
+        get("/api/v1/schedules/{name}/fires", VIEWERS, Missing),
+        row(Method::DELETE, "/api/v1/schedules/{name}", OPERATORS, Missing),
         get("/api/v1/tokens", ADMINS, Own),
         with(post("/api/v1/tokens", ADMINS, Common), json!({ "name": "" })),
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
@@ -138,6 +151,8 @@ impl Things {
         let file = super::files::upload(app, PEOPLE, "ada").await;
         let item = json!({ "kind": "answer", "name": "q", "value": "41" });
         app.send(Call::new(Method::PUT, "/api/v1/subjects/ada/items").json(&item)).await.expect(201);
+        let schedule = json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
+        app.send(Call::new(Method::PUT, "/api/v1/schedules/ask").json(&schedule)).await.expect(201);
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
         Self { run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }

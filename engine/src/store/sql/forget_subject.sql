@@ -7,5 +7,9 @@ WITH items AS (
     UPDATE finished_runs SET status_line = NULL, attributes = '{}' WHERE tenant = $1 AND subject = $2 AND ended_at <= $3
 ), told AS (
     DELETE FROM notices WHERE tenant = $1 AND subject = $2 AND at <= $3
+), planned AS (
+    DELETE FROM schedules WHERE tenant = $1 AND subject = $2 AND created_at <= $3 RETURNING id
+), fires AS (
+    DELETE FROM schedule_fires f USING planned p WHERE f.schedule_id = p.id
 )
 UPDATE erasures SET erased_at = now() WHERE tenant = $1 AND subject = $2 AND erased_at IS NULL
