@@ -17,6 +17,8 @@ pub enum Via {
     Queue,
     /// An instant of a schedule.
     Schedule,
+    /// The trigger of an event.
+    Event,
 }
 
 impl Via {
@@ -27,6 +29,7 @@ impl Via {
             Self::Link => "link",
             Self::Queue => "queue",
             Self::Schedule => "schedule",
+            Self::Event => "event",
         }
     }
 }
@@ -66,6 +69,11 @@ impl Deed {
     /// An instant of the schedule of this name. The run is not known yet.
     pub fn scheduled(tenant: &str, name: &str) -> Self {
         Self { who: name.to_owned(), via: Via::Schedule, ..Self::queued(tenant) }
+    }
+
+    /// The trigger of this name, which an event fits. The run is not known yet.
+    pub fn triggered(tenant: &str, name: &str) -> Self {
+        Self { who: name.to_owned(), via: Via::Event, ..Self::queued(tenant) }
     }
 
     pub fn address_text(&self) -> Option<String> {

@@ -202,3 +202,10 @@ pub const SCHEDULE_LOOK_EVERY: Duration = Duration::from_secs(10);
 pub const SCHEDULE_LOOK_BUSY: Duration = Duration::from_secs(1);
 /// What an engine was to start and did not settle in this time is started by any.
 pub const FIRE_LEFT_AFTER: Duration = Duration::from_secs(10);
+
+/// Event triggers of one tenant: an event may fit them all, and is answered once their runs have begun.
+pub const EVENT_TRIGGERS_MAX: u32 = 500;
+/// An event's key, a trigger's pattern of keys, a scope.
+pub const EVENT_KEY_BYTES_MAX: usize = 255;
+/// Work of a trigger's expressions for one event.
+pub const TRIGGER_STEPS_MAX: u64 = 100_000;

@@ -39,6 +39,7 @@ mod cursor;
 mod declared;
 mod desk;
 mod doing;
+mod event_triggers;
 mod events;
 mod fault;
 mod files;
@@ -52,6 +53,7 @@ mod mask;
 mod operations;
 mod pauses;
 mod places;
+mod pushed_events;
 mod query;
 mod recent;
 mod route_scopes;
@@ -212,6 +214,11 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pauses::resume_tenant))
         .routes(routes!(pauses::pause_engine))
         .routes(routes!(pauses::resume_engine))
+        .routes(routes!(pushed_events::list, pushed_events::push))
+        .routes(routes!(pushed_events::show))
+        .routes(routes!(pushed_events::replay))
+        .routes(routes!(event_triggers::list))
+        .routes(routes!(event_triggers::show, event_triggers::put, event_triggers::remove))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::show, schedules::put, schedules::remove))
         .routes(routes!(schedules::pause))

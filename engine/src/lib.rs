@@ -23,5 +23,6 @@ pub mod store;
 pub mod task_link;
 pub mod threads;
 pub mod tick;
+pub mod trigger;
 pub mod watches;
 pub mod writer;

@@ -33,6 +33,7 @@ mod it {
     mod pauses;
     mod placement;
     mod proxy;
+    mod pushed_events;
     mod recovery;
     mod replay_check;
     mod retention;

@@ -911,3 +911,109 @@ pub struct Backfilled {
     /// Instants that something had become of already: they are left as they are.
     pub known: u32,
 }
+
+/// `POST /api/v1/events`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushEventRequest {
+    /// What happened, such as `user:created`. Never personal.
+    pub key: String,
+    /// Which triggers may see it, besides those without a scope. Never personal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The end user whom it is about: what it carries is sealed for them, and erased with them. Default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(default)]
+    pub payload: Value,
+}
+
+/// `GET /api/v1/events`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventList {
+    pub events: Vec<EventView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// An event with what it started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// `event_…`
+    pub id: String,
+    pub key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    pub subject: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    pub created_by: String,
+    /// The event that it is a replay of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<String>,
+    /// One for each trigger that it fitted.
+    pub runs: Vec<EventRunView>,
+    /// Of one event, for those who see inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventRunView {
+    /// The trigger's name.
+    pub trigger: String,
+    pub workflow: String,
+    /// `starting`, `started` or `refused`.
+    pub state: String,
+    /// Why it was refused: the problem's code and place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+/// `PUT /api/v1/event-triggers/{name}`: the whole of it. Never personal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutEventTriggerRequest {
+    /// Keys of the events that it fits; `*` stands for any characters: `user:*`.
+    pub key: String,
+    /// Only events of this scope. Default: of any, and of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Only events for which this CEL expression over `key`, `scope`, `subject` and `payload` holds: `payload.amount > 100`. An event that
+    /// it cannot be asked about is none of its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    pub workflow: String,
+    /// The start of the run, as `POST /api/v1/workflows/{name}/runs` takes it, with `{"$cel": "payload.user"}` wherever a value is made of
+    /// the event. Default: the payload is the input. The run's subject is the event's where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub run: Option<Value>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+/// `GET /api/v1/event-triggers`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventTriggerList {
+    pub triggers: Vec<EventTriggerView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventTriggerView {
+    pub name: String,
+    pub key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    pub workflow: String,
+    #[schema(value_type = Object)]
+    pub run: Value,
+    pub paused: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    pub created_by: String,
+}

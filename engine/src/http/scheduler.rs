@@ -3,6 +3,7 @@
 //! A look asks the store what is due, plans (`schedule::plan`), and has the plan carried out: one statement moves the schedule's next
 //! instant and notes what becomes of those before it, with the id of each run that is to be started. Only then are those runs started, by
 //! their ids. Whoever dies in between leaves them to any engine; whoever comes late finds the schedule moved, or the run there.
+//! What events were to start is taken on the same way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use valet_core::command::Command;
 use valet_core::id::RunId;
 use valet_protocol::api::StartRunRequest;
 
-use super::{App, Fault, workflows};
+use super::{App, Fault, pushed_events, workflows};
 use crate::access::Reach;
 use crate::audit::Deed;
 use crate::bounds::{FIRE_LEFT_AFTER, FIRES_AT_ONCE, SCHEDULE_LOOK_BUSY, SCHEDULE_LOOK_EVERY};
@@ -48,6 +49,7 @@ pub async fn look(app: &App) -> Result<Duration, StoreError> {
     if next.was_left {
         let left = store.left_fires(FIRE_LEFT_AFTER).await?;
         start_all(app, left, true).await?;
+        pushed_events::start_left(app).await?;
     }
     for _ in 0..ROUNDS_MAX {
         let due_in = next.due_in().unwrap_or(most);
@@ -121,7 +123,12 @@ async fn start(app: &App, fire: FireToStart, is_again: bool) -> Option<Settled> 
         }
         Err(fault) => {
             let problem = fault.problem();
-            tracing::warn!(code = problem.code, schedule = fire.name, tenant = fire.tenant, "a scheduled run was refused");
+            tracing::warn!(
+                code = problem.code,
+                schedule = fire.name,
+                tenant = fire.tenant,
+                "a scheduled run was refused"
+            );
             // Never what was in the input.
             let place = problem.field.as_ref().map(|field| format!(" at {field}")).unwrap_or_default();
             Some(format!("{}{place}", problem.code))

@@ -128,13 +128,14 @@ pub(super) async fn put(
     let store = &app.engine.store;
     let now = store.now().await?;
     let plain = serde_json::to_vec(&request).map_err(StoreError::Json)?;
-    let request_hash = Sha256::digest(plain);
+    let request_hash: [u8; 32] = Sha256::digest(plain).into();
     let known = if is_workflow_name(&name) { store.find_schedule(&caller.tenant, &name).await? } else { None };
     if let Some(known) = known.as_ref().filter(|known| !is_within(&caller.reach, known)) {
-        let detail = format!("there is a schedule `{}` that this token does not reach; choose another name", known.name);
+        let detail =
+            format!("there is a schedule `{}` that this token does not reach; choose another name", known.name);
         return Err(Fault::conflict("name_taken", detail).at("name"));
     }
-    let is_repeat = known.as_ref().is_some_and(|known| known.request_hash == request_hash.as_slice());
+    let is_repeat = known.as_ref().is_some_and(|known| known.request_hash == request_hash);
     let timing = Timing::read(&name, &request, now, is_repeat).map_err(Fault::invalid_schedule)?;
     let run = request.run.clone();
     let start = workflows::checked(&app, &caller.tenant, &caller.reach, &request.workflow, None, run);
@@ -286,10 +287,12 @@ pub(super) async fn backfill(
         let first = when.after(from - chrono::TimeDelta::microseconds(1));
         std::iter::successors(first, |at| when.after(*at)).take_while(|at| *at < until)
     };
-    let ats: Vec<Timestamp> = if problems.is_empty() { instants().take(BACKFILL_MAX + 1).collect() } else { Vec::new() };
+    let ats: Vec<Timestamp> =
+        if problems.is_empty() { instants().take(BACKFILL_MAX + 1).collect() } else { Vec::new() };
     if ats.len() > BACKFILL_MAX {
         let last = ats.last().map(ToString::to_string).unwrap_or_default();
-        problems.push(problem("/until", format!("at most {BACKFILL_MAX} instants at once: ask for those before {last}")));
+        problems
+            .push(problem("/until", format!("at most {BACKFILL_MAX} instants at once: ask for those before {last}")));
     }
     let (Ok(overlap), true) = (overlap, problems.is_empty()) else { return Err(Fault::invalid_schedule(problems)) };
     let asked = AskedFires { origin: "backfill", overlap, key: None };
@@ -313,9 +316,7 @@ pub(super) async fn fires(
         let detail = format!("a state is one of: {}", STATES.join(", "));
         return Err(Fault::bad_request("invalid_filter", detail).at("state"));
     }
-    let place = |text: &str| {
-        cursor::read(text, |_, micros| Timestamp::from_timestamp_micros(micros.parse().ok()?))
-    };
+    let place = |text: &str| cursor::read(text, |_, micros| Timestamp::from_timestamp_micros(micros.parse().ok()?));
     let before = query.cursor.as_deref().map(place).transpose()?;
     let record = find(&app, &caller, &name).await?;
     let mut fires = app.engine.store.list_fires(record.id, before, query.state.as_deref(), limit + 1).await?;
@@ -332,8 +333,7 @@ fn target(name: &str) -> String {
 
 async fn find(app: &App, caller: &Caller, name: &str) -> Result<ScheduleRecord, Fault> {
     // What cannot be a name is not looked for: it may not even be text that the database takes.
-    let found =
-        if is_workflow_name(name) { app.engine.store.find_schedule(&caller.tenant, name).await? } else { None };
+    let found = if is_workflow_name(name) { app.engine.store.find_schedule(&caller.tenant, name).await? } else { None };
     found.filter(|record| is_within(&caller.reach, record)).ok_or_else(|| missing().at("name"))
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod commit;
 pub mod console_sessions;
 pub mod declared;
 mod due;
+pub mod events;
 mod keys;
 mod leases;
 mod migrate;

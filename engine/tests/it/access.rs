@@ -86,10 +86,22 @@ fn rows() -> Vec<Row> {
         post("/api/v1/tenants/{name}/resume", ADMINS, Common),
         post("/api/v1/engine/pause", ADMINS, Common),
         post("/api/v1/engine/resume", ADMINS, Common),
+        get("/api/v1/events", VIEWERS, Own),
+        with(post("/api/v1/events", OPERATORS, Common), json!({ "key": "nothing:fits" })),
+        get("/api/v1/events/{id}", VIEWERS, Missing),
+        post("/api/v1/events/{id}/replay", OPERATORS, Missing),
+        get("/api/v1/event-triggers", VIEWERS, Own),
+        get("/api/v1/event-triggers/{name}", VIEWERS, Missing),
+        // A trigger of that name is another one in each tenant.
+        with(row(Method::PUT, "/api/v1/event-triggers/{name}", ADMINS, Common), json!({ "key": "", "workflow": "" })),
+        row(Method::DELETE, "/api/v1/event-triggers/{name}", ADMINS, Missing),
         get("/api/v1/schedules", VIEWERS, Own),
         get("/api/v1/schedules/{name}", VIEWERS, Missing),
         // A schedule of that name is another one in each tenant.
-        with(row(Method::PUT, "/api/v1/schedules/{name}", OPERATORS, Common), json!({ "workflow": "", "run": { "input": 0 } })),
+        with(
+            row(Method::PUT, "/api/v1/schedules/{name}", OPERATORS, Common),
+            json!({ "workflow": "", "run": { "input": 0 } }),
+        ),
         post("/api/v1/schedules/{name}/pause", OPERATORS, Missing),
         post("/api/v1/schedules/{name}/resume", OPERATORS, Missing),
         post("/api/v1/schedules/{name}/trigger", OPERATORS, Missing),
@@ -137,6 +149,7 @@ const OPEN: [&str; 5] = ["/api/v1/completions/{token}", "/api/v1/openapi.json", 
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
 
 struct Things {
+    event: String,
     run: String,
     task: String,
     file: String,
@@ -154,7 +167,11 @@ impl Things {
         let schedule = json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
         app.send(Call::new(Method::PUT, "/api/v1/schedules/ask").json(&schedule)).await.expect(201);
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
-        Self { run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
+        let trigger = json!({ "key": "quiet", "workflow": "ask" });
+        app.send(Call::new(Method::PUT, "/api/v1/event-triggers/ask").json(&trigger)).await.expect(201);
+        let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
+        let event = pushed["id"].as_str().expect("an id").to_owned();
+        Self { event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }
 
     fn place(&self, route: &str) -> String {
@@ -162,6 +179,7 @@ impl Things {
             route if route.starts_with("/api/v1/human-tasks") => &self.task,
             route if route.contains("/files/") || route.contains("/blobs/") => &self.file,
             route if route.contains("/tokens/") => &self.token,
+            route if route.contains("/events/{id}") => &self.event,
             _ => &self.run,
         };
         let place =
@@ -230,7 +248,7 @@ async fn nothing_of_a_tenant_is_there_for_another() {
             Missing => assert_eq!(status, 404, "{name}: {body}"),
             Own => {
                 let told = body.to_string();
-                let theirs = [&things.run, &things.task, &things.file, &things.token];
+                let theirs = [&things.run, &things.task, &things.file, &things.token, &things.event];
                 assert!(status == 200 && theirs.iter().all(|id| !told.contains(id.as_str())), "{name}: {told}");
             }
             Common => {}

@@ -76,6 +76,8 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let (answered, rejected) = (task(&asking).await, task(&rejected).await);
     let made = Call::post("/api/v1/tokens").json(&json!({ "name": "to be revoked", "role": "viewer" }));
     let token = app.send(made).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
+    let event = pushed["id"].as_str().expect("an id").to_owned();
     let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
     let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
     vec![
@@ -218,6 +220,36 @@ async fn changes(app: &TestApp) -> Vec<Change> {
         paused("/api/v1/engine/pause", "/api/v1/engine/pause", "engine.pause"),
         paused("/api/v1/engine/resume", "/api/v1/engine/resume", "engine.resume"),
         change(
+            "/api/v1/event-triggers/{name}",
+            Call::new(Method::PUT, "/api/v1/event-triggers/signed-up").json(
+                &json!({ "key": "user:*", "workflow": "ask", "filter": "payload == 'personal'", "paused": true }),
+            ),
+            "trigger.put",
+            Value::Null,
+            json!({ "key": "user:*", "workflow": "ask", "paused": true }),
+        ),
+        change(
+            "/api/v1/events",
+            Call::post("/api/v1/events").json(&json!({ "key": "user:new", "payload": "personal" })),
+            "event.push",
+            Value::Null,
+            json!({ "key": "user:new", "runs": 0 }),
+        ),
+        change(
+            "/api/v1/events/{id}/replay",
+            Call::post(format!("/api/v1/events/{event}/replay")),
+            "event.replay",
+            Value::Null,
+            json!({ "key": "k", "runs": 0 }),
+        ),
+        change(
+            "/api/v1/event-triggers/{name}",
+            Call::new(Method::DELETE, "/api/v1/event-triggers/signed-up"),
+            "trigger.remove",
+            json!({ "key": "user:*", "workflow": "ask" }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/schedules/{name}",
             Call::new(Method::PUT, "/api/v1/schedules/nightly").json(&json!({
                 "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "attributes": { "note": "personal" } },
@@ -306,7 +338,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 14] = [
     "declared",
     "run_",
     "task_",
@@ -316,6 +348,8 @@ const TARGETS: [&str; 12] = [
     "workflow/ask",
     "queue/mail",
     "schedule/nightly",
+    "trigger/signed-up",
+    "event_",
     "worker/sess_",
     "tenant/acme",
     "engine",

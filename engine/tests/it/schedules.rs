@@ -34,7 +34,8 @@ fn each_minute(overlap: &str) -> Value {
 
 /// As if its next instant had been so many whole minutes ago.
 async fn minutes_ago(app: &TestApp, name: &str, minutes: i32) {
-    let back = "UPDATE schedules SET next_at = date_trunc('minute', now()) - make_interval(mins => $2) WHERE name LIKE $1";
+    let back =
+        "UPDATE schedules SET next_at = date_trunc('minute', now()) - make_interval(mins => $2) WHERE name LIKE $1";
     sqlx::query(back).bind(name).bind(minutes).execute(app.pool()).await.expect("an earlier instant");
 }
 
@@ -138,7 +139,8 @@ async fn what_is_wrong_is_named_with_its_place_and_its_mending() {
     put(&app, "a%20b", &each_minute("skip")).await.problem(422, "invalid_schedule").at("name");
     let past = json!({ "workflow": "ask", "at": "2026-01-01T00:00:00Z", "run": { "input": {} } });
     put(&app, "past", &past).await.problem(422, "invalid_schedule").at("/at");
-    let all = put(&app, "wrong", &json!({ "workflow": "ask", "zone": "x", "overlap": "x", "run": { "input": {} } })).await;
+    let all =
+        put(&app, "wrong", &json!({ "workflow": "ask", "zone": "x", "overlap": "x", "run": { "input": {} } })).await;
     assert_eq!(all.json()["errors"].as_array().map(Vec::len), Some(3), "all at once: {}", all.json());
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM schedules").fetch_one(app.pool()).await.expect("a count");
     assert_eq!(count, 0);
@@ -153,7 +155,8 @@ async fn an_instant_starts_one_run_whoever_looks() {
     }
     minutes_ago(&one, "s%", 2).await;
     join_all((0..8).flat_map(|_| [look(&one), look(&two)])).await;
-    let minute: i64 = sqlx::query_scalar("SELECT count(*) FROM schedule_fires").fetch_one(one.pool()).await.expect("a count");
+    let minute: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM schedule_fires").fetch_one(one.pool()).await.expect("a count");
     assert!((90..=120).contains(&minute), "three instants each, or four: {minute}");
     assert_eq!(started(&one).await, minute);
     assert_eq!(one.runs_stored().await, minute);
@@ -164,7 +167,8 @@ async fn an_instant_starts_one_run_whoever_looks() {
     // The clock goes back: they are due once more, and known.
     minutes_ago(&one, "s%", 2).await;
     join_all([look(&one), look(&two)]).await;
-    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM schedule_fires").fetch_one(one.pool()).await.expect("a count");
+    let known: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM schedule_fires").fetch_one(one.pool()).await.expect("a count");
     assert!(known - minute <= 30, "at most the minute that came meanwhile");
     assert_eq!(started(&one).await, known);
 }
@@ -323,9 +327,10 @@ async fn one_instant_is_one_run_and_too_late_is_none() {
         assert_eq!(made["next"], json!(["2099-05-04T10:00:00Z"]));
     }
     app.send(Call::post("/api/v1/schedules/paused/pause")).await.expect(200);
-    let pass = "UPDATE schedules SET at = now() - $2::interval, next_at = now() - $2::interval WHERE name = $1";
-    for (name, ago) in [("in-time", "5 seconds"), ("too-late", "2 hours"), ("paused", "5 seconds")] {
-        sqlx::query(&pass.replace("$2", &format!("'{ago}'"))).bind(name).execute(app.pool()).await.expect("time");
+    let pass = "UPDATE schedules SET at = now() - make_interval(secs => $2), next_at = now() - make_interval(secs => $2) \
+                WHERE name = $1";
+    for (name, ago_s) in [("in-time", 5.0), ("too-late", 7_200.0), ("paused", 5.0)] {
+        sqlx::query(pass).bind(name).bind(ago_s).execute(app.pool()).await.expect("time");
     }
     look(&app).await;
     assert_eq!(states(&fires(&app, "in-time").await), [("started", "")]);
@@ -362,9 +367,8 @@ async fn a_trigger_starts_one_run_for_its_key() {
     let app = TestApp::start().await;
     let yearly = json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "subject": "ada" } });
     put(&app, "yearly", &yearly).await.expect(201);
-    let trigger = |overlap: &str| {
-        Call::post("/api/v1/schedules/yearly/trigger").key("now").json(&json!({ "overlap": overlap }))
-    };
+    let trigger =
+        |overlap: &str| Call::post("/api/v1/schedules/yearly/trigger").key("now").json(&json!({ "overlap": overlap }));
     let first = app.send(trigger("allow")).await.expect(201).json();
     assert_eq!((&first["origin"], &first["state"]), (&json!("manual"), &json!("started")));
     assert_eq!(app.run(&run_of(&first)).await["subject"], "ada");
@@ -397,7 +401,8 @@ async fn a_run_that_is_refused_is_named_and_holds_up_nothing() {
 #[tokio::test]
 async fn schedules_are_within_their_tenant_and_a_tokens_reach() {
     let app = TestApp::start().await;
-    let of = |subject: &str| json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "subject": subject } });
+    let of =
+        |subject: &str| json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "subject": subject } });
     put(&app, "adas", &of("ada")).await.expect(201);
     put(&app, "eves", &of("eve")).await.expect(201);
     let limited = json!({ "name": "ada's", "role": "operator", "workflows": ["ask"], "subjects": ["ada"] });
@@ -405,9 +410,8 @@ async fn schedules_are_within_their_tenant_and_a_tokens_reach() {
     let list = app.send(Call::get("/api/v1/schedules").token(&limited)).await.expect(200).json();
     assert_eq!(list["schedules"].as_array().map(Vec::len), Some(1), "{list}");
     app.send(Call::get(place("eves")).token(&limited)).await.problem(404, "schedule_not_found");
-    let put_as = |name: &str, subject: &str| {
-        app.send(Call::new(Method::PUT, place(name)).json(&of(subject)).token(&limited))
-    };
+    let put_as =
+        |name: &str, subject: &str| app.send(Call::new(Method::PUT, place(name)).json(&of(subject)).token(&limited));
     put_as("eves", "ada").await.problem(409, "name_taken").at("name");
     put_as("new", "eve").await.problem(403, "out_of_reach").at("/run/subject");
     put_as("adas", "ada").await.expect(200);

@@ -6,9 +6,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
-use valet_protocol::api::{
-    BackfillRequest, FireView, PutScheduleRequest, ScheduleView, TriggerScheduleRequest,
-};
+use valet_protocol::api::{BackfillRequest, FireView, PutScheduleRequest, ScheduleView, TriggerScheduleRequest};
 
 use super::client::Client;
 use super::error::CliError;

@@ -251,12 +251,13 @@ async fn with_json_the_result_is_all_of_standard_output_and_progress_goes_to_the
 async fn many_runs_are_started_from_a_file_and_the_refused_are_named_by_their_lines() {
     let problem = json!({ "code": "invalid_input", "status": 422, "title": "t", "detail": "not a number", "field": "/runs/1/input/n" });
     let results = json!([{ "id": RUN, "created": true }, { "error": problem }, { "id": "run_2", "created": false }]);
-    let engine = Engine::default()
-        .answers("POST /api/v1/workflows/w/runs/bulk", json!({ "results": results, "refused": 1 }));
+    let engine =
+        Engine::default().answers("POST /api/v1/workflows/w/runs/bulk", json!({ "results": results, "refused": 1 }));
     let url = engine.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("runs.jsonl");
-    std::fs::write(&file, "{\"input\":{\"n\":1}}\n\n{\"input\":{\"n\":\"x\"}}\n{\"input\":{},\"subject\":\"ada\"}").unwrap();
+    std::fs::write(&file, "{\"input\":{\"n\":1}}\n\n{\"input\":{\"n\":\"x\"}}\n{\"input\":{},\"subject\":\"ada\"}")
+        .unwrap();
     let path = file.to_str().unwrap();
     let ended = valet(&url, &["runs", "start-many", "w", path, "--key", "import"]).await;
     assert_eq!((ended.exit, ended.out), (Exit::Failed, format!("{RUN}\nrun_2 (started before with this key)\n")));
@@ -298,7 +299,8 @@ async fn a_schedule_is_put_triggered_and_filled_in() {
     assert_eq!(engine.body(0), request);
     let ended = valet(&url, &["schedules", "trigger", "nightly", "--key", "k"]).await;
     assert_eq!((ended.out, engine.asked()[1].key.as_deref()), (format!("started  {RUN}\n"), Some("k")));
-    let from = ["schedules", "backfill", "nightly", "--from", "2026-11-20T00:00:00Z", "--until", "2026-11-21T00:00:00Z"];
+    let from =
+        ["schedules", "backfill", "nightly", "--from", "2026-11-20T00:00:00Z", "--until", "2026-11-21T00:00:00Z"];
     let ended = valet(&url, &from).await;
     assert_eq!(ended.out, "2 to start, 1 known before\n", "{}", ended.err);
 }

@@ -168,12 +168,7 @@ pub struct Settled {
 
 impl PgStore {
     /// True if there was none of its name; `None` if the tenant has as many as it may.
-    pub async fn put_schedule(
-        &self,
-        id: Uuid,
-        new: &NewSchedule<'_>,
-        deed: &Deed,
-    ) -> Result<Option<bool>, StoreError> {
+    pub async fn put_schedule(&self, id: Uuid, new: &NewSchedule<'_>, deed: &Deed) -> Result<Option<bool>, StoreError> {
         let body = self.keys.seal_for(new.tenant, new.subject, new.run).await?;
         let query = sqlx::query_scalar::<_, bool>(include_str!("../sql/put_schedule.sql"))
             .bind(id)

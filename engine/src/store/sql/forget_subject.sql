@@ -7,6 +7,10 @@ WITH items AS (
     UPDATE finished_runs SET status_line = NULL, attributes = '{}' WHERE tenant = $1 AND subject = $2 AND ended_at <= $3
 ), told AS (
     DELETE FROM notices WHERE tenant = $1 AND subject = $2 AND at <= $3
+), told_events AS (
+    DELETE FROM events WHERE tenant = $1 AND subject = $2 AND at <= $3 RETURNING id
+), told_runs AS (
+    DELETE FROM event_runs r USING told_events e WHERE r.event_id = e.id
 ), planned AS (
     DELETE FROM schedules WHERE tenant = $1 AND subject = $2 AND created_at <= $3 RETURNING id
 ), fires AS (

@@ -28,6 +28,14 @@ WITH old_batches AS (
         WHERE f.moved_at < now() - interval '30 days' AND f.state IN ('started', 'skipped', 'refused')
           AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = f.run_id)
         ORDER BY f.moved_at LIMIT 5000)
+), old_events AS (
+    DELETE FROM events WHERE id IN (
+        SELECT e.id FROM events e WHERE e.at < now() - interval '30 days'
+          AND NOT EXISTS (SELECT 1 FROM event_runs r WHERE r.event_id = e.id AND r.state = 'starting')
+        ORDER BY e.at LIMIT 5000)
+    RETURNING id
+), old_event_runs AS (
+    DELETE FROM event_runs r USING old_events e WHERE r.event_id = e.id
 ), old_schedules AS (
     -- Those of one instant, which is over.
     DELETE FROM schedules s WHERE s.at < now() - interval '30 days' AND s.next_at IS NULL

@@ -5,7 +5,14 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
-use valet_protocol::api::{AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, FireList, FireView, ForkRequest, Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView};
+use valet_protocol::api::{
+    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CreateTokenRequest,
+    EditRequest, FileStored, FireList, FireView, ForkRequest, Item, ItemList, ItemStored, KillRequest, PauseList,
+    PauseRequest, PauseView, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
+    RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList, ScheduleView, SignalRequest,
+    SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList,
+    TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
+};
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
 use super::{Body, Call, Client, ClientError, body, failure};
