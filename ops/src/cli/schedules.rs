@@ -185,8 +185,8 @@ fn fields(schedule: &ScheduleView, style: Style) -> String {
     }
     if let Some(last) = &schedule.last {
         let outcome = last.run.as_ref().or(last.reason.as_ref());
-        let outcome = outcome.map(|outcome| format!("  {outcome}")).unwrap_or_default();
-        fields.text("last", &format!("{}  {}{outcome}", when::full(last.at, Machine.now()), last.state));
+        let outcome = outcome.map(|outcome| format!(" {outcome}")).unwrap_or_default();
+        fields.text("last", &format!("{} {}{outcome}", when::full(last.at, Machine.now()), last.state));
     }
     if let Some(missed) = &schedule.missed {
         fields.text("missed", &format!("{} until {}", missed.from.to_rfc3339(), missed.until.to_rfc3339()));
@@ -199,7 +199,7 @@ fn fields(schedule: &ScheduleView, style: Style) -> String {
 
 fn timing(schedule: &ScheduleView) -> String {
     match (&schedule.cron, schedule.at) {
-        (Some(cron), _) => format!("{cron}  {}", schedule.zone),
+        (Some(cron), _) => format!("{cron} in {}", schedule.zone),
         (None, Some(at)) => format!("once, {}", at.to_rfc3339()),
         (None, None) => String::new(),
     }
@@ -278,12 +278,12 @@ mod tests {
         let text = table(&[daily.clone(), once], Style::default());
         let expected = "\
 SCHEDULE  WORKFLOW  RUNS                             OVERLAP  STATE  NEXT
-nightly   apply     30 2 * * *  Europe/Berlin        skip     ok     2026-03-29T03:00:00+02:00
+nightly   apply     30 2 * * * in Europe/Berlin      skip     ok     2026-03-29T03:00:00+02:00
 once      apply     once, 2026-11-21T06:00:00+00:00  allow    over
 ";
         assert_eq!(text, expected);
         let text = fields(&daily, Style::default());
-        assert!(text.contains("runs        30 2 * * *  Europe/Berlin\n"), "{text}");
+        assert!(text.contains("runs        30 2 * * * in Europe/Berlin\n"), "{text}");
         assert!(text.ends_with("2026-03-29T03:00:00+02:00\n            2026-03-30T02:30:00+02:00\n"), "{text}");
     }
 }

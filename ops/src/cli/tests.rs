@@ -306,6 +306,29 @@ async fn a_schedule_is_put_triggered_and_filled_in() {
 }
 
 #[tokio::test]
+async fn an_event_is_pushed_and_tells_what_it_started_and_what_not() {
+    let run = |trigger: &str, state: &str, reason: Value| json!({ "trigger": trigger, "workflow": "w", "state": state, "run": RUN, "reason": reason });
+    let runs = [run("all", "started", Value::Null), run("other", "refused", json!("invalid_input at /run/input"))];
+    let event = json!({ "id": "event_1", "key": "user:new", "subject": "ada", "at": "2026-11-21T06:00:00Z", "created_by": "ada", "runs": runs });
+    let trigger = json!({ "name": "all", "key": "user:*", "workflow": "w", "run": {}, "paused": false,
+                          "created_at": "2026-11-21T06:00:00Z", "created_by": "ada" });
+    let engine =
+        Engine::default().answers("POST /api/v1/events", event).answers("PUT /api/v1/event-triggers/all", trigger);
+    let url = engine.serve().await;
+    let push = ["events", "push", "user:new", "--payload", r#"{"n":1}"#, "--subject", "ada", "--key", "k"];
+    let ended = valet(&url, &push).await;
+    assert_eq!(ended.exit, Exit::Failed, "one was refused: {}", ended.err);
+    assert!(ended.out.contains(&format!("all: w started {RUN}\n")), "{}", ended.out);
+    assert!(ended.out.contains("other: w refused invalid_input at /run/input\n"), "{}", ended.out);
+    assert_eq!(engine.body(0), json!({ "key": "user:new", "subject": "ada", "payload": { "n": 1 } }));
+    assert_eq!(engine.asked()[0].key.as_deref(), Some("k"));
+    let put = ["events", "put-trigger", "all", "--on", "user:*", "--workflow", "w", "--filter", "payload.n > 0"];
+    let ended = valet(&url, &put).await;
+    assert_eq!((ended.exit, ended.out.lines().count()), (Exit::Done, 2), "{}", ended.err);
+    assert_eq!(engine.body(1), json!({ "key": "user:*", "workflow": "w", "filter": "payload.n > 0" }));
+}
+
+#[tokio::test]
 async fn a_declared_workflow_is_applied_under_its_own_name_or_the_given_one() {
     let registered = |version: u32, created: bool| json!({ "name": "w", "version": version, "created": created });
     let folder = tempfile::tempdir().unwrap();

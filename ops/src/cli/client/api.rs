@@ -7,8 +7,9 @@ use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CreateTokenRequest,
-    EditRequest, FileStored, FireList, FireView, ForkRequest, Item, ItemList, ItemStored, KillRequest, PauseList,
-    PauseRequest, PauseView, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
+    EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
+    Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PushEventRequest,
+    PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
     RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList, ScheduleView, SignalRequest,
     SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList,
     TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
@@ -88,6 +89,47 @@ impl Client {
         let body = document(&StartRunsRequest { runs });
         let call = Call::post(path(["workflows", workflow, "runs", "bulk"]), body).once(key);
         body::json(self.send(&Call { wait_max: Some(TRANSFER_WAIT_MAX), ..call }).await?).await
+    }
+
+    pub async fn push_event(&self, request: &PushEventRequest, key: &str) -> Result<EventView, ClientError> {
+        body::json(self.send(&Call::post(path(["events"]), document(request)).once(key)).await?).await
+    }
+
+    pub async fn replay_event(&self, id: &str, key: &str) -> Result<EventView, ClientError> {
+        let call = Call::post(path(["events", id, "replay"]), Body::Empty).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn events_pushed(
+        &self,
+        key: Option<&str>,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<EventList, ClientError> {
+        let call = Call::get(path(["events"])).query("key", key).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn event_pushed(&self, id: &str) -> Result<EventView, ClientError> {
+        body::json(self.send(&Call::get(path(["events", id]))).await?).await
+    }
+
+    pub async fn event_triggers(&self) -> Result<EventTriggerList, ClientError> {
+        body::json(self.send(&Call::get(path(["event-triggers"]))).await?).await
+    }
+
+    /// The same request again changes nothing.
+    pub async fn put_event_trigger(
+        &self,
+        name: &str,
+        request: &PutEventTriggerRequest,
+    ) -> Result<EventTriggerView, ClientError> {
+        let call = Call::post(path(["event-triggers", name]), document(request));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_event_trigger(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["event-triggers", name]))).await.map(drop)
     }
 
     pub async fn schedules(&self, cursor: Option<&str>, rows: u32) -> Result<ScheduleList, ClientError> {
