@@ -68,27 +68,27 @@ pub async fn look(app: &App) -> Result<Duration, StoreError> {
 /// True if something was planned, here or by an engine that was faster.
 async fn advance(app: &App) -> Result<bool, StoreError> {
     let store = &app.engine.store;
-    let mut plans = Vec::new();
+    let (mut plans, mut cancelled) = (Vec::new(), Vec::new());
     for due in store.due_schedules().await? {
         let Some(standing) = &due.standing else {
             tracing::warn!(schedule = %due.id, "this build cannot read a schedule; a newer one may");
             continue;
         };
         let plan = plan(standing, due.now);
-        for run in &plan.cancel {
-            cancel(app, *run).await;
-        }
+        cancelled.extend_from_slice(&plan.cancel);
         if due.is_moved_by(&plan) {
             plans.push((due, plan));
         }
     }
-    if plans.is_empty() {
-        return Ok(false);
+    if !plans.is_empty() {
+        let run_id = || RunId::root(app.engine.clock.now(), app.engine.entropy.bytes());
+        let fires = store.advance_schedules(&plans, run_id).await?;
+        start_all(app, fires, false).await?;
     }
-    let run_id = || RunId::root(app.engine.clock.now(), app.engine.entropy.bytes());
-    let fires = store.advance_schedules(&plans, run_id).await?;
-    start_all(app, fires, false).await?;
-    Ok(true)
+    // Again with each look until they end: no more is needed for what is lost in between.
+    let cancels = cancelled.into_iter().map(|run| cancel(app, run));
+    futures::stream::iter(cancels).buffer_unordered(FIRES_AT_ONCE).collect::<Vec<()>>().await;
+    Ok(!plans.is_empty())
 }
 
 async fn cancel(app: &App, run: RunId) {

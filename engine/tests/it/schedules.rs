@@ -463,6 +463,12 @@ async fn who_has_no_schedules_hardly_asks_and_who_has_is_woken_in_time() {
 async fn a_thousand_that_are_due_at_once_start_at_once() {
     const COUNT: i64 = 1_000;
     let app = TestApp::start().await;
+    // What as many take that are asked for at once, to compare with: the machine may have other things to do.
+    let runs: Vec<Value> = (0..COUNT).map(|_| json!({ "input": {} })).collect();
+    let bulk = Call::post("/api/v1/workflows/ask/runs/bulk").json(&json!({ "runs": runs }));
+    let began = Instant::now();
+    app.send(bulk).await.expect(200);
+    let bulk = began.elapsed();
     put(&app, "s", &each_minute("skip")).await.expect(201);
     let copies = "INSERT INTO schedules (id, tenant, name, workflow, subject, cron, zone, overlap, catch_up_s, body, request_hash, next_at, created_by) \
                   SELECT gen_random_uuid(), tenant, 's' || n, workflow, subject, cron, zone, overlap, catch_up_s, body, request_hash, next_at, created_by \
@@ -473,7 +479,6 @@ async fn a_thousand_that_are_due_at_once_start_at_once() {
     look(&app).await;
     let took = began.elapsed();
     assert!(started(&app).await >= COUNT);
-    println!("{COUNT} schedules that were due at once started within {took:?}");
-    // 1 s as shipped, on a machine that does nothing else.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    println!("{COUNT} schedules that were due at once started within {took:?}, a bulk of as many within {bulk:?}");
+    assert!(took < bulk * 3 + Duration::from_secs(1), "{took:?}, and a bulk {bulk:?}");
 }

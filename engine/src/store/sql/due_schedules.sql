@@ -3,8 +3,14 @@
 WITH due AS MATERIALIZED (
     SELECT id FROM schedules WHERE NOT paused AND next_at <= now() ORDER BY next_at LIMIT $1
 ), waiting AS MATERIALIZED (
-    SELECT s.id FROM (SELECT DISTINCT schedule_id FROM schedule_fires WHERE state = 'waiting') AS w
-    JOIN schedules s ON s.id = w.schedule_id AND NOT s.paused LIMIT $1
+    -- Those that only wait for a run that goes on are left alone: however many there are, they keep no other out.
+    SELECT s.id
+    FROM (SELECT schedule_id, bool_or(overlap <> 'queue') AS moves FROM schedule_fires WHERE state = 'waiting' GROUP BY schedule_id) AS w
+    JOIN schedules s ON s.id = w.schedule_id AND NOT s.paused
+    WHERE w.moves OR NOT EXISTS (
+        SELECT FROM schedule_fires f LEFT JOIN runs r ON r.id = f.run_id
+        WHERE f.schedule_id = w.schedule_id AND f.live AND (f.state = 'starting' OR r.id IS NOT NULL))
+    LIMIT $1
 )
 SELECT s.id, s.turn, s.cron, s.at, s.zone, s.overlap, s.catch_up_s, s.next_at, now() AS now,
        w.ats AS waiting_ats, w.overlaps AS waiting_overlaps, l.ats AS live_ats, l.runs AS live_runs, l.states AS live_states
