@@ -26,18 +26,20 @@ use utoipa_axum::routes;
 use valet_core::workflow::Door;
 
 use crate::blobs::Blobs;
-use crate::bounds::{FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::bounds::{BULK_BYTES_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
 mod audit;
 mod auth;
 mod body;
+mod bulk;
 mod completions;
 mod cursor;
 mod declared;
 mod desk;
 mod doing;
+mod event_triggers;
 mod events;
 mod fault;
 mod files;
@@ -51,12 +53,15 @@ mod mask;
 mod operations;
 mod pauses;
 mod places;
+mod pushed_events;
 mod query;
 mod recent;
 mod route_scopes;
 mod run_search;
 mod run_view;
 mod runs;
+mod scheduler;
+mod schedules;
 mod schema;
 mod session;
 mod session_cookie;
@@ -70,6 +75,7 @@ mod workflows;
 pub use auth::FixedToken;
 pub use fault::Fault;
 pub use limits::{Limits, Rate};
+pub use scheduler::{look as look_at_schedules, run as run_schedules};
 pub use triggers::run as run_triggers;
 
 /// What handlers share.
@@ -86,6 +92,8 @@ pub struct App {
     desk: desk::Desk,
     /// Tells the housekeeper that an erasure was asked for.
     pub erasures: Arc<Notify>,
+    /// Tells the scheduler that a schedule may be due earlier than it knows.
+    schedules: Notify,
 }
 
 /// What the caller of [`App::new`] decides.
@@ -128,6 +136,7 @@ impl App {
             secure_cookies: config.secure_cookies,
             desk: desk::Desk::default(),
             erasures: Arc::default(),
+            schedules: Notify::new(),
         }))
     }
 
@@ -172,6 +181,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(workflows::start))
         .routes(routes!(run_search::list))
         .routes(routes!(run_search::count))
+        .routes(routes!(bulk::start_runs).layer(DefaultBodyLimit::max(BULK_BYTES_MAX)))
         .routes(routes!(runs::show))
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
@@ -206,6 +216,18 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pauses::resume_tenant))
         .routes(routes!(pauses::pause_engine))
         .routes(routes!(pauses::resume_engine))
+        .routes(routes!(pushed_events::list, pushed_events::push))
+        .routes(routes!(pushed_events::show))
+        .routes(routes!(pushed_events::replay))
+        .routes(routes!(event_triggers::list))
+        .routes(routes!(event_triggers::show, event_triggers::put, event_triggers::remove))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show, schedules::put, schedules::remove))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::trigger))
+        .routes(routes!(schedules::backfill))
+        .routes(routes!(schedules::fires))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))

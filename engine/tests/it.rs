@@ -6,6 +6,7 @@ mod it {
     mod audit;
     mod budget;
     mod builds;
+    mod bulk;
     mod calls;
     mod claims;
     mod commits;
@@ -32,10 +33,12 @@ mod it {
     mod pauses;
     mod placement;
     mod proxy;
+    mod pushed_events;
     mod recovery;
     mod replay_check;
     mod retention;
     mod run_search;
+    mod schedules;
     mod sealed;
     mod statements;
     mod states;

@@ -7,6 +7,12 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use valet_core::Timestamp;
 
+use crate::problem::Problem;
+
+mod triggers;
+
+pub use triggers::*;
+
 /// `POST /api/v1/workflows/{name}/runs`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +35,48 @@ pub struct StartRunRequest {
     /// What the run may spend before it is paused, in millionths of a US dollar. Default: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd_micros: Option<u64>,
+}
+
+/// `POST /api/v1/workflows/{name}/runs/bulk`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRunsRequest {
+    /// 1 to 1,000. Each is checked and started for itself: one that is refused holds up no other.
+    #[schema(value_type = Vec<StartRunItem>)]
+    pub runs: Vec<Value>,
+}
+
+/// A run of several: as it would be started alone, with its key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct StartRunItem {
+    /// As the header `Idempotency-Key`. Default: that header's own key, `/` and the item's place in the list, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    #[serde(flatten)]
+    pub run: StartRunRequest,
+}
+
+/// What became of each, in the request's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunsStarted {
+    pub results: Vec<StartRunResult>,
+    /// How many of them have an error.
+    pub refused: u32,
+}
+
+/// Either `id` and `created`, or `error`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StartRunResult {
+    /// `run_…`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// False when the idempotency key named a run that existed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<bool>,
+    /// Why it was refused; the place is one of the request: `/runs/3/input/posting`. With status 429 or 503 the same item may go through
+    /// later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
 }
 
 /// `201` for a new run, `200` for the first run of the same idempotency key and body. With `wait` also what became of it;

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Fault;
 use crate::bounds::{JSON_DEPTH_MAX, REQUEST_BYTES_MAX};
@@ -51,21 +52,28 @@ pub(super) fn too_large() -> Fault {
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     check_text(bytes)?;
     let reader = &mut serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
-        let field = pointer(error.path());
-        let inner = error.into_inner();
-        if inner.is_syntax() || inner.is_eof() {
-            return not_json(&inner);
-        }
-        // serde's sentence may quote a value; only what it expected is repeated.
-        let message = without_values(&inner.to_string());
-        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-        let field = missing.map_or(field.clone(), |name| format!("{field}/{}", segment(name)));
-        let fault = Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", message);
-        if field.is_empty() { fault } else { fault.at(field) }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut *reader).map_err(misshapen)?;
     reader.end().map_err(|error| not_json(&error))?;
     Ok(value)
+}
+
+/// The same of a part of a body that was read already.
+pub(super) fn read_part<T: DeserializeOwned>(part: Value) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(part).map_err(misshapen)
+}
+
+fn misshapen(error: serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let field = pointer(error.path());
+    let inner = error.into_inner();
+    if inner.is_syntax() || inner.is_eof() {
+        return not_json(&inner);
+    }
+    // serde's sentence may quote a value; only what it expected is repeated.
+    let message = without_values(&inner.to_string());
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let field = missing.map_or(field.clone(), |name| format!("{field}/{}", segment(name)));
+    let fault = Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", message);
+    if field.is_empty() { fault } else { fault.at(field) }
 }
 
 fn not_json(error: &serde_json::Error) -> Fault {

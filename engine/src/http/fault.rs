@@ -37,6 +37,17 @@ impl Fault {
         self
     }
 
+    /// Of a part of the request that lies at `place`, a JSON pointer.
+    pub(super) fn below(mut self, place: &str) -> Self {
+        let problem = &mut self.problem;
+        let pointers = problem.field.iter_mut().chain(problem.errors.iter_mut().map(|error| &mut error.field));
+        for pointer in pointers.filter(|pointer| pointer.starts_with('/')) {
+            pointer.insert_str(0, place);
+        }
+        problem.field.get_or_insert_with(|| place.to_owned());
+        self
+    }
+
     /// When the same request may go through.
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -81,12 +92,31 @@ impl Fault {
         Self::unprocessable("invalid_definition", problems)
     }
 
+    /// The same of a schedule.
+    pub fn invalid_schedule(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_schedule", problems)
+    }
+
+    /// The same of an event.
+    pub fn invalid_event(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_event", problems)
+    }
+
+    /// The same of an event's trigger.
+    pub fn invalid_trigger(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_trigger", problems)
+    }
+
     fn unprocessable(code: &str, problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, first.1).at(first.0);
         fault.problem.errors =
             problems.into_iter().map(|p| FieldProblem { field: p.field, message: p.message }).collect();
         fault
+    }
+
+    pub(super) fn into_problem(self) -> Problem {
+        *self.problem
     }
 
     pub(super) fn problem(&self) -> &Problem {

@@ -144,10 +144,22 @@ pub(super) async fn checked(
     request: StartRunRequest,
 ) -> Result<StartRun, Fault> {
     let found = find(app, tenant, reach, name).await?;
-    let mut problems = schema_problems(app, &found, &request.input).await?;
+    checked_for(app, tenant, reach, &found, key, request).await
+}
+
+/// The same of a workflow that was found.
+pub(super) async fn checked_for(
+    app: &App,
+    tenant: &str,
+    reach: &Reach,
+    found: &Found<'_>,
+    key: Option<String>,
+    request: StartRunRequest,
+) -> Result<StartRun, Fault> {
+    let mut problems = schema_problems(app, found, &request.input).await?;
     let input = payload(&request.input)?;
     if problems.is_empty()
-        && let Found::Code(definition) = &found
+        && let Found::Code(definition) = found
     {
         problems = definition.check(&input, &app.door);
         for problem in &mut problems {
@@ -162,14 +174,14 @@ pub(super) async fn checked(
     }
     problems.extend(request_problems(&request));
     if problems.is_empty()
-        && let Found::Code(definition) = &found
+        && let Found::Code(definition) = found
     {
         problems = missing_files(app, tenant, reach, definition.files(&input)).await?;
     }
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
-    if let Found::Declared(record) = &found {
+    if let Found::Declared(record) = found {
         declared::refuse_unknown_children(app, tenant, record).await?;
     }
     let idempotency = key.map(|key| idempotency_key(key, &request)).transpose()?;
@@ -189,7 +201,7 @@ pub(super) async fn checked(
         idempotency,
         deadline: timeout.map(|timeout| app.engine.clock.now() + timeout),
         budget_micros: request.budget_usd_micros,
-        ..StartRun::new(tenant.to_owned(), subject, name.to_owned(), plan, input)
+        ..StartRun::new(tenant.to_owned(), subject, found.name().to_owned(), plan, input)
     })
 }
 
@@ -250,10 +262,13 @@ fn request_problems(request: &StartRunRequest) -> Vec<InputProblem> {
     problems
 }
 
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX
+}
+
 /// Subjects and plans are keys of tables and indexes, not documents.
 fn name_problem(field: &str, text: Option<&str>) -> Option<InputProblem> {
-    let text = text?;
-    let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX;
+    let fits = is_name(text?);
     let message = || "must be 1 to 128 bytes long".to_owned();
     (!fits).then(|| InputProblem { field: field.to_owned(), message: message() })
 }
@@ -268,6 +283,15 @@ pub(super) fn idempotency_key(key: String, request: &impl Serialize) -> Result<I
 pub(super) enum Found<'a> {
     Code(&'a Arc<Definition>),
     Declared(Box<DeclaredRecord>),
+}
+
+impl Found<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Code(definition) => definition.name,
+            Self::Declared(record) => &record.name,
+        }
+    }
 }
 
 pub(super) async fn find<'a>(app: &'a App, tenant: &str, reach: &Reach, name: &str) -> Result<Found<'a>, Fault> {
