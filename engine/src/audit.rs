@@ -15,6 +15,10 @@ pub enum Via {
     Link,
     /// A trigger in Redis.
     Queue,
+    /// An instant of a schedule.
+    Schedule,
+    /// The trigger of an event.
+    Event,
 }
 
 impl Via {
@@ -24,6 +28,8 @@ impl Via {
             Self::Session => "session",
             Self::Link => "link",
             Self::Queue => "queue",
+            Self::Schedule => "schedule",
+            Self::Event => "event",
         }
     }
 }
@@ -58,6 +64,16 @@ impl Deed {
             target: String::new(),
             task: None,
         }
+    }
+
+    /// An instant of the schedule of this name. The run is not known yet.
+    pub fn scheduled(tenant: &str, name: &str) -> Self {
+        Self { who: name.to_owned(), via: Via::Schedule, ..Self::queued(tenant) }
+    }
+
+    /// The trigger of this name, which an event fits. The run is not known yet.
+    pub fn triggered(tenant: &str, name: &str) -> Self {
+        Self { who: name.to_owned(), via: Via::Event, ..Self::queued(tenant) }
     }
 
     pub fn address_text(&self) -> Option<String> {

@@ -180,3 +180,32 @@ pub const DECLARED_SCHEMA_PARTS_MAX: usize = 5_000;
 
 /// References within such a schema that lead to one another.
 pub const DECLARED_SCHEMA_DEPTH_MAX: usize = 32;
+
+/// Schedules of one tenant.
+pub const SCHEDULES_MAX: u32 = 10_000;
+/// A cron expression: longer ones list what a range would say.
+pub const CRON_BYTES_MAX: usize = 256;
+/// How late an instant may still start its run: no shorter than an engine takes to come back, no longer than a year.
+pub const CATCH_UP_S: std::ops::RangeInclusive<u32> = 10..=366 * 24 * 3600;
+pub const CATCH_UP_S_DEFAULT: u32 = 3600;
+/// Schedules that one look goes on with, and instants of each; the next look comes at once.
+pub const SCHEDULES_PER_LOOK_MAX: usize = 1_000;
+pub const FIRES_PER_LOOK_MAX: usize = 20;
+/// Instants of one schedule that wait for a run to end; of one backfill.
+pub const FIRES_WAITING_MAX: usize = 1_000;
+pub const BACKFILL_MAX: usize = 1_000;
+/// Runs that one engine starts at once for schedules; their starts share commits.
+pub const FIRES_AT_ONCE: usize = 256;
+/// How often an engine asks for schedules that another was told of; its own, and those that it knows, it wakes up for.
+pub const SCHEDULE_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same while an instant waits for a run to end, and after a failure.
+pub const SCHEDULE_LOOK_BUSY: Duration = Duration::from_secs(1);
+/// What an engine was to start and did not settle in this time is started by any.
+pub const FIRE_LEFT_AFTER: Duration = Duration::from_secs(10);
+
+/// Event triggers of one tenant: an event may fit them all, and is answered once their runs have begun.
+pub const EVENT_TRIGGERS_MAX: u32 = 500;
+/// An event's key, a trigger's pattern of keys, a scope.
+pub const EVENT_KEY_BYTES_MAX: usize = 255;
+/// Work of a trigger's expressions for one event.
+pub const TRIGGER_STEPS_MAX: u64 = 100_000;

@@ -239,6 +239,16 @@ impl<S: Store + ?Sized> Engine<S> {
         }
     }
 
+    /// Starts the run of this id, once, however often and by however many engines that is asked for.
+    pub async fn start_run_as(&self, deed: Deed, run: RunId, start: StartRun) -> Result<Started, StartError> {
+        let deed = Deed { target: run.to_string(), ..deed };
+        let Err(error) = self.command_by(deed, run, Command::Start(Box::new(start))).await else {
+            return Ok(Started::Created(run));
+        };
+        // Whatever this attempt was told: the run may be another's, which began before it.
+        if self.store.identity(run).await?.is_some() { Ok(Started::Existing(run)) } else { Err(error.into()) }
+    }
+
     async fn find_started(
         &self,
         tenant: &str,

@@ -39,6 +39,7 @@ mod cursor;
 mod declared;
 mod desk;
 mod doing;
+mod event_triggers;
 mod events;
 mod fault;
 mod files;
@@ -52,11 +53,14 @@ mod mask;
 mod operations;
 mod pauses;
 mod places;
+mod pushed_events;
 mod query;
 mod recent;
 mod route_scopes;
 mod run_view;
 mod runs;
+mod scheduler;
+mod schedules;
 mod schema;
 mod session;
 mod session_cookie;
@@ -70,6 +74,7 @@ mod workflows;
 pub use auth::FixedToken;
 pub use fault::Fault;
 pub use limits::{Limits, Rate};
+pub use scheduler::{look as look_at_schedules, run as run_schedules};
 pub use triggers::run as run_triggers;
 
 /// What handlers share.
@@ -86,6 +91,8 @@ pub struct App {
     desk: desk::Desk,
     /// Tells the housekeeper that an erasure was asked for.
     pub erasures: Arc<Notify>,
+    /// Tells the scheduler that a schedule may be due earlier than it knows.
+    schedules: Notify,
 }
 
 /// What the caller of [`App::new`] decides.
@@ -128,6 +135,7 @@ impl App {
             secure_cookies: config.secure_cookies,
             desk: desk::Desk::default(),
             erasures: Arc::default(),
+            schedules: Notify::new(),
         }))
     }
 
@@ -206,6 +214,18 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pauses::resume_tenant))
         .routes(routes!(pauses::pause_engine))
         .routes(routes!(pauses::resume_engine))
+        .routes(routes!(pushed_events::list, pushed_events::push))
+        .routes(routes!(pushed_events::show))
+        .routes(routes!(pushed_events::replay))
+        .routes(routes!(event_triggers::list))
+        .routes(routes!(event_triggers::show, event_triggers::put, event_triggers::remove))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show, schedules::put, schedules::remove))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::trigger))
+        .routes(routes!(schedules::backfill))
+        .routes(routes!(schedules::fires))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))

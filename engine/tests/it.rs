@@ -33,9 +33,11 @@ mod it {
     mod pauses;
     mod placement;
     mod proxy;
+    mod pushed_events;
     mod recovery;
     mod replay_check;
     mod retention;
+    mod schedules;
     mod sealed;
     mod statements;
     mod states;

@@ -25,12 +25,14 @@ mod fields;
 mod files;
 mod human;
 mod money;
+mod occurrences;
 mod paging;
 mod pauses;
 mod queues;
 mod reason;
 mod runs;
 mod save;
+mod schedules;
 mod start;
 mod style;
 mod subjects;
@@ -66,6 +68,10 @@ pub enum Verb {
     Resume(pauses::Resume),
     /// Show what is paused beside single runs
     Pauses,
+    /// Tell what happened, see what it started, and say what shall start
+    Events(occurrences::Occurrences),
+    /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
+    Schedules(schedules::Schedules),
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -112,6 +118,8 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Pause(args) => pauses::pause(args, &client, output).await,
         Verb::Resume(args) => pauses::resume(args, &client, output).await,
         Verb::Pauses => pauses::list(&client, output).await,
+        Verb::Events(args) => occurrences::run(args, &client, output).await,
+        Verb::Schedules(args) => schedules::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

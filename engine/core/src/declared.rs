@@ -7,7 +7,7 @@
 pub mod check;
 pub mod definition;
 mod interpreter;
-mod template;
+pub mod template;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,10 @@ use valet_core::Timestamp;
 
 use crate::problem::Problem;
 
+mod triggers;
+
+pub use triggers::*;
+
 /// `POST /api/v1/workflows/{name}/runs`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

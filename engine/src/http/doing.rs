@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 35] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 45] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -43,6 +43,16 @@ pub(super) const ACTIONS: [(Method, &str, &str); 35] = [
     (Method::POST, "/api/v1/tenants/{name}/resume", "tenant.resume"),
     (Method::POST, "/api/v1/engine/pause", "engine.pause"),
     (Method::POST, "/api/v1/engine/resume", "engine.resume"),
+    (Method::POST, "/api/v1/events", "event.push"),
+    (Method::POST, "/api/v1/events/{id}/replay", "event.replay"),
+    (Method::PUT, "/api/v1/event-triggers/{name}", "trigger.put"),
+    (Method::DELETE, "/api/v1/event-triggers/{name}", "trigger.remove"),
+    (Method::PUT, "/api/v1/schedules/{name}", "schedule.put"),
+    (Method::DELETE, "/api/v1/schedules/{name}", "schedule.remove"),
+    (Method::POST, "/api/v1/schedules/{name}/pause", "schedule.pause"),
+    (Method::POST, "/api/v1/schedules/{name}/resume", "schedule.resume"),
+    (Method::POST, "/api/v1/schedules/{name}/trigger", "schedule.trigger"),
+    (Method::POST, "/api/v1/schedules/{name}/backfill", "schedule.backfill"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
     (Method::POST, "/api/v1/session", "session.open"),

@@ -92,6 +92,21 @@ impl Fault {
         Self::unprocessable("invalid_definition", problems)
     }
 
+    /// The same of a schedule.
+    pub fn invalid_schedule(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_schedule", problems)
+    }
+
+    /// The same of an event.
+    pub fn invalid_event(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_event", problems)
+    }
+
+    /// The same of an event's trigger.
+    pub fn invalid_trigger(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_trigger", problems)
+    }
+
     fn unprocessable(code: &str, problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, first.1).at(first.0);

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 65] = [
+pub(super) const ROUTES: [Row; 82] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -76,6 +76,25 @@ pub(super) const ROUTES: [Row; 65] = [
     // And the token is that of the engine's own file.
     (Method::POST, "/api/v1/engine/pause", &[Admin]),
     (Method::POST, "/api/v1/engine/resume", &[Admin]),
+    (Method::GET, "/api/v1/events", &[Read, Trigger]),
+    (Method::POST, "/api/v1/events", &[Trigger]),
+    (Method::GET, "/api/v1/events/{id}", &[Read, Trigger]),
+    (Method::POST, "/api/v1/events/{id}/replay", &[Trigger]),
+    (Method::GET, "/api/v1/event-triggers", &[Read, Trigger]),
+    (Method::GET, "/api/v1/event-triggers/{name}", &[Read, Trigger]),
+    // What happens elsewhere then starts runs, whoever tells it.
+    (Method::PUT, "/api/v1/event-triggers/{name}", &[Admin]),
+    (Method::DELETE, "/api/v1/event-triggers/{name}", &[Admin]),
+    (Method::GET, "/api/v1/schedules", &[Read, Trigger]),
+    (Method::GET, "/api/v1/schedules/{name}", &[Read, Trigger]),
+    // Whoever may start a run may say when.
+    (Method::PUT, "/api/v1/schedules/{name}", &[Trigger]),
+    (Method::DELETE, "/api/v1/schedules/{name}", &[Trigger]),
+    (Method::POST, "/api/v1/schedules/{name}/pause", &[Operate]),
+    (Method::POST, "/api/v1/schedules/{name}/resume", &[Operate]),
+    (Method::POST, "/api/v1/schedules/{name}/trigger", &[Trigger]),
+    (Method::POST, "/api/v1/schedules/{name}/backfill", &[Trigger]),
+    (Method::GET, "/api/v1/schedules/{name}/fires", &[Read, Trigger]),
     (Method::GET, "/api/v1/tokens", &[Admin]),
     (Method::POST, "/api/v1/tokens", &[Admin]),
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),

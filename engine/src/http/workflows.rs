@@ -257,10 +257,13 @@ fn request_problems(request: &StartRunRequest) -> Vec<InputProblem> {
     problems
 }
 
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX
+}
+
 /// Subjects and plans are keys of tables and indexes, not documents.
 fn name_problem(field: &str, text: Option<&str>) -> Option<InputProblem> {
-    let text = text?;
-    let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX;
+    let fits = is_name(text?);
     let message = || "must be 1 to 128 bytes long".to_owned();
     (!fits).then(|| InputProblem { field: field.to_owned(), message: message() })
 }

@@ -86,6 +86,31 @@ fn rows() -> Vec<Row> {
         post("/api/v1/tenants/{name}/resume", ADMINS, Common),
         post("/api/v1/engine/pause", ADMINS, Common),
         post("/api/v1/engine/resume", ADMINS, Common),
+        get("/api/v1/events", VIEWERS, Own),
+        with(post("/api/v1/events", OPERATORS, Common), json!({ "key": "nothing:fits" })),
+        get("/api/v1/events/{id}", VIEWERS, Missing),
+        post("/api/v1/events/{id}/replay", OPERATORS, Missing),
+        get("/api/v1/event-triggers", VIEWERS, Own),
+        get("/api/v1/event-triggers/{name}", VIEWERS, Missing),
+        // A trigger of that name is another one in each tenant.
+        with(row(Method::PUT, "/api/v1/event-triggers/{name}", ADMINS, Common), json!({ "key": "", "workflow": "" })),
+        row(Method::DELETE, "/api/v1/event-triggers/{name}", ADMINS, Missing),
+        get("/api/v1/schedules", VIEWERS, Own),
+        get("/api/v1/schedules/{name}", VIEWERS, Missing),
+        // A schedule of that name is another one in each tenant.
+        with(
+            row(Method::PUT, "/api/v1/schedules/{name}", OPERATORS, Common),
+            json!({ "workflow": "", "run": { "input": 0 } }),
+        ),
+        post("/api/v1/schedules/{name}/pause", OPERATORS, Missing),
+        post("/api/v1/schedules/{name}/resume", OPERATORS, Missing),
+        post("/api/v1/schedules/{name}/trigger", OPERATORS, Missing),
+        with(
+            post("/api/v1/schedules/{name}/backfill", OPERATORS, Missing),
+            json!({ "from": "2026-11-21T00:00:00Z", "until": "2026-11-21T00:00:01Z" }),
+        ),
+        get("/api/v1/schedules/{name}/fires", VIEWERS, Missing),
+        row(Method::DELETE, "/api/v1/schedules/{name}", OPERATORS, Missing),
         get("/api/v1/tokens", ADMINS, Own),
         with(post("/api/v1/tokens", ADMINS, Common), json!({ "name": "" })),
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
@@ -124,6 +149,7 @@ const OPEN: [&str; 5] = ["/api/v1/completions/{token}", "/api/v1/openapi.json", 
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
 
 struct Things {
+    event: String,
     run: String,
     task: String,
     file: String,
@@ -138,8 +164,14 @@ impl Things {
         let file = super::files::upload(app, PEOPLE, "ada").await;
         let item = json!({ "kind": "answer", "name": "q", "value": "41" });
         app.send(Call::new(Method::PUT, "/api/v1/subjects/ada/items").json(&item)).await.expect(201);
+        let schedule = json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
+        app.send(Call::new(Method::PUT, "/api/v1/schedules/ask").json(&schedule)).await.expect(201);
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
-        Self { run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
+        let trigger = json!({ "key": "quiet", "workflow": "ask" });
+        app.send(Call::new(Method::PUT, "/api/v1/event-triggers/ask").json(&trigger)).await.expect(201);
+        let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
+        let event = pushed["id"].as_str().expect("an id").to_owned();
+        Self { event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }
 
     fn place(&self, route: &str) -> String {
@@ -147,6 +179,7 @@ impl Things {
             route if route.starts_with("/api/v1/human-tasks") => &self.task,
             route if route.contains("/files/") || route.contains("/blobs/") => &self.file,
             route if route.contains("/tokens/") => &self.token,
+            route if route.contains("/events/{id}") => &self.event,
             _ => &self.run,
         };
         let place =
@@ -215,7 +248,7 @@ async fn nothing_of_a_tenant_is_there_for_another() {
             Missing => assert_eq!(status, 404, "{name}: {body}"),
             Own => {
                 let told = body.to_string();
-                let theirs = [&things.run, &things.task, &things.file, &things.token];
+                let theirs = [&things.run, &things.task, &things.file, &things.token, &things.event];
                 assert!(status == 200 && theirs.iter().all(|id| !told.contains(id.as_str())), "{name}: {told}");
             }
             Common => {}

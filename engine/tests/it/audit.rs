@@ -76,6 +76,8 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let (answered, rejected) = (task(&asking).await, task(&rejected).await);
     let made = Call::post("/api/v1/tokens").json(&json!({ "name": "to be revoked", "role": "viewer" }));
     let token = app.send(made).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
+    let event = pushed["id"].as_str().expect("an id").to_owned();
     let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
     let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
     vec![
@@ -218,6 +220,62 @@ async fn changes(app: &TestApp) -> Vec<Change> {
         paused("/api/v1/engine/pause", "/api/v1/engine/pause", "engine.pause"),
         paused("/api/v1/engine/resume", "/api/v1/engine/resume", "engine.resume"),
         change(
+            "/api/v1/event-triggers/{name}",
+            Call::new(Method::PUT, "/api/v1/event-triggers/signed-up").json(
+                &json!({ "key": "user:*", "workflow": "ask", "filter": "payload == 'personal'", "paused": true }),
+            ),
+            "trigger.put",
+            Value::Null,
+            json!({ "key": "user:*", "workflow": "ask", "paused": true }),
+        ),
+        change(
+            "/api/v1/events",
+            Call::post("/api/v1/events").json(&json!({ "key": "user:new", "payload": "personal" })),
+            "event.push",
+            Value::Null,
+            json!({ "key": "user:new", "runs": 0 }),
+        ),
+        change(
+            "/api/v1/events/{id}/replay",
+            Call::post(format!("/api/v1/events/{event}/replay")),
+            "event.replay",
+            Value::Null,
+            json!({ "key": "k", "runs": 0 }),
+        ),
+        change(
+            "/api/v1/event-triggers/{name}",
+            Call::new(Method::DELETE, "/api/v1/event-triggers/signed-up"),
+            "trigger.remove",
+            json!({ "key": "user:*", "workflow": "ask" }),
+            Value::Null,
+        ),
+        change(
+            "/api/v1/schedules/{name}",
+            Call::new(Method::PUT, "/api/v1/schedules/nightly").json(&json!({
+                "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "attributes": { "note": "personal" } },
+            })),
+            "schedule.put",
+            Value::Null,
+            json!({ "workflow": "ask", "cron": "@yearly", "overlap": "skip" }),
+        ),
+        paused("/api/v1/schedules/{name}/pause", "/api/v1/schedules/nightly/pause", "schedule.pause"),
+        paused("/api/v1/schedules/{name}/resume", "/api/v1/schedules/nightly/resume", "schedule.resume"),
+        change(
+            "/api/v1/schedules/{name}/backfill",
+            Call::post("/api/v1/schedules/nightly/backfill")
+                .json(&json!({ "from": "2024-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z" })),
+            "schedule.backfill",
+            Value::Null,
+            json!({ "fires": 2 }),
+        ),
+        change(
+            "/api/v1/schedules/{name}",
+            Call::new(Method::DELETE, "/api/v1/schedules/nightly"),
+            "schedule.remove",
+            json!({ "workflow": "ask", "cron": "@yearly" }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/tokens",
             Call::post("/api/v1/tokens").json(&json!({ "name": "made", "scopes": ["read"] })),
             "token.create",
@@ -280,7 +338,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 14] = [
     "declared",
     "run_",
     "task_",
@@ -289,6 +347,9 @@ const TARGETS: [&str; 11] = [
     "ada",
     "workflow/ask",
     "queue/mail",
+    "schedule/nightly",
+    "trigger/signed-up",
+    "event_",
     "worker/sess_",
     "tenant/acme",
     "engine",
@@ -327,6 +388,15 @@ async fn every_route_that_changes_something_leaves_one_row() {
         assert_eq!((&row["action"], &row["via"]), (&json!(action), &json!(via)), "{row}");
         assert_eq!((&row["who"], &row["target"]), (&json!("ada"), &json!("ada")), "{row}");
     }
+    // Whoever triggers a schedule has it start a run: a row each.
+    let schedule = json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
+    app.send(Call::new(Method::PUT, "/api/v1/schedules/nightly").json(&schedule)).await.expect(201);
+    app.send(Call::post("/api/v1/schedules/nightly/trigger")).await.expect(201);
+    made.insert(("post".to_owned(), "/api/v1/schedules/{name}/trigger".to_owned()));
+    let rows = entries(&app, count + 5).await;
+    let told: Vec<_> = rows[count + 3..].iter().map(|row| (&row["action"], &row["via"], &row["who"])).collect();
+    let expected = [("schedule.trigger", "token", "ada"), ("run.start", "schedule", "nightly")];
+    assert_eq!(json!(told), json!(expected));
     let document = app.send(Call::get("/api/v1/openapi.json")).await.expect(200).json();
     let changing: BTreeSet<(String, String)> = document["paths"]
         .as_object()

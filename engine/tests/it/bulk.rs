@@ -7,7 +7,7 @@ use super::calls::Call;
 
 const ROUTE: &str = "/api/v1/workflows/ask/runs/bulk";
 
-fn bulk(runs: Vec<Value>) -> Call {
+fn bulk(runs: &[Value]) -> Call {
     Call::post(ROUTE).json(&json!({ "runs": runs }))
 }
 
@@ -18,8 +18,8 @@ async fn live(app: &TestApp) -> i64 {
 #[tokio::test]
 async fn a_thousand_runs_start_with_one_request_in_its_order_and_once() {
     let app = TestApp::start().await;
-    let runs = || (0..1_000).map(|n| json!({ "input": {}, "subject": format!("s{n}") })).collect();
-    let first = app.send(bulk(runs()).key("import-7")).await.expect(200).json();
+    let runs: Vec<Value> = (0..1_000).map(|n| json!({ "input": {}, "subject": format!("s{n}") })).collect();
+    let first = app.send(bulk(&runs).key("import-7")).await.expect(200).json();
     assert_eq!((first["refused"].as_u64(), live(&app).await), (Some(0), 1_000));
     let results = first["results"].as_array().expect("results");
     assert!(results.iter().all(|result| result["created"] == true));
@@ -27,7 +27,7 @@ async fn a_thousand_runs_start_with_one_request_in_its_order_and_once() {
         let id = results[place]["id"].as_str().expect("an id");
         assert_eq!(app.run(id).await["subject"], format!("s{place}"), "in the request's order");
     }
-    let again = app.send(bulk(runs()).key("import-7")).await.expect(200).json();
+    let again = app.send(bulk(&runs).key("import-7")).await.expect(200).json();
     let again = again["results"].as_array().expect("results");
     assert!(again.iter().zip(results).all(|(again, first)| again["id"] == first["id"] && again["created"] == false));
     assert_eq!(live(&app).await, 1_000);
@@ -37,7 +37,7 @@ async fn a_thousand_runs_start_with_one_request_in_its_order_and_once() {
 async fn one_that_is_refused_is_named_and_holds_up_no_other() {
     let app = TestApp::start().await;
     let answer = app
-        .send(bulk(vec![
+        .send(bulk(&[
             json!({ "input": {}, "idempotency_key": "a" }),
             json!({ "input": {}, "unknown": 1 }),
             json!({ "subject": "ada" }),
@@ -78,8 +78,8 @@ async fn one_that_is_refused_is_named_and_holds_up_no_other() {
 #[tokio::test]
 async fn a_bulk_that_is_none_starts_nothing() {
     let app = TestApp::start().await;
-    app.send(bulk(Vec::new())).await.problem(400, "invalid_count").at("/runs");
-    app.send(bulk(vec![json!({ "input": {} }); 1_001])).await.problem(400, "invalid_count").at("/runs");
+    app.send(bulk(&[])).await.problem(400, "invalid_count").at("/runs");
+    app.send(bulk(&vec![json!({ "input": {} }); 1_001])).await.problem(400, "invalid_count").at("/runs");
     app.send(Call::post(ROUTE).json(&json!({ "runs": {} }))).await.problem(422, "invalid_body").at("/runs");
     let nowhere = Call::post("/api/v1/workflows/nowhere/runs/bulk").json(&json!({ "runs": [{ "input": {} }] }));
     app.send(nowhere).await.problem(404, "workflow_not_found").at("name");

@@ -156,7 +156,19 @@ async fn answers_fit_the_documented_schemas() {
     let run = app.start_run("ask", &serde_json::json!({})).await;
     let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
     let declared = serde_json::json!({ "tasks": { "a": { "step": "s" } } });
+    let runs = serde_json::json!({ "runs": [{ "input": {} }, { "input": 7 }] });
+    let schedule = serde_json::json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
+    let trigger = serde_json::json!({ "key": "*", "workflow": "ask" });
     let answers = [
+        ("RunsStarted", Call::post("/api/v1/workflows/ask/runs/bulk").json(&runs)),
+        ("ScheduleView", Call::new(Method::PUT, "/api/v1/schedules/yearly").json(&schedule)),
+        ("FireView", Call::post("/api/v1/schedules/yearly/trigger")),
+        ("FireList", Call::get("/api/v1/schedules/yearly/fires")),
+        ("ScheduleList", Call::get("/api/v1/schedules")),
+        ("EventTriggerView", Call::new(Method::PUT, "/api/v1/event-triggers/all").json(&trigger)),
+        ("EventView", Call::post("/api/v1/events").json(&serde_json::json!({ "key": "k", "payload": {} }))),
+        ("EventList", Call::get("/api/v1/events")),
+        ("EventTriggerList", Call::get("/api/v1/event-triggers")),
         ("RunDetail", Call::get(format!("/api/v1/runs/{run}"))),
         ("RunPage", Call::get("/api/v1/runs")),
         ("TaskView", Call::get(format!("/api/v1/human-tasks/{task}"))),

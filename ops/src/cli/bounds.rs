@@ -64,3 +64,6 @@ pub const PROGRAM_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const CLOCK_SKEW_MAX_S: i64 = 5;
 /// A value for a subject that is read from standard input: what an engine takes, and a little.
 pub const VALUE_BYTES_MAX: u64 = 600 * 1024;
+/// Runs of one request, and their bytes: what the engine takes, less one line of the largest.
+pub const REQUEST_RUNS_MAX: usize = 1_000;
+pub const RUNS_BYTES_MAX: usize = 6 * 1024 * 1024;

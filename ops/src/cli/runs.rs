@@ -17,6 +17,7 @@ mod events;
 mod fork;
 mod list;
 mod show;
+mod start_many;
 
 pub use artifacts::size;
 pub use list::List;
@@ -34,6 +35,8 @@ pub struct Runs {
 enum RunsVerb {
     /// List runs, newest first (the default)
     List(List),
+    /// Start a run for each line of a file; one that is refused holds up no other
+    StartMany(start_many::StartMany),
     /// Show a run with its steps, tasks, input and output
     Show {
         /// Id of the run
@@ -147,6 +150,7 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
     }
     match verb {
         RunsVerb::List(list) => list::run(list, client, output).await,
+        RunsVerb::StartMany(many) => start_many::run(many, client, output).await,
         RunsVerb::Show { id } => show::run(&id, client, output).await,
         RunsVerb::Follow { id } => events::follow(&id, client, output).await,
         RunsVerb::Pause { ids } => control::each(&ids, output, async |id| client.pause(id).await).await,

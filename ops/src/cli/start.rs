@@ -20,41 +20,16 @@ pub struct Run {
     /// Name of the workflow; `valet workflows` lists them
     pub workflow: String,
 
-    /// File with the input as JSON; `-` reads standard input
-    #[arg(long, short, value_name = "FILE", conflicts_with = "json_input")]
-    pub input: Option<PathBuf>,
-
-    /// The input itself
-    #[arg(long, value_name = "JSON")]
-    pub json_input: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 
     /// File to upload and to name in the input's `documents`; may be repeated
     #[arg(long = "file", value_name = "KIND=PATH", value_parser = document::pair)]
     pub files: Vec<(String, String)>,
 
-    /// End user on whose behalf the run works [default: the input's own `subject`]
-    #[arg(long)]
-    pub subject: Option<String>,
-
-    /// Plan of the subject
-    #[arg(long)]
-    pub plan: Option<String>,
-
     /// The same key starts one run, however often the command is repeated
     #[arg(long, value_name = "IDEMPOTENCY_KEY")]
     pub key: Option<String>,
-
-    /// Search attribute, never personal data; numbers, true and false keep their kind; may be repeated
-    #[arg(long = "attribute", short, value_name = "NAME=VALUE", value_parser = document::pair)]
-    pub attributes: Vec<(String, String)>,
-
-    /// End the run as timed out if it has not ended by itself after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<u32>,
-
-    /// What the run may spend, in US dollars, before it is paused
-    #[arg(long, value_name = "USD", value_parser = money::read)]
-    pub budget: Option<u64>,
 
     /// Show progress until the run ends: the default
     #[arg(long, overrides_with = "no_follow")]
@@ -65,30 +40,68 @@ pub struct Run {
     pub no_follow: bool,
 }
 
+/// What is asked of a run, whenever it starts.
+#[derive(Args, Clone, Debug)]
+pub struct Asked {
+    /// File with the input as JSON; `-` reads standard input
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json_input")]
+    input: Option<PathBuf>,
+
+    /// The input itself
+    #[arg(long, value_name = "JSON")]
+    json_input: Option<String>,
+
+    /// End user on whose behalf the run works [default: the input's own `subject`]
+    #[arg(long)]
+    subject: Option<String>,
+
+    /// Plan of the subject
+    #[arg(long)]
+    plan: Option<String>,
+
+    /// Search attribute, never personal data; numbers, true and false keep their kind; may be repeated
+    #[arg(long = "attribute", short, value_name = "NAME=VALUE", value_parser = document::pair)]
+    attributes: Vec<(String, String)>,
+
+    /// End the run as timed out if it has not ended by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+
+    /// What the run may spend, in US dollars, before it is paused
+    #[arg(long, value_name = "USD", value_parser = money::read)]
+    budget: Option<u64>,
+}
+
+impl Asked {
+    pub fn request(self) -> Result<StartRunRequest, CliError> {
+        let input = match (&self.json_input, &self.input) {
+            (Some(text), _) => document::parse("--json-input", text)?,
+            (None, Some(path)) => document::read("--input", path)?,
+            (None, None) => Value::Object(Map::new()),
+        };
+        Ok(StartRunRequest {
+            input,
+            subject: self.subject,
+            plan: self.plan,
+            attributes: document::attributes(&self.attributes),
+            timeout_seconds: self.timeout,
+            budget_usd_micros: self.budget,
+        })
+    }
+}
+
 pub async fn run(args: Run, client: &Client, output: &Output) -> Result<Exit, CliError> {
-    let mut input = match (&args.json_input, &args.input) {
-        (Some(text), _) => document::parse("--json-input", text)?,
-        (None, Some(path)) => document::read("--input", path)?,
-        (None, None) => Value::Object(Map::new()),
-    };
-    let of_input = input.get("subject").and_then(Value::as_str).map(ToOwned::to_owned);
-    let subject = args.subject.clone().or(of_input);
+    let mut request = args.asked.request()?;
+    let of_input = request.input.get("subject").and_then(Value::as_str).map(ToOwned::to_owned);
+    let subject = request.subject.clone().or(of_input);
     if !args.files.is_empty() {
         // Before the first upload, so that a file is not stored for an input that cannot name it.
-        documents(&mut input)?;
+        documents(&mut request.input)?;
     }
     for (kind, path) in &args.files {
         let stored = files::upload(client, Path::new(path), subject.as_deref()).await?;
-        documents(&mut input)?.push(json!({ "kind": kind.replace('-', "_"), "file": stored.id }));
+        documents(&mut request.input)?.push(json!({ "kind": kind.replace('-', "_"), "file": stored.id }));
     }
-    let request = StartRunRequest {
-        input,
-        subject: args.subject,
-        plan: args.plan,
-        attributes: document::attributes(&args.attributes),
-        timeout_seconds: args.timeout,
-        budget_usd_micros: args.budget,
-    };
     // A key of our own lets the request be repeated when an engine goes away in the middle of it.
     let key = args.key.unwrap_or_else(|| Uuid::new_v4().to_string());
     let started = client.start(&args.workflow, &request, &key).await?;

@@ -248,6 +248,87 @@ async fn with_json_the_result_is_all_of_standard_output_and_progress_goes_to_the
 }
 
 #[tokio::test]
+async fn many_runs_are_started_from_a_file_and_the_refused_are_named_by_their_lines() {
+    let problem = json!({ "code": "invalid_input", "status": 422, "title": "t", "detail": "not a number", "field": "/runs/1/input/n" });
+    let results = json!([{ "id": RUN, "created": true }, { "error": problem }, { "id": "run_2", "created": false }]);
+    let engine =
+        Engine::default().answers("POST /api/v1/workflows/w/runs/bulk", json!({ "results": results, "refused": 1 }));
+    let url = engine.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runs.jsonl");
+    std::fs::write(&file, "{\"input\":{\"n\":1}}\n\n{\"input\":{\"n\":\"x\"}}\n{\"input\":{},\"subject\":\"ada\"}")
+        .unwrap();
+    let path = file.to_str().unwrap();
+    let ended = valet(&url, &["runs", "start-many", "w", path, "--key", "import"]).await;
+    assert_eq!((ended.exit, ended.out), (Exit::Failed, format!("{RUN}\nrun_2 (started before with this key)\n")));
+    assert!(ended.err.starts_with("error: line 3: not a number (invalid_input at /runs/1/input/n)\n"), "{}", ended.err);
+    assert!(ended.err.ends_with("error: 1 of 3 failed\n"), "{}", ended.err);
+    assert_eq!(engine.asked()[0].key.as_deref(), Some("import/1"));
+    let runs = json!([{ "input": { "n": 1 } }, { "input": { "n": "x" } }, { "input": {}, "subject": "ada" }]);
+    assert_eq!(engine.body(0), json!({ "runs": runs }));
+    let ended = valet(&url, &["--json", "runs", "start-many", "w", path]).await;
+    assert_eq!((&ended.json()["runs"][1]["line"], &ended.json()["runs"][2]["id"]), (&json!(3), &json!("run_2")));
+
+    std::fs::write(&file, "{}\n{").unwrap();
+    let ended = valet(&url, &["runs", "start-many", "w", path]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.contains("line 2 is not JSON"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_schedule_is_put_triggered_and_filled_in() {
+    let view = json!({
+        "name": "nightly", "workflow": "w", "subject": "ada", "cron": "30 2 * * *", "zone": "Europe/Berlin", "overlap": "queue",
+        "catch_up_seconds": 5400, "paused": false, "next": ["2026-11-22T02:30:00+01:00"],
+    });
+    let fire = json!({ "at": "2026-11-21T06:00:00Z", "origin": "manual", "overlap": "queue", "state": "started", "run": RUN,
+                       "moved_at": "2026-11-21T06:00:00Z" });
+    let engine = Engine::default()
+        .answers("PUT /api/v1/schedules/nightly", view)
+        .answers("POST /api/v1/schedules/nightly/trigger", fire)
+        .answers("POST /api/v1/schedules/nightly/backfill", json!({ "added": 2, "known": 1 }));
+    let url = engine.serve().await;
+    let put = ["schedules", "put", "nightly", "--workflow", "w", "--cron", "30 2 * * *", "--zone", "Europe/Berlin"];
+    let more = ["--overlap", "queue", "--catch-up", "90m", "--json-input", "{}", "--subject", "ada"];
+    let ended = valet(&url, &[put.as_slice(), more.as_slice()].concat()).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    assert!(ended.out.contains("2026-11-22T02:30:00+01:00"), "{}", ended.out);
+    let run = json!({ "input": {}, "subject": "ada" });
+    let request = json!({ "workflow": "w", "cron": "30 2 * * *", "zone": "Europe/Berlin", "overlap": "queue",
+                          "catch_up_seconds": 5400, "run": run });
+    assert_eq!(engine.body(0), request);
+    let ended = valet(&url, &["schedules", "trigger", "nightly", "--key", "k"]).await;
+    assert_eq!((ended.out, engine.asked()[1].key.as_deref()), (format!("started  {RUN}\n"), Some("k")));
+    let from =
+        ["schedules", "backfill", "nightly", "--from", "2026-11-20T00:00:00Z", "--until", "2026-11-21T00:00:00Z"];
+    let ended = valet(&url, &from).await;
+    assert_eq!(ended.out, "2 to start, 1 known before\n", "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_event_is_pushed_and_tells_what_it_started_and_what_not() {
+    let run = |trigger: &str, state: &str, reason: Value| json!({ "trigger": trigger, "workflow": "w", "state": state, "run": RUN, "reason": reason });
+    let runs = [run("all", "started", Value::Null), run("other", "refused", json!("invalid_input at /run/input"))];
+    let event = json!({ "id": "event_1", "key": "user:new", "subject": "ada", "at": "2026-11-21T06:00:00Z", "created_by": "ada", "runs": runs });
+    let trigger = json!({ "name": "all", "key": "user:*", "workflow": "w", "run": {}, "paused": false,
+                          "created_at": "2026-11-21T06:00:00Z", "created_by": "ada" });
+    let engine =
+        Engine::default().answers("POST /api/v1/events", event).answers("PUT /api/v1/event-triggers/all", trigger);
+    let url = engine.serve().await;
+    let push = ["events", "push", "user:new", "--payload", r#"{"n":1}"#, "--subject", "ada", "--key", "k"];
+    let ended = valet(&url, &push).await;
+    assert_eq!(ended.exit, Exit::Failed, "one was refused: {}", ended.err);
+    assert!(ended.out.contains(&format!("all: w started {RUN}\n")), "{}", ended.out);
+    assert!(ended.out.contains("other: w refused invalid_input at /run/input\n"), "{}", ended.out);
+    assert_eq!(engine.body(0), json!({ "key": "user:new", "subject": "ada", "payload": { "n": 1 } }));
+    assert_eq!(engine.asked()[0].key.as_deref(), Some("k"));
+    let put = ["events", "put-trigger", "all", "--on", "user:*", "--workflow", "w", "--filter", "payload.n > 0"];
+    let ended = valet(&url, &put).await;
+    assert_eq!((ended.exit, ended.out.lines().count()), (Exit::Done, 2), "{}", ended.err);
+    assert_eq!(engine.body(1), json!({ "key": "user:*", "workflow": "w", "filter": "payload.n > 0" }));
+}
+
+#[tokio::test]
 async fn a_declared_workflow_is_applied_under_its_own_name_or_the_given_one() {
     let registered = |version: u32, created: bool| json!({ "name": "w", "version": version, "created": created });
     let folder = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use valet_engine::blobs::{BlobError, Blobs};
 use valet_engine::bounds::{CACHE_BYTES_MAX, ERASURE_GRACE, WRITERS};
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
-use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_triggers, service};
+use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_schedules, run_triggers, service};
 use valet_engine::notify;
 use valet_engine::pauses::{PauseError, pause_at_start};
 use valet_engine::ports::Machine;
@@ -67,6 +67,7 @@ pub struct RunningEngine {
     serving: JoinHandle<std::io::Result<()>>,
     notifying: JoinHandle<()>,
     triggering: JoinHandle<()>,
+    scheduling: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     retaining: Option<JoinHandle<()>>,
     watching_keys: JoinHandle<()>,
@@ -87,6 +88,7 @@ impl RunningEngine {
         // What is on its way is delivered again by another engine, or at the next start.
         self.notifying.abort();
         self.triggering.abort();
+        self.scheduling.abort();
         self.housekeeping.abort();
         if let Some(retaining) = &self.retaining {
             retaining.abort();
@@ -167,6 +169,7 @@ pub async fn start(
     let keys = settings.path("secrets.key_file")?;
     let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
+    let scheduling = tokio::spawn(run_schedules(Arc::clone(&app)));
     let (stop, stopping) = watch::channel(false);
     let serving = listen(listener, certificate, service(app, valet_console::routes()), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
@@ -179,6 +182,7 @@ pub async fn start(
         serving,
         notifying,
         triggering,
+        scheduling,
         housekeeping,
         retaining,
         watching_keys,

@@ -28,21 +28,24 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
+    pub fn add(&mut self, place: &str, message: impl Into<String>) {
         if self.found.len() < DECLARED_FAULTS_MAX {
             self.found.push(InputProblem { field: place.to_owned(), message: message.into() });
         }
     }
 
     /// The place of a field (RFC 6901).
-    #[expect(clippy::unused_self, reason = "reads as what it is: a place in what is checked")]
-    pub(super) fn below(&self, place: &str, name: &str) -> String {
+    pub fn below(&self, place: &str, name: &str) -> String {
         below(place, name)
     }
 
     /// The expression at `place`, if it is one.
-    pub(super) fn expression(&mut self, place: &str, text: &str, variables: &[&str]) -> Option<Expression> {
+    pub fn expression(&mut self, place: &str, text: &str, variables: &[&str]) -> Option<Expression> {
         Expression::compile(text, variables).map_err(|error| self.add(place, error.to_string())).ok()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     pub fn into_problems(self) -> Vec<InputProblem> {

@@ -1,4 +1,4 @@
-//! Inputs of tasks: JSON with expressions in it.
+//! JSON with expressions in it: inputs of tasks, and of runs that events start.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use crate::expression::{Budget, Expression, ExpressionError, Variables};
 const MARK: &str = "$cel";
 
 #[derive(Clone, Debug)]
-pub(super) enum Template {
+pub enum Template {
     Plain(Value),
     Expression(Expression),
     List(Vec<Template>),

@@ -22,5 +22,23 @@ WITH old_batches AS (
 ), old_console_sessions AS (
     DELETE FROM console_sessions WHERE hash IN (
         SELECT hash FROM console_sessions WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)
+), old_fires AS (
+    DELETE FROM schedule_fires WHERE (schedule_id, at) IN (
+        SELECT f.schedule_id, f.at FROM schedule_fires f
+        WHERE f.moved_at < now() - interval '30 days' AND f.state IN ('started', 'skipped', 'refused')
+          AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = f.run_id)
+        ORDER BY f.moved_at LIMIT 5000)
+), old_events AS (
+    DELETE FROM events WHERE id IN (
+        SELECT e.id FROM events e WHERE e.at < now() - interval '30 days'
+          AND NOT EXISTS (SELECT 1 FROM event_runs r WHERE r.event_id = e.id AND r.state = 'starting')
+        ORDER BY e.at LIMIT 5000)
+    RETURNING id
+), old_event_runs AS (
+    DELETE FROM event_runs r USING old_events e WHERE r.event_id = e.id
+), old_schedules AS (
+    -- Those of one instant, which is over.
+    DELETE FROM schedules s WHERE s.at < now() - interval '30 days' AND s.next_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM schedule_fires f WHERE f.schedule_id = s.id)
 )
 SELECT 1 AS done

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
-    Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PutItemRequest, QueueList, Readiness,
-    ReasonRequest, ResumeRequest, RunDetail, RunForked, RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest,
-    StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList,
-    WorkflowRegistered, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CreateTokenRequest,
+    EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
+    Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PushEventRequest,
+    PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
+    RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList, ScheduleView, SignalRequest,
+    SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList,
+    TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -80,6 +82,111 @@ impl Client {
     pub async fn start(&self, workflow: &str, request: &StartRunRequest, key: &str) -> Result<RunStarted, ClientError> {
         let call = Call::post(path(["workflows", workflow, "runs"]), document(request)).once(key);
         body::json(self.send(&call).await?).await
+    }
+
+    /// Starts up to 1,000 runs: each once, however often the request has to be repeated.
+    pub async fn start_many(&self, workflow: &str, runs: Vec<Value>, key: &str) -> Result<RunsStarted, ClientError> {
+        let body = document(&StartRunsRequest { runs });
+        let call = Call::post(path(["workflows", workflow, "runs", "bulk"]), body).once(key);
+        body::json(self.send(&Call { wait_max: Some(TRANSFER_WAIT_MAX), ..call }).await?).await
+    }
+
+    pub async fn push_event(&self, request: &PushEventRequest, key: &str) -> Result<EventView, ClientError> {
+        body::json(self.send(&Call::post(path(["events"]), document(request)).once(key)).await?).await
+    }
+
+    pub async fn replay_event(&self, id: &str, key: &str) -> Result<EventView, ClientError> {
+        let call = Call::post(path(["events", id, "replay"]), Body::Empty).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn events_pushed(
+        &self,
+        key: Option<&str>,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<EventList, ClientError> {
+        let call = Call::get(path(["events"])).query("key", key).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn event_pushed(&self, id: &str) -> Result<EventView, ClientError> {
+        body::json(self.send(&Call::get(path(["events", id]))).await?).await
+    }
+
+    pub async fn event_triggers(&self) -> Result<EventTriggerList, ClientError> {
+        body::json(self.send(&Call::get(path(["event-triggers"]))).await?).await
+    }
+
+    /// The same request again changes nothing.
+    pub async fn put_event_trigger(
+        &self,
+        name: &str,
+        request: &PutEventTriggerRequest,
+    ) -> Result<EventTriggerView, ClientError> {
+        let call = Call::post(path(["event-triggers", name]), document(request));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_event_trigger(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["event-triggers", name]))).await.map(drop)
+    }
+
+    pub async fn schedules(&self, cursor: Option<&str>, rows: u32) -> Result<ScheduleList, ClientError> {
+        let call = Call::get(path(["schedules"])).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn schedule(&self, name: &str) -> Result<ScheduleView, ClientError> {
+        body::json(self.send(&Call::get(path(["schedules", name]))).await?).await
+    }
+
+    /// The same request again changes nothing.
+    pub async fn put_schedule(
+        &self,
+        name: &str,
+        request: &PutScheduleRequest,
+        dry_run: bool,
+    ) -> Result<ScheduleView, ClientError> {
+        let call = Call::post(path(["schedules", name]), document(request)).query("dry_run", dry_run.then_some(true));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_schedule(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["schedules", name]))).await.map(drop)
+    }
+
+    /// `pause` or `resume`; asking again changes nothing.
+    pub async fn gate_schedule(&self, name: &str, verb: &str) -> Result<ScheduleView, ClientError> {
+        let call = Call::post(path(["schedules", name, verb]), Body::Empty);
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn trigger_schedule(
+        &self,
+        name: &str,
+        request: &TriggerScheduleRequest,
+        key: &str,
+    ) -> Result<FireView, ClientError> {
+        let call = Call::post(path(["schedules", name, "trigger"]), document(request)).once(key);
+        body::json(self.send(&call).await?).await
+    }
+
+    /// What was filled in before is known the next time.
+    pub async fn backfill(&self, name: &str, request: &BackfillRequest) -> Result<Backfilled, ClientError> {
+        let call = Call::post(path(["schedules", name, "backfill"]), document(request));
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn fires(
+        &self,
+        name: &str,
+        state: Option<&str>,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<FireList, ClientError> {
+        let call = Call::get(path(["schedules", name, "fires"])).query("state", state);
+        body::json(self.send(&call.query("cursor", cursor).query("limit", Some(rows))).await?).await
     }
 
     pub async fn runs(&self, filter: &RunFilter, cursor: Option<&str>, rows: u32) -> Result<RunPage, ClientError> {
