@@ -54,12 +54,14 @@ mod places;
 mod query;
 mod recent;
 mod route_scopes;
+mod rules;
 mod run_view;
 mod runs;
 mod schema;
 mod session;
 mod session_cookie;
 mod subjects;
+mod tiers;
 mod tokens;
 mod triggers;
 mod wait;
@@ -208,6 +210,9 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
         .routes(routes!(audit::list))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::put, rules::remove))
+        .routes(routes!(tiers::metrics))
         .routes(routes!(subjects::show))
         .routes(routes!(subjects::list, subjects::put))
         .routes(routes!(subjects::show_item, subjects::remove))

@@ -36,6 +36,7 @@ mod style;
 mod subjects;
 mod table;
 mod text;
+mod tiers;
 mod tokens;
 mod when;
 mod workers;
@@ -66,6 +67,8 @@ pub enum Verb {
     Resume(pauses::Resume),
     /// Show what is paused beside single runs
     Pauses,
+    /// Show how browser tiers do, and the rules by which they are chosen
+    Tiers(tiers::Tiers),
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -112,6 +115,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Pause(args) => pauses::pause(args, &client, output).await,
         Verb::Resume(args) => pauses::resume(args, &client, output).await,
         Verb::Pauses => pauses::list(&client, output).await,
+        Verb::Tiers(args) => tiers::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

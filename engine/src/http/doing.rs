@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 34] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 36] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
     (Method::POST, "/api/v1/runs/{id}/pause", "run.pause"),
@@ -44,6 +44,8 @@ pub(super) const ACTIONS: [(Method, &str, &str); 34] = [
     (Method::POST, "/api/v1/engine/resume", "engine.resume"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+    (Method::PUT, "/api/v1/rules/{kind}/{name}", "rule.put"),
+    (Method::DELETE, "/api/v1/rules/{kind}/{name}", "rule.remove"),
     (Method::POST, "/api/v1/session", "session.open"),
     (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),

@@ -25,6 +25,7 @@ pub mod queries;
 pub mod retention;
 mod runs;
 pub mod subjects;
+pub mod tiers;
 pub mod tokens;
 mod weeks;
 

@@ -240,6 +240,20 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/rules/{kind}/{name}",
+            Call::new(Method::PUT, "/api/v1/rules/tier/local").json(&json!({ "enabled": false, "note": "personal" })),
+            "rule.put",
+            Value::Null,
+            json!({ "enabled": false }),
+        ),
+        change(
+            "/api/v1/rules/{kind}/{name}",
+            Call::new(Method::DELETE, "/api/v1/rules/tier/local"),
+            "rule.remove",
+            json!({ "enabled": false }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/subjects/{subject}/erase",
             Call::post("/api/v1/subjects/ada/erase"),
             "subject.erase",
@@ -273,7 +287,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "declared",
     "run_",
     "task_",
@@ -284,6 +298,7 @@ const TARGETS: [&str; 11] = [
     "queue/mail",
     "worker/sess_",
     "tenant/acme",
+    "tier/local",
     "engine",
 ];
 

@@ -8,9 +8,9 @@ use valet_core::Timestamp;
 use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BudgetRequest, CreateTokenRequest, EditRequest, FileStored, ForkRequest,
     Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PutItemRequest, QueueList, Readiness,
-    ReasonRequest, ResumeRequest, RunDetail, RunForked, RunPage, RunStarted, RunSummary, SignalRequest, SkipRequest,
-    StartRunRequest, SubjectView, TaskPage, TaskView, TokenCreated, TokenList, UseList, WorkerList, WorkflowList,
-    WorkflowRegistered, WorkflowView,
+    ReasonRequest, ResumeRequest, RuleList, RuleView, RunDetail, RunForked, RunPage, RunStarted, RunSummary,
+    SignalRequest, SkipRequest, StartRunRequest, SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList,
+    UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -258,6 +258,24 @@ impl Client {
         let call = Call::get(path(["audit"])).query("target", target).query("order", Some(order));
         let call = call.query("cursor", cursor).query("limit", Some(rows));
         body::json(self.send(&call).await?).await
+    }
+
+    pub async fn tier_metrics(&self) -> Result<TierMetrics, ClientError> {
+        body::json(self.send(&Call::get(path(["admin", "tier-metrics"]))).await?).await
+    }
+
+    pub async fn rules(&self, kind: Option<&str>) -> Result<RuleList, ClientError> {
+        body::json(self.send(&Call::get(path(["rules"])).query("kind", kind)).await?).await
+    }
+
+    /// The same rule again changes nothing.
+    pub async fn put_rule(&self, kind: &str, name: &str, value: &Value) -> Result<RuleView, ClientError> {
+        let call = Call::post(path(["rules", kind, name]), document(value));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_rule(&self, kind: &str, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["rules", kind, name]))).await.map(drop)
     }
 
     pub async fn queues(&self) -> Result<QueueList, ClientError> {
