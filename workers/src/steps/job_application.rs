@@ -75,6 +75,7 @@ impl Browsers {
         ctx.check()?;
         let request = ProvisionRequest {
             sandbox_id: step.at.sandbox,
+            run: Some(ctx.run()),
             allowed_hosts: step.allowed_hosts,
             allow_private: self.allow_private.clone(),
             headless: tiers::is_headless(&step.at.tier),
@@ -83,6 +84,7 @@ impl Browsers {
         match self.provider.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
+            Err(error @ SandboxError::Resting { .. }) => return Ok(Provisioned::Resting { why: error.to_string() }),
             Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);

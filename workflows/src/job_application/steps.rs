@@ -158,6 +158,8 @@ pub enum Provisioned {
     Ready { browser: String },
     /// The machine has as many browsers as it may have. Room comes when a run ends, which no attempt can hasten.
     Full { max: u32 },
+    /// Its provider fails for everybody now, and is given a rest.
+    Resting { why: String },
 }
 
 /// Opens the posting and finds its form.

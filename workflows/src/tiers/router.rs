@@ -45,6 +45,8 @@ pub struct Offer {
     pub has_profiles: bool,
     /// Why it cannot be had here after all.
     pub missing: Option<String>,
+    /// Why it is better not asked for now.
+    pub failing: Option<String>,
 }
 
 pub struct Question<'a> {
@@ -180,6 +182,9 @@ fn consider(question: &Question<'_>, rules: &Rules, offer: &Offer, cost_usd: f64
     if let Some(lost) = share(false).filter(|share| *share > lost_max) {
         let why = format!("{} % of its browsers went away of late, more than {} %", percent(lost), percent(lost_max));
         return (Verdict::Weak, why);
+    }
+    if let Some(failing) = &offer.failing {
+        return (Verdict::Weak, failing.clone());
     }
     let cost = if cost_usd > 0.0 { format!("it costs {cost_usd} USD a run") } else { "it costs nothing".to_owned() };
     let history = at_site.map(|share| format!(", and failed {} % of late at this site", percent(share)));
@@ -366,7 +371,7 @@ pub(super) mod tests {
     }
 
     fn offers() -> Vec<Offer> {
-        let offer = |tier: &str, rank, cost_usd| Offer { tier: tier.into(), rank, cost_usd, has_profiles: false, missing: None };
+        let offer = |tier: &str, rank, cost_usd| Offer { tier: tier.into(), rank, cost_usd, has_profiles: false, missing: None, failing: None };
         vec![offer("local", 0, 0.0), offer("local_headed", 1, 0.0), offer("stealth", 2, 0.1)]
     }
 
@@ -452,6 +457,26 @@ pub(super) mod tests {
         let decision = asked(&Want::Cheapest, &known);
         assert_eq!(decision.tier.as_deref(), Some("local"));
         assert!(decision.reasons.contains(&"local: nothing better is left".to_owned()), "{decision:?}");
+    }
+
+    #[test]
+    fn a_tier_whose_provider_fails_now_is_passed_over_too() {
+        let mut offers = offers();
+        offers[0].failing = Some("it fails".into());
+        let question = |offers: &[Offer]| {
+            let question = Question {
+                run: RunId(Uuid::nil()),
+                subject: "ada",
+                site: None,
+                want: &Want::Cheapest,
+                max_cost: Some(0.0),
+                offers,
+                facts: None,
+            };
+            decide(&question).tier
+        };
+        assert_eq!(question(&offers).as_deref(), Some("local_headed"));
+        assert_eq!(question(&offers[..1]).as_deref(), Some("local"), "it is all there is");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which browser a run gets: what this machine offers, what the engine knows, decided by the router of `workflows/`.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use valet_core::tiers::TierFacts;
 use valet_protocol::worker::{TierAnswer, TierQuestion};
@@ -27,14 +29,15 @@ pub(super) fn pace(tier: &str, sandbox: Uuid) -> Option<Pace> {
     (tier == LOCAL_HEADED).then_some(Pace { seed })
 }
 
-/// The tiers of this machine; those of providers join them later.
-fn offers(headed: bool) -> Vec<Offer> {
+/// The tiers of this machine; those of other providers join them later.
+fn offers(headed: bool, resting: Option<Duration>) -> Vec<Offer> {
     let offer = |tier: &str, rank: u32| Offer {
         tier: tier.to_owned(),
         rank,
         cost_usd: 0.0,
         has_profiles: false,
         missing: None,
+        failing: resting.map(|left| format!("its provider failed again and again, and rests for {} s", left.as_secs() + 1)),
     };
     let no_screen = || "no browser with a window: Xvfb is not installed (Debian package xvfb)".to_owned();
     vec![offer(LOCAL, 0), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 1) }]
@@ -43,7 +46,7 @@ fn offers(headed: bool) -> Vec<Offer> {
 impl Browsers {
     pub(super) async fn select_tier(&self, ctx: StepContext, step: SelectTier) -> Result<TierChoice, StepError> {
         let site = Site::of(&step.job_url);
-        let offers = offers(self.headed);
+        let offers = offers(self.headed, self.provider.resting());
         for _ in 0..DECIDE_MAX {
             let facts = match &site {
                 Some(site) => known(&ctx, site, step.browser).await?,
@@ -124,7 +127,7 @@ mod tests {
     use super::*;
 
     fn tier(want: &Want, headed: bool) -> Option<String> {
-        let offers = offers(headed);
+        let offers = offers(headed, None);
         let question = Question {
             run: RunId(Uuid::nil()),
             subject: "ada",
