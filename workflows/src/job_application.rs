@@ -3,6 +3,7 @@
 //! **select tier → provision → run agent → wait for a human → cleanup**. Filling is one durable step a page, and the
 //! submission a step of its own that never happens twice, so that a crash on page three does not start over.
 
+use valet_core::tiers::TierOutcome;
 use valet_core::workflow::{Door, InputProblem, NamedFile};
 use valet_core::{Context, Failure, StepFailure, Stop, Workflow};
 
@@ -16,7 +17,6 @@ use drive::Drive;
 use input::Application;
 use people::People;
 use steps::{Cleanup, Escalation, NoteTier, Place, Posting, Receipt, SelectTier, Submission, TierChoice, Want};
-use valet_core::tiers::TierOutcome;
 
 /// Browsers of one run: escalations, and machines that went away.
 const BROWSERS_MAX: u32 = 5;

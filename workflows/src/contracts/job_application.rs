@@ -7,13 +7,13 @@ use valet_core::decide::IN_DOUBT;
 use valet_testing::{Person, TestEngine, TestRun, blocked, contract, fail, scenario};
 
 use crate::job_application::JobApplicationWorkflow;
-use crate::tiers::Waiting;
 use crate::job_application::input::Application;
 use crate::job_application::steps::{
     AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, NoteTier, Obstacle, ObstacleField,
     OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, RATE_LIMITED, Receipt, SANDBOX_LOST, SelectTier, Sent,
     Submission, Submit, TierChoice, Want,
 };
+use crate::tiers::Waiting;
 
 const URL: &str = "https://jobs.example.com/senior-gardener";
 
@@ -183,9 +183,9 @@ fn site_that_wants_quiet() -> TestEngine {
             let wait = closed.then(|| Waiting { until, why: "its policy has hours for the site".to_owned() });
             Ok(TierChoice { wait, ..choice(&select.want) })
         })
-        .on_step(move |_: OpenPosting, _| match std::mem::replace(&mut limited, false) {
-            true => Err(fail(RATE_LIMITED)),
-            false => Ok(Opened::Form(posting())),
+        .on_step(move |_: OpenPosting, _| {
+            let refused = std::mem::replace(&mut limited, false);
+            if refused { Err(fail(RATE_LIMITED)) } else { Ok(Opened::Form(posting())) }
         })
 }
 

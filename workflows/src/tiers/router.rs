@@ -166,7 +166,7 @@ fn consider(question: &Question<'_>, rules: &Rules, offer: &Offer, cost_usd: f64
     }
     let samples_min = rule.samples_min.unwrap_or(SAMPLES_MIN);
     let share = |at_site: bool| {
-        let tallies = question.facts.map_or(&[] as &[Tally], |facts| &facts.tallies);
+        let tallies = question.facts.map_or(&[] as &[Tally], |facts| facts.tallies.as_slice());
         let tally = tallies.iter().find(|t| t.tier == offer.tier && t.site.is_some() == at_site)?;
         let seen = tally.good + tally.bad;
         (seen >= samples_min).then(|| tally.bad / seen)

@@ -90,7 +90,7 @@ pub fn ats_of(site: &Site) -> Option<&'static str> {
         let rest = site.host.strip_suffix(*domain);
         rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    SYSTEMS.iter().find(|(_, domains)| domains.iter().any(|domain| is_below(&domain))).map(|(system, _)| *system)
+    SYSTEMS.iter().find(|(_, domains)| domains.iter().any(is_below)).map(|(system, _)| *system)
 }
 
 #[cfg(test)]

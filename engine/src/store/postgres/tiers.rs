@@ -1,5 +1,7 @@
 //! Rules that operators change live, and what is known of tiers and sites: rows in, rows out.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::types::Json;
 use valet_core::Timestamp;
@@ -152,7 +154,7 @@ impl PgStore {
         policy: Option<&str>,
         outcome: TierOutcome,
     ) -> Result<bool, StoreError> {
-        let (good, bad_at_site, bad_everywhere) = match outcome {
+        let (good, bad_at_site, bad_everywhere): (f64, f64, f64) = match outcome {
             TierOutcome::Good => (1.0, 0.0, 0.0),
             TierOutcome::Detected | TierOutcome::Failed => (0.0, 1.0, 0.0),
             TierOutcome::Lost => (0.0, 0.0, 1.0),
@@ -164,9 +166,9 @@ impl PgStore {
             .bind(tier)
             .bind(policy)
             .bind(outcome.as_str())
-            .bind::<f64>(good)
-            .bind::<f64>(bad_at_site)
-            .bind::<f64>(bad_everywhere)
+            .bind(good)
+            .bind(bad_at_site)
+            .bind(bad_everywhere)
             .bind(TALLY_HALF_LIFE.as_secs_f64());
         bounded(query.fetch_one(self.pool())).await
     }
@@ -175,7 +177,7 @@ impl PgStore {
     pub async fn cool_down(
         &self,
         visitor: &Visitor,
-        wait: std::time::Duration,
+        wait: Duration,
         why: &str,
     ) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar::<_, bool>(include_str!("../sql/cool_down.sql"));
