@@ -15,7 +15,10 @@ pub const BUILD: i64 = 7;
 
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {
-    workflows!(tiers::register(Registry::new(BUILD)), with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>)
+    workflows!(
+        tiers::register(Registry::new(BUILD)),
+        with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>
+    )
 }
 
 #[cfg(test)]

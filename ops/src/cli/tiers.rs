@@ -128,7 +128,8 @@ fn render(metrics: &TierMetrics, now: Timestamp, style: Style) -> String {
 
 fn rules(rules: &[RuleView], now: Timestamp, style: Style) -> String {
     if rules.is_empty() {
-        return "no rules: the cheapest tier goes first, and a site that fails on it over 30 % starts on the next".to_owned();
+        return "no rules: the cheapest tier goes first, and a site that fails on it over 30 % starts on the next"
+            .to_owned();
     }
     let mut table = Table::new(["KIND", "NAME", "VERSION", "BY", "SINCE", "RULE"]);
     for rule in rules {

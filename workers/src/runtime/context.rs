@@ -202,12 +202,7 @@ impl StepContext {
 
     /// Asks or tells the engine about a site that a browser of this run goes to. `None`: an engine of the release before, which keeps
     /// nothing of sites.
-    pub async fn tiers(
-        &self,
-        site: &str,
-        browser: u32,
-        what: TierQuestion,
-    ) -> Result<Option<TierAnswer>, StepError> {
+    pub async fn tiers(&self, site: &str, browser: u32, what: TierQuestion) -> Result<Option<TierAnswer>, StepError> {
         let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
         let session = self.inner.hold.session.id;
         let ask = TierAsk { session, run, seq, attempt, lease, site: site.to_owned(), browser, what };

@@ -16,8 +16,7 @@ use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
-    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk,
-    VERSION,
+    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk, VERSION,
 };
 
 use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HEARTBEAT_LIMIT, SESSION_LIMIT};

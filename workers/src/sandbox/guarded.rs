@@ -31,7 +31,8 @@ impl<P: SandboxProvider> Guarded<P> {
             Ok(_) => "ok",
             Err(error) => error.class().as_str(),
         };
-        counter!("valet_sandbox_calls_total", "provider" => self.name(), "verb" => verb, "result" => result).increment(1);
+        counter!("valet_sandbox_calls_total", "provider" => self.name(), "verb" => verb, "result" => result)
+            .increment(1);
         came_to
     }
 

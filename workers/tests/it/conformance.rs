@@ -82,7 +82,11 @@ impl<P: SandboxProvider> Faulty<P> {
         self.coming.lock().pop_front().unwrap_or(Fault::None)
     }
 
-    async fn through<T>(&self, id: SandboxId, call: impl Future<Output = Result<T, SandboxError>>) -> Result<T, SandboxError> {
+    async fn through<T>(
+        &self,
+        id: SandboxId,
+        call: impl Future<Output = Result<T, SandboxError>>,
+    ) -> Result<T, SandboxError> {
         let provider = self.provider.name();
         let lost = || SandboxError::Ambiguous { provider, id, reason: "the connection broke".into() };
         match self.next() {
@@ -130,7 +134,13 @@ impl<P: SandboxProvider> SandboxProvider for Faulty<P> {
         self.provider.renew(id, lease).await
     }
 
-    async fn stage_file(&self, id: &SandboxId, file: Uuid, name: &str, content: &[u8]) -> Result<PathBuf, SandboxError> {
+    async fn stage_file(
+        &self,
+        id: &SandboxId,
+        file: Uuid,
+        name: &str,
+        content: &[u8],
+    ) -> Result<PathBuf, SandboxError> {
         self.provider.stage_file(id, file, name, content).await
     }
 
@@ -244,7 +254,8 @@ async fn a_provider_that_fails_again_and_again_is_left_alone<S: Subject>(subject
     let faulty = Faulty::new(subject.provider(), failing);
     let guarded = Guarded::new(Arc::clone(&faulty));
     let asked = marked(RunId(Uuid::now_v7()));
-    let expected = [FailureClass::Auth, FailureClass::Rate, FailureClass::Quota, FailureClass::Auth, FailureClass::Auth];
+    let expected =
+        [FailureClass::Auth, FailureClass::Rate, FailureClass::Quota, FailureClass::Auth, FailureClass::Auth];
     for class in expected {
         assert_eq!(guarded.resting(), None);
         assert_eq!(guarded.request(&asked).await.expect_err("a fault").class(), class);

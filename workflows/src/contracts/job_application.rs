@@ -9,9 +9,9 @@ use valet_testing::{Person, TestEngine, TestRun, blocked, contract, fail, scenar
 use crate::job_application::JobApplicationWorkflow;
 use crate::job_application::input::Application;
 use crate::job_application::steps::{
-    AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, NoteTier, Obstacle, ObstacleField,
-    OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, RATE_LIMITED, Receipt, SANDBOX_LOST, SelectTier, Sent,
-    Submission, Submit, TierChoice, Want,
+    AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, NoteTier, Obstacle,
+    ObstacleField, OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, RATE_LIMITED, Receipt,
+    SANDBOX_LOST, SelectTier, Sent, Submission, Submit, TierChoice, Want,
 };
 use crate::tiers::Waiting;
 
@@ -276,7 +276,8 @@ fn a_site_that_refuses_programs_is_tried_with_a_better_browser() {
 #[test]
 fn a_site_that_is_closed_is_waited_for_and_one_that_had_enough_gets_another_browser_later() {
     let run = site_that_wants_quiet().run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
-    let steps: Vec<&str> = run.steps().into_iter().filter(|step| ["select-tier", "provision", "cleanup"].contains(step)).collect();
+    let steps: Vec<&str> =
+        run.steps().into_iter().filter(|step| ["select-tier", "provision", "cleanup"].contains(step)).collect();
     let expected = ["select-tier", "select-tier", "provision", "cleanup", "select-tier", "provision", "cleanup"];
     assert_eq!(steps, expected);
     let receipt: Receipt = run.output();

@@ -9,8 +9,8 @@ use valet_core::{Backoff, Step, StepPolicy};
 
 use super::input::{Answer, Application, Document, Profile};
 use crate::job_url;
-use crate::tiers::{Considered, Waiting};
 pub use crate::tiers::Want;
+use crate::tiers::{Considered, Waiting};
 
 /// Steps that drive a browser.
 pub const BROWSER_QUEUE: &str = "browser";

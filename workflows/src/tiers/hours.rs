@@ -14,7 +14,8 @@ pub struct Hours {
 }
 
 /// What is written: `{"from": "08:00", "to": "18:30", "utc_offset": "+01:00"}`.
-pub(super) const HOW: &str = "must be {\"from\": \"08:00\", \"to\": \"18:30\"}, perhaps with \"utc_offset\": \"+01:00\"";
+pub(super) const HOW: &str =
+    "must be {\"from\": \"08:00\", \"to\": \"18:30\"}, perhaps with \"utc_offset\": \"+01:00\"";
 
 impl Hours {
     pub(super) fn read(value: &Value) -> Option<Self> {

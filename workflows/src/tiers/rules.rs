@@ -184,11 +184,24 @@ mod tests {
             "needs_profile": "yes", "max_escalations": 9, "term": "no bots" });
         let mut told = fields(SiteRule::read("*.Example.com", &wrong));
         told.sort();
-        let expected = ["/cool_down_until", "/hours", "/max_escalations", "/max_per_day", "/needs_profile", "/pace_s", "/term", "/tiers", "name"];
+        let expected = [
+            "/cool_down_until",
+            "/hours",
+            "/max_escalations",
+            "/max_per_day",
+            "/needs_profile",
+            "/pace_s",
+            "/term",
+            "/tiers",
+            "name",
+        ];
         assert_eq!(told, expected);
         let problems = SiteRule::read("*", &json!({ "term": 1 })).expect_err("an unknown field");
         assert!(problems[0].message.contains("terms"), "it names the fields that there are: {problems:?}");
-        assert_eq!(fields(TierRule::read("a tier", &json!({ "percent": 101, "enabled": 1 }))), ["name", "/enabled", "/percent"]);
+        assert_eq!(
+            fields(TierRule::read("a tier", &json!({ "percent": 101, "enabled": 1 }))),
+            ["name", "/enabled", "/percent"]
+        );
         assert_eq!(fields(OverrideRule::read("x", &json!({}))), ["/tier"]);
         assert_eq!(fields(OverrideRule::read("x", &json!({ "tier": "", "site": "http://x" }))), ["/tier", "/site"]);
         assert_eq!(fields(TierRule::read("local", &json!([]))), [""]);

@@ -54,7 +54,8 @@ impl Site {
 
 /// What is wrong with a pattern, as a sentence with the fix.
 pub(super) fn pattern_problem(pattern: &str) -> Option<&'static str> {
-    const HOW: &str = "must be `*`, `host`, `*.suffix`, or one of these with `:port`, in lower case, such as `*.example.com`";
+    const HOW: &str =
+        "must be `*`, `host`, `*.suffix`, or one of these with `:port`, in lower case, such as `*.example.com`";
     if pattern == "*" {
         return None;
     }
@@ -67,7 +68,9 @@ pub(super) fn pattern_problem(pattern: &str) -> Option<&'static str> {
     let fits = !bare.is_empty()
         && !bare.starts_with('.')
         && !bare.ends_with('.')
-        && bare.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':'))
+        && bare
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':'))
         && port.is_none_or(|port| port.parse::<u16>().is_ok());
     (!fits).then_some(HOW)
 }
@@ -118,7 +121,9 @@ mod tests {
         for fine in ["*", "example.com", "*.example.com", "*.example.com:8080", "127.0.0.1:4444", "[::1]:80", "[::1]"] {
             assert_eq!(pattern_problem(fine), None, "{fine}");
         }
-        for wrong in ["", "*.", "Example.com", "https://example.com", "example.com/jobs", "a.*.b", "a:b", "a:99999", ".b"] {
+        for wrong in
+            ["", "*.", "Example.com", "https://example.com", "example.com/jobs", "a.*.b", "a:b", "a:99999", ".b"]
+        {
             assert!(pattern_problem(wrong).is_some(), "{wrong}");
         }
     }

@@ -87,7 +87,8 @@ mod tests {
         for seed in 1..=200_u64 {
             let mut draw = super::super::router::tests::Draw(seed);
             let (pace, most) = (draw.below(4_000), 1 + draw.below(5) as u32);
-            let hours = json!({ "from": format!("{:02}:00", draw.below(12)), "to": format!("{:02}:30", 12 + draw.below(12)) });
+            let hours =
+                json!({ "from": format!("{:02}:00", draw.below(12)), "to": format!("{:02}:30", 12 + draw.below(12)) });
             let value = json!({ "pace_s": pace, "max_per_day": most, "hours": hours });
             let rule = SiteRule::read("*", &value).expect("a policy");
             let (mut site, mut now) = (SiteState::default(), at("2026-11-22T00:00:00Z"));

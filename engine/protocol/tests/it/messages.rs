@@ -131,11 +131,7 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),
         Golden::of::<api::RuleView>("api/rule_view", &[""], Tolerated),
         Golden::of::<api::RuleList>("api/rule_list", &["", "/rules/0"], Tolerated),
-        Golden::of::<api::TierMetrics>(
-            "api/tier_metrics",
-            &["", "/tallies/0", "/sites/0", "/policies/0"],
-            Tolerated,
-        ),
+        Golden::of::<api::TierMetrics>("api/tier_metrics", &["", "/tallies/0", "/sites/0", "/policies/0"], Tolerated),
         Golden::of::<problem::Problem>("api/problem", &["", "/errors/0"], Tolerated),
     ]
 }

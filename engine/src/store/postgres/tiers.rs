@@ -174,12 +174,7 @@ impl PgStore {
     }
 
     /// Whether the lease holds.
-    pub async fn cool_down(
-        &self,
-        visitor: &Visitor,
-        wait: Duration,
-        why: &str,
-    ) -> Result<bool, StoreError> {
+    pub async fn cool_down(&self, visitor: &Visitor, wait: Duration, why: &str) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar::<_, bool>(include_str!("../sql/cool_down.sql"));
         let query = held!(query, visitor.holder).bind(&visitor.site).bind(millis(wait) as f64).bind(why);
         bounded(query.fetch_one(self.pool())).await

@@ -121,10 +121,12 @@ fn steps(steps: &[StepView], now: Timestamp, style: Style) -> String {
 fn tiers(steps: &[StepView]) -> String {
     let mut text = String::new();
     for step in steps.iter().filter(|step| step.name == SelectTier::NAME) {
-        let Some(choice) = step.output.clone().and_then(|output| serde_json::from_value::<TierChoice>(output).ok()) else {
+        let Some(choice) = step.output.clone().and_then(|output| serde_json::from_value::<TierChoice>(output).ok())
+        else {
             continue;
         };
-        let _ = writeln!(text, "{}  {}: {}", step.seq, text::line(&choice.tier), text::line(&choice.reasons.join("; ")));
+        let _ =
+            writeln!(text, "{}  {}: {}", step.seq, text::line(&choice.tier), text::line(&choice.reasons.join("; ")));
         if let Some(wait) = choice.wait {
             let until = wait.until.format("%Y-%m-%d %H:%M:%S UTC");
             let _ = writeln!(text, "{}  not before {until}: {}", step.seq, text::line(&wait.why));

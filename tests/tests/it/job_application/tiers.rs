@@ -52,7 +52,8 @@ async fn a_site_that_refused_a_tier_starts_on_the_next_until_a_switch_is_thrown(
     let metrics = house.client.tier_metrics().await.expect("metrics");
     let site = house.board.address().to_string();
     let tally = |name: &str| {
-        let found = metrics.tallies.iter().find(|t| t.tier == name && t.site.as_deref() == Some(&site)).expect("a tally");
+        let found =
+            metrics.tallies.iter().find(|t| t.tier == name && t.site.as_deref() == Some(&site)).expect("a tally");
         (found.good.round() as u32, found.bad.round() as u32)
     };
     assert_eq!((tally("local"), tally("local_headed")), ((0, 2), (3, 0)));
@@ -150,7 +151,8 @@ async fn a_site_that_wants_quiet_is_left_alone_by_everybody_for_as_long_as_it_sa
     assert_eq!(standing.cool_why.as_deref(), Some("it said for how long"));
     let second = start(22).await;
     until("the second to wait", SOON, async || {
-        let line = house.client.run(&second).await.map_err(|error| error.to_string())?.run.status_line.unwrap_or_default();
+        let line =
+            house.client.run(&second).await.map_err(|error| error.to_string())?.run.status_line.unwrap_or_default();
         if line.contains("the site wants to be left alone") { Ok(()) } else { Err(line) }
     })
     .await;

@@ -13,8 +13,7 @@ use valet_core::id::{RunId, SessionId};
 use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
-    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened,
-    TierAnswer, TierAsk,
+    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk,
 };
 use valet_queue::QueueName;
 

@@ -55,7 +55,9 @@ impl Browsers {
                 }
                 _ => return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await),
             }
-            let Some(next) = plan.next else { return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await) };
+            let Some(next) = plan.next else {
+                return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await);
+            };
             ctx.check()?;
             form::advance(&agent, &page, &next).await.map_err(browser_error)?;
         }

@@ -25,11 +25,14 @@ pub(super) async fn leave_alone(ctx: &StepContext, agent: &WebDriverAgent, job_u
     sites.dedup();
     let why = if said.is_some() { "it said for how long" } else { "too many requests" };
     for site in sites {
-        let what = TierQuestion::CoolDown { for_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), why: why.to_owned() };
+        let what =
+            TierQuestion::CoolDown { for_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), why: why.to_owned() };
         match ctx.tiers(&site.name(), 0, what).await {
             Ok(_) => {}
             Err(error @ StepError::HandedBack) => return error,
-            Err(error) => tracing::warn!(run = %ctx.run(), site = site.name(), %error, "others are not told that the site wants quiet"),
+            Err(error) => {
+                tracing::warn!(run = %ctx.run(), site = site.name(), %error, "others are not told that the site wants quiet")
+            }
         }
     }
     let message = format!("the site wants fewer requests: it is left alone for {} s", wait.as_secs());

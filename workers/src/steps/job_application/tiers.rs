@@ -37,7 +37,8 @@ fn offers(headed: bool, resting: Option<Duration>) -> Vec<Offer> {
         cost_usd: 0.0,
         has_profiles: false,
         missing: None,
-        failing: resting.map(|left| format!("its provider failed again and again, and rests for {} s", left.as_secs() + 1)),
+        failing: resting
+            .map(|left| format!("its provider failed again and again, and rests for {} s", left.as_secs() + 1)),
     };
     let no_screen = || "no browser with a window: Xvfb is not installed (Debian package xvfb)".to_owned();
     vec![offer(LOCAL, 0), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 1) }]
@@ -142,8 +143,7 @@ mod tests {
 
     #[test]
     fn a_refused_tier_is_followed_by_the_next_one_up_until_none_is_left() {
-        let above =
-            |tier: &str| Want::Above { tier: tier.to_owned(), block: Failure::new("bot_blocked", "refused") };
+        let above = |tier: &str| Want::Above { tier: tier.to_owned(), block: Failure::new("bot_blocked", "refused") };
         assert_eq!(tier(&Want::Cheapest, true).as_deref(), Some(LOCAL));
         assert_eq!(tier(&above(LOCAL), true).as_deref(), Some(LOCAL_HEADED));
         for (want, headed) in [(above(LOCAL), false), (above(LOCAL_HEADED), true)] {
