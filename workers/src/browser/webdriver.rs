@@ -4,7 +4,7 @@
 //! command at a time and knows no timeout: after one of ours it is dropped and the session attached anew.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::json;

@@ -34,15 +34,13 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether the provider may be asked now; else in how long.
     pub fn enter(&mut self, now: Instant) -> Result<(), Duration> {
-        match self.resting(now) {
-            Some(left) => Err(left),
-            None => {
-                if !matches!(self.state, State::Closed { .. }) {
-                    self.state = State::Trying { until: now + self.rest };
-                }
-                Ok(())
-            }
+        if let Some(left) = self.resting(now) {
+            return Err(left);
         }
+        if !matches!(self.state, State::Closed { .. }) {
+            self.state = State::Trying { until: now + self.rest };
+        }
+        Ok(())
     }
 
     /// How long it rests yet, as far as is known now.

@@ -47,8 +47,8 @@ impl Hours {
             return at;
         }
         let local = at.with_timezone(&self.offset);
-        let today = on_day(local, self.from, &self.offset);
-        if today > at { today } else { on_day(local + Duration::days(1), self.from, &self.offset) }
+        let today = on_day(local, self.from, self.offset);
+        if today > at { today } else { on_day(local + Duration::days(1), self.from, self.offset) }
     }
 }
 
@@ -57,9 +57,9 @@ pub(super) fn utc() -> FixedOffset {
 }
 
 /// A time of the day of `day`. A fixed distance to UTC has every time once.
-pub(super) fn on_day(day: DateTime<FixedOffset>, time: NaiveTime, offset: &FixedOffset) -> Timestamp {
+pub(super) fn on_day(day: DateTime<FixedOffset>, time: NaiveTime, offset: FixedOffset) -> Timestamp {
     let local = day.date_naive().and_time(time);
-    local.and_local_timezone(*offset).earliest().unwrap_or(day).to_utc()
+    local.and_local_timezone(offset).earliest().unwrap_or(day).to_utc()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl Fields {
     pub fn of(value: &Value) -> Self {
         let mut fields = Self { left: Map::new(), problems: Vec::new(), known: Vec::new() };
         match value {
-            Value::Object(map) => fields.left = map.clone(),
+            Value::Object(map) => fields.left.clone_from(map),
             _ => fields.wrong("", "a rule is a JSON object".to_owned()),
         }
         fields

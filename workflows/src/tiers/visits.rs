@@ -29,7 +29,7 @@ pub(super) fn slot(rule: &SiteRule, site: &SiteState, now: Timestamp) -> Option<
     let of_its_day = |at: Timestamp| if last.map(day) == Some(day(at)) { site.visits } else { 0 };
     if rule.max_per_day.is_some_and(|most| of_its_day(begins_at) >= most) {
         let tomorrow = begins_at.with_timezone(&offset) + Duration::days(1);
-        begins_at = open(on_day(tomorrow, NaiveTime::MIN, &offset));
+        begins_at = open(on_day(tomorrow, NaiveTime::MIN, offset));
     }
     Some(Slot { begins_at, visits: of_its_day(begins_at).saturating_add(1) })
 }

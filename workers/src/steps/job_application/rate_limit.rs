@@ -31,7 +31,7 @@ pub(super) async fn leave_alone(ctx: &StepContext, agent: &WebDriverAgent, job_u
             Ok(_) => {}
             Err(error @ StepError::HandedBack) => return error,
             Err(error) => {
-                tracing::warn!(run = %ctx.run(), site = site.name(), %error, "others are not told that the site wants quiet")
+                tracing::warn!(run = %ctx.run(), site = site.name(), %error, "others are not told that the site wants quiet");
             }
         }
     }

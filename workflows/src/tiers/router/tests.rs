@@ -276,7 +276,7 @@ fn drawn(draw: &mut Draw) -> (TierFacts, Want) {
     if draw.below(2) == 0 {
         rules.push(rule(
             "site",
-            &draw.one(&["*", "*.example.com"]),
+            draw.one(&["*", "*.example.com"]),
             json!({ "tiers": [draw.one(&tiers), draw.one(&tiers)] }),
         ));
     }
