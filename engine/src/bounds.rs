@@ -215,3 +215,17 @@ pub const EVENT_TRIGGERS_MAX: u32 = 500;
 pub const EVENT_KEY_BYTES_MAX: usize = 255;
 /// Work of a trigger's expressions for one event.
 pub const TRIGGER_STEPS_MAX: u64 = 100_000;
+/// Rules of one kind that a tenant has: those of tiers are read whole whenever one is chosen.
+pub const RULES_MAX: u32 = 1_000;
+/// One rule's value.
+pub const RULE_BYTES_MAX: usize = 16 * 1024;
+/// A week: what a site did to a tier before is half forgotten.
+pub const TALLY_HALF_LIFE: Duration = Duration::from_hours(7 * 24);
+/// A site may not be left alone for longer by what it says itself.
+pub const COOL_DOWN_MAX: Duration = Duration::from_hours(24);
+/// Names that the policy of one site may have: one for each part of a host's name, with and without its port.
+pub const SITE_PATTERNS_MAX: usize = 300;
+/// How far back the effect of policies is measured.
+pub const POLICY_EFFECT_DAYS: u32 = 7;
+/// Rows of each kind in one answer about tiers.
+pub const TIER_ROWS_MAX: u32 = 1_000;

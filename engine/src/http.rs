@@ -57,6 +57,7 @@ mod pushed_events;
 mod query;
 mod recent;
 mod route_scopes;
+mod rules;
 mod run_search;
 mod run_view;
 mod runs;
@@ -66,6 +67,7 @@ mod schema;
 mod session;
 mod session_cookie;
 mod subjects;
+mod tiers;
 mod tokens;
 mod triggers;
 mod wait;
@@ -232,6 +234,9 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
         .routes(routes!(audit::list))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::put, rules::remove))
+        .routes(routes!(tiers::metrics))
         .routes(routes!(subjects::show))
         .routes(routes!(subjects::list, subjects::put))
         .routes(routes!(subjects::show_item, subjects::remove))

@@ -44,6 +44,7 @@ mod it {
     mod states;
     mod subjects;
     mod task_links;
+    mod tiers;
     mod timers;
     mod wait;
     mod worker;

@@ -38,6 +38,7 @@ mod style;
 mod subjects;
 mod table;
 mod text;
+mod tiers;
 mod tokens;
 mod when;
 mod workers;
@@ -72,6 +73,8 @@ pub enum Verb {
     Events(occurrences::Occurrences),
     /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
     Schedules(schedules::Schedules),
+    /// Show how browser tiers do, and the rules by which they are chosen
+    Tiers(tiers::Tiers),
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -120,6 +123,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Pauses => pauses::list(&client, output).await,
         Verb::Events(args) => occurrences::run(args, &client, output).await,
         Verb::Schedules(args) => schedules::run(args, &client, output).await,
+        Verb::Tiers(args) => tiers::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

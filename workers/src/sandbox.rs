@@ -3,6 +3,8 @@
 //! A provider makes, finds, keeps and ends sandboxes. It holds no state of its own between calls: whatever it must know to clean up lies
 //! with the sandbox, so that any worker can finish what another began. It never drives the browser.
 
+mod breaker;
+pub mod guarded;
 pub mod local;
 pub mod process;
 pub mod reaper;
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
+use valet_core::RunId;
 
 pub use crate::gate::HostPort;
 
@@ -55,6 +58,9 @@ pub enum SandboxKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProvisionRequest {
     pub sandbox_id: Uuid,
+    /// The mark that the provider keeps with the sandbox: whose it is, for whoever finds it in a list.
+    #[serde(default)]
+    pub run: Option<RunId>,
     /// `host`, `host:port` or `*.suffix`; without a port 80 and 443. Nothing else is reachable from the browser.
     pub allowed_hosts: Vec<String>,
     /// Targets whose private or loopback addresses may be dialled; each must be allowed by name as well.
@@ -81,6 +87,9 @@ pub enum SandboxState {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sandbox {
     pub id: SandboxId,
+    /// Whose it is, as it was asked for.
+    #[serde(default)]
+    pub run: Option<RunId>,
     pub kind: SandboxKind,
     pub state: SandboxState,
     /// Milliseconds since the Unix epoch.
@@ -113,6 +122,19 @@ impl fmt::Debug for Attachment {
 
 #[derive(Debug, Error)]
 pub enum SandboxError {
+    #[error("{provider} has no `{verb}`")]
+    Unsupported { provider: &'static str, verb: &'static str },
+    #[error("{provider} does not accept the credentials it was given: {detail}; check its settings")]
+    Auth { provider: &'static str, detail: String },
+    #[error("{provider} gives this account no more sandboxes: {detail}")]
+    Quota { provider: &'static str, detail: String },
+    #[error("{provider} wants fewer requests, again in {} s", again_in.as_secs())]
+    Rate { provider: &'static str, again_in: Duration },
+    /// The answer was lost: it may have been done.
+    #[error("whether {provider} did it for sandbox {id} is not known: {reason}")]
+    Ambiguous { provider: &'static str, id: SandboxId, reason: String },
+    #[error("{provider} failed again and again, it is asked again in {} s", again_in.as_secs())]
+    Resting { provider: &'static str, again_in: Duration },
     #[error("the request is not valid: {0}")]
     InvalidRequest(String),
     #[error("sandbox {0} was destroyed; a new one needs a new id")]
@@ -139,28 +161,113 @@ pub enum SandboxError {
     List(#[source] std::io::Error),
 }
 
+/// What sort of failure it is, whoever the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The account has all that it may have.
+    Quota,
+    /// There is no room now.
+    Capacity,
+    /// Too many requests.
+    Rate,
+    /// The sandbox is not there, or not any more.
+    Gone,
+    /// The provider does not let us in.
+    Auth,
+    /// The provider has no such verb.
+    Unsupported,
+    /// Whoever asks is at fault, or has been overtaken.
+    Caller,
+    /// The provider or its machine fails.
+    Provider,
+}
+
+impl FailureClass {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Capacity => "capacity",
+            Self::Rate => "rate",
+            Self::Gone => "gone",
+            Self::Auth => "auth",
+            Self::Unsupported => "unsupported",
+            Self::Caller => "caller",
+            Self::Provider => "provider",
+        }
+    }
+}
+
 impl SandboxError {
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Quota { .. } => FailureClass::Quota,
+            Self::Full { .. } => FailureClass::Capacity,
+            Self::Rate { .. } => FailureClass::Rate,
+            Self::NotFound(_) | Self::Gone { .. } => FailureClass::Gone,
+            Self::Auth { .. } => FailureClass::Auth,
+            Self::Unsupported { .. } => FailureClass::Unsupported,
+            Self::InvalidRequest(_) | Self::Destroyed(_) | Self::StaleFence { .. } | Self::Busy(_) => {
+                FailureClass::Caller
+            }
+            Self::Silent { .. }
+            | Self::StartFailed { .. }
+            | Self::Leftover { .. }
+            | Self::Io { .. }
+            | Self::List(_)
+            | Self::Ambiguous { .. }
+            | Self::Resting { .. } => FailureClass::Provider,
+        }
+    }
+
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Busy(_)
-                | Self::Silent { .. }
-                | Self::Full { .. }
-                | Self::StartFailed { .. }
-                | Self::Leftover { .. }
-                | Self::Io { .. }
-                | Self::List(_)
-        )
+        match self.class() {
+            FailureClass::Capacity | FailureClass::Rate | FailureClass::Provider => true,
+            FailureClass::Caller => matches!(self, Self::Busy(_)),
+            FailureClass::Quota | FailureClass::Gone | FailureClass::Auth | FailureClass::Unsupported => false,
+        }
     }
+
+    /// When it may, where that is known.
+    pub fn again_in(&self) -> Option<Duration> {
+        match self {
+            Self::Rate { again_in, .. } | Self::Resting { again_in, .. } => Some(*again_in),
+            _ => None,
+        }
+    }
+}
+
+/// Where a person looks at a sandbox's screen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LiveView {
+    /// Opens the screen to whoever has it.
+    pub url: String,
 }
 
 #[async_trait]
 pub trait SandboxProvider: Send + Sync {
+    /// For metrics, logs and errors.
+    fn name(&self) -> &'static str;
+
     fn kind(&self) -> SandboxKind;
 
-    /// Makes the sandbox, or finds the one a former call with the same id made. What that call left half-made is cleaned first.
-    async fn provision(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError>;
+    /// Makes the sandbox, or finds the one a former call with the same id made; it may still be starting. What that call left half-made
+    /// is cleaned first. Whoever asks has written the id down before, so that it is found again whatever happens.
+    async fn request(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError>;
+
+    /// Waits until the sandbox that was asked for can be attached to.
+    async fn ready(&self, id: &SandboxId) -> Result<Sandbox, SandboxError>;
+
+    /// [`request`](Self::request), then [`ready`](Self::ready).
+    async fn provision(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
+        let sandbox = self.request(request).await?;
+        if sandbox.state == SandboxState::Ready { Ok(sandbox) } else { self.ready(&sandbox.id).await }
+    }
+
+    /// How long the provider is not asked for new sandboxes, if it is given a rest.
+    fn resting(&self) -> Option<Duration> {
+        None
+    }
 
     /// Takes the sandbox over: from its return on, commands of lower fences are refused. Repeating it with the same fence is safe.
     async fn attach(&self, id: &SandboxId, fence: FenceNumber) -> Result<Attachment, SandboxError>;
@@ -176,6 +283,26 @@ pub trait SandboxProvider: Send + Sync {
         filename: &str,
         content: &[u8],
     ) -> Result<PathBuf, SandboxError>;
+
+    /// Keeps the sandbox as it is, at less cost, while nobody drives it.
+    async fn park(&self, _: &SandboxId) -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported { provider: self.name(), verb: "park" })
+    }
+
+    /// Brings a parked sandbox back, as it was.
+    async fn resume(&self, _: &SandboxId) -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported { provider: self.name(), verb: "resume" })
+    }
+
+    /// Where a person may look at its screen, and act.
+    async fn live_view(&self, _: &SandboxId) -> Result<LiveView, SandboxError> {
+        Err(SandboxError::Unsupported { provider: self.name(), verb: "live_view" })
+    }
+
+    /// Ends what runs and keeps the rest, to be started again.
+    async fn stop(&self, _: &SandboxId) -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported { provider: self.name(), verb: "stop" })
+    }
 
     /// Ends everything of the sandbox and forgets it. Succeeds for what never was. Afterwards the id cannot be provisioned again.
     async fn destroy(&self, id: &SandboxId) -> Result<(), SandboxError>;

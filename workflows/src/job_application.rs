@@ -3,6 +3,7 @@
 //! **select tier → provision → run agent → wait for a human → cleanup**. Filling is one durable step a page, and the
 //! submission a step of its own that never happens twice, so that a crash on page three does not start over.
 
+use valet_core::tiers::TierOutcome;
 use valet_core::workflow::{Door, InputProblem, NamedFile};
 use valet_core::{Context, Failure, StepFailure, Stop, Workflow};
 
@@ -15,13 +16,19 @@ pub mod steps;
 use drive::Drive;
 use input::Application;
 use people::People;
-use steps::{Cleanup, Escalation, Place, Posting, Receipt, SelectTier, Submission, TierChoice, Want};
+use steps::{Cleanup, Escalation, NoteTier, Place, Posting, Receipt, SelectTier, Submission, TierChoice, Want};
 
 /// Browsers of one run: escalations, and machines that went away.
 const BROWSERS_MAX: u32 = 5;
 
+/// Times that one browser's beginning is asked for: a site that is closed again whenever its time has come is given up.
+const BEGINNINGS_MAX: u32 = 100;
+
 /// The site tells that a program is at work: another tier may be let in, another attempt is not.
-const DETECTED: [&str; 1] = ["bot_blocked"];
+const DETECTED: [&str; 2] = ["bot_blocked", "access_denied"];
+
+/// Runs that began before know nothing of tallies.
+const TELLS_OUTCOMES: &str = "tells-outcomes-of-tiers";
 
 /// See the module.
 pub struct JobApplicationWorkflow;
@@ -35,11 +42,12 @@ impl Workflow for JobApplicationWorkflow {
         let started_at = ctx.now();
         let mut case = Case::new(&ctx, application);
         let mut want = Want::Cheapest;
-        for _ in 0..BROWSERS_MAX {
-            let tier = case.select_tier(&want).await?;
+        for browser in 0..BROWSERS_MAX {
+            let tier = case.select_tier(&want, browser).await?;
             let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone() };
             let cleanup = ctx.finally(Cleanup { at: place.clone() });
             let driven = Drive::new(&mut case, place).through().await;
+            case.tell(&tier, browser, &driven).await;
             want = match driven {
                 Ok(submission) => {
                     let receipt = case.receipt(submission, tier, started_at);
@@ -48,9 +56,14 @@ impl Workflow for JobApplicationWorkflow {
                     return Ok(receipt);
                 }
                 Err(Halt::Stop(stop)) => return Err(stop),
+                Err(Halt::Failed(failure)) => return Err(failure.into()),
                 Err(Halt::Blocked(block)) => case.escalate(tier, block)?,
                 Err(Halt::Lost(why)) => {
                     ctx.log(format!("the browser is lost, another takes its place: {why}"));
+                    Want::Same { tier: tier.tier }
+                }
+                Err(Halt::Limited(why)) => {
+                    ctx.log(format!("the site wants to be left alone, another browser goes there later: {why}"));
                     Want::Same { tier: tier.tier }
                 }
             };
@@ -83,6 +96,22 @@ enum Halt {
     Blocked(Failure),
     /// The browser or its machine is gone; nothing was submitted in it.
     Lost(Failure),
+    /// The site wants to be left alone for a while; nothing was submitted.
+    Limited(Failure),
+    /// The same step failed until it had no attempt left.
+    Failed(StepFailure),
+}
+
+impl Halt {
+    fn outcome(&self) -> Option<TierOutcome> {
+        match self {
+            Self::Blocked(_) => Some(TierOutcome::Detected),
+            Self::Lost(_) => Some(TierOutcome::Lost),
+            Self::Failed(_) => Some(TierOutcome::Failed),
+            // The posting's or a person's end says nothing of the tier.
+            Self::Stop(_) | Self::Limited(_) => None,
+        }
+    }
 }
 
 impl From<Stop> for Halt {
@@ -98,7 +127,11 @@ impl From<StepFailure> for Halt {
             StepFailure::Failed(why) | StepFailure::Exhausted(why) if why.code == steps::SANDBOX_LOST => {
                 Self::Lost(why)
             }
+            StepFailure::Failed(why) | StepFailure::Exhausted(why) if why.code == steps::RATE_LIMITED => {
+                Self::Limited(why)
+            }
             StepFailure::Blocked(why) if DETECTED.contains(&why.code.as_str()) => Self::Blocked(why),
+            exhausted @ StepFailure::Exhausted(_) => Self::Failed(exhausted),
             other => Self::Stop(other.into()),
         }
     }
@@ -122,17 +155,33 @@ impl<'a> Case<'a> {
         Self { ctx, application, people, posting, escalations: Vec::new(), approved: None }
     }
 
-    async fn select_tier(&mut self, want: &Want) -> Result<TierChoice, Stop> {
-        self.ctx.set_status("choosing a browser");
-        let choice = self.ctx.step(SelectTier::new(&self.application, want.clone())).await;
-        let Want::Above { tier: from, block } = want else {
-            return Ok(choice?);
-        };
-        let tier = match choice {
+    /// The tier of the next browser, once it may begin.
+    async fn select_tier(&mut self, want: &Want, browser: u32) -> Result<TierChoice, Stop> {
+        for _ in 0..BEGINNINGS_MAX {
+            self.ctx.set_status("choosing a browser");
+            let tier = self.choose(want, browser).await?;
+            let Some(wait) = &tier.wait else {
+                self.note_escalation(want, &tier);
+                return Ok(tier);
+            };
+            self.ctx.set_status(format!("waiting until {}: {}", wait.until.format("%Y-%m-%d %H:%M:%S UTC"), wait.why));
+            self.ctx.sleep_until(wait.until).await;
+        }
+        Err(Stop::failed("site_closed", format!("the site was not to be visited {BEGINNINGS_MAX} times")))
+    }
+
+    async fn choose(&self, want: &Want, browser: u32) -> Result<TierChoice, Stop> {
+        match (self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await, want) {
             // Nothing is left to try: the site's refusal is how the run ends.
-            Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => return Err(Stop::Failed(block.clone())),
-            other => other?,
-        };
+            (Err(StepFailure::Failed(why)), Want::Above { block, .. }) if why.code == steps::NO_TIER => {
+                Err(Stop::Failed(block.clone()))
+            }
+            (choice, _) => Ok(choice?),
+        }
+    }
+
+    fn note_escalation(&mut self, want: &Want, tier: &TierChoice) {
+        let Want::Above { tier: from, block } = want else { return };
         let escalation = Escalation {
             from: from.clone(),
             to: tier.tier.clone(),
@@ -142,15 +191,33 @@ impl<'a> Case<'a> {
         self.ctx.emit("tier.escalated", &escalation);
         self.ctx.log(format!("{from} was refused ({block}), going on with {}", tier.tier));
         self.escalations.push(escalation);
-        Ok(tier)
     }
 
-    /// The next tier up, if the application may still have one.
+    /// The next tier up, if the application may still have one. A policy may raise what the application allows, unless that is none.
     fn escalate(&self, from: TierChoice, block: Failure) -> Result<Want, Stop> {
-        if self.escalations.len() >= self.application.max_escalations as usize {
+        let own = self.application.max_escalations;
+        let most = if own == 0 { 0 } else { own.max(from.max_escalations.unwrap_or_default()) };
+        if self.escalations.len() >= most as usize {
             return Err(Stop::Failed(block));
         }
         Ok(Want::Above { tier: from.tier, block })
+    }
+
+    /// How the browser came off, for those who choose after it. That it cannot be told is no reason to fail.
+    async fn tell(&self, tier: &TierChoice, browser: u32, driven: &Result<Submission, Halt>) {
+        let outcome = match driven {
+            Ok(_) => Some(TierOutcome::Good),
+            Err(halt) => halt.outcome(),
+        };
+        let Some(outcome) = outcome else { return };
+        if self.ctx.version(TELLS_OUTCOMES, 1) == 0 {
+            return;
+        }
+        let job_url = self.application.job_url.clone();
+        let note = NoteTier { job_url, browser, tier: tier.tier.clone(), policy: tier.policy.clone(), outcome };
+        if let Err(why) = self.ctx.step(note).await {
+            self.ctx.log(format!("how the browser came off is not noted: {why}"));
+        }
     }
 
     fn receipt(&self, submission: Submission, tier: TierChoice, started_at: valet_core::Timestamp) -> Receipt {

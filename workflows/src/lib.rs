@@ -6,15 +6,19 @@
 pub mod bench;
 pub mod job_application;
 pub mod job_url;
+pub mod tiers;
 
 use valet_core::{Registry, workflows};
 
 /// Number of this build of the workflows: grows with every change of their code.
-pub const BUILD: i64 = 6;
+pub const BUILD: i64 = 7;
 
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {
-    workflows!(Registry::new(BUILD), with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>)
+    workflows!(
+        tiers::register(Registry::new(BUILD)),
+        with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>
+    )
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod placement;
 pub mod replay;
 pub mod run;
 pub mod step;
+pub mod tiers;
 pub mod transition;
 pub mod workflow;
 

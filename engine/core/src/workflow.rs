@@ -161,10 +161,14 @@ impl Definition {
     }
 }
 
+/// What is wrong with a rule of this name and value, each with its field and the fix; empty: nothing.
+pub type RuleCheck = fn(&str, &serde_json::Value) -> Vec<InputProblem>;
+
 /// The workflows that an engine knows, and the number of the build that brought them.
 #[derive(Clone, Default)]
 pub struct Registry {
     definitions: BTreeMap<&'static str, Arc<Definition>>,
+    rules: BTreeMap<&'static str, RuleCheck>,
     build: i64,
     callbacks: Arc<Callbacks>,
 }
@@ -179,6 +183,22 @@ impl Registry {
     pub fn with<W: Workflow>(mut self) -> Self {
         self.definitions.insert(W::NAME, Arc::new(Definition::of::<W>()));
         self
+    }
+
+    /// A kind of rules that operators may change while runs go on, and what one of them may say.
+    #[must_use]
+    pub fn with_rule(mut self, kind: &'static str, check: RuleCheck) -> Self {
+        self.rules.insert(kind, check);
+        self
+    }
+
+    /// What checks rules of this kind; `None`: there are none of it.
+    pub fn rule(&self, kind: &str) -> Option<RuleCheck> {
+        self.rules.get(kind).copied()
+    }
+
+    pub fn rule_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.rules.keys().copied()
     }
 
     /// The same workflows as another build.

@@ -800,3 +800,79 @@ pub struct ArtifactView {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
+
+/// A row that operators change while runs go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RuleView {
+    /// `tier`, `site`, `override`.
+    pub kind: String,
+    /// Of a site's rule the pattern that it is for.
+    pub name: String,
+    /// Grows with each change.
+    pub version: u64,
+    pub value: Value,
+    pub changed_by: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub changed_at: Timestamp,
+}
+
+/// `GET /api/v1/rules`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RuleList {
+    pub rules: Vec<RuleView>,
+}
+
+/// `GET /api/v1/admin/tier-metrics`: how the tiers do, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TierMetrics {
+    /// Of each tier everywhere and at each site; weights decay by half in a week.
+    pub tallies: Vec<TierTally>,
+    pub sites: Vec<SiteStanding>,
+    /// Browsers of the last seven days, by the policy that they came under.
+    pub policies: Vec<PolicyEffect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TierTally {
+    pub tier: String,
+    /// Absent: everywhere, where only browsers that went away are counted against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    pub good: f64,
+    pub bad: f64,
+    /// `bad` as a part of both, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_share: Option<f64>,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+}
+
+/// What is known of a site, whoever visits it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SiteStanding {
+    pub site: String,
+    /// It is left alone until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cool_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cool_why: Option<String>,
+    /// The latest visit that was given a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_visit_at: Option<Timestamp>,
+    /// Visits on the day of that one.
+    pub visits: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyEffect {
+    /// Absent: browsers that came under none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    pub tier: String,
+    pub good: u64,
+    pub detected: u64,
+    pub failed: u64,
+    pub lost: u64,
+}

@@ -11,6 +11,7 @@ use valet_core::Timestamp;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::payload::Payload;
 use valet_core::step::Outcome;
+use valet_core::tiers::{TierFacts, TierOutcome};
 
 /// The version spoken here. An engine serves this one and the one before.
 pub const VERSION: u32 = 1;
@@ -291,4 +292,57 @@ pub struct BlobStored {
     pub size_bytes: u64,
     pub sha256: String,
     pub created_at: Timestamp,
+}
+
+/// `POST /worker/v1/tiers`: what whoever holds a step asks or tells of the site that a browser of its run goes to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TierAsk {
+    pub session: SessionId,
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    /// `host` or `host:port`.
+    pub site: String,
+    /// Which browser of the run, counted from 0.
+    pub browser: u32,
+    pub what: TierQuestion,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TierQuestion {
+    /// What is known, with the site's policy if it has one of these names.
+    Facts { patterns: Vec<String> },
+    /// A time for the browser's visit, as decided on what was known at this revision of the site.
+    Visit {
+        tier: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<String>,
+        begins_at: Timestamp,
+        /// Of its day, with this one.
+        visits: u32,
+        revision: i64,
+    },
+    /// How the browser came off. The first word stands.
+    Outcome {
+        tier: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<String>,
+        outcome: TierOutcome,
+    },
+    /// The site wants to be left alone.
+    CoolDown { for_ms: u64, why: String },
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TierAnswer {
+    Facts(Box<TierFacts>),
+    Done,
+    /// The site has changed since that revision: decide anew.
+    Changed,
+    /// The lease does not hold.
+    Stale,
 }

@@ -14,7 +14,7 @@ use crate::access::Principal;
 use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal.
-pub(super) const ACTIONS: [(Method, &str, &str); 45] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 47] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -55,6 +55,8 @@ pub(super) const ACTIONS: [(Method, &str, &str); 45] = [
     (Method::POST, "/api/v1/schedules/{name}/backfill", "schedule.backfill"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+    (Method::PUT, "/api/v1/rules/{kind}/{name}", "rule.put"),
+    (Method::DELETE, "/api/v1/rules/{kind}/{name}", "rule.remove"),
     (Method::POST, "/api/v1/session", "session.open"),
     (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 83] = [
+pub(super) const ROUTES: [Row; 88] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -101,6 +101,10 @@ pub(super) const ROUTES: [Row; 83] = [
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),
     (Method::GET, "/api/v1/whoami", &Scope::ALL),
     (Method::GET, "/api/v1/audit", &[Admin]),
+    (Method::GET, "/api/v1/rules", &[Read]),
+    (Method::PUT, "/api/v1/rules/{kind}/{name}", &[Admin]),
+    (Method::DELETE, "/api/v1/rules/{kind}/{name}", &[Admin]),
+    (Method::GET, "/api/v1/admin/tier-metrics", &[Admin]),
     (Method::GET, "/api/v1/subjects/{subject}", &[Read]),
     (Method::GET, "/api/v1/subjects/{subject}/items", &[Read]),
     (Method::PUT, "/api/v1/subjects/{subject}/items", &[Trigger, Operate]),
@@ -120,6 +124,7 @@ pub(super) const ROUTES: [Row; 83] = [
     (Method::POST, "/worker/v1/finishes", &[Work]),
     (Method::POST, "/worker/v1/effects", &[Work]),
     (Method::POST, "/worker/v1/items", &[Work]),
+    (Method::POST, "/worker/v1/tiers", &[Work]),
     (Method::POST, "/worker/v1/blobs", &[Work]),
     (Method::GET, "/worker/v1/blobs/{id}", &[Work]),
 ];

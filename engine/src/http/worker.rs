@@ -26,7 +26,7 @@ use valet_protocol::worker::{
 use super::auth::Caller;
 use super::body::{nul, without_values};
 use super::query::Parameters;
-use super::{App, Fault, desk, files, no_content, subjects};
+use super::{App, Fault, desk, files, no_content, subjects, tiers};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE, STEP_COSTS_MAX};
 use crate::executor::CommandError;
 use crate::store::postgres::subjects::Handed;
@@ -47,6 +47,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/worker/v1/finishes", post(finishes))
         .route("/worker/v1/effects", post(effect))
         .route("/worker/v1/items", post(item))
+        .route("/worker/v1/tiers", post(tiers::of_step))
         .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))
         .route("/worker/v1/blobs/{id}", get(get_blob))
 }

@@ -29,6 +29,7 @@ pub mod run_search;
 mod runs;
 pub mod schedules;
 pub mod subjects;
+pub mod tiers;
 pub mod tokens;
 mod weeks;
 

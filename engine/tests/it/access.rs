@@ -117,6 +117,10 @@ fn rows() -> Vec<Row> {
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
         get("/api/v1/whoami", PEOPLES, Common),
         get("/api/v1/audit", ADMINS, Own),
+        get("/api/v1/rules", VIEWERS, Own),
+        with(row(Method::PUT, "/api/v1/rules/{kind}/{name}", ADMINS, Common), json!({ "percent": 50 })),
+        row(Method::DELETE, "/api/v1/rules/{kind}/{name}", ADMINS, Common),
+        get("/api/v1/admin/tier-metrics", ADMINS, Own),
         get("/api/v1/subjects/{subject}", VIEWERS, Missing),
         get("/api/v1/subjects/{subject}/items", VIEWERS, Own),
         get("/api/v1/subjects/{subject}/item", REVIEWERS, Missing),
@@ -138,6 +142,7 @@ fn rows() -> Vec<Row> {
         post("/worker/v1/finishes", NOBODY, Common),
         post("/worker/v1/effects", NOBODY, Common),
         post("/worker/v1/items", NOBODY, Common),
+        post("/worker/v1/tiers", NOBODY, Common),
         post("/worker/v1/blobs", NOBODY, Common),
         get("/worker/v1/blobs/{id}", NOBODY, Common),
     ]
@@ -185,6 +190,7 @@ impl Things {
         };
         let place =
             route.replace("{id}", id).replace("{seq}", "1").replace("{name}", "ask").replace("{subject}", "ada");
+        let place = place.replace("{kind}", "tier");
         if place.ends_with("/item") { format!("{place}?kind=answer&name=q") } else { place }
     }
 }

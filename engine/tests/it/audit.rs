@@ -305,6 +305,20 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/rules/{kind}/{name}",
+            Call::new(Method::PUT, "/api/v1/rules/tier/local").json(&json!({ "enabled": false, "note": "personal" })),
+            "rule.put",
+            Value::Null,
+            json!({ "enabled": false }),
+        ),
+        change(
+            "/api/v1/rules/{kind}/{name}",
+            Call::new(Method::DELETE, "/api/v1/rules/tier/local"),
+            "rule.remove",
+            json!({ "enabled": false }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/subjects/{subject}/erase",
             Call::post("/api/v1/subjects/ada/erase"),
             "subject.erase",
@@ -338,7 +352,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 14] = [
+const TARGETS: [&str; 15] = [
     "declared",
     "run_",
     "task_",
@@ -352,6 +366,7 @@ const TARGETS: [&str; 14] = [
     "event_",
     "worker/sess_",
     "tenant/acme",
+    "tier/local",
     "engine",
 ];
 

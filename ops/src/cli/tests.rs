@@ -168,6 +168,11 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "pause engine",
         "resume worker sess_1",
         "pauses --json",
+        "tiers",
+        "tiers rules site --json",
+        "tiers set tier local {}",
+        "tiers set site *.example.com --file -",
+        "tiers unset tier local",
         "workflows",
         "workflows show w",
         "workflows show w --version 2",
@@ -200,6 +205,8 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "files",
         "queues --token a --token-file b",
         "nothing",
+        "tiers set tier local",
+        "tiers set tier local {} --file -",
         "workflows apply",
         "workflows show w --version x",
     ];
@@ -346,6 +353,24 @@ async fn a_declared_workflow_is_applied_under_its_own_name_or_the_given_one() {
     assert_eq!(ended.exit, Exit::Usage);
     assert!(ended.err.contains("--name"), "{}", ended.err);
     assert_eq!(valet(&url, &["workflows", "apply", path, "--name", "w"]).await.exit, Exit::Done);
+}
+
+#[tokio::test]
+async fn a_rule_is_set_and_removed_and_its_faults_are_told_with_their_fields() {
+    let rule = json!({ "kind": "site", "name": "*.example.com", "version": 4, "value": { "pace_s": 30 }, "changed_by": "ada",
+                       "changed_at": "2026-11-22T06:00:00Z" });
+    let engine = Engine::default()
+        .answers("PUT /api/v1/rules/site/*.example.com", rule)
+        .answers("DELETE /api/v1/rules/site/*.example.com", json!({}));
+    let url = engine.serve().await;
+    let ended = valet(&url, &["tiers", "set", "site", "*.example.com", r#"{"pace_s":30}"#]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "site *.example.com  version 4\n"), "{}", ended.err);
+    assert_eq!(engine.body(0), json!({ "pace_s": 30 }));
+    let ended = valet(&url, &["tiers", "unset", "site", "*.example.com"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "site *.example.com  removed\n"), "{}", ended.err);
+    let ended = valet(&url, &["tiers", "set", "tier", "local", "{"]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.starts_with("error: RULE is not JSON"), "{}", ended.err);
 }
 
 #[tokio::test]

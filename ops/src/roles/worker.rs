@@ -15,6 +15,7 @@ use valet_workers::runtime::{
     ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect_trusting,
 };
 use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::guarded::Guarded;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
 use valet_workers::steps::job_application::{Browsers, Memory, register};
@@ -110,7 +111,7 @@ fn handlers(
         ..OutwardConfig::default()
     });
     let browsers = Arc::new(Browsers {
-        provider: Arc::clone(provider) as Arc<dyn SandboxProvider>,
+        provider: Arc::new(Guarded::new(Arc::clone(provider))) as Arc<dyn SandboxProvider>,
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         paced: settings.flag("worker.human_pace")?,

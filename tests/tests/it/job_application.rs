@@ -16,4 +16,5 @@ mod refused;
 mod secrets;
 mod takeover;
 mod ten_at_once;
+mod tiers;
 mod unknown_board;

@@ -4,7 +4,7 @@
 //! command at a time and knows no timeout: after one of ours it is dropped and the session attached anew.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -28,6 +28,15 @@ const ADDRESS_JS: &str = concat!(
     include_str!("loading.js"),
     "return [isErrorPage() ? document.documentURI : location.href, document.title, (document.body || {}).innerText || '']"
 );
+
+/// Milliseconds; seconds and dates are both allowed.
+const RETRY_AFTER_JS: &str = "
+    const request = new XMLHttpRequest();
+    request.open('HEAD', location.href, false);
+    request.send();
+    const told = (request.getResponseHeader('Retry-After') || '').trim();
+    const ms = /^[0-9]+$/.test(told) ? Number(told) * 1000 : Date.parse(told) - Date.now();
+    return ms >= 0 ? Math.round(ms) : null";
 
 pub struct WebDriverAgent {
     pub(super) attachment: Attachment,
@@ -62,6 +71,15 @@ impl WebDriverAgent {
         let mut session = self.session().await;
         session.enter(&[]).await?;
         session.command("source", bound, |client| async move { client.source().await }).await
+    }
+
+    /// How long the page's site wants to be left alone, where it says so (RFC 9110 §10.2.3). Only the answer's head tells, which the page
+    /// does not know: it is asked for once more.
+    pub async fn retry_after(&self) -> Option<Duration> {
+        let mut session = self.session().await;
+        session.enter(&[]).await.ok()?;
+        let told = session.script("retry_after", RETRY_AFTER_JS, Vec::new()).await.ok()?;
+        told.as_u64().map(Duration::from_millis)
     }
 
     pub fn attachment(&self) -> &Attachment {

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
-use valet_protocol::worker::{BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemWanted};
+use valet_protocol::worker::{
+    BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemWanted, TierAnswer, TierAsk, TierQuestion,
+};
 
 use super::bounds::{BLOB_TRIES, PROGRESS_BYTES_MAX};
 use super::engines::{Engines, Route, run_key};
@@ -198,6 +200,22 @@ impl StepContext {
         kept(route.transport().item(&wanted).await)
     }
 
+    /// Asks or tells the engine about a site that a browser of this run goes to. `None`: an engine of the release before, which keeps
+    /// nothing of sites.
+    pub async fn tiers(&self, site: &str, browser: u32, what: TierQuestion) -> Result<Option<TierAnswer>, StepError> {
+        let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
+        let session = self.inner.hold.session.id;
+        let ask = TierAsk { session, run, seq, attempt, lease, site: site.to_owned(), browser, what };
+        let mut route = self.inner.engines.route(run_key(run));
+        for _ in 1..BLOB_TRIES {
+            match route.transport().tiers(&ask).await {
+                Err(error) if error.is_retryable() => tokio::time::sleep(route.failed()).await,
+                answer => return told(answer),
+            }
+        }
+        told(route.transport().tiers(&ask).await)
+    }
+
     /// Files and artifacts, through the engine.
     pub fn blobs(&self) -> Blobs<'_> {
         Blobs { ctx: self }
@@ -210,6 +228,15 @@ fn kept(answer: Result<ItemAnswer, TransportError>) -> Result<Option<Value>, Ste
         // 404: an engine of the release before keeps nothing.
         Ok(ItemAnswer::Missing) | Err(TransportError::Rejected { status: 404, .. }) => Ok(None),
         Ok(ItemAnswer::Stale) => Err(StepError::HandedBack),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn told(answer: Result<TierAnswer, TransportError>) -> Result<Option<TierAnswer>, StepError> {
+    match answer {
+        Ok(TierAnswer::Stale) => Err(StepError::HandedBack),
+        Ok(answer) => Ok(Some(answer)),
+        Err(TransportError::Rejected { status: 404, .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

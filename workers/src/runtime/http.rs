@@ -16,7 +16,7 @@ use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
-    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, VERSION,
+    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk, VERSION,
 };
 
 use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HEARTBEAT_LIMIT, SESSION_LIMIT};
@@ -211,6 +211,10 @@ impl Transport for HttpTransport {
 
     async fn item(&self, wanted: &ItemWanted) -> Result<ItemAnswer, TransportError> {
         self.post("worker/v1/items", wanted, CALL_LIMIT).await
+    }
+
+    async fn tiers(&self, ask: &TierAsk) -> Result<TierAnswer, TransportError> {
+        self.post("worker/v1/tiers", ask, CALL_LIMIT).await
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError> {

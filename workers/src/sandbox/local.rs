@@ -166,11 +166,16 @@ impl LocalProvider {
 
 #[async_trait]
 impl SandboxProvider for LocalProvider {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
     fn kind(&self) -> SandboxKind {
         SandboxKind::Local
     }
 
-    async fn provision(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
+    /// Answers once it is ready: a browser on one's own machine takes no longer to start than to ask for.
+    async fn request(&self, request: &ProvisionRequest) -> Result<Sandbox, SandboxError> {
         let id = SandboxId(request.sandbox_id);
         EgressRule::new(&request.allowed_hosts, &request.allow_private)
             .map_err(|error| SandboxError::InvalidRequest(error.to_string()))?;
@@ -192,6 +197,24 @@ impl SandboxProvider for LocalProvider {
             let _ = process::end_sandbox(folder.dir(), None, END_WITHIN).await;
         }
         started
+    }
+
+    async fn ready(&self, id: &SandboxId) -> Result<Sandbox, SandboxError> {
+        let folder = self.folder(*id);
+        let deadline = Instant::now() + self.config.start_within;
+        loop {
+            let record = Record::read(&folder).map_err(|_| SandboxError::NotFound(*id))?;
+            let sandbox = record.sandbox(GateState::read(folder.dir()).ok().as_ref());
+            match sandbox.state {
+                SandboxState::Ready => return Ok(sandbox),
+                SandboxState::Unguarded => self.revive(*id).await?,
+                SandboxState::Lost => return Err(gone(*id, "its browser ended")),
+                SandboxState::Starting if Instant::now() >= deadline => {
+                    return Err(SandboxError::Silent { id: *id, reason: "it is still starting".into() });
+                }
+                SandboxState::Starting => tokio::time::sleep(SESSION_POLL).await,
+            }
+        }
     }
 
     async fn attach(&self, id: &SandboxId, fence: FenceNumber) -> Result<Attachment, SandboxError> {

@@ -225,6 +225,7 @@ impl<'a> SavedPages<'a> {
         let request = ProvisionRequest {
             sandbox_id: Uuid::now_v7(),
             allow_private: place.parse().into_iter().collect(),
+            run: None,
             allowed_hosts: vec![place],
             headless: true,
             lease: LEASE,

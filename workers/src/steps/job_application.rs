@@ -9,6 +9,7 @@ mod failures;
 mod memory;
 mod one_time_code;
 mod pages;
+mod rate_limit;
 mod sign_in;
 mod submission;
 mod tiers;
@@ -19,7 +20,8 @@ use std::time::Duration;
 use valet_crash_points::crash_point;
 use valet_outward::Outward;
 use valet_workflows::job_application::steps::{
-    AnswerObstacle, CheckSubmission, Cleanup, FillPage, OpenPosting, Place, Provision, Provisioned, SelectTier, Submit,
+    AnswerObstacle, CheckSubmission, Cleanup, FillPage, NoteTier, OpenPosting, Place, Provision, Provisioned,
+    SelectTier, Submit,
 };
 
 use crate::browser::{AgentLimits, WebDriverAgent};
@@ -57,11 +59,8 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
             })
         }};
     }
-    let choosing = Arc::clone(browsers);
-    let handlers = handlers.on(move |_, step: SelectTier| {
-        let browsers = Arc::clone(&choosing);
-        async move { browsers.select_tier(&step) }
-    });
+    let handlers = on!(handlers, SelectTier, select_tier);
+    let handlers = on!(handlers, NoteTier, note_tier);
     let handlers = on!(handlers, Provision, provision);
     let handlers = on!(handlers, OpenPosting, open_posting);
     let handlers = on!(handlers, FillPage, fill_page);
@@ -76,6 +75,7 @@ impl Browsers {
         ctx.check()?;
         let request = ProvisionRequest {
             sandbox_id: step.at.sandbox,
+            run: Some(ctx.run()),
             allowed_hosts: step.allowed_hosts,
             allow_private: self.allow_private.clone(),
             headless: tiers::is_headless(&step.at.tier),
@@ -84,6 +84,7 @@ impl Browsers {
         match self.provider.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
+            Err(error @ SandboxError::Resting { .. }) => return Ok(Provisioned::Resting { why: error.to_string() }),
             Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);

@@ -192,6 +192,7 @@ fn program(names: &[&str]) -> PathBuf {
 pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
     ProvisionRequest {
         sandbox_id: id,
+        run: None,
         allowed_hosts: sites.iter().map(|site| site.host_port()).collect(),
         allow_private: sites.iter().map(|site| site.host_port().parse().expect("host and port")).collect(),
         headless: true,

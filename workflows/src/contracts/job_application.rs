@@ -9,10 +9,11 @@ use valet_testing::{Person, TestEngine, TestRun, blocked, contract, fail, scenar
 use crate::job_application::JobApplicationWorkflow;
 use crate::job_application::input::Application;
 use crate::job_application::steps::{
-    AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, Obstacle, ObstacleField,
-    OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, Receipt, SANDBOX_LOST, SelectTier, Sent,
-    Submission, Submit, TierChoice, Want,
+    AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, NoteTier, Obstacle,
+    ObstacleField, OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, RATE_LIMITED, Receipt,
+    SANDBOX_LOST, SelectTier, Sent, Submission, Submit, TierChoice, Want,
 };
+use crate::tiers::Waiting;
 
 const URL: &str = "https://jobs.example.com/senior-gardener";
 
@@ -65,7 +66,15 @@ fn choice(want: &Want) -> TierChoice {
     };
     // The cheap browsers run beside their worker, the others anywhere.
     let host = (tier == "chromium").then(|| "machine-1".to_owned());
-    TierChoice { tier: tier.to_owned(), host, reasons: vec!["the cheapest".to_owned()] }
+    TierChoice {
+        tier: tier.to_owned(),
+        host,
+        reasons: vec!["the cheapest".to_owned()],
+        considered: Vec::new(),
+        policy: None,
+        max_escalations: None,
+        wait: None,
+    }
 }
 
 fn ready() -> Filled {
@@ -83,12 +92,14 @@ fn site() -> TestEngine {
         .on_step(|_: CheckSubmission, _| Ok(Sent::Unclear { screenshot: None, url: URL.to_owned() }))
         .on_step(|_: AnswerObstacle, _| Ok(Passed::Form))
         .on_step(|_: Cleanup, _| Ok(()))
+        .on_step(|_: NoteTier, _| Ok(()))
         .on_task("unknown_question", |_| Person::answers(&json!({ "q1": "Yes" })))
         .on_task("captcha", |_| Person::answers(&json!({ "q1": "a garden" })))
         .on_task("review", |_| Person::answers(&json!({ "approve": true })))
         .on_task("in_doubt", |_| Person::answers(&json!({ "submitted": true })))
         .knows_code(SANDBOX_LOST)
         .knows_code(NO_TIER)
+        .knows_code(RATE_LIMITED)
         .knows_code("bot_blocked")
         .knows_code(IN_DOUBT)
 }
@@ -159,6 +170,29 @@ scenario!(
     through_a_second_browser: JobApplicationWorkflow,
     input = input(&json!({})),
     steps = site_against_programs(),
+    holds = sent_once,
+);
+
+/// The site is closed when the run comes, and has had enough of it once.
+fn site_that_wants_quiet() -> TestEngine {
+    let (mut closed, mut limited) = (true, true);
+    site()
+        .on_step(move |select: SelectTier, _| {
+            let closed = std::mem::replace(&mut closed, false);
+            let until = chrono::DateTime::UNIX_EPOCH + chrono::Duration::days(40_000);
+            let wait = closed.then(|| Waiting { until, why: "its policy has hours for the site".to_owned() });
+            Ok(TierChoice { wait, ..choice(&select.want) })
+        })
+        .on_step(move |_: OpenPosting, _| {
+            let refused = std::mem::replace(&mut limited, false);
+            if refused { Err(fail(RATE_LIMITED)) } else { Ok(Opened::Form(posting())) }
+        })
+}
+
+scenario!(
+    on_a_site_that_wants_quiet: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site_that_wants_quiet(),
     holds = sent_once,
 );
 
@@ -237,4 +271,38 @@ fn a_site_that_refuses_programs_is_tried_with_a_better_browser() {
     assert_eq!((receipt.tier.as_str(), receipt.escalations.len(), receipt.people_asked), ("stealth", 1, 0));
     assert_eq!(run.emitted().iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), ["tier.escalated"]);
     assert_eq!(run.steps().iter().filter(|step| **step == "cleanup").count(), 2, "each browser is cleaned up");
+}
+
+#[test]
+fn a_site_that_is_closed_is_waited_for_and_one_that_had_enough_gets_another_browser_later() {
+    let run = site_that_wants_quiet().run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let steps: Vec<&str> =
+        run.steps().into_iter().filter(|step| ["select-tier", "provision", "cleanup"].contains(step)).collect();
+    let expected = ["select-tier", "select-tier", "provision", "cleanup", "select-tier", "provision", "cleanup"];
+    assert_eq!(steps, expected);
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.escalations.len()), ("chromium", 0), "it is no escalation");
+}
+
+#[test]
+fn a_policy_raises_what_an_application_may_escalate_unless_that_is_none() {
+    let refused_everywhere = |most: Option<u32>| {
+        site()
+            .on_step(move |select: SelectTier, _| {
+                let tier = match &select.want {
+                    Want::Above { tier, .. } => format!("{tier}+"),
+                    _ => "plain".to_owned(),
+                };
+                Ok(TierChoice { tier, host: None, max_escalations: most, ..choice(&Want::Cheapest) })
+            })
+            .on_step(|_: OpenPosting, _| Err(blocked("bot_blocked")))
+    };
+    for (own, of_policy, expected) in [(1, None, 2), (1, Some(3), 4), (2, Some(0), 3), (0, Some(3), 1)] {
+        let site = refused_everywhere(of_policy);
+        let run = site.run::<JobApplicationWorkflow>(&input(&json!({ "max_escalations": own }))).expect("an end");
+        let browsers = run.steps().iter().filter(|step| **step == "provision").count();
+        assert_eq!(browsers, expected, "{own} of its own, {of_policy:?} of the policy");
+        let noted: Vec<_> = run.results_of::<NoteTier>();
+        assert_eq!(noted.len(), expected, "each is told of");
+    }
 }

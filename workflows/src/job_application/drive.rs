@@ -88,10 +88,11 @@ impl<'c, 'a> Drive<'c, 'a> {
                 Provisioned::Ready { .. } => return Ok(()),
                 Provisioned::Full { max } => {
                     self.status(format!("waiting for room: the machine has its {max} browsers"));
-                    self.case.ctx.sleep(pause).await;
-                    pause = (pause * 2).min(ROOM_AGAIN_MAX);
                 }
+                Provisioned::Resting { why } => self.status(format!("waiting for a browser: {why}")),
             }
+            self.case.ctx.sleep(pause).await;
+            pause = (pause * 2).min(ROOM_AGAIN_MAX);
         }
         Err(Stop::failed("no_capacity", "the machine had no room for one more browser for a day").into())
     }

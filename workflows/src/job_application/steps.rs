@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use valet_core::{Backoff, Failure, Step, StepPolicy};
+use valet_core::tiers::TierOutcome;
+use valet_core::{Backoff, Step, StepPolicy};
 
 use super::input::{Answer, Application, Document, Profile};
 use crate::job_url;
+pub use crate::tiers::Want;
+use crate::tiers::{Considered, Waiting};
 
 /// Steps that drive a browser.
 pub const BROWSER_QUEUE: &str = "browser";
@@ -16,6 +19,8 @@ pub const BROWSER_QUEUE: &str = "browser";
 pub const SANDBOX_LOST: &str = "sandbox_lost";
 /// The code of a failure that says: no tier that was asked for is there.
 pub const NO_TIER: &str = "no_tier";
+/// The code of a failure that says: the site wants to be left alone for longer than a browser is kept open for it.
+pub const RATE_LIMITED: &str = "rate_limited";
 
 fn browser() -> StepPolicy {
     let backoff = Backoff { initial_ms: 500, factor: 2.0, max_ms: 15_000, jitter: 0.2 };
@@ -51,32 +56,20 @@ macro_rules! in_browser {
     };
 }
 
-/// Chooses where the browser runs.
+/// Chooses where the browser runs, by the rules and by what is known at this moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelectTier {
     pub job_url: String,
     pub max_cost: Option<f64>,
     pub want: Want,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Want {
-    Cheapest,
-    /// The same kind of browser again, wherever it can be had.
-    Same {
-        tier: String,
-    },
-    /// One that is harder to tell from a person's, since this one was refused.
-    Above {
-        tier: String,
-        block: Failure,
-    },
+    /// Which browser of the run it is, counted from 0: a time that it was given once is kept for it.
+    #[serde(default)]
+    pub browser: u32,
 }
 
 impl SelectTier {
-    pub fn new(application: &Application, want: Want) -> Self {
-        Self { job_url: application.job_url.clone(), max_cost: application.max_cost, want }
+    pub fn new(application: &Application, want: Want, browser: u32) -> Self {
+        Self { job_url: application.job_url.clone(), max_cost: application.max_cost, want, browser }
     }
 }
 
@@ -97,6 +90,38 @@ pub struct TierChoice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     pub reasons: Vec<String>,
+    /// Every tier that was thought of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub considered: Vec<Considered>,
+    /// The site's policy, by its pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What the policy allows of escalations, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_escalations: Option<u32>,
+    /// The site is not to be visited yet: ask again then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Waiting>,
+}
+
+/// Tells how a browser came off at its site, for those who choose after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteTier {
+    pub job_url: String,
+    pub browser: u32,
+    pub tier: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    pub outcome: TierOutcome,
+}
+
+impl Step for NoteTier {
+    const NAME: &'static str = "note-tier";
+    type Output = ();
+
+    fn policy() -> StepPolicy {
+        browser().timeout(Duration::from_secs(10))
+    }
 }
 
 /// Starts a browser behind its gate.
@@ -133,6 +158,8 @@ pub enum Provisioned {
     Ready { browser: String },
     /// The machine has as many browsers as it may have. Room comes when a run ends, which no attempt can hasten.
     Full { max: u32 },
+    /// Its provider fails for everybody now, and is given a rest.
+    Resting { why: String },
 }
 
 /// Opens the posting and finds its form.

@@ -57,6 +57,18 @@ fn of_the_worker_protocol() -> Vec<Golden> {
         Golden::of::<worker::ItemAnswer>("worker/item_answer", &["/item"], Tolerated),
         Golden::of::<worker::ItemAnswer>("worker/item_answer_missing", &[], Tolerated),
         Golden::of::<worker::ItemAnswer>("worker/item_answer_stale", &[], Tolerated),
+        Golden::of::<worker::TierAsk>("worker/tier_ask", &["", "/what/visit"], Tolerated),
+        Golden::of::<worker::TierAsk>("worker/tier_ask_facts", &["", "/what/facts"], Tolerated),
+        Golden::of::<worker::TierAsk>("worker/tier_ask_outcome", &["", "/what/outcome"], Tolerated),
+        Golden::of::<worker::TierAsk>("worker/tier_ask_cool_down", &["", "/what/cool_down"], Tolerated),
+        Golden::of::<worker::TierAnswer>(
+            "worker/tier_answer",
+            &["/facts", "/facts/rules/0", "/facts/tallies/0", "/facts/site"],
+            Tolerated,
+        ),
+        Golden::of::<worker::TierAnswer>("worker/tier_answer_done", &[], Tolerated),
+        Golden::of::<worker::TierAnswer>("worker/tier_answer_changed", &[], Tolerated),
+        Golden::of::<worker::TierAnswer>("worker/tier_answer_stale", &[], Tolerated),
         Golden::of::<worker::BlobStored>("worker/blob_stored", &[""], Tolerated),
     ]
 }
@@ -117,6 +129,9 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::WorkerList>("api/worker_list", &["", "/workers/0"], Tolerated),
         Golden::of::<api::Readiness>("api/readiness", &[""], Tolerated),
         Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),
+        Golden::of::<api::RuleView>("api/rule_view", &[""], Tolerated),
+        Golden::of::<api::RuleList>("api/rule_list", &["", "/rules/0"], Tolerated),
+        Golden::of::<api::TierMetrics>("api/tier_metrics", &["", "/tallies/0", "/sites/0", "/policies/0"], Tolerated),
         Golden::of::<problem::Problem>("api/problem", &["", "/errors/0"], Tolerated),
     ]
 }
@@ -148,7 +163,7 @@ fn every_golden_file_belongs_to_a_message() {
 /// A message that is added without a golden file is noticed. Parts of others are held by the file of the whole.
 #[test]
 fn every_message_has_a_golden_file() {
-    const PARTS: [&str; 16] = [
+    const PARTS: [&str; 20] = [
         "StepCost",
         "ForkedFrom",
         "Held",
@@ -165,6 +180,10 @@ fn every_message_has_a_golden_file() {
         "WorkerView",
         "ArtifactView",
         "FieldProblem",
+        "TierQuestion",
+        "TierTally",
+        "SiteStanding",
+        "PolicyEffect",
     ];
     let all = of_the_worker_protocol().into_iter().chain(of_the_api());
     let held: BTreeSet<String> =

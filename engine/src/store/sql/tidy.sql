@@ -19,6 +19,9 @@ WITH old_batches AS (
 ), old_notices AS (
     DELETE FROM notices WHERE id IN (
         SELECT id FROM notices WHERE next_at IS NULL AND at < now() - interval '30 days' LIMIT 5000)
+), old_visits AS (
+    DELETE FROM tier_visits WHERE (run_id, browser) IN (
+        SELECT run_id, browser FROM tier_visits WHERE begins_at < now() - interval '30 days' ORDER BY begins_at LIMIT 5000)
 ), old_console_sessions AS (
     DELETE FROM console_sessions WHERE hash IN (
         SELECT hash FROM console_sessions WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)

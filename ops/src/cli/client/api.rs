@@ -11,9 +11,10 @@ use valet_protocol::api::{
     EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
     Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PushEventRequest,
     PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
-    RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList, ScheduleView,
-    SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TokenCreated,
-    TokenList, TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
+    RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList,
+    ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView,
+    TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList, WorkflowList,
+    WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -387,6 +388,24 @@ impl Client {
         let call = Call::get(path(["audit"])).query("target", target).query("order", Some(order));
         let call = call.query("cursor", cursor).query("limit", Some(rows));
         body::json(self.send(&call).await?).await
+    }
+
+    pub async fn tier_metrics(&self) -> Result<TierMetrics, ClientError> {
+        body::json(self.send(&Call::get(path(["admin", "tier-metrics"]))).await?).await
+    }
+
+    pub async fn rules(&self, kind: Option<&str>) -> Result<RuleList, ClientError> {
+        body::json(self.send(&Call::get(path(["rules"])).query("kind", kind)).await?).await
+    }
+
+    /// The same rule again changes nothing.
+    pub async fn put_rule(&self, kind: &str, name: &str, value: &Value) -> Result<RuleView, ClientError> {
+        let call = Call::post(path(["rules", kind, name]), document(value));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_rule(&self, kind: &str, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["rules", kind, name]))).await.map(drop)
     }
 
     pub async fn queues(&self) -> Result<QueueList, ClientError> {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use valet_core::Timestamp;
+use valet_core::{Step as _, Timestamp};
 use valet_engine::ports::{Clock, Machine};
 use valet_protocol::api::{RunDetail, StepView};
+use valet_workflows::job_application::steps::{SelectTier, TierChoice};
 
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
@@ -76,6 +77,7 @@ fn render(detail: &RunDetail, now: Timestamp, style: Style) -> String {
     fields.text("revision", &run.revision.to_string());
     let mut text = fields.render();
     section(&mut text, style, "steps", &steps(&detail.steps, now, style));
+    section(&mut text, style, "tiers", &tiers(&detail.steps));
     section(&mut text, style, "tasks for people", &tasks(detail, now, style));
     section(&mut text, style, "input", &payload(Some(&detail.input)));
     section(&mut text, style, "memo", &payload(detail.memo.as_ref()));
@@ -115,6 +117,24 @@ fn steps(steps: &[StepView], now: Timestamp, style: Style) -> String {
     table.render(style)
 }
 
+/// Why each browser is of its tier, and what the run waits for at its site.
+fn tiers(steps: &[StepView]) -> String {
+    let mut text = String::new();
+    for step in steps.iter().filter(|step| step.name == SelectTier::NAME) {
+        let Some(choice) = step.output.clone().and_then(|output| serde_json::from_value::<TierChoice>(output).ok())
+        else {
+            continue;
+        };
+        let _ =
+            writeln!(text, "{}  {}: {}", step.seq, text::line(&choice.tier), text::line(&choice.reasons.join("; ")));
+        if let Some(wait) = choice.wait {
+            let until = wait.until.format("%Y-%m-%d %H:%M:%S UTC");
+            let _ = writeln!(text, "{}  not before {until}: {}", step.seq, text::line(&wait.why));
+        }
+    }
+    text
+}
+
 fn tasks(detail: &RunDetail, now: Timestamp, style: Style) -> String {
     if detail.tasks.is_empty() {
         return String::new();
@@ -137,7 +157,9 @@ mod tests {
             "input": { "job_url": "http://a/\u{1b}[2J" },
             "steps": [
                 { "seq": 2, "name": "select-tier", "queue": "default", "state": "succeeded", "attempt": 1, "input": {},
-                  "asked_at": "2026-11-21T06:00:00Z", "ended_at": "2026-11-21T06:00:00.012Z", "output": {} },
+                  "asked_at": "2026-11-21T06:00:00Z", "ended_at": "2026-11-21T06:00:00.012Z",
+                  "output": { "tier": "local_headed", "host": "m1", "reasons": ["not local: its switch is off", "local_headed: the cheapest that fits"],
+                              "wait": { "until": "2026-11-21T07:00:00Z", "why": "its policy has hours for the site" } } },
                 { "seq": 5, "name": "fill-page", "queue": "browser", "state": "backing_off", "attempt": 2, "input": {},
                   "asked_at": "2026-11-21T06:00:01Z", "error": { "code": "page_timeout", "message": "no form" } },
             ],
@@ -164,6 +186,10 @@ steps
 #  STEP         QUEUE    STATE        ATTEMPT    TOOK  ERROR
 2  select-tier  default  succeeded          1   12 ms
 5  fill-page    browser  backing_off        2  59.0 s  page_timeout: no form
+
+tiers
+2  local_headed: not local: its switch is off; local_headed: the cheapest that fits
+2  not before 2026-11-21 07:00:00 UTC: its policy has hours for the site
 
 tasks for people
 TASK    STATE  REASON  TITLE                   ENDS    RUN

@@ -60,6 +60,15 @@ impl House {
 
     /// With settings of its own.
     pub async fn start_set(slots: u32, settings: Vec<(&'static str, String)>) -> Self {
+        Self::start_with(slots, settings, None).await
+    }
+
+    /// Where another private place, `host:port`, may be reached besides the board.
+    pub async fn start_reaching(slots: u32, place: &str) -> Self {
+        Self::start_with(slots, Vec::new(), Some(place)).await
+    }
+
+    async fn start_with(slots: u32, settings: Vec<(&'static str, String)>, place: Option<&str>) -> Self {
         install_tls();
         let stack = Stack::temporary(false).await.expect("the private servers start");
         let board = Board::start(BoardConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await.expect("a board");
@@ -69,7 +78,8 @@ impl House {
         }
         let listen = format!("127.0.0.1:{}", free_port());
         let mut environment = environment(&stack, folder.path(), &listen, &board, slots);
-        environment.extend(settings);
+        let places = place.map(|place| ("VALET_ALLOW_HOSTS", format!("{},{place}", board.address())));
+        environment.extend(settings.into_iter().chain(places));
         let launch = |name: &str, arguments: &[&str]| process(name, arguments, &environment, folder.path());
         let mut engine = launch("engine", &["engine", "--migrate", "--listen", &listen]);
         let mut worker = launch("worker", &["worker"]);

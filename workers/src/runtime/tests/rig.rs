@@ -13,7 +13,7 @@ use valet_core::id::{RunId, SessionId};
 use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
-    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened,
+    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk,
 };
 use valet_queue::QueueName;
 
@@ -170,6 +170,10 @@ impl Transport for Door {
     }
 
     async fn item(&self, _: &ItemWanted) -> Result<ItemAnswer, TransportError> {
+        Err(self.unreachable())
+    }
+
+    async fn tiers(&self, _: &TierAsk) -> Result<TierAnswer, TransportError> {
         Err(self.unreachable())
     }
 

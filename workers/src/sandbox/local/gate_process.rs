@@ -34,7 +34,7 @@ impl LocalProvider {
         let mut child = self.spawn_gate(folder).map_err(io("start the gate of"))?;
         record.gate = child_ref(&child);
         record.write(folder).map_err(io("write the record of"))?;
-        let state = self.ready(folder, &mut child).await?;
+        let state = self.came_up(folder, &mut child).await?;
         record.adopt(&state);
         record.write(folder).map_err(io("write the record of"))?;
         // A destroy that came meanwhile could not take the lock; it left its mark.
@@ -101,7 +101,7 @@ impl LocalProvider {
         folder.write(CONFIG_FILE, &config).map_err(io("configure the gate of"))?;
         tracing::warn!(sandbox = %id, "the gate was killed; another one takes its browser over");
         let mut child = self.spawn_gate(folder).map_err(io("start the gate of"))?;
-        record.adopt(&self.ready(folder, &mut child).await?);
+        record.adopt(&self.came_up(folder, &mut child).await?);
         record.write(folder).map_err(io("write the record of"))
     }
 
@@ -143,7 +143,7 @@ impl LocalProvider {
     }
 
     /// Waits until this gate, not one before it, has its browser.
-    async fn ready(&self, folder: &Folder, gate: &mut Child) -> Result<GateState, SandboxError> {
+    async fn came_up(&self, folder: &Folder, gate: &mut Child) -> Result<GateState, SandboxError> {
         let deadline = Instant::now() + self.config.start_within;
         let failed = |reason: String| SandboxError::StartFailed { id: folder.id(), reason };
         let process = child_ref(gate);

@@ -4,6 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use valet_core::RunId;
 
 use super::folder::Folder;
 use super::secret::{hex, secret};
@@ -19,6 +20,8 @@ const VERSION: u32 = 1;
 pub struct Record {
     version: u32,
     pub id: SandboxId,
+    #[serde(default)]
+    run: Option<RunId>,
     /// Pids mean nothing after a reboot.
     boot_id: String,
     created_ms: u64,
@@ -40,6 +43,7 @@ impl Record {
     pub fn new(id: SandboxId, request: &ProvisionRequest) -> Self {
         let now = unix_ms();
         Self {
+            run: request.run,
             created_ms: now,
             lease_until_ms: now + u64::try_from(request.lease.as_millis()).unwrap_or(u64::MAX / 2),
             headless: request.headless,
@@ -54,6 +58,7 @@ impl Record {
         Self {
             version: VERSION,
             id,
+            run: None,
             boot_id: boot_id(),
             created_ms: 0,
             lease_until_ms: 0,
@@ -98,6 +103,7 @@ impl Record {
     pub fn sandbox(&self, gate: Option<&GateState>) -> Sandbox {
         Sandbox {
             id: self.id,
+            run: self.run,
             kind: if self.headless { SandboxKind::Local } else { SandboxKind::LocalHeaded },
             state: self.state(gate),
             created_ms: self.created_ms,

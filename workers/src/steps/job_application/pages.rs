@@ -11,6 +11,7 @@ use super::Browsers;
 use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
 use super::evidence::{describe, keep_failure, keep_page, obstacle, screenshot};
 use super::failures::{browser_error, sandbox_error};
+use super::rate_limit::leave_alone;
 use super::submission::{is_confirmed, submission};
 use crate::browser::{BrowserAgent as _, BrowserError, WebDriverAgent};
 use crate::form::{
@@ -23,8 +24,6 @@ use crate::sandbox::SandboxId;
 const POSTING_PAGES_MAX: u32 = 6;
 /// Times that a page is filled again because it complained.
 const CORRECTIONS_MAX: u32 = 2;
-/// A site that says "too many requests" counts them by the minute as a rule.
-const COOL_DOWN: Duration = Duration::from_mins(2);
 
 impl Browsers {
     pub(super) async fn open_posting(&self, ctx: StepContext, step: OpenPosting) -> Result<Opened, StepError> {
@@ -54,9 +53,11 @@ impl Browsers {
                 PageKind::AlreadyApplied => {
                     return Ok(Opened::AlreadyApplied(submission(&ctx, &agent, &page, &plan.page).await));
                 }
-                _ => return Err(cannot_go_on(&ctx, &agent, &page, &plan.page).await),
+                _ => return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await),
             }
-            let Some(next) = plan.next else { return Err(cannot_go_on(&ctx, &agent, &page, &plan.page).await) };
+            let Some(next) = plan.next else {
+                return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await);
+            };
             ctx.check()?;
             form::advance(&agent, &page, &next).await.map_err(browser_error)?;
         }
@@ -90,7 +91,7 @@ impl Browsers {
                 return Ok(needs_person(&ctx, &agent, questions).await);
             }
             let Some(next) = filled.plan.next.clone() else {
-                return Err(cannot_go_on(&ctx, &agent, &filled.snapshot, &filled.plan.page).await);
+                return Err(cannot_go_on(&ctx, &agent, &filled.snapshot, &filled.plan.page, None).await);
             };
             keep_page(&ctx, &agent, &filled.snapshot, &format!("page-{}", step.page)).await;
             if next.kind == NextKind::Submit {
@@ -175,18 +176,27 @@ async fn not_a_form(
         }
         PageKind::Expired => Ok(Some(Filled::Expired)),
         PageKind::Form | PageKind::Step | PageKind::Review | PageKind::Unknown => Ok(None),
-        _ => Err(cannot_go_on(ctx, agent, &filled.snapshot, report).await),
+        _ => Err(cannot_go_on(ctx, agent, &filled.snapshot, report, None).await),
     }
 }
 
 /// Closed, blocked, broken: an outcome with its evidence.
-async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, report: &PageReport) -> StepError {
+async fn cannot_go_on(
+    ctx: &StepContext,
+    agent: &WebDriverAgent,
+    page: &Snapshot,
+    report: &PageReport,
+    job_url: Option<&str>,
+) -> StepError {
     let block = form::block(page, report);
     let mut evidence = serde_json::to_value(keep_failure(ctx, agent, page, "stopped").await).unwrap_or_default();
     evidence["evidence"] = serde_json::json!(block.as_ref().map_or(&report.evidence, |block| &block.evidence));
     evidence["url"] = serde_json::json!(agent.current_url().await.unwrap_or_default());
     let error = match report.kind {
         PageKind::Closed => StepError::fail("posting_closed", "the job takes no applications any more"),
+        PageKind::Blocked if block.as_ref().is_some_and(|block| block.class == BlockClass::RateLimited) => {
+            leave_alone(ctx, agent, job_url).await
+        }
         PageKind::Blocked => refused_browser(block.as_ref()),
         PageKind::Error => StepError::retry("site_error", "the site shows an error"),
         _ => StepError::fail("no_form", "the page shows neither a form nor a way to one"),
@@ -194,12 +204,9 @@ async fn cannot_go_on(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot
     error.with_details(&evidence)
 }
 
-/// Another browser may be let in where this one is not; a site that has had enough is left alone for a while.
+/// Another browser may be let in where this one is not.
 fn refused_browser(block: Option<&Block>) -> StepError {
     match block.map(|block| block.class) {
-        Some(class @ BlockClass::RateLimited) => {
-            StepError::retry_after(class.as_str(), "the site wants fewer requests", COOL_DOWN)
-        }
         Some(class @ BlockClass::AccessDenied) => {
             StepError::blocked(class.as_str(), "the site lets nobody in from here")
         }

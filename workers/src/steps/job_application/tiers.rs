@@ -1,16 +1,23 @@
-//! Which browser a run gets. The tiers of this machine, cheapest first; those of providers join them later.
+//! Which browser a run gets: what this machine offers, what the engine knows, decided by the router of `workflows/`.
+
+use std::time::Duration;
 
 use uuid::Uuid;
-use valet_workflows::job_application::steps::{NO_TIER, SelectTier, TierChoice, Want};
+use valet_core::tiers::TierFacts;
+use valet_protocol::worker::{TierAnswer, TierQuestion};
+use valet_workflows::job_application::steps::{NO_TIER, NoteTier, SelectTier, TierChoice};
+use valet_workflows::tiers::{Decision, Offer, Question, Site, decide};
 
 use super::Browsers;
 use crate::browser::Pace;
-use crate::runtime::StepError;
+use crate::runtime::{StepContext, StepError};
 
 /// A headless browser.
 const LOCAL: &str = "local";
 /// One with a window, on a screen of its own: what a headless one shows of itself is not there.
 const LOCAL_HEADED: &str = "local_headed";
+/// Times that a decision is made anew because somebody else took a time at the site meanwhile.
+const DECIDE_MAX: u32 = 8;
 
 pub(super) fn is_headless(tier: &str) -> bool {
     tier != LOCAL_HEADED
@@ -22,53 +29,125 @@ pub(super) fn pace(tier: &str, sandbox: Uuid) -> Option<Pace> {
     (tier == LOCAL_HEADED).then_some(Pace { seed })
 }
 
+/// The tiers of this machine; those of other providers join them later.
+fn offers(headed: bool, resting: Option<Duration>) -> Vec<Offer> {
+    let offer = |tier: &str, rank: u32| Offer {
+        tier: tier.to_owned(),
+        rank,
+        cost_usd: 0.0,
+        has_profiles: false,
+        missing: None,
+        failing: resting
+            .map(|left| format!("its provider failed again and again, and rests for {} s", left.as_secs() + 1)),
+    };
+    let no_screen = || "no browser with a window: Xvfb is not installed (Debian package xvfb)".to_owned();
+    vec![offer(LOCAL, 0), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 1) }]
+}
+
 impl Browsers {
-    pub(super) fn select_tier(&self, step: &SelectTier) -> Result<TierChoice, StepError> {
-        if step.max_cost.is_some_and(|most| most < 0.0) {
-            return Err(StepError::fail("over_budget", "no tier costs less than nothing"));
+    pub(super) async fn select_tier(&self, ctx: StepContext, step: SelectTier) -> Result<TierChoice, StepError> {
+        let site = Site::of(&step.job_url);
+        let offers = offers(self.headed, self.provider.resting());
+        for _ in 0..DECIDE_MAX {
+            let facts = match &site {
+                Some(site) => known(&ctx, site, step.browser).await?,
+                None => None,
+            };
+            let decision = decide(&Question {
+                run: ctx.run(),
+                subject: ctx.subject(),
+                site: site.as_ref(),
+                want: &step.want,
+                max_cost: step.max_cost,
+                offers: &offers,
+                facts: facts.as_ref(),
+            });
+            let Some(tier) = &decision.tier else {
+                let why = format!("no tier may be had: {}", decision.reasons.join("; "));
+                return Err(StepError::fail(NO_TIER, why).with_details(&decision.considered));
+            };
+            if let (Some(site), Some(facts)) = (&site, &facts)
+                && !take(&ctx, site, &step, &decision, tier, facts).await?
+            {
+                continue;
+            }
+            tracing::info!(run = %ctx.run(), tier, reasons = ?decision.reasons, "a tier was chosen");
+            return Ok(TierChoice {
+                tier: tier.clone(),
+                host: Some(self.host.clone()),
+                reasons: decision.reasons,
+                considered: decision.considered,
+                policy: decision.policy,
+                max_escalations: decision.max_escalations,
+                wait: decision.wait,
+            });
         }
-        let (tier, why) = choose(&step.want, self.headed)?;
-        let reasons = vec![why, "it costs nothing".to_owned()];
-        Ok(TierChoice { tier: tier.to_owned(), host: Some(self.host.clone()), reasons })
+        Err(StepError::retry("site_busy", "others took a time at the site again and again"))
+    }
+
+    pub(super) async fn note_tier(&self, ctx: StepContext, step: NoteTier) -> Result<(), StepError> {
+        let Some(site) = Site::of(&step.job_url) else { return Ok(()) };
+        let what = TierQuestion::Outcome { tier: step.tier, policy: step.policy, outcome: step.outcome };
+        ctx.tiers(&site.name(), step.browser, what).await.map(drop)
     }
 }
 
-fn choose(want: &Want, headed: bool) -> Result<(&'static str, String), StepError> {
-    let no_tier = |why: String| Err(StepError::fail(NO_TIER, why));
-    match want {
-        Want::Cheapest => Ok((LOCAL, "the local tier is the cheapest".to_owned())),
-        Want::Same { tier } if tier == LOCAL => Ok((LOCAL, "the browser before it was lost".to_owned())),
-        Want::Same { tier } if tier == LOCAL_HEADED && headed => {
-            Ok((LOCAL_HEADED, "the browser before it was lost".to_owned()))
-        }
-        Want::Same { tier } => no_tier(format!("the tier `{tier}` is not to be had here")),
-        Want::Above { tier, block } if tier == LOCAL && headed => {
-            Ok((LOCAL_HEADED, format!("{tier} was refused: {}", block.code)))
-        }
-        Want::Above { tier, .. } if tier == LOCAL => {
-            no_tier("no browser with a window: Xvfb is not installed (Debian package xvfb)".to_owned())
-        }
-        Want::Above { tier, .. } => no_tier(format!("no tier is harder to tell from a person's browser than `{tier}`")),
-    }
+async fn known(ctx: &StepContext, site: &Site, browser: u32) -> Result<Option<TierFacts>, StepError> {
+    let what = TierQuestion::Facts { patterns: site.patterns() };
+    Ok(match ctx.tiers(&site.name(), browser, what).await? {
+        Some(TierAnswer::Facts(facts)) => Some(*facts),
+        _ => None,
+    })
+}
+
+/// Whether the time that the decision gives the visit is its own; there may be none to take.
+async fn take(
+    ctx: &StepContext,
+    site: &Site,
+    step: &SelectTier,
+    decision: &Decision,
+    tier: &str,
+    facts: &TierFacts,
+) -> Result<bool, StepError> {
+    let Some(slot) = decision.slot else { return Ok(true) };
+    let what = TierQuestion::Visit {
+        tier: tier.to_owned(),
+        policy: decision.policy.clone(),
+        begins_at: slot.begins_at,
+        visits: slot.visits,
+        revision: facts.site.revision,
+    };
+    Ok(ctx.tiers(&site.name(), step.browser, what).await? != Some(TierAnswer::Changed))
 }
 
 #[cfg(test)]
 mod tests {
-    use valet_core::Failure;
+    use valet_core::{Failure, RunId};
+    use valet_workflows::tiers::Want;
 
     use super::*;
 
-    fn above(tier: &str) -> Want {
-        Want::Above { tier: tier.to_owned(), block: Failure::new("bot_blocked", "refused") }
+    fn tier(want: &Want, headed: bool) -> Option<String> {
+        let offers = offers(headed, None);
+        let question = Question {
+            run: RunId(Uuid::nil()),
+            subject: "ada",
+            site: None,
+            want,
+            max_cost: None,
+            offers: &offers,
+            facts: None,
+        };
+        decide(&question).tier
     }
 
     #[test]
     fn a_refused_tier_is_followed_by_the_next_one_up_until_none_is_left() {
-        assert_eq!(choose(&Want::Cheapest, true).unwrap().0, LOCAL);
-        assert_eq!(choose(&above(LOCAL), true).unwrap().0, LOCAL_HEADED);
+        let above = |tier: &str| Want::Above { tier: tier.to_owned(), block: Failure::new("bot_blocked", "refused") };
+        assert_eq!(tier(&Want::Cheapest, true).as_deref(), Some(LOCAL));
+        assert_eq!(tier(&above(LOCAL), true).as_deref(), Some(LOCAL_HEADED));
         for (want, headed) in [(above(LOCAL), false), (above(LOCAL_HEADED), true)] {
-            let Err(StepError::Fail(why)) = choose(&want, headed) else { panic!("{want:?} has a tier") };
-            assert_eq!(why.code, NO_TIER);
+            assert_eq!(tier(&want, headed), None, "{want:?}");
         }
     }
 
@@ -81,9 +160,8 @@ mod tests {
 
     #[test]
     fn a_lost_browser_is_followed_by_one_of_its_own_tier() {
-        for tier in [LOCAL, LOCAL_HEADED] {
-            assert_eq!(choose(&Want::Same { tier: tier.to_owned() }, true).unwrap().0, tier);
+        for name in [LOCAL, LOCAL_HEADED] {
+            assert_eq!(tier(&Want::Same { tier: name.to_owned() }, true).as_deref(), Some(name));
         }
-        assert!(choose(&Want::Same { tier: "else".to_owned() }, true).is_err());
     }
 }
