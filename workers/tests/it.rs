@@ -11,6 +11,7 @@ mod it {
     mod headed;
     mod late;
     mod layouts;
+    mod learned;
     mod obstacles;
     mod reading;
     mod reaper;

@@ -22,6 +22,8 @@ const BROWSERS_MAX: u32 = 5;
 
 /// The site tells that a program is at work: another tier may be let in, another attempt is not.
 const DETECTED: [&str; 1] = ["bot_blocked"];
+/// The site lets nobody in from here, or still wants to be left alone: a person says whether to try again.
+const TURNED_AWAY: [&str; 2] = ["access_denied", "rate_limited"];
 
 /// See the module.
 pub struct JobApplicationWorkflow;
@@ -34,13 +36,14 @@ impl Workflow for JobApplicationWorkflow {
     async fn run(ctx: Context, application: Application) -> Result<Receipt, Stop> {
         let started_at = ctx.now();
         let mut case = Case::new(&ctx, application);
-        let mut want = Want::Cheapest;
+        let mut next = Next::Wanted(Want::Cheapest);
         for _ in 0..BROWSERS_MAX {
-            let tier = case.select_tier(&want).await?;
-            let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone() };
+            let tier = case.choose(next).await?;
+            let record = case.application.record;
+            let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone(), record };
             let cleanup = ctx.finally(Cleanup { at: place.clone() });
             let driven = Drive::new(&mut case, place).through().await;
-            want = match driven {
+            next = match driven {
                 Ok(submission) => {
                     let receipt = case.receipt(submission, tier, started_at);
                     clean_up(&ctx, cleanup).await?;
@@ -48,10 +51,12 @@ impl Workflow for JobApplicationWorkflow {
                     return Ok(receipt);
                 }
                 Err(Halt::Stop(stop)) => return Err(stop),
-                Err(Halt::Blocked(block)) => case.escalate(tier, block)?,
+                Err(Halt::Blocked(block)) => Next::Above { tier: tier.tier, block },
+                Err(Halt::Escalated(above)) => Next::Chosen(above),
+                Err(Halt::TurnedAway(why)) => Next::IfAPersonSaysSo { tier: tier.tier, why },
                 Err(Halt::Lost(why)) => {
                     ctx.log(format!("the browser is lost, another takes its place: {why}"));
-                    Want::Same { tier: tier.tier }
+                    Next::Wanted(Want::Same { tier: tier.tier })
                 }
             };
             // Before the next browser is there.
@@ -75,12 +80,25 @@ impl Workflow for JobApplicationWorkflow {
     }
 }
 
+/// The browser that goes on.
+enum Next {
+    Wanted(Want),
+    /// One that is harder to tell from a person's, or the block is how the run ends.
+    Above { tier: String, block: Failure },
+    Chosen(TierChoice),
+    IfAPersonSaysSo { tier: String, why: Failure },
+}
+
 /// What one browser could not finish.
 enum Halt {
     /// The run ends.
     Stop(Stop),
     /// The site refuses this kind of browser.
     Blocked(Failure),
+    /// The site doubts this kind of browser, and there is another, which was chosen.
+    Escalated(TierChoice),
+    /// The site refuses everybody for now.
+    TurnedAway(Failure),
     /// The browser or its machine is gone; nothing was submitted in it.
     Lost(Failure),
 }
@@ -99,6 +117,9 @@ impl From<StepFailure> for Halt {
                 Self::Lost(why)
             }
             StepFailure::Blocked(why) if DETECTED.contains(&why.code.as_str()) => Self::Blocked(why),
+            StepFailure::Blocked(why) | StepFailure::Exhausted(why) if TURNED_AWAY.contains(&why.code.as_str()) => {
+                Self::TurnedAway(why)
+            }
             other => Self::Stop(other.into()),
         }
     }
@@ -111,6 +132,8 @@ struct Case<'a> {
     people: People<'a>,
     posting: Posting,
     escalations: Vec<Escalation>,
+    /// What people answered so far; it is among the application's answers too.
+    answered: Vec<input::Answer>,
     /// What was approved in review; another form in another browser is reviewed anew.
     approved: Option<Vec<steps::FilledField>>,
 }
@@ -119,22 +142,39 @@ impl<'a> Case<'a> {
     fn new(ctx: &'a Context, application: Application) -> Self {
         let people = People::new(ctx, application.human_deadline_s);
         let posting = Posting { url: application.job_url.clone(), ..Posting::default() };
-        Self { ctx, application, people, posting, escalations: Vec::new(), approved: None }
+        Self { ctx, application, people, posting, escalations: Vec::new(), answered: Vec::new(), approved: None }
     }
 
-    async fn select_tier(&mut self, want: &Want) -> Result<TierChoice, Stop> {
+    async fn choose(&mut self, next: Next) -> Result<TierChoice, Stop> {
+        match next {
+            Next::Wanted(want) => Ok(self.select_tier(want).await?),
+            Next::Above { tier, block } => self.tier_above(&tier, &block).await?.ok_or(Stop::Failed(block)),
+            Next::Chosen(tier) => Ok(tier),
+            Next::IfAPersonSaysSo { tier, why } => {
+                if !self.people.is_to_be_tried_again(&self.posting.title(), &why).await? {
+                    return Err(Stop::Failed(why));
+                }
+                Ok(self.select_tier(Want::Same { tier }).await?)
+            }
+        }
+    }
+
+    async fn select_tier(&self, want: Want) -> Result<TierChoice, StepFailure> {
         self.ctx.set_status("choosing a browser");
-        let choice = self.ctx.step(SelectTier::new(&self.application, want.clone())).await;
-        let Want::Above { tier: from, block } = want else {
-            return Ok(choice?);
-        };
-        let tier = match choice {
-            // Nothing is left to try: the site's refusal is how the run ends.
-            Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => return Err(Stop::Failed(block.clone())),
+        self.ctx.step(SelectTier::new(&self.application, want)).await
+    }
+
+    /// The next tier up from one that the site refuses or doubts, if there is one and the application may still have it.
+    async fn tier_above(&mut self, from: &str, block: &Failure) -> Result<Option<TierChoice>, Stop> {
+        if self.escalations.len() >= self.application.max_escalations as usize {
+            return Ok(None);
+        }
+        let tier = match self.select_tier(Want::Above { tier: from.to_owned(), block: block.clone() }).await {
+            Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => return Ok(None),
             other => other?,
         };
         let escalation = Escalation {
-            from: from.clone(),
+            from: from.to_owned(),
             to: tier.tier.clone(),
             code: block.code.clone(),
             reason: block.message.clone(),
@@ -142,15 +182,7 @@ impl<'a> Case<'a> {
         self.ctx.emit("tier.escalated", &escalation);
         self.ctx.log(format!("{from} was refused ({block}), going on with {}", tier.tier));
         self.escalations.push(escalation);
-        Ok(tier)
-    }
-
-    /// The next tier up, if the application may still have one.
-    fn escalate(&self, from: TierChoice, block: Failure) -> Result<Want, Stop> {
-        if self.escalations.len() >= self.application.max_escalations as usize {
-            return Err(Stop::Failed(block));
-        }
-        Ok(Want::Above { tier: from.tier, block })
+        Ok(Some(tier))
     }
 
     fn receipt(&self, submission: Submission, tier: TierChoice, started_at: valet_core::Timestamp) -> Receipt {

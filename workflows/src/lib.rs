@@ -10,7 +10,7 @@ pub mod job_url;
 use valet_core::{Registry, workflows};
 
 /// Number of this build of the workflows: grows with every change of their code.
-pub const BUILD: i64 = 6;
+pub const BUILD: i64 = 7;
 
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {

@@ -99,6 +99,8 @@ pub(super) const ROUTES: [Row; 64] = [
     (Method::POST, "/worker/v1/finishes", &[Work]),
     (Method::POST, "/worker/v1/effects", &[Work]),
     (Method::POST, "/worker/v1/items", &[Work]),
+    (Method::POST, "/worker/v1/items/names", &[Work]),
+    (Method::POST, "/worker/v1/items/keep", &[Work]),
     (Method::POST, "/worker/v1/blobs", &[Work]),
     (Method::GET, "/worker/v1/blobs/{id}", &[Work]),
 ];

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::applicant::Applicant;
 use super::field_kind::FieldKind;
-use super::learned::{Learned, Lesson, signature, way_at};
+use super::learned::{KeptAction, Learned, Lesson, signature, way_at};
 use super::plan::{FieldPlan, Plan, plan};
 use super::reading::read_page;
 use super::snapshot::Snapshot;
@@ -114,7 +114,7 @@ async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, 
 }
 
 fn lesson(fill: &FieldPlan, way: Option<usize>) -> Lesson {
-    Lesson { key: fill.key.clone(), kind: fill.kind, way }
+    Lesson { key: fill.key.clone(), kind: fill.kind, way, action: KeptAction::of(fill) }
 }
 
 fn failure(fill: &FieldPlan, reason: String) -> FieldFailure {

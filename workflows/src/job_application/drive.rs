@@ -25,15 +25,17 @@ const ROOM_AGAIN_MAX: Duration = Duration::from_mins(1);
 const ROOM_LOOKS_MAX: u32 = 24 * 60;
 /// A site that still asks after these does not believe in people behind this browser.
 const PUZZLES_MAX: u32 = 2;
-/// The kind of an obstacle that is a puzzle.
+/// The kind of an obstacle that is a puzzle, and the code of a browser that gets one.
 const CAPTCHA: &str = "captcha";
+/// The code of a browser that gets one after the other.
+const CAPTCHA_LOOP: &str = "captcha_loop";
 
 pub(super) struct Drive<'c, 'a> {
     case: &'c mut Case<'a>,
     at: Place,
     /// Sendings that the form refused since a person last answered.
     refusals: u32,
-    /// Puzzles that people solved in this browser before anything was sent.
+    /// Puzzles that this browser got before anything was sent.
     puzzles: u32,
     /// The browser is past the posting's address: the way to the form goes on from the page that it shows.
     under_way: bool,
@@ -122,13 +124,18 @@ impl<'c, 'a> Drive<'c, 'a> {
 
     async fn page(&mut self, page: u32) -> Result<Page, Halt> {
         self.status(format!("filling page {page}"));
-        let fill = FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0);
+        let fill = FillPage {
+            answered: self.case.answered.clone(),
+            employer: self.case.posting.company.clone(),
+            ..FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0)
+        };
         match self.case.ctx.step(fill).await? {
             Filled::Next { .. } => Ok(Page::Next),
             Filled::NeedsPerson { questions, screenshot, url } => {
                 let title = self.case.posting.title();
                 let answers = self.case.people.questions(&title, &questions, screenshot, url).await?;
                 self.refusals = 0;
+                self.case.answered.extend(answers.clone());
                 self.case.application.answers.extend(answers);
                 Ok(Page::Again)
             }
@@ -197,16 +204,30 @@ impl<'c, 'a> Drive<'c, 'a> {
     /// Clears the way to the form. Nothing was sent yet.
     async fn clear(&mut self, obstacle: Obstacle) -> Result<Page, Halt> {
         if obstacle.kind == CAPTCHA {
-            self.puzzles += 1;
-            if self.puzzles > PUZZLES_MAX {
-                let why = format!("the site asked for another puzzle after {PUZZLES_MAX} were solved");
-                return Err(Halt::Blocked(Failure::new("captcha_loop", why)));
-            }
+            self.doubted().await?;
         }
         Ok(match self.overcome(obstacle).await?? {
             Cleared::Confirmed(submission) => Page::Submitted(submission),
             Cleared::Form | Cleared::Elsewhere => Page::Again,
         })
+    }
+
+    /// A site that sets puzzles doubts the browser: one that is harder to tell from a person's goes on where it can be had. Else people solve
+    /// them.
+    async fn doubted(&mut self) -> Result<(), Halt> {
+        self.puzzles += 1;
+        let block = if self.puzzles == 1 {
+            Failure::new(CAPTCHA, "the site asks whether a person is there")
+        } else if self.puzzles == PUZZLES_MAX + 1 {
+            let why = format!("the site asked for another puzzle after {PUZZLES_MAX} were solved");
+            Failure::new(CAPTCHA_LOOP, why)
+        } else {
+            return Ok(());
+        };
+        match self.case.tier_above(&self.at.tier, &block).await? {
+            Some(above) => Err(Halt::Escalated(above)),
+            None => Ok(()),
+        }
     }
 
     /// A person gives what the page asks for, until it lets the browser pass.

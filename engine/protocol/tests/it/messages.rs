@@ -57,6 +57,12 @@ fn of_the_worker_protocol() -> Vec<Golden> {
         Golden::of::<worker::ItemAnswer>("worker/item_answer", &["/item"], Tolerated),
         Golden::of::<worker::ItemAnswer>("worker/item_answer_missing", &[], Tolerated),
         Golden::of::<worker::ItemAnswer>("worker/item_answer_stale", &[], Tolerated),
+        Golden::of::<worker::ItemNamesWanted>("worker/item_names_wanted", &[""], Tolerated),
+        Golden::of::<worker::ItemNamesAnswer>("worker/item_names_answer", &[], Tolerated),
+        Golden::of::<worker::ItemNamesAnswer>("worker/item_names_answer_stale", &[], Tolerated),
+        Golden::of::<worker::KeepItem>("worker/keep_item", &[""], Tolerated),
+        Golden::of::<worker::KeepAnswer>("worker/keep_answer", &["/kept"], Tolerated),
+        Golden::of::<worker::KeepAnswer>("worker/keep_answer_stale", &[], Tolerated),
         Golden::of::<worker::BlobStored>("worker/blob_stored", &[""], Tolerated),
     ]
 }
