@@ -22,4 +22,5 @@ mod it {
     mod saved;
     mod sending;
     mod site;
+    mod speed;
 }
