@@ -37,7 +37,12 @@ fn posting() -> Posting {
 }
 
 fn summary() -> Vec<FilledField> {
-    vec![FilledField { label: "E-mail".to_owned(), kind: "email".to_owned(), value: "ada@example.com".to_owned() }]
+    vec![FilledField {
+        label: "E-mail".to_owned(),
+        kind: "email".to_owned(),
+        value: "ada@example.com".to_owned(),
+        ..FilledField::default()
+    }]
 }
 
 fn captcha() -> Obstacle {

@@ -297,12 +297,18 @@ pub enum Filled {
 }
 
 /// A field that was written and read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilledField {
     pub label: String,
     /// What it was taken for: `email`, `resume` …
     pub kind: String,
     pub value: String,
+    /// Where the value is from: `the applicant`, `a stored answer` …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// How sure it is that the field asks for this.
+    #[serde(default)]
+    pub confidence_percent: u8,
 }
 
 /// A question for a person.

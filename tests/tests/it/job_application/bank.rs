@@ -1,6 +1,6 @@
 //! A person is asked a question once: what they answered is kept for the subject, and for the employer where the question is about that one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use valet_board::{Expectation, FormKind};
 use valet_protocol::api::ItemView;
 
@@ -23,8 +23,13 @@ fn asking(question: &str) -> impl Iterator<Item = Expectation> {
 impl House {
     /// How often people were asked the form's own question.
     async fn asked(&self, seed: u32, subject: &str) -> (Filed, usize) {
-        let (form, own) = (FormKind::Steps, json!(subject));
-        let run = self.applicant().start_input(form, seed, |input| input["subject"] = own).await;
+        self.asked_in("auto", seed, subject).await
+    }
+
+    async fn asked_in(&self, mode: &str, seed: u32, subject: &str) -> (Filed, usize) {
+        let form = FormKind::Steps;
+        let own = |input: &mut Value| (input["subject"], input["mode"]) = (json!(subject), json!(mode));
+        let run = self.applicant().start_input(form, seed, own).await;
         let filed = self.follow(form, seed, &run).await;
         assert_eq!(filed.run.run.status, "succeeded", "seed {seed}: {:?}", filed.run.error);
         assert_eq!(differences(&Expectation::of(form, seed), &filed.received), [""; 0], "seed {seed}");
@@ -54,8 +59,13 @@ async fn what_a_person_answered_is_known_in_the_next_application_of_the_same_sub
 
     // Another worker, which never saw the first.
     house.restart_worker().await;
-    let (second, asked) = house.asked(seeds[1], SUBJECT).await;
+    let (second, asked) = house.asked_in("review", seeds[1], SUBJECT).await;
     assert_eq!(asked, 0, "{:?}", second.asked);
+    let review = second.asked.iter().find(|task| task.reason == "review").expect("somebody looks at it");
+    let fields = review.context["fields"].as_array().expect("what was filled in");
+    let known = fields.iter().find(|field| field["kind"] == "emailAddress").expect("the address");
+    assert_eq!(known["source"], "the applicant", "{known}");
+    assert!(known["confidence_percent"].as_u64().is_some_and(|percent| percent > 50), "{known}");
     let uses = house.client.uses(SUBJECT).await.expect("the uses").uses;
     assert!(uses.iter().any(|used| used.run == second.run.run.id && used.name == OF_THE_APPLICANT), "{uses:?}");
     assert_eq!(house.kept(SUBJECT).await, kept, "nothing was said anew");

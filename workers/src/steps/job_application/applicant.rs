@@ -102,7 +102,14 @@ fn of_profile(profile: &Profile) -> Applicant {
 pub(super) fn fields(filled: &FilledPage) -> Vec<FilledField> {
     let satisfied = filled.plan.fills.iter().filter(|fill| fill.satisfied);
     satisfied
-        .map(|fill| FilledField { label: fill.label.clone(), kind: word(&fill.kind), value: fill.value.clone() })
+        .map(|fill| FilledField {
+            label: fill.label.clone(),
+            kind: word(&fill.kind),
+            value: fill.value.clone(),
+            // The last to be noted.
+            source: fill.evidence.last().cloned().unwrap_or_default(),
+            confidence_percent: (fill.confidence.clamp(0.0, 1.0) * 100.0).round() as u8,
+        })
         .collect()
 }
 
