@@ -84,9 +84,15 @@ impl Workflow for JobApplicationWorkflow {
 enum Next {
     Wanted(Want),
     /// One that is harder to tell from a person's, or the block is how the run ends.
-    Above { tier: String, block: Failure },
+    Above {
+        tier: String,
+        block: Failure,
+    },
     Chosen(TierChoice),
-    IfAPersonSaysSo { tier: String, why: Failure },
+    IfAPersonSaysSo {
+        tier: String,
+        why: Failure,
+    },
 }
 
 /// What one browser could not finish.

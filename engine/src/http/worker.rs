@@ -20,7 +20,8 @@ use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
     Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, ItemAnswer, ItemNamesAnswer,
-    ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OLDEST_VERSION, OpenSession, SessionOpened, Standing, StepCost, VERSION,
+    ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OLDEST_VERSION, OpenSession, SessionOpened, Standing, StepCost,
+    VERSION,
 };
 
 use super::auth::Caller;

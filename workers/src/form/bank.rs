@@ -125,7 +125,12 @@ mod tests {
     #[test]
     fn an_answer_is_kept_under_the_questions_words_and_for_whom_it_was_given() {
         check("Which drink keeps   you awake? *", "text", "", Some("Which drink keeps you awake?"));
-        check("Which drink should our kitchen buy?", "textarea", "", Some("Green Ltd: Which drink should our kitchen buy?"));
+        check(
+            "Which drink should our kitchen buy?",
+            "textarea",
+            "",
+            Some("Green Ltd: Which drink should our kitchen buy?"),
+        );
         let unknown = page("Which drink should we buy?", "text", "", "Tea");
         assert_eq!(kept_of(&unknown, "Which drink should we buy?", None), [], "nobody knows who asks");
     }
@@ -159,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_question_finds_its_own_words_first_then_those_that_differ_in_filler() {
-        let names = ["Years of Rust experience", "How many years of Rust experience do you have?", "Years of Java experience"];
+        let names =
+            ["Years of Rust experience", "How many years of Rust experience do you have?", "Years of Java experience"];
         found(&names, "How many years of Rust experience do you have? *", None, &names[1..2]);
         found(&names, "Years of experience with Rust", None, &names[..2]);
         found(&names, "Years of experience with Go", None, &[]);

@@ -49,14 +49,21 @@ fn middle(mut all: Vec<Duration>) -> Duration {
 
 /// Names, addresses, questions, lists and choices, over and over.
 fn sixty_fields() -> String {
-    let mut html = String::from("<!doctype html><title>Apply</title><h1>Apply for Gardener</h1><form method=post action=/send>");
+    let mut html =
+        String::from("<!doctype html><title>Apply</title><h1>Apply for Gardener</h1><form method=post action=/send>");
     let kinds = ["First name", "Email", "Phone", "City", "LinkedIn profile", "Describe hedge"];
     for at in 0..FIELDS {
         let label = kinds[at % kinds.len()];
         let part = match at % 5 {
-            0..=2 => format!("<div class=row><label for=f{at}>{label} {at} *</label><input id=f{at} name=n{at} required></div>"),
-            3 => format!("<div class=row><label for=f{at}>Country {at}</label><select id=f{at} name=n{at}><option value=''>Select…<option>Germany<option>France</select></div>"),
-            _ => format!("<fieldset><legend>Do you keep bees {at}?</legend><label><input type=radio name=n{at} value=1> Yes</label><label><input type=radio name=n{at} value=0> No</label></fieldset>"),
+            0..=2 => format!(
+                "<div class=row><label for=f{at}>{label} {at} *</label><input id=f{at} name=n{at} required></div>"
+            ),
+            3 => format!(
+                "<div class=row><label for=f{at}>Country {at}</label><select id=f{at} name=n{at}><option value=''>Select…<option>Germany<option>France</select></div>"
+            ),
+            _ => format!(
+                "<fieldset><legend>Do you keep bees {at}?</legend><label><input type=radio name=n{at} value=1> Yes</label><label><input type=radio name=n{at} value=0> No</label></fieldset>"
+            ),
         };
         write!(html, "{part}").expect("written");
     }
@@ -154,16 +161,22 @@ async fn the_agent_takes_little_longer_than_a_script_written_for_the_form() {
     }
     let same = |name: &str| {
         let forms = site.forms("/send");
-        let value = |form: &Vec<(String, String)>| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let value =
+            |form: &Vec<(String, String)>| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         assert_eq!(value(&forms[0]), value(&forms[1]), "{name}");
     };
-    for name in ["first", "last", "email", "street", "city", "zip", "linkedin", "start", "state", "country", "auth", "visa", "cv"] {
+    for name in [
+        "first", "last", "email", "street", "city", "zip", "linkedin", "start", "state", "country", "auth", "visa",
+        "cv",
+    ] {
         same(name);
     }
     assert_eq!(site.forms("/send").len(), 2 * ROUNDS, "each is sent once");
     let (agent, hand) = (middle(agents), middle(hands));
     let part = agent.as_secs_f64() / hand.as_secs_f64();
-    eprintln!("one page of 14 questions: {agent:.0?} by the agent, {hand:.0?} by a script (p50 of {ROUNDS}); {part:.2} times as long");
+    eprintln!(
+        "one page of 14 questions: {agent:.0?} by the agent, {hand:.0?} by a script (p50 of {ROUNDS}); {part:.2} times as long"
+    );
     assert!(agent <= APPLICATION_MAX, "{agent:?}");
     assert!(part <= SCRIPT_PART, "{part:.2}");
     rig.provider.destroy(&sandbox.id).await.expect("destroyed");

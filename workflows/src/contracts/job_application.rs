@@ -311,9 +311,11 @@ fn puzzles_are_a_reason_for_a_better_browser_as_often_as_one_may_be_had() {
 fn closed_site(code: &'static str, again: bool) -> TestEngine {
     let mut shut = true;
     let world = site()
-        .on_step(move |_: OpenPosting, _| {
-            if std::mem::replace(&mut shut, false) { Err(blocked(code)) } else { Ok(Opened::Form(posting())) }
-        })
+        .on_step(
+            move |_: OpenPosting, _| {
+                if std::mem::replace(&mut shut, false) { Err(blocked(code)) } else { Ok(Opened::Form(posting())) }
+            },
+        )
         .knows_code(code);
     world.on_task(code, move |_| Person::answers(&json!({ "again": again })))
 }

@@ -7,8 +7,8 @@ use valet_core::{Failure, StepFailure, Stop};
 
 use super::input::Mode;
 use super::steps::{
-    AnswerObstacle, CheckSubmission, FillPage, Filled, Obstacle, OpenPosting, Opened, Passed, Place, Posting,
-    Provision, Provisioned, Sent, Submission, Submit,
+    AnswerObstacle, CheckSubmission, FillPage, Filled, FilledField, Obstacle, OpenPosting, Opened, Passed, Place,
+    Posting, Provision, Provisioned, Sent, Submission, Submit,
 };
 use super::{Case, Halt};
 
@@ -37,6 +37,8 @@ pub(super) struct Drive<'c, 'a> {
     refusals: u32,
     /// Puzzles that this browser got before anything was sent.
     puzzles: u32,
+    /// What was filled in on the pages before this one.
+    written: Vec<FilledField>,
     /// The browser is past the posting's address: the way to the form goes on from the page that it shows.
     under_way: bool,
 }
@@ -59,7 +61,7 @@ enum Cleared {
 
 impl<'c, 'a> Drive<'c, 'a> {
     pub fn new(case: &'c mut Case<'a>, at: Place) -> Self {
-        Self { case, at, refusals: 0, puzzles: 0, under_way: false }
+        Self { case, at, refusals: 0, puzzles: 0, written: Vec::new(), under_way: false }
     }
 
     /// Provisions the browser and goes page by page until the application is in.
@@ -72,7 +74,10 @@ impl<'c, 'a> Drive<'c, 'a> {
                 Page::Submitted(submission) => return Ok(submission),
                 Page::Next => page += 1,
                 Page::Again => {}
-                Page::Anew => page = 0,
+                Page::Anew => {
+                    self.written.clear();
+                    page = 0;
+                }
             }
             if page > PAGES_MAX {
                 break;
@@ -130,7 +135,10 @@ impl<'c, 'a> Drive<'c, 'a> {
             ..FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0)
         };
         match self.case.ctx.step(fill).await? {
-            Filled::Next { .. } => Ok(Page::Next),
+            Filled::Next { fields } => {
+                self.written.extend(fields);
+                Ok(Page::Next)
+            }
             Filled::NeedsPerson { questions, screenshot, url } => {
                 let title = self.case.posting.title();
                 let answers = self.case.people.questions(&title, &questions, screenshot, url).await?;
@@ -144,7 +152,8 @@ impl<'c, 'a> Drive<'c, 'a> {
                 self.under_way = false;
                 Ok(Page::Anew)
             }
-            Filled::ReadyToSubmit { screenshot, summary } => {
+            Filled::ReadyToSubmit { screenshot, summary: last } => {
+                let summary: Vec<FilledField> = self.written.iter().cloned().chain(last).collect();
                 if self.case.application.mode == Mode::Review && self.case.approved.as_ref() != Some(&summary) {
                     let title = self.case.posting.title();
                     self.case.people.review(&title, &summary, screenshot).await?;

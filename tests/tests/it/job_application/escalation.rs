@@ -57,14 +57,17 @@ fn puzzles(place: CheckPlace) -> impl Iterator<Item = u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_puzzle_is_tried_with_a_window_before_a_person_is_asked_and_not_once_the_form_was_sent() {
     let house = House::start(1).await;
+    let applicant = house.applicant();
     let mut before = puzzles(CheckPlace::BeforeForm);
     let mut seed = || before.next().expect("a seed");
     let after = puzzles(CheckPlace::BeforeEnd).next().expect("a seed");
-    for (seed, most, tier, codes) in
-        [(seed(), 1, "local_headed", vec!["captcha"]), (seed(), 0, "local", Vec::new()), (after, 1, "local", Vec::new())]
-    {
-        let run = house.applicant().start_input(FormKind::Check, seed, |input| input["max_escalations"] = json!(most));
-        let filed = house.follow(FormKind::Check, seed, &run.await).await;
+    for (seed, most, tier, codes) in [
+        (seed(), 1, "local_headed", vec!["captcha"]),
+        (seed(), 0, "local", Vec::new()),
+        (after, 1, "local", Vec::new()),
+    ] {
+        let run = applicant.start_input(FormKind::Check, seed, |input| input["max_escalations"] = json!(most)).await;
+        let filed = house.follow(FormKind::Check, seed, &run).await;
         assert_eq!(filed.run.run.status, "succeeded", "seed {seed}: {:?}", filed.run.error);
         assert_eq!(differences(&Expectation::of(FormKind::Check, seed), &filed.received), [""; 0], "seed {seed}");
         let receipt = filed.run.output.expect("a receipt");

@@ -39,7 +39,8 @@ impl Bank {
             None => ctx.item_names(KIND).await?,
         };
         let mut kept = Vec::new();
-        for found in questions.iter().flat_map(|question| form::kept_answers(&names, question, self.employer.as_deref()))
+        for found in
+            questions.iter().flat_map(|question| form::kept_answers(&names, question, self.employer.as_deref()))
         {
             if !kept.contains(&found) {
                 kept.push(found);
@@ -56,8 +57,7 @@ impl Bank {
 
     /// Keeps what a person answered in this run and the page shows now.
     pub async fn keep(&self, ctx: &StepContext, filled: &FilledPage, answered: &[Answer]) -> Result<(), StepError> {
-        for (name, answer) in
-            form::answers_to_keep(&filled.snapshot, &filled.plan, answered, self.employer.as_deref())
+        for (name, answer) in form::answers_to_keep(&filled.snapshot, &filled.plan, answered, self.employer.as_deref())
         {
             ctx.keep_item(KIND, &name, Value::String(answer)).await?;
         }

@@ -65,14 +65,17 @@ impl Film {
     /// One that looks as the last one did lengthens that one; one of another size than the first is left out.
     fn add(&mut self, png: &[u8], shown_at: Duration) {
         let Some(chunks) = chunks(png) else { return };
-        let of = |wanted: &[u8; 4]| chunks.iter().filter(|(name, _)| name == wanted).map(|(_, data)| data.to_vec());
-        let (Some(header), data) = (of(b"IHDR").next(), of(b"IDAT").collect::<Vec<_>>()) else { return };
+        let of = |wanted: &[u8; 4]| -> Vec<Vec<u8>> {
+            chunks.iter().filter(|(name, _)| name == wanted).map(|(_, data)| data.to_vec()).collect()
+        };
+        let (Some(header), data) = (of(b"IHDR").pop(), of(b"IDAT")) else { return };
         if self.frames.is_empty() {
             self.header = header;
         } else if self.header != header || self.frames.last().is_some_and(|last| last.data == data) {
             return;
         }
-        let bytes: usize = data.iter().map(|piece| piece.len() + 4 + CHUNK_BYTES).sum::<usize>() + CONTROL_BYTES + CHUNK_BYTES;
+        let bytes: usize =
+            data.iter().map(|piece| piece.len() + 4 + CHUNK_BYTES).sum::<usize>() + CONTROL_BYTES + CHUNK_BYTES;
         if self.bytes + bytes > RECORDING_BYTES_MAX - 1024 {
             self.is_full = true;
             return;
@@ -85,10 +88,10 @@ impl Film {
     fn develop(self, ended_at: Duration) -> Option<Vec<u8>> {
         let size = self.header.get(..8)?.to_vec();
         let mut film = SIGNATURE.to_vec();
-        write(&mut film, b"IHDR", &self.header);
+        write(&mut film, *b"IHDR", &self.header);
         let count = u32::try_from(self.frames.len()).ok()?;
         // Played once.
-        write(&mut film, b"acTL", &[count.to_be_bytes(), 1_u32.to_be_bytes()].concat());
+        write(&mut film, *b"acTL", &[count.to_be_bytes(), 1_u32.to_be_bytes()].concat());
         let mut number = 0_u32;
         let mut next = || {
             number += 1;
@@ -100,18 +103,17 @@ impl Film {
             let delay = u16::try_from(hundredths).unwrap_or(u16::MAX).max(1);
             // At the corner, for so many hundredths of a second, in place of what was there.
             let place = [0; 8];
-            let control =
-                [&next()[..], &size, &place, &delay.to_be_bytes(), &100_u16.to_be_bytes(), &[0, 0]].concat();
-            write(&mut film, b"fcTL", &control);
+            let control = [&next()[..], &size, &place, &delay.to_be_bytes(), &100_u16.to_be_bytes(), &[0, 0]].concat();
+            write(&mut film, *b"fcTL", &control);
             for piece in &frame.data {
                 if at == 0 {
-                    write(&mut film, b"IDAT", piece);
+                    write(&mut film, *b"IDAT", piece);
                 } else {
-                    write(&mut film, b"fdAT", &[&next()[..], piece].concat());
+                    write(&mut film, *b"fdAT", &[&next()[..], piece].concat());
                 }
             }
         }
-        write(&mut film, b"IEND", &[]);
+        write(&mut film, *b"IEND", &[]);
         Some(film)
     }
 }
@@ -129,7 +131,7 @@ fn chunks(png: &[u8]) -> Option<Vec<([u8; 4], &[u8])>> {
     Some(chunks)
 }
 
-fn write(png: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+fn write(png: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
     let Ok(length) = u32::try_from(data.len()) else { return };
     png.extend(length.to_be_bytes());
     let from = png.len();
@@ -168,9 +170,9 @@ mod tests {
     /// A picture of this size with this in it; nobody decompresses it.
     fn picture(width: u32, data: &[u8]) -> Vec<u8> {
         let mut png = SIGNATURE.to_vec();
-        write(&mut png, b"IHDR", &[&width.to_be_bytes()[..], &7_u32.to_be_bytes(), &[8, 6, 0, 0, 0]].concat());
-        write(&mut png, b"IDAT", data);
-        write(&mut png, b"IEND", &[]);
+        write(&mut png, *b"IHDR", &[&width.to_be_bytes()[..], &7_u32.to_be_bytes(), &[8, 6, 0, 0, 0]].concat());
+        write(&mut png, *b"IDAT", data);
+        write(&mut png, *b"IEND", &[]);
         png
     }
 

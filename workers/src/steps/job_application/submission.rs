@@ -16,12 +16,7 @@ use crate::runtime::{StepContext, StepError};
 const CONFIRMATION_CHARS_MAX: usize = 400;
 
 impl Browsers {
-    pub(super) async fn submit(
-        &self,
-        ctx: &StepContext,
-        agent: &WebDriverAgent,
-        _: Submit,
-    ) -> Result<Sent, StepError> {
+    pub(super) async fn submit(&self, ctx: &StepContext, agent: &WebDriverAgent, _: Submit) -> Result<Sent, StepError> {
         let page = form::read_page(agent).await.map_err(browser_error)?;
         let plan = form::plan(&page, &Applicant::default());
         if is_confirmed(&plan.page) {
