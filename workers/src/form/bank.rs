@@ -1,8 +1,8 @@
 //! What a person's answer is kept under, so that the next form that asks the same need not ask them, and which kept answers a question has. Pure.
 //!
 //! An answer goes under the question's own words. What is asked about this employer ("What would you change about our product?") is answered
-//! for this employer alone and kept under its name too. Agreement, signatures, what is nobody's business, accounts and payments are for one
-//! form only.
+//! for this employer alone and kept under its name too. Agreement, signatures, what is nobody's business, letters, accounts and payments are
+//! for one form only.
 
 use super::answers::{self, Asked, Match};
 use super::applicant::Answer;
@@ -85,6 +85,7 @@ fn may_be_kept(kind: FieldKind) -> bool {
                 | FieldKind::Newsletter
                 | FieldKind::Captcha
                 | FieldKind::Honeypot
+                | FieldKind::CoverLetter
                 | FieldKind::CoverLetterText
         )
 }
