@@ -10,15 +10,15 @@ use super::ada::ada;
 use super::rig::Rig;
 use super::site::{Page, Site};
 
-/// A form of the same questions each time; ids and names are its builder's.
-fn form(ids: [&str; 3], more: &str) -> Page {
+/// A form of the same questions each time; ids, names and what is around it are its builder's.
+fn form(ids: [&str; 3], around: &str, more: &str) -> Page {
     let [first, last, phone] = ids;
     Page::Html(format!(
-        "<!doctype html><title>Apply</title><h1>Apply for Gardener</h1><form method=post action=/send>
+        "<!doctype html><title>Apply</title><h1>Apply for Gardener</h1><{around}><form method=post action=/send>
          <label for='{first}'>First name *</label><input id='{first}' name='n-{first}' required>
          <label for='{last}'>Last name *</label><input id='{last}' name='n-{last}' required>
          <label for='{phone}'>Phone *</label><input id='{phone}' name='n-{phone}' type=tel required>
-         <button>Submit application</button></form>{more}"
+         <button>Submit application</button></form></{around}>{more}"
     ))
 }
 
@@ -34,8 +34,9 @@ async fn a_form_seen_before_is_filled_as_it_took_it_and_read_back_and_what_moved
     let mut learned = Learned::default();
     let mut tries = Vec::new();
     let mut name = String::new();
-    for (visit, ids) in [["f1", "l1", "p1"], ["f1", "l1", "p1"], ["f2", "l2", "p2"]].into_iter().enumerate() {
-        site.put(&format!("/{visit}"), form(ids, DIGITS_ALONE));
+    let visits = [(["f1", "l1", "p1"], "div"), (["f1", "l1", "p1"], "div"), (["f2", "l2", "p2"], "main")];
+    for (visit, (ids, around)) in visits.into_iter().enumerate() {
+        site.put(&format!("/{visit}"), form(ids, around, DIGITS_ALONE));
         agent.navigate(&site.url(&format!("/{visit}"))).await.expect("opened");
         agent.take_log();
         let filled = fill_page_knowing(&agent, &ada, &mut learned).await.expect("filled");

@@ -73,7 +73,7 @@ fn sixty_fields() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_sixty_fields_is_read_and_understood_at_once() {
     let (rig, site) = (Rig::new(), Site::start().await);
-    let url = site.page("/apply", &sixty_fields());
+    let url = site.page("/apply", sixty_fields());
     let (sandbox, agent) = rig.browser(&[&site]).await;
     agent.navigate(&url).await.expect("opened");
     let (mut took, mut trips) = (Vec::new(), 0);
