@@ -23,6 +23,9 @@ pub enum Match {
 /// The answer to this field, if exactly one is stored. Of two to its very words the later one: it was given to put the
 /// earlier one right.
 pub fn find<'a>(answers: &'a [Answer], field: &Field) -> Option<(&'a Answer, Match)> {
+    if answers.is_empty() {
+        return None;
+    }
     let asked = Asked::new(&field.key, &field.label);
     if let Some(answer) = answers.iter().rfind(|answer| asked.is(&answer.question)) {
         return Some((answer, Match::Exact));

@@ -1,24 +1,17 @@
-//! What reading a page and filling a form cost, beside a script that somebody wrote by hand for that very form.
+//! What filling a form costs, beside a script that somebody wrote by hand for that very form.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fantoccini::{Client, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use valet_workers::browser::{AgentLimits, BrowserAgent, Pace, WebDriverAgent};
-use valet_workers::form::{Applicant, DocumentKind, Moved, PageKind, advance, fill_page, plan, read_fields};
+use valet_workers::form::{Applicant, DocumentKind, Moved, PageKind, advance, fill_page};
 use valet_workers::sandbox::{FenceNumber, Sandbox, SandboxProvider};
 
 use super::ada::ada;
 use super::rig::Rig;
 use super::site::{Page, Site};
-
-const FIELDS: usize = 60;
-/// Reading a page of sixty fields and knowing what they are for.
-const READ_MAX: Duration = Duration::from_millis(150);
-const ROUND_TRIPS_MAX: u64 = 3;
-const READINGS: usize = 9;
 
 const APPLICATION_MAX: Duration = Duration::from_secs(3);
 const PACED_MAX: Duration = Duration::from_secs(30);
@@ -45,51 +38,6 @@ const FORM: &str = "<!doctype html><title>Gardener - Apply</title><h1>Apply for 
 fn middle(mut all: Vec<Duration>) -> Duration {
     all.sort_unstable();
     all[all.len() / 2]
-}
-
-/// Names, addresses, questions, lists and choices, over and over.
-fn sixty_fields() -> String {
-    let mut html =
-        String::from("<!doctype html><title>Apply</title><h1>Apply for Gardener</h1><form method=post action=/send>");
-    let kinds = ["First name", "Email", "Phone", "City", "LinkedIn profile", "Describe hedge"];
-    for at in 0..FIELDS {
-        let label = kinds[at % kinds.len()];
-        let part = match at % 5 {
-            0..=2 => format!(
-                "<div class=row><label for=f{at}>{label} {at} *</label><input id=f{at} name=n{at} required></div>"
-            ),
-            3 => format!(
-                "<div class=row><label for=f{at}>Country {at}</label><select id=f{at} name=n{at}><option value=''>Select…<option>Germany<option>France</select></div>"
-            ),
-            _ => format!(
-                "<fieldset><legend>Do you keep bees {at}?</legend><label><input type=radio name=n{at} value=1> Yes</label><label><input type=radio name=n{at} value=0> No</label></fieldset>"
-            ),
-        };
-        write!(html, "{part}").expect("written");
-    }
-    html + "<button>Submit application</button></form>"
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_sixty_fields_is_read_and_understood_at_once() {
-    let (rig, site) = (Rig::new(), Site::start().await);
-    let url = site.page("/apply", sixty_fields());
-    let (sandbox, agent) = rig.browser(&[&site]).await;
-    agent.navigate(&url).await.expect("opened");
-    let (mut took, mut trips) = (Vec::new(), 0);
-    for _ in 0..READINGS {
-        let (begun, before) = (Instant::now(), agent.round_trips().await);
-        let page = agent.snapshot().await.expect("read");
-        let (fields, planned) = (read_fields(&page), plan(&page, &Applicant::default()));
-        took.push(begun.elapsed());
-        trips = agent.round_trips().await - before;
-        assert_eq!((fields.len(), planned.page.kind), (FIELDS, PageKind::Form));
-    }
-    let typical = middle(took);
-    eprintln!("{FIELDS} fields are read and understood in {typical:.0?} (p50 of {READINGS}), {trips} round trips");
-    assert!(trips <= ROUND_TRIPS_MAX, "{trips} round trips");
-    assert!(typical <= READ_MAX, "{typical:?}");
-    rig.provider.destroy(&sandbox.id).await.expect("destroyed");
 }
 
 /// The form as the agent fills it, from its words alone.
