@@ -68,6 +68,8 @@ pub const KEYS_PER_REWRAP_MAX: i64 = 500;
 pub const REWRAPS_PER_LOOK_MAX: u32 = 200;
 /// An answer, a password, the state of a browser.
 pub const ITEM_BYTES_MAX: usize = 512 * 1024;
+/// Names of items that a step is told: more questions than anybody answers.
+pub const ITEM_NAMES_MAX: i64 = 1_000;
 /// How long a session of the console lasts: a working day.
 pub const CONSOLE_SESSION_LIFE: Duration = Duration::from_hours(12);
 /// Sessions that one token has open; the oldest makes room, so that a program that signs in over and over fills no table.

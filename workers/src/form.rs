@@ -7,6 +7,7 @@
 mod answers;
 pub mod applicant;
 pub mod apply;
+mod bank;
 mod barrier;
 pub mod block;
 pub mod buttons;
@@ -37,12 +38,13 @@ mod wording;
 
 pub use applicant::{Address, Answer, Applicant, Document, DocumentKind, Links, WorkAuthorization};
 pub use apply::{Applied, FieldFailure, FilledPage, apply_plan, fill_page, fill_page_knowing};
+pub use bank::{Kept, answers_to_keep, kept_answers};
 pub use block::{Block, BlockClass, block};
 pub use buttons::{NextButton, NextKind};
 pub(crate) use classify_field::label_words;
 pub use field::{Field, InputKind, read_fields};
 pub use field_kind::FieldKind;
-pub use learned::{Learned, Lesson, signature};
+pub use learned::{KeptAction, Learned, Lesson, Success, signature};
 pub use obstacle::{Obstacle, ObstacleField, ObstacleKind, obstacle};
 pub use page_kind::{PageKind, PageReport, classify};
 pub use plan::{FieldPlan, Plan, plan, question_about};

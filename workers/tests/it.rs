@@ -12,6 +12,7 @@ mod it {
     mod headed;
     mod late;
     mod layouts;
+    mod learned;
     mod obstacles;
     mod reading;
     mod reaper;
@@ -22,4 +23,5 @@ mod it {
     mod saved;
     mod sending;
     mod site;
+    mod speed;
 }

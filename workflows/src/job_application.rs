@@ -25,7 +25,9 @@ const BROWSERS_MAX: u32 = 5;
 const BEGINNINGS_MAX: u32 = 100;
 
 /// The site tells that a program is at work: another tier may be let in, another attempt is not.
-const DETECTED: [&str; 2] = ["bot_blocked", "access_denied"];
+const DETECTED: [&str; 1] = ["bot_blocked"];
+/// The site lets nobody in from here: a person says whether to try again.
+const TURNED_AWAY: &str = "access_denied";
 
 /// Runs that began before know nothing of tallies.
 const TELLS_OUTCOMES: &str = "tells-outcomes-of-tiers";
@@ -41,14 +43,15 @@ impl Workflow for JobApplicationWorkflow {
     async fn run(ctx: Context, application: Application) -> Result<Receipt, Stop> {
         let started_at = ctx.now();
         let mut case = Case::new(&ctx, application);
-        let mut want = Want::Cheapest;
+        let mut next = Next::Wanted(Want::Cheapest);
         for browser in 0..BROWSERS_MAX {
-            let tier = case.select_tier(&want, browser).await?;
-            let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone() };
+            let tier = case.choose(next, browser).await?;
+            let record = case.application.record;
+            let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone(), record };
             let cleanup = ctx.finally(Cleanup { at: place.clone() });
-            let driven = Drive::new(&mut case, place).through().await;
+            let driven = Drive::new(&mut case, place, &tier, browser).through().await;
             case.tell(&tier, browser, &driven).await;
-            want = match driven {
+            next = match driven {
                 Ok(submission) => {
                     let receipt = case.receipt(submission, tier, started_at);
                     clean_up(&ctx, cleanup).await?;
@@ -57,14 +60,16 @@ impl Workflow for JobApplicationWorkflow {
                 }
                 Err(Halt::Stop(stop)) => return Err(stop),
                 Err(Halt::Failed(failure)) => return Err(failure.into()),
-                Err(Halt::Blocked(block)) => case.escalate(tier, block)?,
+                Err(Halt::Blocked(block)) => Next::Above { tier, block },
+                Err(Halt::Escalated(above)) => Next::Chosen(above.0, above.1),
+                Err(Halt::TurnedAway(why)) => Next::IfAPersonSaysSo { tier: tier.tier, why },
                 Err(Halt::Lost(why)) => {
                     ctx.log(format!("the browser is lost, another takes its place: {why}"));
-                    Want::Same { tier: tier.tier }
+                    Next::Wanted(Want::Same { tier: tier.tier })
                 }
                 Err(Halt::Limited(why)) => {
                     ctx.log(format!("the site wants to be left alone, another browser goes there later: {why}"));
-                    Want::Same { tier: tier.tier }
+                    Next::Wanted(Want::Same { tier: tier.tier })
                 }
             };
             // Before the next browser is there.
@@ -88,12 +93,31 @@ impl Workflow for JobApplicationWorkflow {
     }
 }
 
+/// The browser that goes on.
+enum Next {
+    Wanted(Want),
+    /// One that is harder to tell from a person's, or the block is how the run ends.
+    Above {
+        tier: TierChoice,
+        block: Failure,
+    },
+    Chosen(Want, TierChoice),
+    IfAPersonSaysSo {
+        tier: String,
+        why: Failure,
+    },
+}
+
 /// What one browser could not finish.
 enum Halt {
     /// The run ends.
     Stop(Stop),
     /// The site refuses this kind of browser.
     Blocked(Failure),
+    /// The site doubts this kind of browser, and there is another, which was chosen.
+    Escalated(Box<(Want, TierChoice)>),
+    /// The site refuses everybody for now.
+    TurnedAway(Failure),
     /// The browser or its machine is gone; nothing was submitted in it.
     Lost(Failure),
     /// The site wants to be left alone for a while; nothing was submitted.
@@ -105,7 +129,7 @@ enum Halt {
 impl Halt {
     fn outcome(&self) -> Option<TierOutcome> {
         match self {
-            Self::Blocked(_) => Some(TierOutcome::Detected),
+            Self::Blocked(_) | Self::Escalated(_) | Self::TurnedAway(_) => Some(TierOutcome::Detected),
             Self::Lost(_) => Some(TierOutcome::Lost),
             Self::Failed(_) => Some(TierOutcome::Failed),
             // The posting's or a person's end says nothing of the tier.
@@ -131,6 +155,7 @@ impl From<StepFailure> for Halt {
                 Self::Limited(why)
             }
             StepFailure::Blocked(why) if DETECTED.contains(&why.code.as_str()) => Self::Blocked(why),
+            StepFailure::Blocked(why) if why.code == TURNED_AWAY => Self::TurnedAway(why),
             exhausted @ StepFailure::Exhausted(_) => Self::Failed(exhausted),
             other => Self::Stop(other.into()),
         }
@@ -144,6 +169,8 @@ struct Case<'a> {
     people: People<'a>,
     posting: Posting,
     escalations: Vec<Escalation>,
+    /// What people answered so far; it is among the application's answers too.
+    answered: Vec<input::Answer>,
     /// What was approved in review; another form in another browser is reviewed anew.
     approved: Option<Vec<steps::FilledField>>,
 }
@@ -152,16 +179,41 @@ impl<'a> Case<'a> {
     fn new(ctx: &'a Context, application: Application) -> Self {
         let people = People::new(ctx, application.human_deadline_s);
         let posting = Posting { url: application.job_url.clone(), ..Posting::default() };
-        Self { ctx, application, people, posting, escalations: Vec::new(), approved: None }
+        Self { ctx, application, people, posting, escalations: Vec::new(), answered: Vec::new(), approved: None }
     }
 
-    /// The tier of the next browser, once it may begin.
-    async fn select_tier(&mut self, want: &Want, browser: u32) -> Result<TierChoice, Stop> {
+    async fn choose(&mut self, next: Next, browser: u32) -> Result<TierChoice, Stop> {
+        match next {
+            Next::Wanted(want) => self.select_tier(want, browser, None).await,
+            Next::Above { tier, block } => match self.above(&tier, &block) {
+                Some(want) => self.select_tier(want, browser, None).await,
+                None => Err(Stop::Failed(block)),
+            },
+            Next::Chosen(want, tier) => self.select_tier(want, browser, Some(tier)).await,
+            Next::IfAPersonSaysSo { tier, why } => {
+                if !self.people.is_to_be_tried_again(&self.posting.title(), &why).await? {
+                    return Err(Stop::Failed(why));
+                }
+                self.select_tier(Want::Same { tier }, browser, None).await
+            }
+        }
+    }
+
+    /// The tier of the next browser, once it may begin; one that was chosen is asked for again only if it may not begin yet.
+    async fn select_tier(&mut self, want: Want, browser: u32, chosen: Option<TierChoice>) -> Result<TierChoice, Stop> {
+        let mut chosen = chosen;
         for _ in 0..BEGINNINGS_MAX {
             self.ctx.set_status("choosing a browser");
-            let tier = self.choose(want, browser).await?;
+            let tier = match (chosen.take(), &want) {
+                (Some(tier), _) => tier,
+                (None, Want::Above { block, .. }) => {
+                    // Nothing is left to try: the site's refusal is how the run ends.
+                    self.tier_for(&want, browser).await?.ok_or_else(|| Stop::Failed(block.clone()))?
+                }
+                (None, _) => self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await?,
+            };
             let Some(wait) = &tier.wait else {
-                self.note_escalation(want, &tier);
+                self.note_escalation(&want, &tier);
                 return Ok(tier);
             };
             self.ctx.set_status(format!("waiting until {}: {}", wait.until.format("%Y-%m-%d %H:%M:%S UTC"), wait.why));
@@ -170,14 +222,23 @@ impl<'a> Case<'a> {
         Err(Stop::failed("site_closed", format!("the site was not to be visited {BEGINNINGS_MAX} times")))
     }
 
-    async fn choose(&self, want: &Want, browser: u32) -> Result<TierChoice, Stop> {
-        match (self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await, want) {
-            // Nothing is left to try: the site's refusal is how the run ends.
-            (Err(StepFailure::Failed(why)), Want::Above { block, .. }) if why.code == steps::NO_TIER => {
-                Err(Stop::Failed(block.clone()))
-            }
-            (choice, _) => Ok(choice?),
+    /// `None`: there is no such tier.
+    async fn tier_for(&self, want: &Want, browser: u32) -> Result<Option<TierChoice>, StepFailure> {
+        match self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await {
+            Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => Ok(None),
+            other => other.map(Some),
         }
+    }
+
+    /// The next tier up from one that the site doubts, for the browser behind this one: if there is one, and the application may still have it.
+    async fn tier_above(
+        &self,
+        from: &TierChoice,
+        browser: u32,
+        block: &Failure,
+    ) -> Result<Option<(Want, TierChoice)>, StepFailure> {
+        let Some(want) = self.above(from, block) else { return Ok(None) };
+        Ok(self.tier_for(&want, browser + 1).await?.map(|tier| (want, tier)))
     }
 
     fn note_escalation(&mut self, want: &Want, tier: &TierChoice) {
@@ -194,13 +255,11 @@ impl<'a> Case<'a> {
     }
 
     /// The next tier up, if the application may still have one. A policy may raise what the application allows, unless that is none.
-    fn escalate(&self, from: TierChoice, block: Failure) -> Result<Want, Stop> {
+    fn above(&self, from: &TierChoice, block: &Failure) -> Option<Want> {
         let own = self.application.max_escalations;
         let most = if own == 0 { 0 } else { own.max(from.max_escalations.unwrap_or_default()) };
-        if self.escalations.len() >= most as usize {
-            return Err(Stop::Failed(block));
-        }
-        Ok(Want::Above { tier: from.tier, block })
+        let may = self.escalations.len() < most as usize;
+        may.then(|| Want::Above { tier: from.tier.clone(), block: block.clone() })
     }
 
     /// How the browser came off, for those who choose after it. That it cannot be told is no reason to fail.

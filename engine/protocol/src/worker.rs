@@ -266,6 +266,53 @@ pub enum ItemAnswer {
     Stale,
 }
 
+/// `POST /worker/v1/items/names`: what the subject of a held step keeps, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemNamesWanted {
+    pub session: SessionId,
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    /// `answer` or `document`: which secrets there are is nobody's to ask.
+    pub kind: String,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemNamesAnswer {
+    /// The newest first; of very many the newest only.
+    Names(Vec<String>),
+    /// The lease does not hold.
+    Stale,
+}
+
+/// `POST /worker/v1/items/keep`: something that a held step learned of its subject. The same again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepItem {
+    pub session: SessionId,
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+    /// `answer`.
+    pub kind: String,
+    pub name: String,
+    pub value: serde_json::Value,
+}
+
+/// The answer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepAnswer {
+    Kept {
+        version: u32,
+    },
+    /// The lease does not hold, or the subject is being erased.
+    Stale,
+}
+
 /// `POST /worker/v1/effects`: right before an outward effect that must not happen twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectBegin {

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 88] = [
+pub(super) const ROUTES: [Row; 90] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -125,6 +125,8 @@ pub(super) const ROUTES: [Row; 88] = [
     (Method::POST, "/worker/v1/effects", &[Work]),
     (Method::POST, "/worker/v1/items", &[Work]),
     (Method::POST, "/worker/v1/tiers", &[Work]),
+    (Method::POST, "/worker/v1/items/names", &[Work]),
+    (Method::POST, "/worker/v1/items/keep", &[Work]),
     (Method::POST, "/worker/v1/blobs", &[Work]),
     (Method::GET, "/worker/v1/blobs/{id}", &[Work]),
 ];

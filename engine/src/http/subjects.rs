@@ -28,6 +28,10 @@ const KINDS: [&str; 4] = ["answer", "secret", "document", "browser_state"];
 const SECRET: &str = "secret";
 /// Written by workers only.
 const BROWSER_STATE: &str = "browser_state";
+/// A step may ask which of these there are.
+pub(super) const LISTED_FOR_WORKERS: [&str; 2] = ["answer", "document"];
+/// What a step may keep of what it learned.
+pub(super) const KEPT_BY_WORKERS: [&str; 1] = ["answer"];
 /// A question, or a site with the name of a field.
 const ITEM_NAME_BYTES_MAX: usize = 512;
 
@@ -130,15 +134,7 @@ pub(super) async fn put(
         );
     }
     let name = request.name.as_str();
-    if name.is_empty() || name.len() > ITEM_NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let detail = format!("a name has 1 to {ITEM_NAME_BYTES_MAX} bytes, and no control characters");
-        return Err(Fault::bad_request("invalid_name", detail).at("/name"));
-    }
-    let plain = serde_json::to_vec(&request.value).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
-    if plain.len() > ITEM_BYTES_MAX {
-        let detail = format!("an item has at most {ITEM_BYTES_MAX} bytes; store files with POST /api/v1/files");
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail).at("/value"));
-    }
+    let plain = fit_item(name, &request.value)?;
     if kind == "document" {
         let file = request.value["file"].as_str().and_then(|id| parse_prefixed("file", id).ok());
         let found = match file {
@@ -155,6 +151,20 @@ pub(super) async fn put(
     let version = app.engine.store.put_item(item, &plain, &deed).await?.ok_or_else(|| being_erased("subject"))?;
     let stored = ItemStored { kind: kind.to_owned(), name: request.name, version: version as u32 };
     Ok((StatusCode::CREATED, Json(stored)).into_response())
+}
+
+/// The value as it is sealed, if it and its name have the size of an item.
+pub(super) fn fit_item(name: &str, value: &serde_json::Value) -> Result<Vec<u8>, Fault> {
+    if name.is_empty() || name.len() > ITEM_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let detail = format!("a name has 1 to {ITEM_NAME_BYTES_MAX} bytes, and no control characters");
+        return Err(Fault::bad_request("invalid_name", detail).at("/name"));
+    }
+    let plain = serde_json::to_vec(value).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
+    if plain.len() > ITEM_BYTES_MAX {
+        let detail = format!("an item has at most {ITEM_BYTES_MAX} bytes; store files with POST /api/v1/files");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail).at("/value"));
+    }
+    Ok(plain)
 }
 
 /// What is in an item. A secret is not told.
@@ -284,6 +294,11 @@ fn missing() -> Fault {
 pub(super) fn known_kind(kind: &str) -> Result<&'static str, Fault> {
     let known = KINDS.into_iter().find(|known| *known == kind);
     known.ok_or_else(|| Fault::bad_request("invalid_kind", format!("one of: {}", KINDS.join(", "))).at("kind"))
+}
+
+pub(super) fn kind_of_workers(kind: &str, allowed: &[&'static str]) -> Result<&'static str, Fault> {
+    let known = allowed.iter().find(|known| **known == kind).copied();
+    known.ok_or_else(|| Fault::bad_request("invalid_kind", format!("one of: {}", allowed.join(", "))).at("kind"))
 }
 
 fn read_place(text: &str) -> Result<(String, String), Fault> {

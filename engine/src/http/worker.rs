@@ -19,17 +19,19 @@ use valet_core::placement::{is_labelled, queues_of_worker, unlabelled};
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
     BATCH_ITEMS_MAX, BlobStored, ClaimAnswer, ClaimAnswers, ClaimBatch, ClaimRefusal, EffectAnswer, EffectBegin,
-    Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted,
-    OLDEST_VERSION, OpenSession, SessionOpened, Standing, StepCost, VERSION,
+    Finish, FinishAnswer, FinishAnswers, FinishBatch, Grant, Heartbeat, HeartbeatAnswer, ItemAnswer, ItemNamesAnswer,
+    ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OLDEST_VERSION, OpenSession, SessionOpened, Standing, StepCost,
+    VERSION,
 };
 
 use super::auth::Caller;
 use super::body::{nul, without_values};
+use super::doing::Doing;
 use super::query::Parameters;
 use super::{App, Fault, desk, files, no_content, subjects, tiers};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE, STEP_COSTS_MAX};
 use crate::executor::CommandError;
-use crate::store::postgres::subjects::Handed;
+use crate::store::postgres::subjects::{Handed, NewItem};
 use crate::store::{
     Beat, BeatProgress, ClaimVerdict, LeaseStore as _, NewSession, RunStore as _, SessionClaim, SessionKind, StoreError,
 };
@@ -48,6 +50,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/worker/v1/effects", post(effect))
         .route("/worker/v1/items", post(item))
         .route("/worker/v1/tiers", post(tiers::of_step))
+        .route("/worker/v1/items/names", post(item_names))
+        .route("/worker/v1/items/keep", post(keep_item))
         .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))
         .route("/worker/v1/blobs/{id}", get(get_blob))
 }
@@ -325,6 +329,36 @@ async fn item(
         Handed::Missing => ItemAnswer::Missing,
         Handed::Stale => ItemAnswer::Stale,
     }))
+}
+
+/// What a subject keeps, for whoever holds one of its steps: names only.
+async fn item_names(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Wire(wanted): Wire<ItemNamesWanted>,
+) -> Result<Json<ItemNamesAnswer>, Fault> {
+    own_session(&app, &caller, wanted.session).await?;
+    let kind = subjects::kind_of_workers(&wanted.kind, &subjects::LISTED_FOR_WORKERS)?;
+    let ItemNamesWanted { session, run, seq, attempt, lease, .. } = wanted;
+    let holder = SessionClaim { session, run, seq, attempt, lease };
+    let names = app.engine.store.item_names(&holder, kind).await?;
+    Ok(Json(names.map_or(ItemNamesAnswer::Stale, ItemNamesAnswer::Names)))
+}
+
+/// What a step learned of its subject, such as a person's answer: never a secret.
+async fn keep_item(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Wire(keep): Wire<KeepItem>,
+) -> Result<Json<KeepAnswer>, Fault> {
+    own_session(&app, &caller, keep.session).await?;
+    let kind = subjects::kind_of_workers(&keep.kind, &subjects::KEPT_BY_WORKERS)?;
+    let plain = subjects::fit_item(&keep.name, &keep.value)?;
+    let KeepItem { session, run, seq, attempt, lease, name, .. } = keep;
+    let holder = SessionClaim { session, run, seq, attempt, lease };
+    let kept = app.engine.store.keep_item(&holder, NewItem { kind, name: &name, plain: &plain }, &doing.on("")).await?;
+    Ok(Json(kept.map_or(KeepAnswer::Stale, |version| KeepAnswer::Kept { version: version as u32 })))
 }
 
 pub(super) fn grant(step: GrantedStep, progress: Option<Payload>) -> Grant {

@@ -143,6 +143,8 @@ fn rows() -> Vec<Row> {
         post("/worker/v1/effects", NOBODY, Common),
         post("/worker/v1/items", NOBODY, Common),
         post("/worker/v1/tiers", NOBODY, Common),
+        post("/worker/v1/items/names", NOBODY, Common),
+        post("/worker/v1/items/keep", NOBODY, Common),
         post("/worker/v1/blobs", NOBODY, Common),
         get("/worker/v1/blobs/{id}", NOBODY, Common),
     ]

@@ -139,6 +139,73 @@ async fn what_is_no_item_is_refused_at_its_place() {
     app.send(Call::post("/api/v1/subjects/nobody/erase")).await.problem(404, "subject_not_found");
 }
 
+async fn names(worker: &Worker<'_>, hold: &Hold, kind: &str) -> Answer {
+    let body = json!({
+        "session": worker.session_uuid(), "run": hold.run, "seq": hold.seq, "attempt": hold.attempt,
+        "lease": hold.lease, "kind": kind,
+    });
+    worker.post("items/names", &body).await
+}
+
+async fn keep(worker: &Worker<'_>, hold: &Hold, kind: &str, name: &str, value: &Value) -> Answer {
+    let body = json!({
+        "session": worker.session_uuid(), "run": hold.run, "seq": hold.seq, "attempt": hold.attempt,
+        "lease": hold.lease, "kind": kind, "name": name, "value": value,
+    });
+    worker.post("items/keep", &body).await
+}
+
+#[tokio::test]
+async fn a_step_keeps_what_it_learned_once_and_only_while_it_is_held() {
+    let app = TestApp::start().await;
+    let (worker, other) = (Worker::open(&app).await, Worker::open(&app).await);
+    let (first, eves) = (
+        app.run_of("echo", "ada", &json!({ "text": "x" })).await,
+        app.run_of("echo", "eve", &json!({ "text": "x" })).await,
+    );
+    let (hold, held_by_eve) = (worker.take(&first, 1, 1).await, worker.take(&eves, 1, 1).await);
+    let question = "Do you drive?";
+    for _ in 0..2 {
+        let kept = keep(&worker, &hold, "answer", question, &json!(WORD)).await.expect(200).json();
+        assert_eq!(kept, json!({ "kept": { "version": 1 } }), "the same again changes nothing");
+    }
+    let kept = keep(&worker, &hold, "answer", question, &json!("no")).await.expect(200).json();
+    assert_eq!(kept["kept"]["version"], 2);
+
+    assert_eq!(names(&worker, &hold, "answer").await.expect(200).json(), json!({ "names": [question] }));
+    assert_eq!(names(&worker, &held_by_eve, "answer").await.expect(200).json(), json!({ "names": [] }));
+    assert_eq!(keep(&other, &hold, "answer", "q", &json!(1)).await.expect(200).json(), "stale", "another's lease");
+    assert_eq!(names(&other, &hold, "answer").await.expect(200).json(), "stale");
+
+    app.send(put("ada", "secret", "jobs.example.com/password", &json!(WORD))).await.expect(201);
+    names(&worker, &hold, "secret").await.problem(400, "invalid_kind");
+    for kind in ["secret", "document", "browser_state"] {
+        keep(&worker, &hold, kind, "jobs.example.com/password", &json!("x")).await.problem(400, "invalid_kind");
+    }
+    keep(&worker, &hold, "answer", "a\nb", &json!("x")).await.problem(400, "invalid_name").at("/name");
+
+    let listed = app.send(Call::get("/api/v1/subjects/ada/items?kind=answer")).await.expect(200).json();
+    assert_eq!(listed["items"][0]["created_by"], json!(first), "{listed}");
+    let audit = app.send(Call::get("/api/v1/audit?target=ada/answer/Do%20you%20drive?")).await.expect(200).json();
+    let deeds: Vec<_> = audit["entries"].as_array().expect("entries").iter().map(|one| &one["action"]).collect();
+    assert_eq!(deeds, ["subject.keep", "subject.keep"], "{audit}");
+    assert!(!audit.to_string().contains(WORD));
+
+    worker.finish(&hold, &json!({ "done": { "output": "x" } })).await;
+    assert_eq!(keep(&worker, &hold, "answer", "q", &json!(1)).await.expect(200).json(), "stale", "the step is over");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_subject_that_is_being_erased() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let run = app.run_of("echo", "ada", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    keep(&worker, &hold, "answer", "q", &json!("first")).await.expect(200);
+    app.erase("ada").await;
+    assert_eq!(keep(&worker, &hold, "answer", "q", &json!("second")).await.expect(200).json(), "stale");
+}
+
 /// Two at once: each becomes a version of its own.
 #[tokio::test]
 async fn of_puts_at_once_each_becomes_a_version() {

@@ -74,13 +74,24 @@ async fn what_a_tenants_worker_knows_of_another_opens_nothing_to_it() {
         json!({ "session": theirs.session_uuid(), "run": held.run, "seq": 1, "attempt": 1, "lease": held.lease });
     let item = json!({ "kind": "secret", "name": "s", "session": theirs.session_uuid(), "run": held.run, "seq": 1,
                        "attempt": 1, "lease": held.lease });
+    let with = |more: &[(&str, &str)]| {
+        let mut body = step.clone();
+        for (name, value) in more {
+            body[*name] = json!(value);
+        }
+        body
+    };
+    let names = with(&[("kind", "answer")]);
+    let keep = with(&[("kind", "answer"), ("name", "q"), ("value", "forged")]);
     for (path, body) in [
         ("heartbeats", json!({ "session": theirs.session_uuid(), "free_slots": 1, "held": [] })),
         ("claims", json!({ "session": theirs.session_uuid(), "claims": [] })),
         ("claim?wait=1s", json!({ "session": theirs.session_uuid() })),
         ("finishes", json!({ "session": theirs.session_uuid(), "finishes": [] })),
-        ("effects", step),
+        ("effects", step.clone()),
         ("items", item),
+        ("items/names", names),
+        ("items/keep", keep),
     ] {
         worker.post(path, &body).await.problem(404, "session_not_found").at("session");
     }
@@ -99,6 +110,10 @@ async fn what_a_tenants_worker_knows_of_another_opens_nothing_to_it() {
     let mut item = step;
     (item["kind"], item["name"]) = (json!("secret"), json!("s"));
     assert_eq!(worker.post("items", &item).await.expect(200).json(), json!("stale"));
+    (item["kind"], item["value"]) = (json!("answer"), json!("forged"));
+    for path in ["items/names", "items/keep"] {
+        assert_eq!(worker.post(path, &item).await.expect(200).json(), json!("stale"), "{path}");
+    }
     let put = Call::post(format!("/worker/v1/blobs?run={}&seq=1&name=x", held.run)).token(&token);
     app.send(put.body(b"x".to_vec())).await.problem(404, "run_not_found");
     app.send(Call::get(format!("/worker/v1/blobs/{file}")).token(&token)).await.problem(404, "file_not_found");

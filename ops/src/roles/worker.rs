@@ -116,7 +116,7 @@ fn handlers(
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         paced: settings.flag("worker.human_pace")?,
         allow_private,
-        memory: Memory { folder: absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned") },
+        memory: Memory::at(absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned")),
         outward,
         limits: AgentLimits::default(),
     });

@@ -2,6 +2,8 @@
 //! own record and compared with the profile; what the agent says about itself counts for nothing.
 
 pub(super) mod applicant;
+mod artifacts;
+mod bank;
 mod capacity;
 mod crash;
 mod deadline;

@@ -23,23 +23,44 @@ pub enum Match {
 /// The answer to this field, if exactly one is stored. Of two to its very words the later one: it was given to put the
 /// earlier one right.
 pub fn find<'a>(answers: &'a [Answer], field: &Field) -> Option<(&'a Answer, Match)> {
-    let label = normal(&field.label);
-    let bare = label_words(&field.label).join(" ");
-    let exact = answers.iter().rfind(|answer| {
-        let question = normal(&answer.question);
-        !question.is_empty()
-            && (question == field.key
-                || question == label
-                || label_words(&answer.question).join(" ") == bare && !bare.is_empty())
-    });
-    if let Some(answer) = exact {
+    if answers.is_empty() {
+        return None;
+    }
+    let asked = Asked::new(&field.key, &field.label);
+    if let Some(answer) = answers.iter().rfind(|answer| asked.is(&answer.question)) {
         return Some((answer, Match::Exact));
     }
-    let wanted = telling(&field.label);
-    let mut alike =
-        answers.iter().filter(|answer| wanted.0.len() >= TELLING_MIN && telling(&answer.question) == wanted);
+    let mut alike = answers.iter().filter(|answer| asked.is_like(&answer.question));
     let first = alike.next()?;
     alike.all(|other| normal(&other.answer) == normal(&first.answer)).then_some((first, Match::Alike))
+}
+
+/// A question of a form, to be compared with stored ones.
+pub struct Asked<'a> {
+    key: &'a str,
+    label: String,
+    bare: String,
+    telling: (BTreeSet<String>, bool),
+}
+
+impl<'a> Asked<'a> {
+    pub fn new(key: &'a str, label: &str) -> Self {
+        Self { key, label: normal(label), bare: label_words(label).join(" "), telling: telling(label) }
+    }
+
+    /// Their words are the same.
+    pub fn is(&self, stored: &str) -> bool {
+        let question = normal(stored);
+        !question.is_empty()
+            && (question == self.key
+                || question == self.label
+                || label_words(stored).join(" ") == self.bare && !self.bare.is_empty())
+    }
+
+    /// They differ in filler only.
+    pub fn is_like(&self, stored: &str) -> bool {
+        self.telling.0.len() >= TELLING_MIN && telling(stored) == self.telling
+    }
 }
 
 /// The words that carry the question, and whether it is turned around.

@@ -1,12 +1,13 @@
 //! Carries plans out in the page until nothing is left to write. Never goes on by itself: going on is the caller's step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::applicant::Applicant;
 use super::field_kind::FieldKind;
-use super::learned::{Learned, Lesson, signature, way_at};
+use super::learned::{KeptAction, Learned, Lesson, signature, way_at};
 use super::plan::{FieldPlan, Plan, plan};
 use super::reading::read_page;
 use super::snapshot::Snapshot;
@@ -78,8 +79,8 @@ struct Pass {
     lost: Vec<String>,
     /// Frames that were not there.
     frames_gone: Vec<Vec<String>>,
-    /// Something was chosen that may bring further questions.
-    chose: bool,
+    /// When something was chosen last that may bring further questions.
+    chose: Option<Instant>,
 }
 
 async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, BrowserError> {
@@ -89,7 +90,7 @@ async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, 
             Ok(way) => {
                 pass.filled.push(fill.key.clone());
                 pass.lessons.push(lesson(fill, Some(way)));
-                pass.chose |= fill.actions.iter().any(|a| matches!(a.kind, ActionKind::Select | ActionKind::Check));
+                pass.chose = if chooses(fill) { Some(Instant::now()) } else { pass.chose };
             }
             // The page is not the one that was read, or what it said stands between: it is to be read again.
             Err(BrowserError::NotFound { .. } | BrowserError::Dialog { .. }) => {
@@ -113,8 +114,12 @@ async fn pass(agent: &dyn BrowserAgent, fills: Vec<&FieldPlan>) -> Result<Pass, 
     Ok(pass)
 }
 
+fn chooses(fill: &FieldPlan) -> bool {
+    fill.actions.iter().any(|action| matches!(action.kind, ActionKind::Select | ActionKind::Check))
+}
+
 fn lesson(fill: &FieldPlan, way: Option<usize>) -> Lesson {
-    Lesson { key: fill.key.clone(), kind: fill.kind, way }
+    Lesson { key: fill.key.clone(), kind: fill.kind, way, action: KeptAction::of(fill) }
 }
 
 fn failure(fill: &FieldPlan, reason: String) -> FieldFailure {
@@ -172,6 +177,7 @@ pub async fn fill_page_knowing(
 ) -> Result<FilledPage, BrowserError> {
     let mut work = Work::default();
     loop {
+        let looked = Instant::now();
         let snapshot = read_page(agent).await?;
         if let Some(gone) = work.frames_gone.drain(..).find(|path| snapshot.frame(path).is_none()) {
             return Err(BrowserError::FrameGone { frame: gone.join(" > ") });
@@ -181,9 +187,16 @@ pub async fn fill_page_knowing(
         if let Some(form) = &form {
             learned.advise(form, &mut plan);
         }
-        let open: Vec<&FieldPlan> = plan.pending().filter(|fill| !work.has_given_up(&fill.key)).collect();
-        if open.is_empty() && std::mem::take(&mut work.chose) {
-            tokio::time::sleep(agent.limits().revealed).await;
+        let mut open: Vec<&FieldPlan> = plan.pending().filter(|fill| !work.has_given_up(&fill.key)).collect();
+        if agent.limits().pace.is_none() {
+            // While the rest is written, the page has time to ask its server what follows from a choice.
+            open.sort_by_key(|fill| !chooses(fill));
+        }
+        if open.is_empty()
+            && let Some(chose) = work.chose.take()
+            && looked < chose + agent.limits().revealed
+        {
+            tokio::time::sleep_until((chose + agent.limits().revealed).into()).await;
             continue;
         }
         if open.is_empty() || work.rounds == ROUNDS_MAX || work.losses == LOSSES_MAX {
@@ -206,7 +219,7 @@ struct Work {
     losses: usize,
     misses: BTreeMap<String, usize>,
     frames_gone: Vec<Vec<String>>,
-    chose: bool,
+    chose: Option<Instant>,
 }
 
 impl Work {
@@ -219,7 +232,7 @@ impl Work {
         self.applied.filled.extend(pass.filled.into_iter().filter(|key| !known.contains(key)));
         self.applied.failed.extend(pass.failed);
         self.frames_gone.extend(pass.frames_gone);
-        self.chose |= pass.chose;
+        self.chose = pass.chose.or(self.chose);
         if pass.lost.is_empty() {
             self.rounds += 1;
         } else {

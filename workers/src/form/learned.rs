@@ -1,7 +1,8 @@
-//! What filling a site's forms has taught, without any model: which way of writing a field its page took. Pure; no value is ever kept.
+//! What filling a site's forms has taught, without any model: on which element each field was written, which way of writing it its page took,
+//! and how often. Pure; no value is ever kept.
 //!
 //! A form is known again by its fields, not by its address. What was learned only says what to try first: everything that is written is read
-//! back as on a form that nobody saw before.
+//! back as on a form that nobody saw before. Where an element is not where it was, the one that took the field's value takes its place.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::field::read_fields;
 use super::field_kind::FieldKind;
 use super::main_form::MainForm;
-use super::plan::Plan;
+use super::plan::{FieldPlan, Plan};
 use super::snapshot::Snapshot;
+use crate::browser::{Action, ActionKind, Selectors};
 
+/// In a selector: what an element held, which may be somebody's.
+const OF_A_VALUE: &str = "[value=";
 /// Forms of one site; of more the one that was not met for longest is forgotten.
 const FORMS_MAX: usize = 64;
 
@@ -36,16 +40,48 @@ struct KnownField {
     kind: FieldKind,
     /// Index of the way among all that were planned.
     way: usize,
+    /// What was done the last time that it took something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<KeptAction>,
     taken: u32,
     refused: u32,
+    /// How often another element had taken the place of the kept one.
+    #[serde(default)]
+    healed: u32,
 }
 
-/// What became of one field: the way that was taken, or `None`.
+/// An action as it is kept: what was done on which element, never with which value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAction {
+    pub kind: ActionKind,
+    pub target: Selectors,
+}
+
+impl KeptAction {
+    /// `None` where the choice itself is an element: which one it was would tell what was chosen.
+    pub fn of(fill: &FieldPlan) -> Option<Self> {
+        let [Action { kind: kind @ (ActionKind::Fill | ActionKind::Select | ActionKind::Upload), target, .. }] =
+            fill.actions.as_slice()
+        else {
+            return None;
+        };
+        let mut target = target.clone();
+        target.candidates.retain(|selector| !selector.contains(OF_A_VALUE));
+        (!target.candidates.is_empty()).then_some(Self { kind: *kind, target })
+    }
+
+    fn leads_to(&self, target: &Selectors) -> bool {
+        self.target.frame == target.frame && target.candidates.iter().any(|one| self.target.candidates.contains(one))
+    }
+}
+
+/// What became of one field: the way that was taken, or `None`, and what was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lesson {
     pub key: String,
     pub kind: FieldKind,
     pub way: Option<usize>,
+    pub action: Option<KeptAction>,
 }
 
 /// What tells one form of a site from the others: the keys of its fields and the sort of each, whatever their order.
@@ -64,11 +100,17 @@ pub fn signature(page: &Snapshot) -> Option<String> {
 }
 
 impl Learned {
-    /// Puts the way that the form took before first. A field that is another one by now keeps its plan.
+    /// Puts what led to the element before, and the way that the form took before, first. A field that is another one by now keeps its plan.
     pub fn advise(&self, signature: &str, plan: &mut Plan) {
         let Some(form) = self.forms.get(signature) else { return };
         for fill in &mut plan.fills {
             let Some(known) = form.fields.get(&fill.key).filter(|known| known.kind == fill.kind) else { continue };
+            if let (Some(kept), Some(action)) = (&known.action, fill.actions.first_mut())
+                && kept.target.frame == action.target.frame
+            {
+                // What lasted from one visit to the next is worth more than what is new.
+                action.target.candidates.sort_by_key(|selector| !kept.target.candidates.contains(selector));
+            }
             let Some(place) = known.way.checked_sub(1).filter(|place| *place < fill.other_ways.len()) else { continue };
             let Some(first) = fill.actions.first_mut().and_then(|action| action.value.as_mut()) else { continue };
             let before = std::mem::replace(first, fill.other_ways.remove(place));
@@ -81,8 +123,8 @@ impl Learned {
         self.clock += 1;
         let form = self.forms.entry(signature.to_owned()).or_default();
         form.met = self.clock;
-        for Lesson { key, kind, way } in lessons {
-            let fresh = || KnownField { kind: *kind, way: 0, taken: 0, refused: 0 };
+        for Lesson { key, kind, way, action } in lessons {
+            let fresh = || KnownField { kind: *kind, way: 0, action: None, taken: 0, refused: 0, healed: 0 };
             let known = form.fields.entry(key.clone()).or_insert_with(fresh);
             if known.kind != *kind {
                 *known = fresh();
@@ -90,6 +132,11 @@ impl Learned {
             known.way = way.unwrap_or(0);
             let count = if way.is_some() { &mut known.taken } else { &mut known.refused };
             *count = count.saturating_add(1);
+            if let (Some(_), Some(action)) = (way, action) {
+                let moved = known.action.as_ref().is_some_and(|kept| !kept.leads_to(&action.target));
+                known.healed = known.healed.saturating_add(u32::from(moved));
+                known.action = Some(action.clone());
+            }
         }
         if self.forms.len() > FORMS_MAX
             && let Some(oldest) = self.forms.iter().min_by_key(|(_, form)| form.met).map(|(name, _)| name.clone())
@@ -98,11 +145,20 @@ impl Learned {
         }
     }
 
-    /// How often a field of a form took what was written, and how often it did not.
-    pub fn successes(&self, signature: &str, key: &str) -> Option<(u32, u32)> {
-        let known = self.forms.get(signature)?.fields.get(key)?;
-        Some((known.taken, known.refused))
+    /// How often a field of a form took what was written, how often it did not, and by which action.
+    pub fn success(&self, signature: &str, key: &str) -> Option<Success<'_>> {
+        let KnownField { taken, refused, healed, action, .. } = self.forms.get(signature)?.fields.get(key)?;
+        Some(Success { taken: *taken, refused: *refused, healed: *healed, action: action.as_ref() })
     }
+}
+
+/// What is known of one field of a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Success<'a> {
+    pub taken: u32,
+    pub refused: u32,
+    pub healed: u32,
+    pub action: Option<&'a KeptAction>,
 }
 
 /// The index among all ways as planned, of the one at this position when `first` was put in front.
@@ -119,7 +175,7 @@ pub(super) fn way_at(position: usize, first: usize) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::{FORMS_MAX, Learned, Lesson, signature, way_at};
+    use super::{FORMS_MAX, KeptAction, Learned, Lesson, signature, way_at};
     use crate::browser::{Action, ActionKind, ActionValue, Selectors};
     use crate::form::plan::{FieldPlan, Plan};
     use crate::form::{Applicant, FieldKind, Snapshot, plan};
@@ -166,7 +222,7 @@ mod tests {
     fn what_a_form_took_before_is_tried_first_and_known_by_its_place() {
         let ways = ["+1 555", "555", "(555)"];
         let mut learned = Learned::default();
-        let lesson = |way| Lesson { key: "phone".into(), kind: FieldKind::Phone, way };
+        let lesson = |way| Lesson { key: "phone".into(), kind: FieldKind::Phone, way, action: None };
         learned.note("a", &[lesson(Some(2))]);
         let mut plan = planned(&ways);
         learned.advise("a", &mut plan);
@@ -181,9 +237,50 @@ mod tests {
         learned.note("a", &[lesson(None)]);
         let mut again = planned(&ways);
         learned.advise("a", &mut again);
-        assert_eq!((order(&again), learned.successes("a", "phone")), (ways.map(str::to_owned).to_vec(), Some((1, 1))));
+        let counted = learned.success("a", "phone").expect("known");
+        assert_eq!((order(&again), counted.taken, counted.refused), (ways.map(str::to_owned).to_vec(), 1, 1));
         let kept = serde_json::to_string(&learned).expect("json");
         assert!(!kept.contains("555"), "{kept}");
+    }
+
+    fn lesson_of(key: &str, action: Option<KeptAction>) -> Lesson {
+        Lesson { key: key.into(), kind: FieldKind::Phone, way: Some(0), action }
+    }
+
+    fn planned_on(candidates: &[&str]) -> Plan {
+        let mut plan = planned(&["555"]);
+        plan.fills[0].actions[0].target.candidates = candidates.iter().map(ToString::to_string).collect();
+        plan
+    }
+
+    #[test]
+    fn an_action_is_kept_and_one_that_took_its_place_is_kept_in_its_stead() {
+        let mut learned = Learned::default();
+        let mut meet = |candidates: &[&str]| {
+            let mut plan = planned_on(candidates);
+            learned.advise("a", &mut plan);
+            let tried = plan.fills[0].actions[0].target.candidates.clone();
+            learned.note("a", &[lesson_of("phone", KeptAction::of(&plan.fills[0]))]);
+            let counted = learned.success("a", "phone").expect("known");
+            (tried, counted.taken, counted.healed, counted.action.expect("an action").target.candidates.clone())
+        };
+        let owned = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let first = owned(&["#x1", "[name=phone]"]);
+        assert_eq!(meet(&["#x1", "[name=phone]"]), (first.clone(), 1, 0, first));
+        // Its id is another one each time: what lasts is tried first.
+        let lasting = owned(&["[name=phone]", "#x2"]);
+        assert_eq!(meet(&["#x2", "[name=phone]"]), (lasting.clone(), 2, 0, lasting));
+        let moved = owned(&["#tel"]);
+        assert_eq!(meet(&["#tel"]), (moved.clone(), 3, 1, moved));
+    }
+
+    #[test]
+    fn what_was_chosen_and_what_an_element_held_is_not_kept() {
+        let kept = KeptAction::of(&planned_on(&["#p", "input[name=p][value=\"555\"]"]).fills[0]).expect("an action");
+        assert_eq!(kept.target.candidates, ["#p"]);
+        let mut chosen = planned_on(&["#prefers-not-to-say"]);
+        chosen.fills[0].actions[0].kind = ActionKind::Check;
+        assert_eq!(KeptAction::of(&chosen.fills[0]), None);
     }
 
     #[test]
@@ -198,8 +295,9 @@ mod tests {
     fn a_site_of_endless_forms_is_remembered_within_bounds() {
         let mut learned = Learned::default();
         for at in 0..=FORMS_MAX {
-            learned.note(&at.to_string(), &[Lesson { key: "k".into(), kind: FieldKind::City, way: Some(0) }]);
+            learned.note(&at.to_string(), &[lesson_of("k", None)]);
         }
-        assert_eq!((learned.successes("0", "k"), learned.successes("1", "k")), (None, Some((1, 0))));
+        assert_eq!(learned.success("0", "k"), None);
+        assert_eq!(learned.success("1", "k").map(|counted| counted.taken), Some(1));
     }
 }

@@ -335,7 +335,7 @@ impl Planner<'_> {
 }
 
 /// Kinds whose questions are worded freely; for the others only the very words count.
-fn may_be_alike(kind: FieldKind) -> bool {
+pub(super) fn may_be_alike(kind: FieldKind) -> bool {
     !kind.is_identity()
         && !kind.is_credential_or_payment()
         && !matches!(kind, FieldKind::Consent | FieldKind::Signature | FieldKind::Demographic)

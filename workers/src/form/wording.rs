@@ -60,6 +60,8 @@ struct File {
     #[serde(default)]
     filler: Vec<String>,
     #[serde(default)]
+    asker: Vec<String>,
+    #[serde(default)]
     city: Vec<String>,
     #[serde(default)]
     wider_place: Vec<String>,
@@ -113,6 +115,8 @@ pub struct Wording {
     pub placeholder_option: Vec<Phrase>,
     pub decline_option: Vec<Phrase>,
     pub filler: Vec<Phrase>,
+    /// Words in which a form speaks of whoever asks.
+    pub asker: Vec<Phrase>,
     pub city: Vec<Phrase>,
     pub wider_place: Vec<Phrase>,
     /// Glued to the front and to the end of words in identifiers.
@@ -153,6 +157,7 @@ impl Wording {
                 (&mut wording.placeholder_option, file.placeholder_option),
                 (&mut wording.decline_option, file.decline_option),
                 (&mut wording.filler, file.filler),
+                (&mut wording.asker, file.asker),
                 (&mut wording.city, file.city),
                 (&mut wording.wider_place, file.wider_place),
             ];

@@ -11,7 +11,8 @@ use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
-    BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemWanted, TierAnswer, TierAsk, TierQuestion,
+    BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer,
+    KeepItem, TierAnswer, TierAsk, TierQuestion,
 };
 
 use super::bounds::{BLOB_TRIES, PROGRESS_BYTES_MAX};
@@ -20,6 +21,20 @@ use super::hold::Hold;
 use super::session::{Halted, Standing};
 use super::step_error::StepError;
 use super::transport::{Blob, NewBlob, TransportError};
+
+/// A call that may be repeated, tried over all engines a few times.
+macro_rules! tried {
+    ($route:ident, $call:ident($message:expr)) => {{
+        let mut tries = BLOB_TRIES;
+        loop {
+            tries -= 1;
+            match $route.transport().$call($message).await {
+                Err(error) if error.is_retryable() && tries > 0 => tokio::time::sleep($route.failed()).await,
+                answer => break answer,
+            }
+        }
+    }};
+}
 
 /// One attempt of a step, as its handler sees it. Clones speak of the same attempt.
 #[derive(Clone)]
@@ -191,13 +206,38 @@ impl StepContext {
         let (session, kind, name) = (self.inner.hold.session.id, kind.to_owned(), name.to_owned());
         let wanted = ItemWanted { session, run, seq, attempt, lease, kind, name };
         let mut route = self.inner.engines.route(run_key(run));
-        for _ in 1..BLOB_TRIES {
-            match route.transport().item(&wanted).await {
-                Err(error) if error.is_retryable() => tokio::time::sleep(route.failed()).await,
-                answer => return kept(answer),
-            }
+        match tried!(route, item(&wanted)) {
+            Ok(ItemAnswer::Item { value, .. }) => Ok(Some(value)),
+            Ok(ItemAnswer::Missing) => Ok(None),
+            Ok(ItemAnswer::Stale) => Err(StepError::HandedBack),
+            Err(error) => or_of_the_release_before(error, None),
         }
-        kept(route.transport().item(&wanted).await)
+    }
+
+    /// Under which names the subject of this step keeps things of a kind, the newest first. Secrets are not listed.
+    pub async fn item_names(&self, kind: &str) -> Result<Vec<String>, StepError> {
+        let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
+        let (session, kind) = (self.inner.hold.session.id, kind.to_owned());
+        let wanted = ItemNamesWanted { session, run, seq, attempt, lease, kind };
+        let mut route = self.inner.engines.route(run_key(run));
+        match tried!(route, item_names(&wanted)) {
+            Ok(ItemNamesAnswer::Names(names)) => Ok(names),
+            Ok(ItemNamesAnswer::Stale) => Err(StepError::HandedBack),
+            Err(error) => or_of_the_release_before(error, Vec::new()),
+        }
+    }
+
+    /// Keeps what this step learned of its subject, beyond the run. The same again changes nothing.
+    pub async fn keep_item(&self, kind: &str, name: &str, value: Value) -> Result<(), StepError> {
+        let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
+        let (session, kind, name) = (self.inner.hold.session.id, kind.to_owned(), name.to_owned());
+        let keep = KeepItem { session, run, seq, attempt, lease, kind, name, value };
+        let mut route = self.inner.engines.route(run_key(run));
+        match tried!(route, keep_item(&keep)) {
+            Ok(KeepAnswer::Kept { .. }) => Ok(()),
+            Ok(KeepAnswer::Stale) => Err(StepError::HandedBack),
+            Err(error) => or_of_the_release_before(error, ()),
+        }
     }
 
     /// Asks or tells the engine about a site that a browser of this run goes to. `None`: an engine of the release before, which keeps
@@ -222,13 +262,11 @@ impl StepContext {
     }
 }
 
-fn kept(answer: Result<ItemAnswer, TransportError>) -> Result<Option<Value>, StepError> {
-    match answer {
-        Ok(ItemAnswer::Item { value, .. }) => Ok(Some(value)),
-        // 404: an engine of the release before keeps nothing.
-        Ok(ItemAnswer::Missing) | Err(TransportError::Rejected { status: 404, .. }) => Ok(None),
-        Ok(ItemAnswer::Stale) => Err(StepError::HandedBack),
-        Err(error) => Err(error.into()),
+/// 404: an engine of the release before keeps nothing.
+fn or_of_the_release_before<T>(error: TransportError, nothing: T) -> Result<T, StepError> {
+    match error {
+        TransportError::Rejected { status: 404, .. } => Ok(nothing),
+        error => Err(error.into()),
     }
 }
 

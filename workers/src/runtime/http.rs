@@ -16,7 +16,8 @@ use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
-    HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk, VERSION,
+    HeartbeatAnswer, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OpenSession,
+    SessionOpened, TierAnswer, TierAsk, VERSION,
 };
 
 use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HEARTBEAT_LIMIT, SESSION_LIMIT};
@@ -215,6 +216,14 @@ impl Transport for HttpTransport {
 
     async fn tiers(&self, ask: &TierAsk) -> Result<TierAnswer, TransportError> {
         self.post("worker/v1/tiers", ask, CALL_LIMIT).await
+    }
+
+    async fn item_names(&self, wanted: &ItemNamesWanted) -> Result<ItemNamesAnswer, TransportError> {
+        self.post("worker/v1/items/names", wanted, CALL_LIMIT).await
+    }
+
+    async fn keep_item(&self, keep: &KeepItem) -> Result<KeepAnswer, TransportError> {
+        self.post("worker/v1/items/keep", keep, CALL_LIMIT).await
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError> {

@@ -4,12 +4,14 @@
 //! so a step that is tried again after a crash finds what the attempt before it left. Only `submit` has an outward effect.
 
 mod applicant;
+mod bank;
 mod evidence;
 mod failures;
 mod memory;
 mod one_time_code;
 mod pages;
 mod rate_limit;
+mod recording;
 mod sign_in;
 mod submission;
 mod tiers;
@@ -59,14 +61,28 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
             })
         }};
     }
+    macro_rules! in_browser {
+        ($handlers:expr, $step:ty, $method:ident) => {{
+            let browsers = Arc::clone(browsers);
+            $handlers.on(move |ctx, step: $step| {
+                let browsers = Arc::clone(&browsers);
+                async move {
+                    let agent = browsers.attach(&ctx, &step.at).await?;
+                    let record = step.at.record;
+                    let work = evidence::witnessed(&ctx, &agent, browsers.$method(&ctx, &agent, step));
+                    if record { recording::recorded(&ctx, &agent, work).await } else { work.await }
+                }
+            })
+        }};
+    }
     let handlers = on!(handlers, SelectTier, select_tier);
     let handlers = on!(handlers, NoteTier, note_tier);
     let handlers = on!(handlers, Provision, provision);
-    let handlers = on!(handlers, OpenPosting, open_posting);
-    let handlers = on!(handlers, FillPage, fill_page);
-    let handlers = on!(handlers, AnswerObstacle, answer_obstacle);
-    let handlers = on!(handlers, Submit, submit);
-    let handlers = on!(handlers, CheckSubmission, check_submission);
+    let handlers = in_browser!(handlers, OpenPosting, open_posting);
+    let handlers = in_browser!(handlers, FillPage, fill_page);
+    let handlers = in_browser!(handlers, AnswerObstacle, answer_obstacle);
+    let handlers = in_browser!(handlers, Submit, submit);
+    let handlers = in_browser!(handlers, CheckSubmission, check_submission);
     on!(handlers, Cleanup, cleanup)
 }
 

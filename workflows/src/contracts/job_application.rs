@@ -38,7 +38,12 @@ fn posting() -> Posting {
 }
 
 fn summary() -> Vec<FilledField> {
-    vec![FilledField { label: "E-mail".to_owned(), kind: "email".to_owned(), value: "ada@example.com".to_owned() }]
+    vec![FilledField {
+        label: "E-mail".to_owned(),
+        kind: "email".to_owned(),
+        value: "ada@example.com".to_owned(),
+        ..FilledField::default()
+    }]
 }
 
 fn captcha() -> Obstacle {
@@ -147,8 +152,22 @@ fn site_with_people() -> TestEngine {
 
 scenario!(
     with_people: JobApplicationWorkflow,
-    input = input(&json!({ "mode": "review" })),
+    input = input(&json!({ "mode": "review", "max_escalations": 0 })),
     steps = site_with_people(),
+    holds = sent_once,
+);
+
+scenario!(
+    through_a_browser_that_is_not_doubted: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = site_of_puzzles("stealth"),
+    holds = sent_once,
+);
+
+scenario!(
+    after_being_turned_away: JobApplicationWorkflow,
+    input = input(&json!({})),
+    steps = closed_site("access_denied", true),
     holds = sent_once,
 );
 
@@ -250,18 +269,101 @@ fn the_example_is_an_application() {
     serde_json::from_value::<Application>(input(&json!({}))).expect("an application");
 }
 
+/// It asks whether a person is there wherever the browser is not of this tier.
+fn site_of_puzzles(except: &'static str) -> TestEngine {
+    site().on_step(move |open: OpenPosting, _| {
+        let known = open.at.tier == except;
+        Ok(if known { Opened::Form(posting()) } else { Opened::Obstacle(posting(), captcha()) })
+    })
+}
+
 #[test]
-fn a_site_that_sets_puzzle_after_puzzle_is_tried_with_a_better_browser() {
-    let endless = site().on_step(|open: OpenPosting, _| {
-        Ok(match open.at.tier.as_str() {
-            "chromium" => Opened::Obstacle(posting(), captcha()),
-            _ => Opened::Form(posting()),
-        })
+fn a_site_that_asks_whether_a_person_is_there_is_tried_with_a_better_browser_before_a_person_is_asked() {
+    let run = site_of_puzzles("stealth").run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked), ("stealth", 0));
+    assert_eq!(receipt.escalations[0].code, "captcha");
+}
+
+#[test]
+fn where_no_better_browser_may_be_had_people_solve_the_puzzles() {
+    let mut puzzles = 3;
+    let patient = site().on_step(move |_: OpenPosting, _| {
+        let more = puzzles > 0;
+        puzzles -= i32::from(more);
+        Ok(if more { Opened::Obstacle(posting(), captcha()) } else { Opened::Form(posting()) })
     });
-    let run = endless.run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let run = patient.run::<JobApplicationWorkflow>(&input(&json!({ "max_escalations": 0 }))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked, receipt.escalations.len()), ("chromium", 3, 0));
+
+    let mut puzzles = 1;
+    let only_one = site()
+        .on_step(|select: SelectTier, _| match &select.want {
+            Want::Above { .. } => Err(fail(NO_TIER)),
+            want => Ok(choice(want)),
+        })
+        .on_step(move |_: OpenPosting, _| {
+            let more = std::mem::replace(&mut puzzles, 0) > 0;
+            Ok(if more { Opened::Obstacle(posting(), captcha()) } else { Opened::Form(posting()) })
+        });
+    let run = only_one.run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked), ("chromium", 1));
+    assert_eq!(run.steps().iter().filter(|step| **step == "provision").count(), 1, "in the browser that got it");
+}
+
+#[test]
+fn puzzles_are_a_reason_for_a_better_browser_as_often_as_one_may_be_had() {
+    let run = site_of_puzzles("best")
+        .on_step(|select: SelectTier, _| {
+            Ok(match &select.want {
+                Want::Above { tier, .. } if tier == "stealth" => {
+                    TierChoice { tier: "best".to_owned(), ..choice(&select.want) }
+                }
+                want => choice(want),
+            })
+        })
+        .run::<JobApplicationWorkflow>(&input(&json!({ "max_escalations": 2 })))
+        .expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked), ("best", 0));
+
+    let run = site_of_puzzles("stealth")
+        .on_step(|select: SelectTier, _| match &select.want {
+            Want::Above { block, .. } if block.code == "captcha" => Err(fail(NO_TIER)),
+            want => Ok(choice(want)),
+        })
+        .run::<JobApplicationWorkflow>(&input(&json!({})))
+        .expect("an end");
     let receipt: Receipt = run.output();
     assert_eq!((receipt.tier.as_str(), receipt.people_asked), ("stealth", 2), "two puzzles are enough");
     assert_eq!(receipt.escalations[0].code, "captcha_loop");
+}
+
+/// The site lets nobody in at first; people say whether to try again.
+fn closed_site(code: &'static str, again: bool) -> TestEngine {
+    let mut shut = true;
+    let world = site()
+        .on_step(
+            move |_: OpenPosting, _| {
+                if std::mem::replace(&mut shut, false) { Err(blocked(code)) } else { Ok(Opened::Form(posting())) }
+            },
+        )
+        .knows_code(code);
+    world.on_task(code, move |_| Person::answers(&json!({ "again": again })))
+}
+
+#[test]
+fn whether_a_site_that_turns_everybody_away_is_tried_again_is_a_persons_to_say() {
+    let code = "access_denied";
+    let run = closed_site(code, true).run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    let receipt: Receipt = run.output();
+    assert_eq!((receipt.tier.as_str(), receipt.people_asked, receipt.escalations.len()), ("chromium", 1, 0));
+    assert_eq!(run.steps().iter().filter(|step| **step == "cleanup").count(), 2, "no browser waits for people");
+    let run = closed_site(code, false).run::<JobApplicationWorkflow>(&input(&json!({}))).expect("an end");
+    run.assert_failed(code);
+    assert_eq!(run.results_of::<Submit>().len(), 0);
 }
 
 #[test]

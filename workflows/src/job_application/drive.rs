@@ -7,8 +7,8 @@ use valet_core::{Failure, StepFailure, Stop};
 
 use super::input::Mode;
 use super::steps::{
-    AnswerObstacle, CheckSubmission, FillPage, Filled, Obstacle, OpenPosting, Opened, Passed, Place, Posting,
-    Provision, Provisioned, Sent, Submission, Submit,
+    AnswerObstacle, CheckSubmission, FillPage, Filled, FilledField, Obstacle, OpenPosting, Opened, Passed, Place,
+    Posting, Provision, Provisioned, Sent, Submission, Submit, TierChoice,
 };
 use super::{Case, Halt};
 
@@ -25,16 +25,23 @@ const ROOM_AGAIN_MAX: Duration = Duration::from_mins(1);
 const ROOM_LOOKS_MAX: u32 = 24 * 60;
 /// A site that still asks after these does not believe in people behind this browser.
 const PUZZLES_MAX: u32 = 2;
-/// The kind of an obstacle that is a puzzle.
+/// The kind of an obstacle that is a puzzle, and the code of a browser that gets one.
 const CAPTCHA: &str = "captcha";
+/// The code of a browser that gets one after the other.
+const CAPTCHA_LOOP: &str = "captcha_loop";
 
 pub(super) struct Drive<'c, 'a> {
     case: &'c mut Case<'a>,
     at: Place,
+    tier: &'c TierChoice,
+    /// Which browser of the run.
+    browser: u32,
     /// Sendings that the form refused since a person last answered.
     refusals: u32,
-    /// Puzzles that people solved in this browser before anything was sent.
+    /// Puzzles that this browser got before anything was sent.
     puzzles: u32,
+    /// What was filled in on the pages before this one.
+    written: Vec<FilledField>,
     /// The browser is past the posting's address: the way to the form goes on from the page that it shows.
     under_way: bool,
 }
@@ -56,8 +63,8 @@ enum Cleared {
 }
 
 impl<'c, 'a> Drive<'c, 'a> {
-    pub fn new(case: &'c mut Case<'a>, at: Place) -> Self {
-        Self { case, at, refusals: 0, puzzles: 0, under_way: false }
+    pub fn new(case: &'c mut Case<'a>, at: Place, tier: &'c TierChoice, browser: u32) -> Self {
+        Self { case, at, tier, browser, refusals: 0, puzzles: 0, written: Vec::new(), under_way: false }
     }
 
     /// Provisions the browser and goes page by page until the application is in.
@@ -70,7 +77,10 @@ impl<'c, 'a> Drive<'c, 'a> {
                 Page::Submitted(submission) => return Ok(submission),
                 Page::Next => page += 1,
                 Page::Again => {}
-                Page::Anew => page = 0,
+                Page::Anew => {
+                    self.written.clear();
+                    page = 0;
+                }
             }
             if page > PAGES_MAX {
                 break;
@@ -123,13 +133,21 @@ impl<'c, 'a> Drive<'c, 'a> {
 
     async fn page(&mut self, page: u32) -> Result<Page, Halt> {
         self.status(format!("filling page {page}"));
-        let fill = FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0);
+        let fill = FillPage {
+            answered: self.case.answered.clone(),
+            employer: self.case.posting.company.clone(),
+            ..FillPage::new(self.at.clone(), page, &self.case.application, self.refusals > 0)
+        };
         match self.case.ctx.step(fill).await? {
-            Filled::Next { .. } => Ok(Page::Next),
+            Filled::Next { fields } => {
+                self.written.extend(fields);
+                Ok(Page::Next)
+            }
             Filled::NeedsPerson { questions, screenshot, url } => {
                 let title = self.case.posting.title();
                 let answers = self.case.people.questions(&title, &questions, screenshot, url).await?;
                 self.refusals = 0;
+                self.case.answered.extend(answers.clone());
                 self.case.application.answers.extend(answers);
                 Ok(Page::Again)
             }
@@ -138,7 +156,8 @@ impl<'c, 'a> Drive<'c, 'a> {
                 self.under_way = false;
                 Ok(Page::Anew)
             }
-            Filled::ReadyToSubmit { screenshot, summary } => {
+            Filled::ReadyToSubmit { screenshot, summary: last } => {
+                let summary: Vec<FilledField> = self.written.iter().cloned().chain(last).collect();
                 if self.case.application.mode == Mode::Review && self.case.approved.as_ref() != Some(&summary) {
                     let title = self.case.posting.title();
                     self.case.people.review(&title, &summary, screenshot).await?;
@@ -198,16 +217,30 @@ impl<'c, 'a> Drive<'c, 'a> {
     /// Clears the way to the form. Nothing was sent yet.
     async fn clear(&mut self, obstacle: Obstacle) -> Result<Page, Halt> {
         if obstacle.kind == CAPTCHA {
-            self.puzzles += 1;
-            if self.puzzles > PUZZLES_MAX {
-                let why = format!("the site asked for another puzzle after {PUZZLES_MAX} were solved");
-                return Err(Halt::Blocked(Failure::new("captcha_loop", why)));
-            }
+            self.doubted().await?;
         }
         Ok(match self.overcome(obstacle).await?? {
             Cleared::Confirmed(submission) => Page::Submitted(submission),
             Cleared::Form | Cleared::Elsewhere => Page::Again,
         })
+    }
+
+    /// A site that sets puzzles doubts the browser: one that is harder to tell from a person's goes on where it can be had. Else people solve
+    /// them.
+    async fn doubted(&mut self) -> Result<(), Halt> {
+        self.puzzles += 1;
+        let block = if self.puzzles == 1 {
+            Failure::new(CAPTCHA, "the site asks whether a person is there")
+        } else if self.puzzles == PUZZLES_MAX + 1 {
+            let why = format!("the site asked for another puzzle after {PUZZLES_MAX} were solved");
+            Failure::new(CAPTCHA_LOOP, why)
+        } else {
+            return Ok(());
+        };
+        match self.case.tier_above(self.tier, self.browser, &block).await? {
+            Some(above) => Err(Halt::Escalated(Box::new(above))),
+            None => Ok(()),
+        }
     }
 
     /// A person gives what the page asks for, until it lets the browser pass.

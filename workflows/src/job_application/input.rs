@@ -42,6 +42,9 @@ pub struct Application {
     #[serde(default = "one")]
     #[schemars(range(max = 3))]
     pub max_escalations: u32,
+    /// Moving pictures of the browser are kept, two a second at most.
+    #[serde(default)]
+    pub record: bool,
     /// Most that the run may cost, in US dollars.
     #[serde(default)]
     #[schemars(range(min = 0))]

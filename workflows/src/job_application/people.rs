@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use valet_core::journal::{HumanOutcome, HumanSpec};
-use valet_core::{Context, Payload, Stop};
+use valet_core::{Context, Failure, Payload, Stop};
 
 use super::input::Answer;
 use super::questions;
@@ -88,6 +88,21 @@ impl<'a> People<'a> {
         let title = format!("Was the application to {posting} received?");
         let answer = self.ask("in_doubt", title, &questions::submitted(), context).await?;
         Ok(answer.get("submitted").and_then(Value::as_bool) == Some(true))
+    }
+
+    /// The site turned the browser away, whatever it was. True: it may be tried once more.
+    pub async fn is_to_be_tried_again(&mut self, posting: &str, why: &Failure) -> Result<bool, Stop> {
+        let details = why.details.as_ref().and_then(|details| details.read::<Value>().ok()).unwrap_or_default();
+        let screenshot = details["screenshot"].as_str().and_then(|id| Uuid::parse_str(id).ok());
+        let context = json!({
+            "said": why.message,
+            "evidence": details["evidence"],
+            "screenshot": questions::file(screenshot),
+            "url": details["url"],
+        });
+        let title = format!("The site of {posting} lets nobody in");
+        let answer = self.ask(&why.code, title, &questions::again(), context).await?;
+        Ok(answer.get("again").and_then(Value::as_bool) == Some(true))
     }
 
     /// Opens a task and waits; anything but an answer ends the run with the task's own outcome.

@@ -85,6 +85,10 @@ pub(super) fn submitted() -> Value {
     yes_no("submitted", "Did the site receive the application?")
 }
 
+pub(super) fn again() -> Value {
+    yes_no("again", "Try again now, with a fresh browser?")
+}
+
 fn yes_no(name: &str, title: &str) -> Value {
     json!({
         "type": "object",

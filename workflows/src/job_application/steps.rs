@@ -36,6 +36,9 @@ pub struct Place {
     /// The machine of a tier whose browsers run beside their worker: steps of this browser go to its workers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// What it shows is kept as moving pictures.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
 }
 
 /// A step in a browser.
@@ -266,6 +269,12 @@ pub struct FillPage {
     pub documents: Vec<Document>,
     pub answers: Vec<Answer>,
     pub lease_s: u64,
+    /// Those of the answers that people gave in this run: what a page takes of them is kept for the subject's next application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<Answer>,
+    /// Who asks, where the posting said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub employer: Option<String>,
     /// The page came back when it was sent: what it says about its fields is asked of a person, not sent once more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
@@ -280,6 +289,8 @@ impl FillPage {
             documents: application.documents.clone(),
             answers: application.answers.clone(),
             lease_s: lease_s(application),
+            answered: Vec::new(),
+            employer: None,
             refused,
         }
     }
@@ -313,12 +324,18 @@ pub enum Filled {
 }
 
 /// A field that was written and read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilledField {
     pub label: String,
     /// What it was taken for: `email`, `resume` …
     pub kind: String,
     pub value: String,
+    /// Where the value is from: `the applicant`, `a stored answer` …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// How sure it is that the field asks for this.
+    #[serde(default)]
+    pub confidence_percent: u8,
 }
 
 /// A question for a person.

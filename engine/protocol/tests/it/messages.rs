@@ -69,6 +69,12 @@ fn of_the_worker_protocol() -> Vec<Golden> {
         Golden::of::<worker::TierAnswer>("worker/tier_answer_done", &[], Tolerated),
         Golden::of::<worker::TierAnswer>("worker/tier_answer_changed", &[], Tolerated),
         Golden::of::<worker::TierAnswer>("worker/tier_answer_stale", &[], Tolerated),
+        Golden::of::<worker::ItemNamesWanted>("worker/item_names_wanted", &[""], Tolerated),
+        Golden::of::<worker::ItemNamesAnswer>("worker/item_names_answer", &[], Tolerated),
+        Golden::of::<worker::ItemNamesAnswer>("worker/item_names_answer_stale", &[], Tolerated),
+        Golden::of::<worker::KeepItem>("worker/keep_item", &[""], Tolerated),
+        Golden::of::<worker::KeepAnswer>("worker/keep_answer", &["/kept"], Tolerated),
+        Golden::of::<worker::KeepAnswer>("worker/keep_answer_stale", &[], Tolerated),
         Golden::of::<worker::BlobStored>("worker/blob_stored", &[""], Tolerated),
     ]
 }

@@ -9,7 +9,7 @@ use valet_core::id::RunId;
 use super::queries::BlobRecord;
 use super::{PgStore, audited, bounded};
 use crate::audit::Deed;
-use crate::bounds::{ERASURE_PAGES_MAX, ERASURES_PER_PAGE, RUNS_CANCELLED_PER_LOOK_MAX};
+use crate::bounds::{ERASURE_PAGES_MAX, ERASURES_PER_PAGE, ITEM_NAMES_MAX, RUNS_CANCELLED_PER_LOOK_MAX};
 use crate::store::{SessionClaim, StoreError};
 
 /// Times that a put is tried while others put the same item.
@@ -65,6 +65,23 @@ pub struct DueErasure {
     pub id: i64,
     pub tenant: String,
     pub subject: String,
+}
+
+/// What a step keeps of its subject.
+#[derive(Clone, Copy)]
+pub struct NewItem<'a> {
+    pub kind: &'a str,
+    pub name: &'a str,
+    pub plain: &'a [u8],
+}
+
+/// Whose step is held, and what its subject keeps under a name.
+#[derive(sqlx::FromRow)]
+struct HeldItem {
+    tenant: String,
+    subject: String,
+    version: Option<i32>,
+    body: Option<Vec<u8>>,
 }
 
 /// What a step gets of an item.
@@ -165,6 +182,71 @@ impl PgStore {
             (true, ..) => Ok(Handed::Missing),
             (false, ..) => Ok(Handed::Stale),
         }
+    }
+
+    /// Names of the items that the subject of a held step keeps, the newest first; `None` if the lease does not hold.
+    pub async fn item_names(&self, holder: &SessionClaim, kind: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let query = sqlx::query_as::<_, (bool, Vec<String>)>(include_str!("../sql/item_names.sql"))
+            .bind(holder.run.0)
+            .bind(holder.seq.0 as i32)
+            .bind(holder.attempt.0 as i32)
+            .bind(holder.lease.0)
+            .bind(holder.session.0)
+            .bind(kind)
+            .bind(ITEM_NAMES_MAX);
+        let (held, names) = bounded(query.fetch_one(self.pool())).await?;
+        Ok(held.then_some(names))
+    }
+
+    /// The version under which the subject of a held step keeps this now: the newest one's, if it says the same. `None` if the lease does
+    /// not hold, or the subject is being erased.
+    pub async fn keep_item(
+        &self,
+        holder: &SessionClaim,
+        item: NewItem<'_>,
+        deed: &Deed,
+    ) -> Result<Option<i32>, StoreError> {
+        for _ in 0..PUTS_MAX {
+            let Some(held) = self.held_item(holder, item).await? else { return Ok(None) };
+            if let (Some(version), Some(body)) = (held.version, &held.body)
+                && self.keys.open(body).await? == item.plain
+            {
+                return Ok(Some(version));
+            }
+            if self.keys.is_erasing(&held.tenant, &held.subject).await? {
+                return Ok(None);
+            }
+            let sealed = self.keys.seal_for(&held.tenant, &held.subject, item.plain).await?;
+            let deed = Deed { target: format!("{}/{}/{}", held.subject, item.kind, item.name), ..deed.clone() };
+            let query = sqlx::query_scalar::<_, i32>(include_str!("../sql/keep_item.sql"))
+                .bind(holder.run.0)
+                .bind(holder.seq.0 as i32)
+                .bind(holder.attempt.0 as i32)
+                .bind(holder.lease.0)
+                .bind(holder.session.0)
+                .bind(item.kind)
+                .bind(item.name)
+                .bind(&sealed)
+                .bind(holder.run.to_string())
+                .bind(&deed.who);
+            if let Some(version) = bounded(audited!(query, deed).fetch_optional(self.pool())).await? {
+                return Ok(Some(version));
+            }
+            // The lease ended, or another put was faster.
+        }
+        Ok(None)
+    }
+
+    async fn held_item(&self, holder: &SessionClaim, item: NewItem<'_>) -> Result<Option<HeldItem>, StoreError> {
+        let query = sqlx::query_as::<_, HeldItem>(include_str!("../sql/held_item.sql"))
+            .bind(holder.run.0)
+            .bind(holder.seq.0 as i32)
+            .bind(holder.attempt.0 as i32)
+            .bind(holder.lease.0)
+            .bind(holder.session.0)
+            .bind(item.kind)
+            .bind(item.name);
+        bounded(query.fetch_optional(self.pool())).await
     }
 
     pub async fn list_uses(&self, tenant: &str, subject: &str, most: u32) -> Result<Vec<UseRecord>, StoreError> {

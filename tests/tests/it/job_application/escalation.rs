@@ -1,7 +1,7 @@
 //! A site that refuses headless browsers: one with a window takes over, once, and everybody is told.
 
 use serde_json::json;
-use valet_board::{Expectation, FormKind};
+use valet_board::{CheckPlace, Expectation, FormKind, Twist};
 use valet_workers::sandbox::process::of_sandbox;
 
 use valet_tests::bounds::SOON;
@@ -43,6 +43,40 @@ async fn a_refused_headless_browser_is_replaced_by_one_with_a_window() {
             .filter(|name| ["provision", "cleanup"].contains(name))
             .collect();
         assert_eq!(order, ["provision", "cleanup", "provision", "cleanup"], "seed {seed}");
+    }
+    assert!(house.browsers_left().is_empty(), "nothing is left: {:?}", house.browsers_left());
+}
+
+/// Seeds whose puzzle is there.
+fn puzzles(place: CheckPlace) -> impl Iterator<Item = u32> {
+    (1..).filter(move |seed| {
+        matches!(Expectation::of(FormKind::Check, *seed).twist, Twist::Check(check) if check.place == place)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_puzzle_is_tried_with_a_window_before_a_person_is_asked_and_not_once_the_form_was_sent() {
+    let house = House::start(1).await;
+    let applicant = house.applicant();
+    let mut before = puzzles(CheckPlace::BeforeForm);
+    let mut seed = || before.next().expect("a seed");
+    let after = puzzles(CheckPlace::BeforeEnd).next().expect("a seed");
+    for (seed, most, tier, codes) in [
+        (seed(), 1, "local_headed", vec!["captcha"]),
+        (seed(), 0, "local", Vec::new()),
+        (after, 1, "local", Vec::new()),
+    ] {
+        let run = applicant.start_input(FormKind::Check, seed, |input| input["max_escalations"] = json!(most)).await;
+        let filed = house.follow(FormKind::Check, seed, &run).await;
+        assert_eq!(filed.run.run.status, "succeeded", "seed {seed}: {:?}", filed.run.error);
+        assert_eq!(differences(&Expectation::of(FormKind::Check, seed), &filed.received), [""; 0], "seed {seed}");
+        let receipt = filed.run.output.expect("a receipt");
+        let escalations = receipt["escalations"].as_array().into_iter().flatten();
+        let told: Vec<&str> = escalations.filter_map(|one| one["code"].as_str()).collect();
+        assert_eq!((receipt["tier"].as_str(), told), (Some(tier), codes), "seed {seed}");
+        // This puzzle is there for every browser: a person solves it in the one that is left.
+        let solved = filed.asked.iter().filter(|task| task.reason == "captcha").count();
+        assert_eq!(solved, 1, "seed {seed}: {:?}", filed.asked);
     }
     assert!(house.browsers_left().is_empty(), "nothing is left: {:?}", house.browsers_left());
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use serde_json::json;
 use tokio::time::Instant;
 use valet_board::{Expectation, FormKind};
 
@@ -31,7 +32,9 @@ async fn every_seed_of(form: FormKind) {
     let applicant = house.applicant();
     let filed: Vec<(u32, Filed)> = futures::stream::iter(1..=SEEDS)
         .map(async |seed| {
-            let run = applicant.start(form, seed).await;
+            // Somebody else each time: what one of them was asked before, the next was not.
+            let run = applicant.start_input(form, seed, |input| input["subject"] = json!(format!("applicant-{seed}")));
+            let run = run.await;
             (seed, house.follow(form, seed, &run).await)
         })
         .buffer_unordered(SLOTS as usize)

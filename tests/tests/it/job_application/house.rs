@@ -174,6 +174,9 @@ impl House {
         if task.reason == "in_doubt" {
             return json!({ "submitted": !self.received(form, seed).is_empty() });
         }
+        if task.reason == "review" {
+            return json!({ "approve": true });
+        }
         if let Some(secrets) = self.secrets(form, seed, task) {
             let told = |(name, secret): (&String, String)| {
                 let told =

@@ -13,7 +13,8 @@ use valet_core::id::{RunId, SessionId};
 use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
-    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemWanted, OpenSession, SessionOpened, TierAnswer, TierAsk,
+    Heartbeat, HeartbeatAnswer, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem,
+    OpenSession, SessionOpened, TierAnswer, TierAsk,
 };
 use valet_queue::QueueName;
 
@@ -174,6 +175,14 @@ impl Transport for Door {
     }
 
     async fn tiers(&self, _: &TierAsk) -> Result<TierAnswer, TransportError> {
+        Err(self.unreachable())
+    }
+
+    async fn item_names(&self, _: &ItemNamesWanted) -> Result<ItemNamesAnswer, TransportError> {
+        Err(self.unreachable())
+    }
+
+    async fn keep_item(&self, _: &KeepItem) -> Result<KeepAnswer, TransportError> {
         Err(self.unreachable())
     }
 

@@ -17,8 +17,7 @@ pub(super) async fn applicant(
     step: &FillPage,
 ) -> Result<Applicant, StepError> {
     let mut applicant = of_profile(&step.profile);
-    applicant.answers =
-        step.answers.iter().map(|a| form::Answer { question: a.question.clone(), answer: a.answer.clone() }).collect();
+    applicant.answers = answers(&step.answers);
     for document in &step.documents {
         let kind = match document.kind {
             input::DocumentKind::Resume => form::DocumentKind::Resume,
@@ -36,6 +35,10 @@ pub(super) async fn applicant(
         }
     }
     Ok(applicant)
+}
+
+pub(super) fn answers(given: &[input::Answer]) -> Vec<form::Answer> {
+    given.iter().map(|a| form::Answer { question: a.question.clone(), answer: a.answer.clone() }).collect()
 }
 
 fn file_id(text: &str) -> Option<Uuid> {
@@ -99,7 +102,14 @@ fn of_profile(profile: &Profile) -> Applicant {
 pub(super) fn fields(filled: &FilledPage) -> Vec<FilledField> {
     let satisfied = filled.plan.fills.iter().filter(|fill| fill.satisfied);
     satisfied
-        .map(|fill| FilledField { label: fill.label.clone(), kind: word(&fill.kind), value: fill.value.clone() })
+        .map(|fill| FilledField {
+            label: fill.label.clone(),
+            kind: word(&fill.kind),
+            value: fill.value.clone(),
+            // The last to be noted.
+            source: fill.evidence.last().cloned().unwrap_or_default(),
+            confidence_percent: (fill.confidence.clamp(0.0, 1.0) * 100.0).round() as u8,
+        })
         .collect()
 }
 

@@ -1,18 +1,26 @@
 //! What a step keeps for people: pictures of the page, and what stands in the way on it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::time::timeout;
 use uuid::Uuid;
+use valet_core::decide::IN_DOUBT;
 use valet_workflows::job_application::steps::{Obstacle, ObstacleField, Posting};
 
 use crate::browser::{BrowserAgent as _, WebDriverAgent, extract};
 use crate::form::{self, Snapshot};
-use crate::runtime::StepContext;
+use crate::runtime::{StepContext, StepError};
 
 /// A snapshot is bounded; the source of a page is not.
 const ARTIFACT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a failed step's evidence may take.
+const EVIDENCE_MAX: Duration = Duration::from_secs(10);
+/// Codes of failures whose reason is to be seen on the page.
+const ABOUT_THE_PAGE: [&str; 4] = ["browser", "no_form", "page_stands_still", IN_DOUBT];
 
-/// Evidence is worth having, and never worth failing for.
+/// A picture of what the window shows.
 pub(super) async fn screenshot(ctx: &StepContext, agent: &WebDriverAgent, name: &str) -> Option<Uuid> {
     let png = match agent.take_screenshot().await {
         Ok(png) => png,
@@ -21,13 +29,7 @@ pub(super) async fn screenshot(ctx: &StepContext, agent: &WebDriverAgent, name: 
             return None;
         }
     };
-    match ctx.blobs().put(&format!("{name}.png"), "image/png", Bytes::from(png)).await {
-        Ok(stored) => Some(stored.id),
-        Err(error) => {
-            tracing::info!(run = %ctx.run(), %error, "a screenshot was not kept");
-            None
-        }
-    }
+    store(ctx, &format!("{name}.png"), "image/png", png).await
 }
 
 /// What the page wants from a person, with a picture of it.
@@ -79,14 +81,55 @@ pub(super) async fn keep_page(ctx: &StepContext, agent: &WebDriverAgent, page: &
 /// The same where a step ends without success, with a picture and the page's source.
 pub(super) async fn keep_failure(ctx: &StepContext, agent: &WebDriverAgent, page: &Snapshot, name: &str) -> Kept {
     let kept = keep_page(ctx, agent, page, name).await;
-    let source = match agent.page_source().await {
+    let source = source(ctx, agent, name).await;
+    Kept { screenshot: screenshot(ctx, agent, name).await, source, ..kept }
+}
+
+/// Carries out what a step does in a page. Where that ends without success and tells of no evidence, the page as it stands, a picture of it and
+/// what was done on it are kept.
+pub(super) async fn witnessed<T>(
+    ctx: &StepContext,
+    agent: &WebDriverAgent,
+    work: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let error = match work.await {
+        Err(error) if is_unexplained(&error) => error,
+        ended => return ended,
+    };
+    // A page that no longer answers has nothing to show.
+    match timeout(EVIDENCE_MAX, keep_as_it_is(ctx, agent)).await {
+        Ok(kept) => Err(error.with_details(&kept)),
+        Err(_) => Err(error),
+    }
+}
+
+/// It is about the page, and says no more than that.
+fn is_unexplained(error: &StepError) -> bool {
+    let (StepError::Retry { failure, .. } | StepError::Fail(failure) | StepError::Blocked(failure)) = error else {
+        return false;
+    };
+    failure.details.is_none() && ABOUT_THE_PAGE.contains(&failure.code.as_str())
+}
+
+async fn keep_as_it_is(ctx: &StepContext, agent: &WebDriverAgent) -> Kept {
+    let name = format!("{}-failed", ctx.step_name());
+    let actions = serde_json::to_vec(&agent.take_log()).unwrap_or_default();
+    Kept {
+        actions: keep(ctx, &format!("{name}-actions.json"), "application/json", actions).await,
+        source: source(ctx, agent, &name).await,
+        screenshot: screenshot(ctx, agent, &name).await,
+        ..Kept::default()
+    }
+}
+
+async fn source(ctx: &StepContext, agent: &WebDriverAgent, name: &str) -> Option<Uuid> {
+    match agent.page_source().await {
         Ok(source) => keep(ctx, &format!("{name}-page.html"), "text/html", source.into_bytes()).await,
         Err(error) => {
             tracing::info!(run = %ctx.run(), %error, "no page source");
             None
         }
-    };
-    Kept { screenshot: screenshot(ctx, agent, name).await, source, ..kept }
+    }
 }
 
 /// Artifacts by their ids; what could not be kept is missing.
@@ -103,6 +146,11 @@ async fn keep(ctx: &StepContext, name: &str, content_type: &str, bytes: Vec<u8>)
         tracing::info!(run = %ctx.run(), name, bytes = bytes.len(), "an artifact is too large to keep");
         return None;
     }
+    store(ctx, name, content_type, bytes).await
+}
+
+/// Evidence is worth having, and never worth failing for.
+pub(super) async fn store(ctx: &StepContext, name: &str, content_type: &str, bytes: Vec<u8>) -> Option<Uuid> {
     match ctx.blobs().put(name, content_type, Bytes::from(bytes)).await {
         Ok(stored) => Some(stored.id),
         Err(error) => {

@@ -8,7 +8,8 @@ use valet_workflows::job_application::steps::{
 };
 
 use super::Browsers;
-use super::applicant::{applicant, fields, open_questions, refused_questions, standing_complaints};
+use super::applicant::{answers, applicant, fields, open_questions, refused_questions, standing_complaints};
+use super::bank::Bank;
 use super::evidence::{describe, keep_failure, keep_page, obstacle, screenshot};
 use super::failures::{browser_error, sandbox_error};
 use super::rate_limit::leave_alone;
@@ -26,20 +27,24 @@ const POSTING_PAGES_MAX: u32 = 6;
 const CORRECTIONS_MAX: u32 = 2;
 
 impl Browsers {
-    pub(super) async fn open_posting(&self, ctx: StepContext, step: OpenPosting) -> Result<Opened, StepError> {
-        let agent = self.attach(&ctx, &step.at).await?;
+    pub(super) async fn open_posting(
+        &self,
+        ctx: &StepContext,
+        agent: &WebDriverAgent,
+        step: OpenPosting,
+    ) -> Result<Opened, StepError> {
         if !step.from_here {
             agent.navigate(&step.job_url).await.map_err(browser_error)?;
         }
         let mut posting = Posting { url: step.job_url.clone(), ..Posting::default() };
         let mut typed = BTreeSet::new();
         for _ in 0..POSTING_PAGES_MAX {
-            let page = form::read_page(&agent).await.map_err(browser_error)?;
+            let page = form::read_page(agent).await.map_err(browser_error)?;
             describe(&page, &mut posting);
-            if self.sign_in(&ctx, &agent, &page, &mut typed).await? {
+            if self.sign_in(ctx, agent, &page, &mut typed).await? {
                 continue;
             }
-            if let Some(asked) = obstacle(&ctx, &agent, &page).await {
+            if let Some(asked) = obstacle(ctx, agent, &page).await {
                 return Ok(Opened::Obstacle(posting, asked));
             }
             let plan = form::plan(&page, &Applicant::default());
@@ -51,55 +56,66 @@ impl Browsers {
                     continue;
                 }
                 PageKind::AlreadyApplied => {
-                    return Ok(Opened::AlreadyApplied(submission(&ctx, &agent, &page, &plan.page).await));
+                    return Ok(Opened::AlreadyApplied(submission(ctx, agent, &page, &plan.page).await));
                 }
-                _ => return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await),
+                _ => return Err(cannot_go_on(ctx, agent, &page, &plan.page, Some(&step.job_url)).await),
             }
             let Some(next) = plan.next else {
-                return Err(cannot_go_on(&ctx, &agent, &page, &plan.page, Some(&step.job_url)).await);
+                return Err(cannot_go_on(ctx, agent, &page, &plan.page, Some(&step.job_url)).await);
             };
             ctx.check()?;
-            form::advance(&agent, &page, &next).await.map_err(browser_error)?;
+            form::advance(agent, &page, &next).await.map_err(browser_error)?;
         }
         Err(StepError::fail("no_form", "the posting leads to no form"))
     }
 
-    pub(super) async fn fill_page(&self, ctx: StepContext, step: FillPage) -> Result<Filled, StepError> {
-        let agent = self.attach(&ctx, &step.at).await?;
+    pub(super) async fn fill_page(
+        &self,
+        ctx: &StepContext,
+        agent: &WebDriverAgent,
+        step: FillPage,
+    ) -> Result<Filled, StepError> {
         let id = SandboxId(step.at.sandbox);
         self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
-        let applicant = applicant(&ctx, self.provider.as_ref(), &step).await?;
+        let mut applicant = applicant(ctx, self.provider.as_ref(), &step).await?;
+        let (mut bank, answered) = (Bank::of(step.employer.clone()), answers(&step.answered));
         let (mut learned, file) = self.memory.of(&agent.current_url().await.map_err(browser_error)?).await;
+        screenshot(ctx, agent, &format!("page-{}-before", step.page)).await;
         let mut corrections = 0;
         let mut typed = BTreeSet::new();
         loop {
             ctx.check()?;
-            let filled = form::fill_page_knowing(&agent, &applicant, &mut learned).await.map_err(browser_error)?;
+            let filled = form::fill_page_knowing(agent, &applicant, &mut learned).await.map_err(browser_error)?;
             self.memory.keep(file.clone(), &learned).await;
             // Bounded: nothing is typed twice.
-            if self.sign_in(&ctx, &agent, &filled.snapshot, &mut typed).await? {
+            if self.sign_in(ctx, agent, &filled.snapshot, &mut typed).await? {
                 continue;
             }
-            if let Some(done) = not_a_form(&ctx, &agent, &filled).await? {
+            if let Some(done) = not_a_form(ctx, agent, &filled).await? {
                 return Ok(done);
+            }
+            if bank.answer(ctx, &filled.plan.unknown, &mut applicant).await? {
+                continue;
             }
             let mut questions = open_questions(&filled);
             if step.refused {
                 questions.extend(standing_complaints(&filled));
             }
             if !questions.is_empty() {
-                return Ok(needs_person(&ctx, &agent, questions).await);
+                return Ok(needs_person(ctx, agent, questions).await);
             }
             let Some(next) = filled.plan.next.clone() else {
-                return Err(cannot_go_on(&ctx, &agent, &filled.snapshot, &filled.plan.page, None).await);
+                return Err(cannot_go_on(ctx, agent, &filled.snapshot, &filled.plan.page, None).await);
             };
-            keep_page(&ctx, &agent, &filled.snapshot, &format!("page-{}", step.page)).await;
+            bank.keep(ctx, &filled, &answered).await?;
+            keep_page(ctx, agent, &filled.snapshot, &format!("page-{}", step.page)).await;
             if next.kind == NextKind::Submit {
-                let screenshot = screenshot(&ctx, &agent, "before-submit").await;
+                let screenshot = screenshot(ctx, agent, "before-submit").await;
                 return Ok(Filled::ReadyToSubmit { summary: fields(&filled), screenshot });
             }
+            screenshot(ctx, agent, &format!("page-{}-after", step.page)).await;
             ctx.check()?;
-            let moved = form::advance(&agent, &filled.snapshot, &next).await.map_err(browser_error)?;
+            let moved = form::advance(agent, &filled.snapshot, &next).await.map_err(browser_error)?;
             match moved.moved {
                 Moved::On => return Ok(Filled::Next { fields: fields(&filled) }),
                 Moved::Nowhere => return Err(StepError::retry("page_stands_still", "the button changed nothing")),
@@ -107,13 +123,13 @@ impl Browsers {
                     corrections += 1;
                     let questions = refused_questions(&moved);
                     if corrections > 1 && !questions.is_empty() {
-                        return Ok(needs_person(&ctx, &agent, questions).await);
+                        return Ok(needs_person(ctx, agent, questions).await);
                     }
-                    if let Some(asked) = obstacle(&ctx, &agent, &moved.snapshot).await {
+                    if let Some(asked) = obstacle(ctx, agent, &moved.snapshot).await {
                         return Ok(Filled::Obstacle(asked));
                     }
                     if corrections > CORRECTIONS_MAX {
-                        return Err(refused_silently(&ctx, &agent, &moved).await);
+                        return Err(refused_silently(ctx, agent, &moved).await);
                     }
                 }
             }
@@ -121,31 +137,35 @@ impl Browsers {
     }
 
     /// Reads the page anew: a former attempt, or the person in the browser itself, may have cleared the way.
-    pub(super) async fn answer_obstacle(&self, ctx: StepContext, step: AnswerObstacle) -> Result<Passed, StepError> {
-        let agent = self.attach(&ctx, &step.at).await?;
-        let page = form::read_page(&agent).await.map_err(browser_error)?;
+    pub(super) async fn answer_obstacle(
+        &self,
+        ctx: &StepContext,
+        agent: &WebDriverAgent,
+        step: AnswerObstacle,
+    ) -> Result<Passed, StepError> {
+        let page = form::read_page(agent).await.map_err(browser_error)?;
         let Some(asked) = form::obstacle(&page) else {
-            return Ok(passed(&ctx, &agent, &page).await);
+            return Ok(passed(ctx, agent, &page).await);
         };
         let answers: BTreeMap<String, String> = step.answers.into_iter().map(|a| (a.key, a.value)).collect();
-        let answered = match form::answer_obstacle(&agent, &page, &answers).await {
+        let answered = match form::answer_obstacle(agent, &page, &answers).await {
             // It asks for something else than the person was asked for, or for another shape of it.
             Err(BrowserError::BadInput { what }) => {
                 let same = asked.fields.iter().all(|field| answers.contains_key(&field.key));
                 let said = same.then(|| what.trim_start_matches("answer: ").to_owned());
-                return Ok(match obstacle(&ctx, &agent, &page).await {
+                return Ok(match obstacle(ctx, agent, &page).await {
                     Some(other) => Passed::Obstacle(other, said),
-                    None => passed(&ctx, &agent, &page).await,
+                    None => passed(ctx, agent, &page).await,
                 });
             }
             other => other.map_err(browser_error)?,
         };
-        if let Some(next) = obstacle(&ctx, &agent, &answered.snapshot).await {
+        if let Some(next) = obstacle(ctx, agent, &answered.snapshot).await {
             let again = answered.obstacle.is_some_and(|now| now.asks_the_same(&asked));
             let said = answered.message.or_else(|| again.then(|| "the page did not take it".to_owned()));
             return Ok(Passed::Obstacle(next, said));
         }
-        Ok(passed(&ctx, &agent, &answered.snapshot).await)
+        Ok(passed(ctx, agent, &answered.snapshot).await)
     }
 }
 

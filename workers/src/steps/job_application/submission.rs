@@ -16,12 +16,11 @@ use crate::runtime::{StepContext, StepError};
 const CONFIRMATION_CHARS_MAX: usize = 400;
 
 impl Browsers {
-    pub(super) async fn submit(&self, ctx: StepContext, step: Submit) -> Result<Sent, StepError> {
-        let agent = self.attach(&ctx, &step.at).await?;
-        let page = form::read_page(&agent).await.map_err(browser_error)?;
+    pub(super) async fn submit(&self, ctx: &StepContext, agent: &WebDriverAgent, _: Submit) -> Result<Sent, StepError> {
+        let page = form::read_page(agent).await.map_err(browser_error)?;
         let plan = form::plan(&page, &Applicant::default());
         if is_confirmed(&plan.page) {
-            return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &plan.page).await));
+            return Ok(Sent::Confirmed(submission(ctx, agent, &page, &plan.page).await));
         }
         let Some(next) = plan.next.filter(|next| next.kind == NextKind::Submit) else {
             return Ok(Sent::Refused {
@@ -29,8 +28,8 @@ impl Browsers {
             });
         };
         ctx.effect_begin().await?;
-        match press(&ctx, &agent, &page, &next).await? {
-            Sent::Obstacle(asked) => self.past(&ctx, &agent, asked).await,
+        match press(ctx, agent, &page, &next).await? {
+            Sent::Obstacle(asked) => self.past(ctx, agent, asked).await,
             sent => Ok(sent),
         }
     }
@@ -58,28 +57,32 @@ impl Browsers {
     }
 
     /// First the page as it was left, then the posting: many sites say there that one has applied.
-    pub(super) async fn check_submission(&self, ctx: StepContext, step: CheckSubmission) -> Result<Sent, StepError> {
-        let agent = self.attach(&ctx, &step.at).await?;
-        let page = form::read_page(&agent).await.map_err(browser_error)?;
+    pub(super) async fn check_submission(
+        &self,
+        ctx: &StepContext,
+        agent: &WebDriverAgent,
+        step: CheckSubmission,
+    ) -> Result<Sent, StepError> {
+        let page = form::read_page(agent).await.map_err(browser_error)?;
         let report = form::classify(&page);
         if is_confirmed(&report) {
-            return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &report).await));
+            return Ok(Sent::Confirmed(submission(ctx, agent, &page, &report).await));
         }
-        if let Some(asked) = obstacle(&ctx, &agent, &page).await {
+        if let Some(asked) = obstacle(ctx, agent, &page).await {
             return Ok(Sent::Obstacle(asked));
         }
         // The form is still there: that it was not sent cannot be told from this alone.
-        let as_it_was = unclear(&ctx, &agent).await;
+        let as_it_was = unclear(ctx, agent).await;
         ctx.check()?;
         let posting = async {
             agent.navigate(&step.job_url).await?;
-            form::read_page(&agent).await
+            form::read_page(agent).await
         };
         match posting.await {
             Ok(page) => {
                 let report = form::classify(&page);
                 if report.kind == PageKind::AlreadyApplied {
-                    return Ok(Sent::Confirmed(submission(&ctx, &agent, &page, &report).await));
+                    return Ok(Sent::Confirmed(submission(ctx, agent, &page, &report).await));
                 }
             }
             Err(error @ BrowserError::StaleFence) => return Err(browser_error(error)),

@@ -51,8 +51,23 @@ pub enum Wanted {
     Is(String),
     /// A phone number may be written in several ways; these digits end it.
     Digits(&'static str),
-    /// Left alone.
+    /// It is there, and nothing stands in it.
     Empty,
+    /// A box that is not ticked.
+    Unticked,
+}
+
+/// What every form has one of, and nobody must fall into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trap {
+    /// The e-mail address again; its label must not be taken for another thing.
+    ConfirmEmail,
+    /// Nobody sees it, and whoever writes there is a machine.
+    Honeypot,
+    /// Typed as a phone number is, and asks for the number of a card.
+    Card,
+    /// The page ticked it itself, for letters nobody asked for.
+    Ticked,
 }
 
 pub struct Fixture<'a> {
@@ -64,13 +79,14 @@ pub struct Fixture<'a> {
     wanted: Vec<(String, Wanted)>,
     pub question: &'static str,
     asked: bool,
+    trap: Option<Trap>,
 }
 
 impl<'a> Fixture<'a> {
     pub fn new(site: &'a Site, other: &'a Site, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let mut fixture =
-            Self { site, other, random, language: Language::English, wanted: Vec::new(), question: "", asked: false };
+        let (language, wanted) = (Language::English, Vec::new());
+        let mut fixture = Self { site, other, random, language, wanted, question: "", asked: false, trap: None };
         fixture.speaks(Language::English);
         fixture
     }
@@ -110,6 +126,9 @@ impl<'a> Fixture<'a> {
             Ask::Authorized | Ask::Sponsorship => text("a choice"),
         };
         self.wants(name, wanted);
+        if ask == Ask::ConfirmEmail {
+            self.trap = Some(Trap::ConfirmEmail);
+        }
         Field { name: name.to_owned(), label: self.label(ask) }
     }
 
@@ -131,9 +150,10 @@ impl<'a> Fixture<'a> {
         self.wanted.push((name.to_owned(), wanted));
     }
 
-    /// A trap: whatever it looks like, nothing is to be written or left there.
-    pub fn leaves_empty(&mut self, name: &str) {
-        self.wants(name, Wanted::Empty);
+    /// Whatever it looks like, nothing is to be written or left there.
+    pub fn sets(&mut self, trap: Trap, name: &str) {
+        self.trap = Some(trap);
+        self.wants(name, if trap == Trap::Ticked { Wanted::Unticked } else { Wanted::Empty });
     }
 
     pub fn page(&self, path: &str, html: impl Into<String>) {
@@ -199,6 +219,7 @@ impl<'a> Fixture<'a> {
     /// What is not as it must be in what arrived at the paths that take parts of the form, each of which took one.
     pub fn faults(&self, took: &[(&str, &Site)]) -> Vec<String> {
         assert!(self.asked, "a fixture asks one question that nobody can answer");
+        assert!(self.trap.is_some(), "a fixture has a trap");
         let mut faults = Vec::new();
         let mut arrived: Received = Vec::new();
         for (path, site) in took {
@@ -217,7 +238,8 @@ impl<'a> Fixture<'a> {
                     let digits = |value: &&str| value.chars().filter(char::is_ascii_digit).collect::<String>();
                     values.len() == 1 && values.iter().map(digits).all(|digits| digits.ends_with(end))
                 }
-                Wanted::Empty => values.iter().all(|value| value.is_empty()),
+                Wanted::Empty => values == [""],
+                Wanted::Unticked => values.is_empty(),
             };
             if !fine {
                 faults.push(format!("{name} arrived as {values:?}"));

@@ -4,7 +4,7 @@
 #![expect(clippy::format_push_string, reason = "a page's parts are read one after the other")]
 
 use super::super::site::Page;
-use super::fixture::{Ask, CODE, Field, Fixture, Language, THANKS};
+use super::fixture::{Ask, CODE, Field, Fixture, Language, THANKS, Trap};
 use super::scripts::{CONTROLLED, LATE, MODAL, PARSER, PICKER, REACT_SELECT, SEND, SHADOW, UPLOAD, YES_NO_BUTTONS};
 
 /// Where it begins, and the paths that take parts of it, on the site or on the other.
@@ -119,7 +119,7 @@ fn greenhouse_form(f: &mut Fixture, action: &str, confirm: bool) -> String {
     let field = f.ask_unknown("question_4003");
     fields += &row(&field, "text", "aria-required=true");
     if !confirm {
-        f.leaves_empty("website_url_2");
+        f.sets(Trap::Honeypot, "website_url_2");
         fields += "<div style='position:absolute;left:-9999px' aria-hidden=true><label>Website <input name=website_url_2 tabindex=-1 autocomplete=off></label></div>";
     }
     let send = submit(f);
@@ -182,7 +182,7 @@ fn lever(f: &mut Fixture) -> Way {
     let card = "cards[5f0c2a]";
     let authorized = f.ask_yes_no(Ask::Authorized, "cards[5f0c2a][field0]", ("Yes", "No"));
     let unknown = f.ask_unknown("cards[5f0c2a][field1]");
-    f.leaves_empty("urls[Loyalty]");
+    f.sets(Trap::Card, "urls[Loyalty]");
     let send = submit(f);
     let html = format!(
         "<h2>Gardener</h2><form id=application-form action=/send method=post enctype=multipart/form-data><h4>Submit your application</h4><ul>{items}</ul>
@@ -238,7 +238,7 @@ fn ashby(f: &mut Fixture) -> Way {
     }
     let unknown = f.ask_unknown("d7f1-answer");
     entry(unknown.label, "d7f1-answer", "<textarea id=d7f1-answer name=d7f1-answer required></textarea>");
-    f.leaves_empty("company_fax");
+    f.sets(Trap::Honeypot, "company_fax");
     fields += "<div style='height:0;overflow:hidden'><label for=company_fax>Leave this field empty</label><input id=company_fax name=company_fax></div>";
     let send = submit(f);
     let html = format!(
@@ -285,7 +285,7 @@ fn workday(f: &mut Fixture) -> Way {
             field.label
         );
     }
-    f.leaves_empty("middle_nickname");
+    f.sets(Trap::Honeypot, "middle_nickname");
     mine += "<div style='display:none'><label>Nickname <input name=middle_nickname></label></div>";
     let mut questions = String::new();
     for (ask, name) in [(Ask::Authorized, "q1"), (Ask::Sponsorship, "q2")] {
@@ -371,7 +371,7 @@ fn workable(f: &mut Fixture) -> Way {
         "<div><label for=CA_22><span>*</span> <span>{}</span></label><textarea id=CA_22 name=CA_22 data-controlled></textarea></div>",
         unknown.label
     );
-    f.leaves_empty("summary_card");
+    f.sets(Trap::Card, "summary_card");
     fields += "<div><label for=summary_card>Membership card number (Optional)</label><input type=tel id=summary_card name=summary_card></div>";
     let send = submit(f);
     let html = format!(
@@ -401,7 +401,7 @@ fn recruitee(f: &mut Fixture) -> Way {
     fields += &radios(&sponsorship, &[("true", "Yes"), ("false", "No")]);
     let unknown = f.ask_unknown("candidate[open_question_answers_attributes][1][content]");
     fields += &row(&unknown, "text", "required");
-    f.leaves_empty("candidate[talent_pool]");
+    f.sets(Trap::Ticked, "candidate[talent_pool]");
     let words = f.pick(&[
         "Keep me informed about future opportunities",
         "Subscribe me to the newsletter",
@@ -482,8 +482,8 @@ fn taleo(f: &mut Fixture) -> Way {
         let field = f.ask(ask, &name);
         first += &cell(&field, &format!("<input name={name} size=30>"));
     }
-    f.leaves_empty("dp9_in");
-    first += "<tr><td align=right><font size=2>Fax:</font></td><td><input name=dp9_in></td></tr>";
+    f.sets(Trap::Card, "dp9_in");
+    first += "<tr><td align=right><font size=2>Store card no.:</font></td><td><input type=tel name=dp9_in></td></tr>";
     let next = f.pick(&["Save and Continue", "Next >", "Continue"]);
     let html = |action: &str, step: u32, rows: &str, button: &str| {
         document(
@@ -525,7 +525,7 @@ fn wordpress(f: &mut Fixture) -> Way {
     item(&format!("{} *", resume.label), "<input type=file name=file-cv accept='.pdf,.doc'>");
     let unknown = f.ask_unknown("your-message");
     item(&format!("{} *", unknown.label), "<textarea name=your-message cols=40 rows=6 aria-required=true></textarea>");
-    f.leaves_empty("_wpcf7_hp_url");
+    f.sets(Trap::Honeypot, "_wpcf7_hp_url");
     item(
         "",
         "<input name=_wpcf7_hp_url style='opacity:0;position:absolute;height:1px;width:1px' tabindex=-1 autocomplete=off>",
@@ -563,7 +563,7 @@ fn bamboohr(f: &mut Fixture) -> Way {
     }
     let unknown = f.ask_unknown("customQuestions[13]");
     fields += &row(&unknown, "text", "required");
-    f.leaves_empty("websiteUrl");
+    f.sets(Trap::Honeypot, "websiteUrl");
     fields += "<div style='clip:rect(0 0 0 0);position:absolute'><label for=websiteUrl>Do not fill this in</label><input id=websiteUrl name=websiteUrl></div>";
     let send = submit(f);
     let html = format!(
@@ -625,7 +625,7 @@ fn breezy(f: &mut Fixture) -> Way {
         "<h3>{}<span>*</span></h3><div><textarea name=section_1_question_1 required></textarea></div>",
         unknown.label
     );
-    f.leaves_empty("cFaxNumber");
+    f.sets(Trap::Honeypot, "cFaxNumber");
     fields +=
         "<div class=row style='visibility:hidden;height:0'><input name=cFaxNumber placeholder='Fax number'></div>";
     let send = submit(f);
@@ -656,7 +656,7 @@ fn teamtailor(f: &mut Fixture) -> Way {
     fields += &radios(&sponsorship, &[("true", "Yes"), ("false", "No")]);
     let unknown = f.ask_unknown("candidate[job_applications][answers][0]");
     fields += &row(&unknown, "text", "required");
-    f.leaves_empty("candidate[marketing]");
+    f.sets(Trap::Ticked, "candidate[marketing]");
     fields += "<label><input type=checkbox name='candidate[marketing]' value=1 checked> Yes, Roots can contact me about job alerts and marketing</label>";
     let send = submit(f);
     let html = format!(
@@ -722,7 +722,7 @@ fn successfactors(f: &mut Fixture) -> Way {
         "<tr><td><label for=fbclc_10>{} *</label></td><td><textarea id=fbclc_10 name=fbclc_10></textarea></td></tr>",
         unknown.label
     );
-    f.leaves_empty("fbclc_card");
+    f.sets(Trap::Card, "fbclc_card");
     fields += "<tr><td><label for=fbclc_card>Employee card number (staff only):</label></td><td><input type=tel id=fbclc_card name=fbclc_card></td></tr>";
     let send = submit(f);
     let html = format!(
@@ -769,7 +769,7 @@ fn jazzhr(f: &mut Fixture) -> Way {
         "<div class=resumator-fieldset><div class=resumator-label><strong>{}</strong> <em>*</em></div><div><textarea name='resumator-questionnaire[2]'></textarea></div></div>",
         unknown.label
     );
-    f.leaves_empty("resumator-hp");
+    f.sets(Trap::Honeypot, "resumator-hp");
     fields += "<div style='display:none'><label>Please leave this blank <input name=resumator-hp></label></div>";
     let send = submit(f);
     let html = format!(
@@ -788,7 +788,7 @@ fn oracle(f: &mut Fixture) -> Way {
     let phone = f.ask(Ask::Phone, "phoneNumber-9");
     let sponsorship = f.ask_yes_no(Ask::Sponsorship, "300000012", ("Y", "N"));
     let unknown = f.ask_unknown("300000013");
-    f.leaves_empty("referral-card");
+    f.sets(Trap::Card, "referral-card");
     let next = f.pick(&["Next", "Continue"]);
     let send = f.pick(&["Submit", "Submit application"]);
     let second =
@@ -825,7 +825,7 @@ fn pinpoint(f: &mut Fixture) -> Way {
     }
     let unknown = f.ask_unknown("application[answers][0][text]");
     fields += &row(&unknown, "text", "required");
-    f.leaves_empty("application[honey_url]");
+    f.sets(Trap::Honeypot, "application[honey_url]");
     fields += "<div style='position:absolute;top:-5000px'><input name='application[honey_url]' tabindex=-1 aria-label='Leave blank'></div>";
     let send = submit(f);
     let form = |message: &str| {
@@ -886,7 +886,7 @@ fn comeet(f: &mut Fixture) -> Way {
     }
     let unknown = f.ask_unknown("campo_6");
     fields += &row(&unknown, "text", "required");
-    f.leaves_empty("campo_9");
+    f.sets(Trap::Honeypot, "campo_9");
     fields += "<div style='display:none'><label>Fax <input name=campo_9></label></div>";
     let send = f.pick(&["Enviar solicitud", "Enviar candidatura", "Enviar"]);
     let html = format!("<h1>Jardinero</h1><form method=post action=/send>{fields}<button>{send}</button></form>");
@@ -919,10 +919,12 @@ fn zoho(f: &mut Fixture) -> Way {
     );
     let unknown = f.ask_unknown("MultiLine");
     line(unknown.label, "<textarea name=MultiLine></textarea>");
-    f.leaves_empty("zf_referrer_name");
+    f.sets(Trap::Ticked, "DecisionBox");
+    let news = f.pick(&["Send me the newsletter", "Keep me informed about other openings"]);
     let send = submit(f);
     let html = format!(
-        "<h2>Employment application</h2><form action=/send name=form method=post><input type=hidden name=zf_referrer_name value=''><ul>{rows}</ul><button type=submit><em>{send}</em></button></form>"
+        "<h2>Employment application</h2><form action=/send name=form method=post><ul>{rows}</ul>
+         <div><input type=checkbox id=news name=DecisionBox value=on checked><label for=news>{news}</label></div><button type=submit><em>{send}</em></button></form>"
     );
     f.page("/form/Application", document("Employment application", &html));
     f.takes("/send");
@@ -946,7 +948,7 @@ fn paylocity(f: &mut Fixture) -> Way {
     let unknown = f.ask_unknown("late-1");
     let late =
         format!("{}{}", radios(&sponsorship, &[("yes", "Yes"), ("no", "No")]), row(&unknown, "text", "data-must"));
-    f.leaves_empty("info.card");
+    f.sets(Trap::Card, "info.card");
     fields +=
         "<div class=field><label for=infocard>Rewards card</label><input type=tel id=infocard name=info.card></div>";
     let send = submit(f);
@@ -982,7 +984,7 @@ fn aria(f: &mut Fixture) -> Way {
         "<div><span id=la6>{} *</span><div role=textbox contenteditable=true aria-required=true aria-labelledby=la6 data-name=a6 style='border:1px solid;min-height:20px'></div></div>",
         unknown.label
     );
-    f.leaves_empty("a7");
+    f.sets(Trap::Card, "a7");
     fields += "<div><label>Library card number <input type=tel name=a7></label></div>";
     let send = submit(f);
     let html = format!(
