@@ -13,7 +13,19 @@ import { Icon, type IconName, Logo } from "../ui/icon";
 import { Toasts } from "../ui/toast";
 
 interface Place {
-  to: "/" | "/runs" | "/inbox" | "/workflows" | "/queues" | "/workers" | "/subjects" | "/tokens" | "/audit";
+  to:
+    | "/"
+    | "/runs"
+    | "/inbox"
+    | "/workflows"
+    | "/schedules"
+    | "/events"
+    | "/queues"
+    | "/workers"
+    | "/tiers"
+    | "/subjects"
+    | "/tokens"
+    | "/audit";
   name: string;
   icon: IconName;
   /** Pressed after `g`. */
@@ -27,10 +39,13 @@ const PLACES: Place[][] = [
     { to: "/runs", name: "Runs", icon: "runs", hotkey: "r", scopes: ["read"] },
     { to: "/inbox", name: "Inbox", icon: "inbox", hotkey: "i", scopes: ["read", "answer"] },
     { to: "/workflows", name: "Workflows", icon: "workflows", hotkey: "w", scopes: ["read", "trigger"] },
+    { to: "/schedules", name: "Schedules", icon: "schedules", hotkey: "h", scopes: ["read", "trigger"] },
+    { to: "/events", name: "Events", icon: "events", hotkey: "e", scopes: ["read", "trigger"] },
   ],
   [
     { to: "/queues", name: "Queues", icon: "queues", hotkey: "q", scopes: ["read"] },
     { to: "/workers", name: "Workers", icon: "workers", hotkey: "k", scopes: ["read"] },
+    { to: "/tiers", name: "Tiers", icon: "tiers", hotkey: "b", scopes: ["read"] },
     { to: "/subjects", name: "Subjects", icon: "subjects", hotkey: "s", scopes: ["read"] },
   ],
   [
