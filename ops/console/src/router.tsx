@@ -23,7 +23,17 @@ const runs = createRoute({
   component: lazyRouteComponent(() => import("./pages/runs"), "Runs"),
 });
 
-export const RUN_VIEWS = ["timeline", "data", "journal", "files", "commands"] as const;
+export const RUN_VIEWS = [
+  "timeline",
+  "graph",
+  "data",
+  "logs",
+  "files",
+  "tier",
+  "children",
+  "journal",
+  "commands",
+] as const;
 export type RunView = (typeof RUN_VIEWS)[number];
 
 const run = createRoute({

@@ -33,6 +33,9 @@ export const newestRunsQuery = (filter: RunFilter, limit: number) =>
     refetchInterval: SLOW_MS,
   });
 
+/** Children of a run, newest first. */
+export const childrenQuery = (parent: string) => newestRunsQuery({ parent }, 1);
+
 /** How many runs there are. Statuses are what is counted, and not filtered by. */
 export const countsQuery = ({ status: _, ...filter }: RunFilter) =>
   queryOptions({

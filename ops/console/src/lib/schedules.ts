@@ -82,12 +82,17 @@ export function localInput(at: string): string {
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
+/** Whether the seconds say something. */
+export function hasSeconds(at: string): boolean {
+  return !/T\d\d:\d\d(:00(\.0+)?)?(Z|[+-]|$)/.test(at);
+}
+
 /** An instant as clocks in its zone show it: `2026-11-23T09:30:00+01:00` → `Mon 2026-11-23 09:30 +01:00`. */
-export function zoned(at: string): string {
+export function zoned(at: string, withSeconds = hasSeconds(at)): string {
   const parts = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?(?:\.\d+)?(.*)$/.exec(at);
   if (parts === null) return at;
   const [, day = "", time = "", seconds = "", offset = ""] = parts;
-  const shown = seconds === ":00" ? time : `${time}${seconds}`;
+  const shown = withSeconds ? `${time}${seconds}` : time;
   return `${DAYS[new Date(`${day}T00:00:00Z`).getUTCDay()] ?? ""} ${day} ${shown} ${offset === "Z" ? "UTC" : offset}`;
 }
 
