@@ -10,6 +10,7 @@ import { Button, Empty, Fault, Page } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
 import { useHotkeys } from "../ui/hotkeys";
 import { Icon, type IconName, Logo } from "../ui/icon";
+import { useNotices } from "../ui/notices";
 import { Toasts } from "../ui/toast";
 
 interface Place {
@@ -112,6 +113,7 @@ export function Shell() {
 /** Beside the inbox and in the tab's title. */
 function OpenTasks() {
   const { data } = useQuery(tasksQuery);
+  useNotices();
   const count = data?.tasks.length ?? 0;
   const shown = data?.next_cursor == null ? String(count) : `${count}+`;
   useEffect(() => {
@@ -202,6 +204,8 @@ function Keys({ places, onClose }: { places: Place[]; onClose: () => void }) {
     ["/", "Runs: go to a run, or filter"],
     ["j k", "Inbox: next and last task"],
     ["c", "Inbox: claim"],
+    ["p", "Inbox: the picture, large"],
+    ["r", "Inbox: reject"],
     ["Ctrl Enter", "Inbox: send the answer"],
     ["?", "This list"],
   ];
