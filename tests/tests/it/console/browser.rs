@@ -147,6 +147,16 @@ impl Browser {
         .await;
     }
 
+    /// Chooses one of a list by its words.
+    pub async fn choose(&self, label: &str, words: &str) {
+        let path = format!("{}/option[normalize-space()='{words}']", field_of(label));
+        until(&format!("“{words}” of “{label}”"), SOON, async || {
+            let option = self.client.find(Locator::XPath(&path)).await.map_err(|error| error.to_string())?;
+            option.click().await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
     /// What stands in the field of a label.
     pub async fn typed(&self, label: &str) -> String {
         let field = self.client.find(Locator::XPath(&field_of(label))).await.expect("the field is there");

@@ -1,5 +1,8 @@
 //! What people do with the console, and that everybody can.
 
+mod pages;
+mod targets;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -205,6 +208,13 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
     let scene = Scene::start().await;
     let (run, task) = scene.asking("Can everybody read this?").await;
     scene.api().put("/api/v1/workflows/orders", &orders()).await.expect("a workflow is declared");
+    let daily = json!({ "workflow": "asks", "cron": "30 9 * * *", "run": { "input": { "question": "All well?" } } });
+    scene.api().put("/api/v1/schedules/daily", &daily).await.expect("a schedule is made");
+    let paid = json!({ "key": "order:*", "workflow": "asks", "filter": "payload.total > 5" });
+    scene.api().put("/api/v1/event-triggers/paid", &paid).await.expect("a trigger is made");
+    scene.api().post("/api/v1/events", &json!({ "key": "order:paid" }), None).await.expect("an event is taken");
+    let policy = json!({ "pace_s": 30, "note": "as agreed" });
+    scene.api().put("/api/v1/rules/site/*.example.com", &policy).await.expect("a rule is set");
     let item = json!({ "kind": "answer", "name": "Visa?", "value": "no" });
     scene.api().put("/api/v1/subjects/tests/items", &item).await.expect("an item is kept");
     let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/console/node_modules/axe-core/axe.min.js");
@@ -213,7 +223,9 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
         ("/".to_owned(), "Ended runs"),
         ("/runs".to_owned(), "and no more"),
         (format!("/runs/{run}"), "person question"),
+        (format!("/runs/{run}?view=graph"), "What led to what"),
         (format!("/runs/{run}?view=data"), "Input"),
+        (format!("/runs/{run}?view=logs"), "It has said nothing yet"),
         (format!("/runs/{run}?view=journal"), "the run began"),
         (format!("/runs/{run}?view=files"), "no files"),
         (format!("/runs/{run}?view=commands"), "valet runs show"),
@@ -221,6 +233,12 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
         ("/workflows".to_owned(), "orders"),
         ("/workflows/orders".to_owned(), "Definition"),
         ("/workflows/asks/start".to_owned(), "Question"),
+        ("/schedules".to_owned(), "daily"),
+        ("/schedules/daily".to_owned(), "It has not fired yet"),
+        ("/new-schedule".to_owned(), "Next ten fires"),
+        ("/events".to_owned(), "order:paid"),
+        ("/events?view=triggers".to_owned(), "edit paid"),
+        ("/tiers".to_owned(), "edit *.example.com"),
         ("/queues".to_owned(), "stage"),
         ("/workers".to_owned(), "worker-0"),
         ("/subjects?subject=tests".to_owned(), "Visa?"),
