@@ -49,6 +49,8 @@ export const runQuery = (id: string) =>
   queryOptions({
     queryKey: ["run", id],
     queryFn: ({ signal }) => told(api.GET("/api/v1/runs/{id}", { params: { path: { id } }, signal })),
+    // To compare a thousand steps with those before costs more than to draw those that are in sight.
+    structuralSharing: false,
     // The journal's stream says when there is something new; this is for what no journal tells, such as a grant.
     refetchInterval: (query) => (query.state.data?.ended_at ? false : SLOW_MS),
   });

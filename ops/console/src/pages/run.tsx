@@ -124,6 +124,30 @@ function useWhy(run: Detail): string | undefined {
   return stepWords(step, queues.data?.queues.find(({ name }) => name === step.queue)?.workers);
 }
 
+/** Always one line: what is below it stays where it is. */
+function Why({ run }: { run: Detail }) {
+  const why = useWhy(run);
+  if (run.ended_at != null) {
+    return (
+      <span>
+        <strong>Ended</strong> <Ago at={run.ended_at} />
+      </span>
+    );
+  }
+  if (why === undefined && run.paused_by_scope == null) return <span>Its code is at work.</span>;
+  return (
+    <span>
+      <strong>Waits for</strong> {why ?? "what it belongs to"}
+      {run.paused_by_scope != null && (
+        <>
+          {" "}
+          · paused by its {run.paused_by_scope} (<Link to="/queues">pauses</Link>)
+        </>
+      )}
+    </span>
+  );
+}
+
 interface HeadProps {
   run: Detail;
   isLive: boolean;
@@ -133,7 +157,6 @@ interface HeadProps {
 
 function Head({ run, isLive, tier }: HeadProps) {
   const now = useNow();
-  const why = useWhy(run);
   const open = run.tasks.find(({ state }) => state === "open" || state === "claimed");
   return (
     <section className="run-head" aria-label="state">
@@ -148,24 +171,14 @@ function Head({ run, isLive, tier }: HeadProps) {
           </span>
         )}
       </div>
-      {(why !== undefined || run.paused_by_scope != null) && (
-        <p className="why">
-          <span>
-            <strong>Waits for</strong> {why ?? "what it belongs to"}
-            {run.paused_by_scope != null && (
-              <>
-                {" "}
-                · paused by its {run.paused_by_scope} (<Link to="/queues">pauses</Link>)
-              </>
-            )}
-          </span>
-          {open !== undefined && (
-            <Link to="/inbox/$id" params={{ id: open.id }} className="button main">
-              Open the task
-            </Link>
-          )}
-        </p>
-      )}
+      <p className="why">
+        <Why run={run} />
+        {open !== undefined && (
+          <Link to="/inbox/$id" params={{ id: open.id }} className="button main">
+            Open the task
+          </Link>
+        )}
+      </p>
       {run.error != null && (
         <p className="fault">
           <code>{run.error.code}</code> {run.error.message}

@@ -107,6 +107,7 @@ function Switches({ metrics, rules, onEdit }: PartProps) {
     {
       name: "vanished",
       align: "right",
+      wideOnly: true,
       cell: ({ name, everywhere }) => <Share tally={everywhere} rules={rules} tier={name} everywhere />,
     },
     {

@@ -109,6 +109,7 @@ function BulkDialog({ kind, filter, chosen, onClose, onDone }: BulkDialogProps) 
     <Ask
       title={`${kind.name} ${whose}`}
       action={state === "done" ? "Close" : state === "working" ? "Working…" : kind.name}
+      leave={state === "working" ? "Stop" : "Not now"}
       danger={kind.danger && state === "asking"}
       busy={state === "working"}
       error={error}

@@ -43,6 +43,8 @@ interface AskProps extends DialogProps {
   /** The word on the button. */
   action: string;
   danger?: boolean;
+  /** The word on the other one. */
+  leave?: string;
   busy: boolean;
   error: unknown;
   disabled?: boolean;
@@ -52,6 +54,7 @@ interface AskProps extends DialogProps {
 /** Asks for something, then does it; stays open with what was typed until it is done. */
 export function Ask({
   action,
+  leave = "Not now",
   danger = false,
   busy,
   error,
@@ -70,7 +73,7 @@ export function Ask({
         {children}
         <Fault error={error} />
         <footer>
-          <Button onClick={dialog.onClose}>Not now</Button>
+          <Button onClick={dialog.onClose}>{leave}</Button>
           <Button type="submit" look={danger ? "danger" : "main"} disabled={busy || disabled} aria-busy={busy}>
             {action}
           </Button>

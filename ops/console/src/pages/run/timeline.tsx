@@ -1,20 +1,22 @@
 // What the run did when: a row an operation, its attempts as bars, and what is behind the row that is chosen.
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useMemo, useRef } from "react";
 import type { Schemas } from "../../api/client";
 import type { Attempt, Story } from "../../lib/journal";
 import { dollars } from "../../lib/money";
 import { between, duration } from "../../lib/time";
 import { spaced } from "../../lib/words";
 import { type Row, rowsOf, ticks } from "../../lib/waterfall";
-import { Button, Empty } from "../../ui/basics";
+import { Empty } from "../../ui/basics";
 import { useNow } from "../../ui/now";
 import { StepPanel } from "./step-panel";
 
 type Detail = Schemas["RunDetail"];
 
-/** Rows that are drawn unless all are asked for: they are drawn anew with every second. */
-const ROWS_MAX = 300;
+/** Of more rows than that only those are there that are in sight: they are drawn anew with every second. */
+const ROWS_PLAIN_MAX = 60;
+const ROW_PX = 30;
 
 interface TimelineProps {
   run: Detail;
@@ -27,9 +29,15 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
   const now = useNow();
   const { step } = useSearch({ from: "/runs/$id" });
   const navigate = useNavigate({ from: "/runs/$id" });
-  const [all, setAll] = useState(false);
-  const known = useMemo(() => rowsOf(run.steps, story.spans), [run.steps, story.spans]);
-  const rows = all ? known : known.slice(-ROWS_MAX);
+  const rows = useMemo(() => rowsOf(run.steps, story.spans), [run.steps, story.spans]);
+  const latest = useMemo(
+    () =>
+      rows.reduce((until, { to, attempts }) => {
+        const ends = [to, ...attempts.map((one) => one.nextAt)].map((at) => (at == null ? 0 : Date.parse(at)));
+        return Math.max(until, ...ends);
+      }, 0),
+    [rows],
+  );
   const chosen = rows.find(({ seq }) => seq === step);
   const choose = (seq: number | undefined) =>
     void navigate({ search: (before) => ({ ...before, step: seq === step ? undefined : seq }), replace: true });
@@ -40,13 +48,7 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
       </Empty>
     );
   }
-  const [first] = rows;
-  const from = Date.parse(rows.length < known.length && first !== undefined ? first.from : run.created_at);
-  const latest = Math.max(
-    ...rows
-      .flatMap(({ attempts, to }) => [to, ...attempts.map((one) => one.nextAt)])
-      .map((at) => (at == null ? 0 : Date.parse(at))),
-  );
+  const from = Date.parse(run.created_at);
   const to = Math.max(from + 1, run.ended_at == null ? Math.max(now, latest) : Date.parse(run.ended_at));
   const scale: Scale = { from, width: to - from };
   return (
@@ -63,38 +65,13 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
           </div>
           <span />
         </div>
-        {rows.length < known.length && (
-          <Button look="quiet" onClick={() => setAll(true)}>
-            Show the {(known.length - rows.length).toLocaleString()} before
-          </Button>
+        {rows.length > ROWS_PLAIN_MAX ? (
+          <LongRows rows={rows} scale={scale} now={now} chosen={step} onChoose={choose} />
+        ) : (
+          rows.map((row) => (
+            <SpanRow key={row.seq} row={row} scale={scale} now={now} isChosen={row.seq === step} onChoose={choose} />
+          ))
         )}
-        {rows.map((row) => (
-          <button
-            key={row.seq}
-            type="button"
-            className={`span-row ${row.state}`}
-            aria-pressed={row.seq === step}
-            onClick={() => choose(row.seq)}
-          >
-            <span className="span-name">
-              <span className={`dot ${row.state}`} />
-              <span className="clip">
-                {row.kind !== "step" && <em>{row.kind} </em>}
-                {row.name}
-              </span>
-              {row.attempts.length > 1 && (
-                <span className="count quiet" title="attempts">
-                  ×{row.attempts.length}
-                </span>
-              )}
-              {row.isCleanup && <span className="tag">clean-up</span>}
-            </span>
-            <span className="lane">
-              <Segments row={row} scale={scale} now={now} />
-            </span>
-            <span className="span-took">{duration(between(row.from, row.to, now))}</span>
-          </button>
-        ))}
         {!hasJournal && <p className="hint">Without the journal, earlier attempts and waits are not shown.</p>}
         <Legend rows={rows} />
         <Spent story={story} />
@@ -102,6 +79,77 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
       {chosen !== undefined && (
         <StepPanel run={run} row={chosen} lines={story.lines} onClose={() => choose(undefined)} />
       )}
+    </div>
+  );
+}
+
+interface SpanRowProps {
+  row: Row;
+  scale: Scale;
+  now: number;
+  isChosen: boolean;
+  onChoose: (seq: number) => void;
+}
+
+function SpanRow({ row, scale, now, isChosen, onChoose }: SpanRowProps) {
+  return (
+    <button type="button" className={`span-row ${row.state}`} aria-pressed={isChosen} onClick={() => onChoose(row.seq)}>
+      <span className="span-name">
+        <span className={`dot ${row.state}`} />
+        <span className="clip">
+          {row.kind !== "step" && <em>{row.kind} </em>}
+          {row.name}
+        </span>
+        {row.attempts.length > 1 && (
+          <span className="count quiet" title="attempts">
+            ×{row.attempts.length}
+          </span>
+        )}
+        {row.isCleanup && <span className="tag">clean-up</span>}
+      </span>
+      <span className="lane">
+        <Segments row={row} scale={scale} now={now} />
+      </span>
+      <span className="span-took">{duration(between(row.from, row.to, now))}</span>
+    </button>
+  );
+}
+
+interface LongRowsProps {
+  rows: readonly Row[];
+  scale: Scale;
+  now: number;
+  chosen: number | undefined;
+  onChoose: (seq: number) => void;
+}
+
+/** Begins with the latest ones. */
+function LongRows({ rows, scale, now, chosen, onChoose }: LongRowsProps) {
+  "use no memo";
+  const frame = useRef<HTMLDivElement>(null);
+  // The library's object is not to be memoized, and is not: see the directive above.
+  // eslint-disable-next-line react-hooks/incompatible-library
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => frame.current,
+    estimateSize: () => ROW_PX,
+    overscan: 8,
+    initialOffset: rows.length * ROW_PX,
+  });
+  const items = virtual.getVirtualItems();
+  const above = items[0]?.start ?? 0;
+  return (
+    <div className="long-rows" ref={frame} tabIndex={0} role="region" aria-label={`${rows.length} operations`}>
+      <div style={{ height: virtual.getTotalSize() }}>
+        <div style={{ transform: `translateY(${above}px)` }}>
+          {items.map(({ index }) => {
+            const row = rows[index];
+            if (row === undefined) return null;
+            const isChosen = row.seq === chosen;
+            return <SpanRow key={row.seq} row={row} scale={scale} now={now} isChosen={isChosen} onChoose={onChoose} />;
+          })}
+        </div>
+      </div>
     </div>
   );
 }
