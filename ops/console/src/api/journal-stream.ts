@@ -1,7 +1,7 @@
 // The journal of a run as it grows. The browser asks again by itself when the stream breaks, and names the last event it has.
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import type { JournalEvent } from "../lib/journal";
+import { type JournalEvent, type Story, Teller } from "../lib/journal";
 import { isObject } from "../lib/json";
 
 /** Events that come together are drawn together. */
@@ -17,11 +17,11 @@ const BEGINNING_MAX = 200;
 export type StreamState = "opening" | "live" | "ended" | "broken";
 
 export interface JournalStream {
-  events: readonly JournalEvent[];
+  story: Story;
   state: StreamState;
 }
 
-const NONE: JournalStream = { events: [], state: "opening" };
+const NONE: JournalStream = { story: new Teller().story(), state: "opening" };
 
 /** While it grows, the run itself is read anew too. */
 export function useJournal(run: string, enabled: boolean): JournalStream {
@@ -30,7 +30,8 @@ export function useJournal(run: string, enabled: boolean): JournalStream {
   useEffect(() => {
     if (!enabled) return undefined;
     let gathered: JournalEvent[] = [];
-    let events: JournalEvent[] = [];
+    let teller = new Teller();
+    let { story } = NONE;
     let state: StreamState = "opening";
     let timer: ReturnType<typeof setTimeout> | undefined;
     let again: ReturnType<typeof setTimeout> | undefined;
@@ -39,11 +40,12 @@ export function useJournal(run: string, enabled: boolean): JournalStream {
     const show = () => {
       timer = undefined;
       if (gathered.length > 0) {
-        events = [...events, ...gathered];
+        gathered.forEach((event) => teller.event(event));
         gathered = [];
-        reading ??= setTimeout(read, events.length > BEGINNING_MAX ? READ_AGAIN_MS : GATHER_MS);
+        story = teller.story();
+        reading ??= setTimeout(read, story.lines.length > BEGINNING_MAX ? READ_AGAIN_MS : GATHER_MS);
       }
-      setStream({ events, state, run });
+      setStream({ story, state, run });
     };
     const read = () => {
       reading = undefined;
@@ -68,7 +70,7 @@ export function useJournal(run: string, enabled: boolean): JournalStream {
         if (source.readyState !== EventSource.CLOSED) return;
         // A new stream begins with the first event.
         again = setTimeout(() => {
-          events = [];
+          teller = new Teller();
           open();
         }, REFUSED_MS);
       };

@@ -77,7 +77,7 @@ const SPANS: Record<string, string> = {
 export function tell(events: readonly JournalEvent[]): Story {
   const teller = new Teller();
   events.forEach((event) => teller.event(event));
-  return { lines: teller.lines, spans: teller.spans, spent: teller.spent };
+  return teller.story();
 }
 
 /** What a run and its steps said, and what went wrong: the lines of a log. */
@@ -85,15 +85,21 @@ export function logsOf(lines: readonly Line[]): Line[] {
   return lines.filter(({ mark }) => mark === "said" || mark === "status" || mark === "bad" || mark === "retry");
 }
 
-class Teller {
-  readonly lines: Line[] = [];
-  readonly spans = new Map<number, Span>();
-  readonly spent = new Map<string, number>();
+/** Tells as events come: what was told once is not told anew. */
+export class Teller {
+  private readonly lines: Line[] = [];
+  private readonly spans = new Map<number, Span>();
+  private readonly spent = new Map<string, number>();
   private readonly finalizers = new Map<number, string>();
   private count = 0;
   private revision = 0;
   /** The operations that ended in this revision, else those of the latest in which any did. */
   private ended: { revision: number; seqs: number[] } = { revision: 0, seqs: [] };
+
+  /** Up to here. */
+  story(): Story {
+    return { lines: [...this.lines], spans: new Map(this.spans), spent: new Map(this.spent) };
+  }
 
   event({ revision, index, at, entry }: JournalEvent): void {
     const [kind, fields] = tagged(entry);

@@ -6,7 +6,7 @@ import type { Schemas } from "../api/client";
 import { useJournal } from "../api/journal-stream";
 import { artifactsQuery, childrenQuery, queuesQuery, runQuery } from "../api/queries";
 import { useMay } from "../api/session";
-import { logsOf, tell } from "../lib/journal";
+import { logsOf } from "../lib/journal";
 import { dollars } from "../lib/money";
 import { isReason, stepWords, words } from "../lib/reason";
 import { decisionsOf, type TierDecision } from "../lib/tiers";
@@ -67,7 +67,7 @@ function Shown({ run }: { run: Detail }) {
   const may = useMay();
   const mayRead = may("trigger", "operate", "answer");
   const stream = useJournal(run.id, mayRead);
-  const story = useMemo(() => tell(stream.events), [stream.events]);
+  const { story } = stream;
   const files = useQuery(artifactsQuery(run.id));
   const decisions = useMemo(() => decisionsOf(run.steps), [run.steps]);
   const children = useQuery(childrenQuery(run.id));
@@ -92,7 +92,7 @@ function Shown({ run }: { run: Detail }) {
     >
       <Head run={run} isLive={stream.state === "live"} tier={decisions.at(-1)} />
       <Tabs current={view} counts={counts} hidden={hidden} id={run.id} />
-      {view === "timeline" && <Timeline run={run} story={story} hasJournal={stream.events.length > 0} />}
+      {view === "timeline" && <Timeline run={run} story={story} hasJournal={story.lines.length > 0} />}
       {view === "graph" && <RunGraph run={run} story={story} />}
       {view === "data" && <Data run={run} />}
       {view === "journal" &&

@@ -7,7 +7,6 @@ import { useJournal } from "../../api/journal-stream";
 import { runQuery, taskQuery } from "../../api/queries";
 import { useMay, useWho } from "../../api/session";
 import { draftOf, dropDraft, isDrafted, keepDraft } from "../../lib/drafts";
-import { tell } from "../../lib/journal";
 import { isObject, text } from "../../lib/json";
 import { cleaned, type Faults, faults as faultsIn, faultsOf, initial } from "../../lib/schema";
 import { spaced } from "../../lib/words";
@@ -94,9 +93,9 @@ const MEANWHILE_MAX = 4;
 
 /** What the run did since the person was asked. */
 function Meanwhile({ task }: { task: Task }) {
-  const { events } = useJournal(task.run, true);
+  const { story } = useJournal(task.run, true);
   const since = Date.parse(task.opened_at);
-  const lines = useMemo(() => tell(events).lines.filter(({ at }) => Date.parse(at) > since), [events, since]);
+  const lines = useMemo(() => story.lines.filter(({ at }) => Date.parse(at) > since), [story, since]);
   if (lines.length === 0) return null;
   return (
     <section className="meanwhile" aria-label="meanwhile">

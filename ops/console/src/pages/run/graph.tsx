@@ -1,6 +1,7 @@
 // What led to what: of a declared workflow the graph that it is, of any other what the run did until now.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
+import { useMemo } from "react";
 import type { Schemas } from "../../api/client";
 import { workflowQuery } from "../../api/queries";
 import { layers, tasksOf, tasksOfRows, withStates } from "../../lib/graph";
@@ -16,8 +17,8 @@ const NODES_MAX = 80;
 export function RunGraph({ run, story }: { run: Schemas["RunDetail"]; story: Story }) {
   const navigate = useNavigate({ from: "/runs/$id" });
   const workflow = useQuery(workflowQuery(run.workflow));
+  const rows = useMemo(() => rowsOf(run.steps, story.spans), [run.steps, story.spans]);
   if (workflow.isPending) return <Loading />;
-  const rows = rowsOf(run.steps, story.spans);
   const declared = isObject(workflow.data?.definition) ? tasksOf(workflow.data.definition) : [];
   const tasks = declared.length > 0 ? withStates(declared, rows) : tasksOfRows(rows.slice(-NODES_MAX));
   if (tasks.length === 0) return <Empty title="No step yet." />;
