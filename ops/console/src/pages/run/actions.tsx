@@ -55,9 +55,6 @@ export function RunActions({ run }: { run: Detail }) {
           Cancel
         </Button>
       )}
-      <Button icon="fork" onClick={() => setAsked("fork")}>
-        Fork
-      </Button>
       {live && <Button onClick={() => setAsked("budget")}>Budget</Button>}
       {live && <Button onClick={() => setAsked("signal")}>Signal</Button>}
       {live && (
@@ -65,6 +62,9 @@ export function RunActions({ run }: { run: Detail }) {
           Kill
         </Button>
       )}
+      <Button icon="fork" onClick={() => setAsked("fork")}>
+        Fork
+      </Button>
       {asked === "cancel" && <Cancel run={run} onClose={close} />}
       {asked === "kill" && <Kill run={run} onClose={close} />}
       {asked === "budget" && <Budget run={run} onClose={close} />}

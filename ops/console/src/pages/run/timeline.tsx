@@ -1,7 +1,7 @@
 // What the run did when: a row an operation, its attempts as bars, and what is behind the row that is chosen.
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useMemo, useRef } from "react";
+import { type UIEvent, useEffect, useMemo, useRef } from "react";
 import type { Schemas } from "../../api/client";
 import type { Attempt, Story } from "../../lib/journal";
 import { dollars } from "../../lib/money";
@@ -123,10 +123,17 @@ interface LongRowsProps {
   onChoose: (seq: number) => void;
 }
 
-/** Begins with the latest ones. */
+/** Begins with the latest ones, and stays with them until somebody scrolls up. */
 function LongRows({ rows, scale, now, chosen, onChoose }: LongRowsProps) {
   "use no memo";
   const frame = useRef<HTMLDivElement>(null);
+  const isAtEnd = useRef(true);
+  useEffect(() => {
+    if (isAtEnd.current) frame.current?.scrollTo({ top: rows.length * ROW_PX });
+  }, [rows.length]);
+  const scrolled = ({ currentTarget: { scrollTop, clientHeight, scrollHeight } }: UIEvent) => {
+    isAtEnd.current = scrollTop + clientHeight >= scrollHeight - ROW_PX;
+  };
   // The library's object is not to be memoized, and is not: see the directive above.
   // eslint-disable-next-line react-hooks/incompatible-library
   const virtual = useVirtualizer({
@@ -134,12 +141,18 @@ function LongRows({ rows, scale, now, chosen, onChoose }: LongRowsProps) {
     getScrollElement: () => frame.current,
     estimateSize: () => ROW_PX,
     overscan: 8,
-    initialOffset: rows.length * ROW_PX,
   });
   const items = virtual.getVirtualItems();
   const above = items[0]?.start ?? 0;
   return (
-    <div className="long-rows" ref={frame} tabIndex={0} role="region" aria-label={`${rows.length} operations`}>
+    <div
+      className="long-rows"
+      ref={frame}
+      tabIndex={0}
+      role="region"
+      aria-label={`${rows.length} operations`}
+      onScroll={scrolled}
+    >
       <div style={{ height: virtual.getTotalSize() }}>
         <div style={{ transform: `translateY(${above}px)` }}>
           {items.map(({ index }) => {
