@@ -79,7 +79,27 @@ pub const SETTINGS: &[Setting] = &[
         Some(".valet/worker-token"),
         "file with the workers' token",
     ),
-    setting("files.dir", "VALET_FILES_DIR", Some(".valet/files"), "folder for sealed files and artifacts"),
+    setting(
+        "files.dir",
+        "VALET_FILES_DIR",
+        Some(".valet/files"),
+        "folder for sealed files and artifacts, of one engine, or shared by all; not used where `files.url` is set",
+    ),
+    setting(
+        "files.url",
+        "VALET_FILES_URL",
+        None,
+        "bucket for sealed files and artifacts, for engines on several machines: `s3://bucket` or `s3://bucket/folder`",
+    ),
+    setting(
+        "files.s3_endpoint",
+        "VALET_S3_ENDPOINT",
+        None,
+        "where the bucket is not Amazon's: `https://objects.example.com`",
+    ),
+    setting("files.s3_region", "VALET_S3_REGION", Some("us-east-1"), "region of the bucket"),
+    setting("files.s3_access_key_id", "VALET_S3_ACCESS_KEY_ID", None, "who writes to the bucket"),
+    secret("files.s3_secret_access_key", "VALET_S3_SECRET_ACCESS_KEY", "the key of whoever writes to the bucket"),
     setting(
         "retention.hours",
         "VALET_RETENTION_HOURS",

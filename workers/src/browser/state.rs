@@ -2,7 +2,7 @@
 //! visit and put into another browser before its first page, of the same family or not.
 //!
 //! Chromium tells and takes the cookies of all hosts at once. Firefox tells those of the page that is shown, and takes them on a page of
-//! their host; storage is its page's alone in both. So what needs a page of the site is put in on a small one that says nothing of the visitor.
+//! their host, those that no script may see one by one; storage is its page's alone in both. So what needs a page of the site is put in on a small one that says nothing of the visitor.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +34,12 @@ const STORAGE_JS: &str = "
         return entries.reduce((sum, [key, value]) => sum + key.length + value.length, 0) > most ? [] : entries;
     };
     try { return [location.origin, of(localStorage), of(sessionStorage)] } catch { return [location.origin, [], []] }";
+const PUT_COOKIES_JS: &str = "
+    for (const {name, value, path, domain, secure, expiry, sameSite} of arguments[0]) {
+        document.cookie = `${name}=${value}; Path=${path}` + (domain.startsWith('.') ? `; Domain=${domain}` : '') +
+            (expiry ? `; Expires=${new Date(expiry * 1000).toUTCString()}` : '') + (secure ? '; Secure' : '') +
+            (sameSite ? `; SameSite=${sameSite}` : '');
+    }";
 const PUT_STORAGE_JS: &str = "
     const [local, session] = arguments;
     for (const [key, value] of local) localStorage.setItem(key, value);
@@ -97,6 +103,13 @@ impl Cookie {
             said["sameSite"] = json!(same_site);
         }
         said
+    }
+
+    /// Firefox tells `None` of a cookie whose site said nothing of it, and takes that from no site without TLS.
+    fn mend(&mut self) {
+        if !self.secure && self.same_site.as_deref() == Some("None") {
+            self.same_site = None;
+        }
     }
 
     fn has_ended(&self, now: Duration) -> bool {
@@ -229,8 +242,11 @@ impl WebDriverAgent {
         let page = Url::parse(&origin).ok().filter(|page| matches!(page.scheme(), "http" | "https"));
         let Some(host) = page.as_ref().and_then(Url::host_str) else { return Ok(None) };
         let mut cookies = session.cookies().await?;
+        for cookie in &mut cookies {
+            cookie.mend();
+        }
         // The page's own are worth most, where not all can be kept.
-        cookies.sort_by_key(|cookie| !cookie.is_for(host));
+        cookies.sort_by_cached_key(|cookie| (!cookie.is_for(host), cookie.name.clone()));
         cookies.truncate(COOKIES_MAX);
         Ok(Some(SiteState { format: FORMAT, origin, taken_at: now, cookies, local, session: stored }))
     }
@@ -253,7 +269,11 @@ impl WebDriverAgent {
         session.enter_top().await?;
         if by_page {
             let host = origin.host_str().unwrap_or_default().to_owned();
-            for cookie in state.cookies.iter().filter(|cookie| cookie.is_for(&host)) {
+            let own = state.cookies.iter().filter(|cookie| cookie.is_for(&host));
+            let (hidden, seen): (Vec<&Cookie>, Vec<&Cookie>) = own.partition(|cookie| cookie.http_only);
+            // All that scripts may see in one command; the others take one each.
+            session.script("put cookies", PUT_COOKIES_JS, vec![json!(seen)]).await?;
+            for cookie in hidden {
                 let body = Some(json!({ "cookie": cookie.for_its_page() }));
                 // One that this browser does not take is worth less than the others.
                 match session.driver("cookie", body).await {
