@@ -169,6 +169,12 @@ pub const SETTINGS: &[Setting] = &[
         Some("true"),
         "`false`: browsers with a window are used as fast as those without, not at a person's pace",
     ),
+    setting(
+        "worker.site_states",
+        "VALET_SITE_STATES",
+        Some("true"),
+        "`false`: what a site keeps in a subject's browser (cookies, storage) is not kept for the next one",
+    ),
     setting("worker.browser", "VALET_BROWSER", Some("chromium"), "kind of new local browsers: `chromium` or `firefox`"),
     setting("browser.chromium", "VALET_CHROMIUM", Some("chromium"), "Chromium's program"),
     setting("browser.chromedriver", "VALET_CHROMEDRIVER", Some("chromedriver"), "ChromeDriver's program"),
