@@ -51,7 +51,7 @@ mod tests {
             went.push(begun.elapsed().as_secs());
         }
         assert_eq!(went, [0, 0, 0, 1, 2]);
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let rested = Instant::now();
         for _ in 0..4 {
             pace.turn().await;
