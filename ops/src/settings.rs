@@ -201,6 +201,34 @@ pub const SETTINGS: &[Setting] = &[
     setting("browser.firefox", "VALET_FIREFOX", Some("firefox"), "Firefox's program"),
     setting("browser.geckodriver", "VALET_GECKODRIVER", Some("geckodriver"), "geckodriver's program"),
     setting("browser.xvfb", "VALET_XVFB", Some("Xvfb"), "Xvfb's program, for browsers with a window"),
+    setting(
+        "greenhouse.url",
+        "VALET_GREENHOUSE_URL",
+        Some("https://boards-api{region}.greenhouse.io"),
+        "Greenhouse's job boards; `{region}` becomes nothing, or `.eu`",
+    ),
+    secret(
+        "greenhouse.keys",
+        "VALET_GREENHOUSE_KEYS",
+        "`board=key,…`: employers' Job Board API keys; jobs of these boards are applied for without a browser",
+    ),
+    setting(
+        "lever.url",
+        "VALET_LEVER_URL",
+        Some("https://api{region}.lever.co"),
+        "Lever's postings; `{region}` becomes nothing, or `.eu`",
+    ),
+    secret(
+        "lever.keys",
+        "VALET_LEVER_KEYS",
+        "`site=key,…`: employers' Postings API keys; jobs of these sites are applied for without a browser",
+    ),
+    setting(
+        "recruitee.url",
+        "VALET_RECRUITEE_URL",
+        Some("https://{company}.recruitee.com"),
+        "Recruitee's careers sites, which take applications without a key; `{company}` becomes the company",
+    ),
     setting("log.format", "VALET_LOG_FORMAT", Some("text"), "`text` or `json`"),
     setting("log.filter", "VALET_LOG", Some("info"), "log filter, such as `info,valet_engine=debug`"),
 ];

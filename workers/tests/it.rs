@@ -5,6 +5,7 @@ mod it {
     mod ats;
     mod bad_pages;
     mod conformance;
+    mod direct;
     mod egress;
     mod forms;
     mod frames;

@@ -1,4 +1,5 @@
 //! The contracts of the workflows that Valet ships.
 
 mod bench;
+mod direct;
 mod job_application;

@@ -7,12 +7,14 @@ use valet_core::tiers::TierOutcome;
 use valet_core::workflow::{Door, InputProblem, NamedFile};
 use valet_core::{Context, Failure, StepFailure, Stop, Workflow};
 
+mod direct;
 mod drive;
 pub mod input;
 mod people;
 mod questions;
 pub mod steps;
 
+use direct::Direct;
 use drive::Drive;
 use input::Application;
 use people::People;
@@ -46,6 +48,18 @@ impl Workflow for JobApplicationWorkflow {
         let mut next = Next::Wanted(Want::Cheapest);
         for browser in 0..BROWSERS_MAX {
             let tier = case.choose(next, browser).await?;
+            if let Some(place) = tier.direct.clone() {
+                let sent = Direct::new(&mut case, place).through().await;
+                case.tell(&tier, browser, &sent).await;
+                next = match sent {
+                    Ok(submission) => {
+                        ctx.set_status("applied");
+                        return Ok(case.receipt(submission, tier, started_at));
+                    }
+                    Err(halt) => case.after(halt, tier)?,
+                };
+                continue;
+            }
             let record = case.application.record;
             let place = Place { sandbox: ctx.id(), tier: tier.tier.clone(), host: tier.host.clone(), record };
             let cleanup = ctx.finally(Cleanup { at: place.clone() });
@@ -58,19 +72,7 @@ impl Workflow for JobApplicationWorkflow {
                     ctx.set_status("applied");
                     return Ok(receipt);
                 }
-                Err(Halt::Stop(stop)) => return Err(stop),
-                Err(Halt::Failed(failure)) => return Err(failure.into()),
-                Err(Halt::Blocked(block)) => Next::Above { tier, block },
-                Err(Halt::Escalated(above)) => Next::Chosen(above.0, above.1),
-                Err(Halt::TurnedAway(why)) => Next::IfAPersonSaysSo { tier: tier.tier, why },
-                Err(Halt::Lost(why)) => {
-                    ctx.log(format!("the browser is lost, another takes its place: {why}"));
-                    Next::Wanted(Want::Same { tier: tier.tier })
-                }
-                Err(Halt::Limited(why)) => {
-                    ctx.log(format!("the site wants to be left alone, another browser goes there later: {why}"));
-                    Next::Wanted(Want::Same { tier: tier.tier })
-                }
+                Err(halt) => case.after(halt, tier)?,
             };
             // Before the next browser is there.
             clean_up(&ctx, cleanup).await?;
@@ -124,6 +126,8 @@ enum Halt {
     Limited(Failure),
     /// The same step failed until it had no attempt left.
     Failed(StepFailure),
+    /// The hiring system itself does not take it; a browser may hand it in.
+    NoDirect(Failure),
 }
 
 impl Halt {
@@ -131,7 +135,7 @@ impl Halt {
         match self {
             Self::Blocked(_) | Self::Escalated(_) | Self::TurnedAway(_) => Some(TierOutcome::Detected),
             Self::Lost(_) => Some(TierOutcome::Lost),
-            Self::Failed(_) => Some(TierOutcome::Failed),
+            Self::Failed(_) | Self::NoDirect(_) => Some(TierOutcome::Failed),
             // The posting's or a person's end says nothing of the tier.
             Self::Stop(_) | Self::Limited(_) => None,
         }
@@ -156,6 +160,7 @@ impl From<StepFailure> for Halt {
             }
             StepFailure::Blocked(why) if DETECTED.contains(&why.code.as_str()) => Self::Blocked(why),
             StepFailure::Blocked(why) if why.code == TURNED_AWAY => Self::TurnedAway(why),
+            StepFailure::Blocked(why) if why.code == steps::NO_DIRECT => Self::NoDirect(why),
             exhausted @ StepFailure::Exhausted(_) => Self::Failed(exhausted),
             other => Self::Stop(other.into()),
         }
@@ -173,13 +178,52 @@ struct Case<'a> {
     answered: Vec<input::Answer>,
     /// What was approved in review; another form in another browser is reviewed anew.
     approved: Option<Vec<steps::FilledField>>,
+    /// Tiers that turned out not to serve this application.
+    without: Vec<String>,
 }
 
 impl<'a> Case<'a> {
     fn new(ctx: &'a Context, application: Application) -> Self {
         let people = People::new(ctx, application.human_deadline_s);
         let posting = Posting { url: application.job_url.clone(), ..Posting::default() };
-        Self { ctx, application, people, posting, escalations: Vec::new(), answered: Vec::new(), approved: None }
+        Self {
+            ctx,
+            application,
+            people,
+            posting,
+            escalations: Vec::new(),
+            answered: Vec::new(),
+            approved: None,
+            without: Vec::new(),
+        }
+    }
+
+    /// What follows what one tier could not finish; the run's end where nothing does.
+    fn after(&mut self, halt: Halt, tier: TierChoice) -> Result<Next, Stop> {
+        Ok(match halt {
+            Halt::Stop(stop) => return Err(stop),
+            Halt::Failed(failure) => return Err(failure.into()),
+            Halt::Blocked(block) => Next::Above { tier, block },
+            Halt::Escalated(above) => Next::Chosen(above.0, above.1),
+            Halt::TurnedAway(why) => Next::IfAPersonSaysSo { tier: tier.tier, why },
+            Halt::Lost(why) => {
+                self.ctx.log(format!("the browser is lost, another takes its place: {why}"));
+                Next::Wanted(Want::Same { tier: tier.tier })
+            }
+            Halt::Limited(why) => {
+                self.ctx.log(format!("the site wants to be left alone, another browser goes there later: {why}"));
+                Next::Wanted(Want::Same { tier: tier.tier })
+            }
+            Halt::NoDirect(why) => {
+                self.ctx.log(format!("the hiring system itself does not take it, a browser hands it in: {why}"));
+                self.without.push(tier.tier);
+                Next::Wanted(Want::Cheapest)
+            }
+        })
+    }
+
+    fn selecting(&self, want: &Want, browser: u32) -> SelectTier {
+        SelectTier { without: self.without.clone(), ..SelectTier::new(&self.application, want.clone(), browser) }
     }
 
     async fn choose(&mut self, next: Next, browser: u32) -> Result<TierChoice, Stop> {
@@ -210,7 +254,7 @@ impl<'a> Case<'a> {
                     // Nothing is left to try: the site's refusal is how the run ends.
                     self.tier_for(&want, browser).await?.ok_or_else(|| Stop::Failed(block.clone()))?
                 }
-                (None, _) => self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await?,
+                (None, _) => self.ctx.step(self.selecting(&want, browser)).await?,
             };
             let Some(wait) = &tier.wait else {
                 self.note_escalation(&want, &tier);
@@ -224,7 +268,7 @@ impl<'a> Case<'a> {
 
     /// `None`: there is no such tier.
     async fn tier_for(&self, want: &Want, browser: u32) -> Result<Option<TierChoice>, StepFailure> {
-        match self.ctx.step(SelectTier::new(&self.application, want.clone(), browser)).await {
+        match self.ctx.step(self.selecting(want, browser)).await {
             Err(StepFailure::Failed(why)) if why.code == steps::NO_TIER => Ok(None),
             other => other.map(Some),
         }
@@ -239,6 +283,12 @@ impl<'a> Case<'a> {
     ) -> Result<Option<(Want, TierChoice)>, StepFailure> {
         let Some(want) = self.above(from, block) else { return Ok(None) };
         Ok(self.tier_for(&want, browser + 1).await?.map(|tier| (want, tier)))
+    }
+
+    fn learn(&mut self, posting: Posting) {
+        let known = &mut self.posting;
+        known.job_title = posting.job_title.or(known.job_title.take());
+        known.company = posting.company.or(known.company.take());
     }
 
     fn note_escalation(&mut self, want: &Want, tier: &TierChoice) {

@@ -3,6 +3,7 @@
 //! Code in here must be deterministic: it awaits operations of its [`valet_core::Context`] and nothing else. `select!`,
 //! `join!` and `FuturesUnordered` poll in an order of their own and are banned; use `ctx.all` and `ctx.race`.
 
+pub mod ats;
 pub mod bench;
 pub mod job_application;
 pub mod job_url;
@@ -11,7 +12,7 @@ pub mod tiers;
 use valet_core::{Registry, workflows};
 
 /// Number of this build of the workflows: grows with every change of their code.
-pub const BUILD: i64 = 7;
+pub const BUILD: i64 = 8;
 
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {

@@ -10,6 +10,7 @@ use valet_core::step::queue_of_host;
 use valet_outward::{Outward, OutwardConfig};
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueError, QueueName, QueueNameError};
 use valet_workers::browser::AgentLimits;
+use valet_workers::direct::{Systems, SystemsConfig};
 use valet_workers::gate::{self, BrowserKind, GateConfig, GateError, HostPort};
 use valet_workers::runtime::{
     ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect_trusting,
@@ -19,6 +20,7 @@ use valet_workers::sandbox::guarded::Guarded;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
 use valet_workers::steps::job_application::{Browsers, Memory, register};
+use valet_workers::vendor::Secret;
 use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
 
@@ -102,6 +104,15 @@ fn handlers(
     let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
     let allow_private =
         places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
+    let systems = Systems::new(&SystemsConfig {
+        greenhouse_url: settings.text("greenhouse.url")?.to_owned(),
+        greenhouse_keys: keys(settings, "greenhouse.keys")?,
+        lever_url: settings.text("lever.url")?.to_owned(),
+        lever_keys: keys(settings, "lever.keys")?,
+        recruitee_url: settings.text("recruitee.url")?.to_owned(),
+        opened: allow_private.clone(),
+        authorities: tls::authorities(settings)?,
+    });
     let outward = Outward::new(OutwardConfig {
         opened: allow_private.clone(),
         authorities: tls::authorities(settings)?,
@@ -117,6 +128,7 @@ fn handlers(
         paced: settings.flag("worker.human_pace")?,
         keeps_states: settings.flag("worker.site_states")?,
         allow_private,
+        systems,
         memory: Memory::at(absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned")),
         outward,
         limits: AgentLimits::default(),
@@ -127,6 +139,18 @@ fn handlers(
         }
         Ok(step.n)
     }))
+}
+
+/// `name=key,…`. What is wrong is told without a key.
+fn keys(settings: &Settings, key: &'static str) -> Result<BTreeMap<String, Secret>, SettingsError> {
+    let given: Vec<&str> = settings.find(key).unwrap_or_default().split(',').map(str::trim).collect();
+    let given = given.into_iter().filter(|pair| !pair.is_empty());
+    given
+        .map(|pair| match pair.split_once('=') {
+            Some((name, held)) if !name.is_empty() && !held.is_empty() => Ok((name.to_owned(), Secret::new(held))),
+            _ => Err(wrong(key, "is not `name=key,…`".to_owned())),
+        })
+        .collect()
 }
 
 /// What steps may require of the worker; one that no step can require is a mistake.

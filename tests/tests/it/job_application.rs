@@ -7,6 +7,7 @@ mod bank;
 mod capacity;
 mod crash;
 mod deadline;
+mod direct;
 mod escalation;
 mod every_kind;
 mod every_seed;

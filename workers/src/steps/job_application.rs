@@ -5,6 +5,7 @@
 
 mod applicant;
 mod bank;
+mod direct;
 mod evidence;
 mod failures;
 mod memory;
@@ -23,11 +24,12 @@ use std::time::Duration;
 use valet_crash_points::crash_point;
 use valet_outward::Outward;
 use valet_workflows::job_application::steps::{
-    AnswerObstacle, CheckSubmission, Cleanup, FillPage, NoteTier, OpenPosting, Place, Provision, Provisioned,
-    SelectTier, Submit,
+    AnswerObstacle, CheckForm, CheckSubmission, Cleanup, DIRECT, FillPage, NoteTier, OpenPosting, Place, Provision,
+    Provisioned, ReadForm, SelectTier, SendForm, Submit,
 };
 
 use crate::browser::{AgentLimits, WebDriverAgent};
+use crate::direct::Systems;
 use crate::runtime::{Handlers, StepContext, StepError};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
 use failures::{browser_error, sandbox_error};
@@ -51,6 +53,8 @@ pub struct Browsers {
     pub memory: Memory,
     /// To the inboxes of subjects.
     pub outward: Outward,
+    /// Hiring systems that take applications themselves.
+    pub systems: Systems,
 }
 
 /// Adds the handlers of `job-application`.
@@ -81,6 +85,9 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
     let handlers = on!(handlers, SelectTier, select_tier);
     let handlers = on!(handlers, NoteTier, note_tier);
     let handlers = on!(handlers, Provision, provision);
+    let handlers = on!(handlers, ReadForm, read_form);
+    let handlers = on!(handlers, SendForm, send_form);
+    let handlers = on!(handlers, CheckForm, check_form);
     let handlers = in_browser!(handlers, OpenPosting, open_posting);
     let handlers = in_browser!(handlers, FillPage, fill_page);
     let handlers = in_browser!(handlers, AnswerObstacle, answer_obstacle);
@@ -92,6 +99,9 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
 impl Browsers {
     async fn provision(&self, ctx: StepContext, step: Provision) -> Result<Provisioned, StepError> {
         ctx.check()?;
+        if step.at.tier == DIRECT {
+            return Err(no_browser());
+        }
         let request = ProvisionRequest {
             sandbox_id: step.at.sandbox,
             run: Some(ctx.run()),
@@ -122,10 +132,18 @@ impl Browsers {
     /// Takes the browser over: whoever held it before is refused from here on.
     async fn attach(&self, ctx: &StepContext, at: &Place) -> Result<WebDriverAgent, StepError> {
         ctx.check()?;
+        if at.tier == DIRECT {
+            return Err(no_browser());
+        }
         let attachment = self.provider.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
         let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox).filter(|_| self.paced), ..self.limits };
         WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }
+}
+
+/// What a browser does is not done without one.
+fn no_browser() -> StepError {
+    sandbox_error(SandboxError::Unsupported { provider: DIRECT, verb: "browser" })
 }
 
 /// The fence of this attempt: later steps and later attempts have higher ones.

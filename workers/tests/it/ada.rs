@@ -13,6 +13,11 @@ pub async fn ada(rig: &Rig, sandbox: SandboxId, files: &[(DocumentKind, &str)]) 
         let path = rig.provider.stage_file(&sandbox, Uuid::new_v4(), filename, b"%PDF-1.4 test").await.expect("staged");
         documents.push(Document { id: (*filename).into(), kind: *kind, path, filename: (*filename).into() });
     }
+    Applicant { documents, ..without_files() }
+}
+
+/// Ada, who has nothing to hand in.
+pub fn without_files() -> Applicant {
     Applicant {
         first_name: "Ada".into(),
         last_name: "O'Brien-Łuk".into(),
@@ -30,7 +35,6 @@ pub async fn ada(rig: &Rig, sandbox: SandboxId, files: &[(DocumentKind, &str)]) 
         work_authorization: Some(WorkAuthorization { authorized: true, countries: vec!["US".into()], text: None }),
         needs_sponsorship: Some(false),
         start_date: Some("2027-01-15".into()),
-        documents,
         ..Applicant::default()
     }
 }

@@ -17,7 +17,7 @@ use crate::tiers::Waiting;
 
 const URL: &str = "https://jobs.example.com/senior-gardener";
 
-fn input(changes: &Value) -> Value {
+pub(super) fn input(changes: &Value) -> Value {
     let mut input: Value = serde_json::from_str(include_str!("../../examples/job-application.json")).expect("JSON");
     for (field, value) in changes.as_object().expect("fields") {
         input[field] = value.clone();
@@ -25,7 +25,7 @@ fn input(changes: &Value) -> Value {
     input
 }
 
-fn submission() -> Submission {
+pub(super) fn submission() -> Submission {
     Submission {
         confirmation: "thank you".to_owned(),
         reference: Some("A-7".to_owned()),
@@ -33,11 +33,11 @@ fn submission() -> Submission {
     }
 }
 
-fn posting() -> Posting {
+pub(super) fn posting() -> Posting {
     Posting { job_title: Some("Gardener".to_owned()), company: Some("Green".to_owned()), url: URL.to_owned() }
 }
 
-fn summary() -> Vec<FilledField> {
+pub(super) fn summary() -> Vec<FilledField> {
     vec![FilledField {
         label: "E-mail".to_owned(),
         kind: "email".to_owned(),
@@ -63,7 +63,7 @@ fn captcha() -> Obstacle {
     }
 }
 
-fn choice(want: &Want) -> TierChoice {
+pub(super) fn choice(want: &Want) -> TierChoice {
     let tier = match want {
         Want::Cheapest => "chromium",
         Want::Same { tier } => tier,
@@ -79,6 +79,7 @@ fn choice(want: &Want) -> TierChoice {
         policy: None,
         max_escalations: None,
         wait: None,
+        direct: None,
     }
 }
 
@@ -87,7 +88,7 @@ fn ready() -> Filled {
 }
 
 /// A site of two pages that takes the application at once, and people who do as they are asked.
-fn site() -> TestEngine {
+pub(super) fn site() -> TestEngine {
     TestEngine::new()
         .on_step(|select: SelectTier, _| Ok(choice(&select.want)))
         .on_step(|_: Provision, _| Ok(Provisioned::Ready { browser: "chromium".to_owned() }))

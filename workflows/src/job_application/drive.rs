@@ -8,7 +8,7 @@ use valet_core::{Failure, StepFailure, Stop};
 use super::input::Mode;
 use super::steps::{
     AnswerObstacle, CheckSubmission, FillPage, Filled, FilledField, Obstacle, OpenPosting, Opened, Passed, Place,
-    Posting, Provision, Provisioned, Sent, Submission, Submit, TierChoice,
+    Provision, Provisioned, Sent, Submission, Submit, TierChoice,
 };
 use super::{Case, Halt};
 
@@ -113,22 +113,16 @@ impl<'c, 'a> Drive<'c, 'a> {
         let open = OpenPosting { at: self.at.clone(), job_url, from_here: self.under_way };
         match self.case.ctx.step(open).await? {
             Opened::Form(posting) => {
-                self.learn(posting);
+                self.case.learn(posting);
                 Ok(Page::Next)
             }
             Opened::AlreadyApplied(submission) => Ok(Page::Submitted(submission)),
             Opened::Obstacle(posting, obstacle) => {
-                self.learn(posting);
+                self.case.learn(posting);
                 self.under_way = true;
                 self.clear(obstacle).await
             }
         }
-    }
-
-    fn learn(&mut self, posting: Posting) {
-        let known = &mut self.case.posting;
-        known.job_title = posting.job_title.or(known.job_title.take());
-        known.company = posting.company.or(known.company.take());
     }
 
     async fn page(&mut self, page: u32) -> Result<Page, Halt> {

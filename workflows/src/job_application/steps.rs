@@ -8,6 +8,7 @@ use valet_core::tiers::TierOutcome;
 use valet_core::{Backoff, Step, StepPolicy};
 
 use super::input::{Answer, Application, Document, Profile};
+use crate::ats::JobPlace;
 use crate::job_url;
 pub use crate::tiers::Want;
 use crate::tiers::{Considered, Waiting};
@@ -19,6 +20,12 @@ pub const BROWSER_QUEUE: &str = "browser";
 pub const SANDBOX_LOST: &str = "sandbox_lost";
 /// The code of a failure that says: no tier that was asked for is there.
 pub const NO_TIER: &str = "no_tier";
+/// The code of a block that says: the hiring system itself does not take this application, so that a browser hands it in.
+pub const NO_DIRECT: &str = "no_direct";
+/// The code of a failure that says: the job takes no applications any more.
+pub const POSTING_CLOSED: &str = "posting_closed";
+/// The tier that hands an application to the hiring system itself, without a browser.
+pub const DIRECT: &str = "direct";
 /// The code of a failure that says: the site wants to be left alone for longer than a browser is kept open for it.
 pub const RATE_LIMITED: &str = "rate_limited";
 
@@ -68,11 +75,15 @@ pub struct SelectTier {
     /// Which browser of the run it is, counted from 0: a time that it was given once is kept for it.
     #[serde(default)]
     pub browser: u32,
+    /// Tiers that turned out not to serve this application, whatever the site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
 }
 
 impl SelectTier {
     pub fn new(application: &Application, want: Want, browser: u32) -> Self {
-        Self { job_url: application.job_url.clone(), max_cost: application.max_cost, want, browser }
+        let Application { job_url, max_cost, .. } = application;
+        Self { job_url: job_url.clone(), max_cost: *max_cost, want, browser, without: Vec::new() }
     }
 }
 
@@ -105,6 +116,9 @@ pub struct TierChoice {
     /// The site is not to be visited yet: ask again then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Waiting>,
+    /// The job in its hiring system, where the tier hands the application to that system itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<JobPlace>,
 }
 
 /// Tells how a browser came off at its site, for those who choose after it.
@@ -391,6 +405,106 @@ pub struct Submission {
     pub confirmation: String,
     pub reference: Option<String>,
     pub screenshot: Option<Uuid>,
+}
+
+/// An application to a hiring system itself: what its form is answered with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DirectForm {
+    pub at: JobPlace,
+    pub job_url: String,
+    pub profile: Profile,
+    pub documents: Vec<Document>,
+    pub answers: Vec<Answer>,
+    /// Those of the answers that people gave in this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<Answer>,
+}
+
+impl DirectForm {
+    pub fn new(at: JobPlace, application: &Application, answered: &[Answer]) -> Self {
+        Self {
+            at,
+            job_url: application.job_url.clone(),
+            profile: application.profile.clone(),
+            documents: application.documents.clone(),
+            answers: application.answers.clone(),
+            answered: answered.to_vec(),
+        }
+    }
+}
+
+/// A step at a hiring system, by any worker that has its key.
+macro_rules! at_the_system {
+    ($step:ty, $name:literal, $output:ty, $policy:expr) => {
+        impl Step for $step {
+            const NAME: &'static str = $name;
+            type Output = $output;
+
+            fn policy() -> StepPolicy {
+                $policy
+            }
+        }
+    };
+}
+
+/// Asks the hiring system which questions the job has, and finds their answers. Sends nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadForm {
+    pub form: DirectForm,
+}
+
+at_the_system!(ReadForm, "read-form", FormRead, browser());
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormRead {
+    /// Everything that the job requires is known.
+    Ready { posting: Posting, summary: Vec<FilledField> },
+    /// Required questions that nothing answers.
+    NeedsPerson { posting: Posting, questions: Vec<Question> },
+}
+
+/// Hands the application to the hiring system. Begins its effect right before; never repeated silently.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SendForm {
+    pub form: DirectForm,
+}
+
+at_the_system!(SendForm, "send-form", ApplicationResult, browser().effect_once());
+
+/// Finds out what became of an application whose answer was lost, where the hiring system has a way: one that merges what is sent twice
+/// is sent it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckForm {
+    pub form: DirectForm,
+}
+
+at_the_system!(CheckForm, "check-form", ApplicationResult, browser());
+
+/// What a hiring system did with an application, whichever it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationResult {
+    Received(Submission),
+    /// It did not take it, and said what is wrong.
+    Refused {
+        errors: Vec<String>,
+    },
+    /// It did not take it now.
+    Later {
+        again_in_s: u64,
+        why: String,
+    },
+    /// The job was closed since its questions were read.
+    Closed {
+        why: String,
+    },
+    /// It takes none from here: the key is wrong, or the application needs what its interface cannot carry.
+    Unfit {
+        why: String,
+    },
+    /// It has no way to find out.
+    Unclear,
 }
 
 /// Ends the browser and all that belongs to it. Cleaning up what never was succeeds.

@@ -76,7 +76,7 @@ pub(super) fn pattern_problem(pattern: &str) -> Option<&'static str> {
 }
 
 /// Application systems by the hosts that they serve from.
-const SYSTEMS: [(&str, &[&str]); 8] = [
+const SYSTEMS: [(&str, &[&str]); 13] = [
     ("greenhouse", &["greenhouse.io"]),
     ("lever", &["lever.co"]),
     ("workday", &["myworkdayjobs.com", "myworkdaysite.com"]),
@@ -84,6 +84,11 @@ const SYSTEMS: [(&str, &[&str]); 8] = [
     ("workable", &["workable.com"]),
     ("smartrecruiters", &["smartrecruiters.com"]),
     ("recruitee", &["recruitee.com"]),
+    ("icims", &["icims.com"]),
+    ("jobvite", &["jobvite.com"]),
+    ("bamboohr", &["bamboohr.com"]),
+    ("oracle", &["oraclecloud.com", "taleo.net"]),
+    ("successfactors", &["successfactors.com", "successfactors.eu", "jobs.hr.cloud.sap"]),
     ("linkedin", &["linkedin.com"]),
 ];
 

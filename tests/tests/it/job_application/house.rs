@@ -130,6 +130,11 @@ impl House {
         ready(&self.client).await;
     }
 
+    /// The id of the résumé that applicants have.
+    pub fn resume(&self) -> &str {
+        &self.resume
+    }
+
     pub fn applicant(&self) -> Applicant {
         Applicant { client: Arc::clone(&self.client), base: self.board.base_url(), resume: self.resume.clone() }
     }

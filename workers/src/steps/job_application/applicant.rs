@@ -41,7 +41,7 @@ pub(super) fn answers(given: &[input::Answer]) -> Vec<form::Answer> {
     given.iter().map(|a| form::Answer { question: a.question.clone(), answer: a.answer.clone() }).collect()
 }
 
-fn file_id(text: &str) -> Option<Uuid> {
+pub(super) fn file_id(text: &str) -> Option<Uuid> {
     text.strip_prefix("file_").and_then(|hex| Uuid::parse_str(hex).ok())
 }
 
@@ -66,7 +66,7 @@ async fn staged(
     Ok(Document { id: file.to_owned(), kind, path, filename })
 }
 
-fn of_profile(profile: &Profile) -> Applicant {
+pub(super) fn of_profile(profile: &Profile) -> Applicant {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let link = |name: &str| profile.links.get(name).cloned();
     Applicant {
@@ -140,7 +140,7 @@ fn refused_question(page: &Snapshot, complaint: &Complaint) -> Option<Question> 
     Some(question(&about, Some(complaint.message.clone())))
 }
 
-fn question(q: &form::Question, error: Option<String>) -> Question {
+pub(super) fn question(q: &form::Question, error: Option<String>) -> Question {
     let help = Some(q.help.clone()).filter(|help| !help.is_empty());
     Question { label: q.label.clone(), kind: word(&q.kind), options: q.options.clone(), error: error.or(help) }
 }

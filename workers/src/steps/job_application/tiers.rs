@@ -5,7 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 use valet_core::tiers::TierFacts;
 use valet_protocol::worker::{TierAnswer, TierQuestion};
-use valet_workflows::job_application::steps::{NO_TIER, NoteTier, SelectTier, TierChoice};
+use valet_workflows::ats::JobPlace;
+use valet_workflows::job_application::steps::{DIRECT, NO_TIER, NoteTier, SelectTier, TierChoice};
 use valet_workflows::tiers::{Decision, Offer, Question, Site, decide};
 
 use super::Browsers;
@@ -41,13 +42,28 @@ fn offers(headed: bool, resting: Option<Duration>) -> Vec<Offer> {
             .map(|left| format!("its provider failed again and again, and rests for {} s", left.as_secs() + 1)),
     };
     let no_screen = || "no browser with a window: Xvfb is not installed (Debian package xvfb)".to_owned();
-    vec![offer(LOCAL, 0), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 1) }]
+    vec![offer(LOCAL, 1), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 2) }]
+}
+
+/// Handing the application to the hiring system itself: only where that is a known one.
+fn direct_offer(missing: Option<String>) -> Offer {
+    Offer { tier: DIRECT.to_owned(), rank: 0, cost_usd: 0.0, has_profiles: true, missing, failing: None }
 }
 
 impl Browsers {
+    /// The job in a hiring system that takes applications itself.
+    async fn direct_place(&self, job_url: &str) -> Option<JobPlace> {
+        self.systems.place(job_url).await.filter(|place| place.system.takes_applications())
+    }
+
     pub(super) async fn select_tier(&self, ctx: StepContext, step: SelectTier) -> Result<TierChoice, StepError> {
         let site = Site::of(&step.job_url);
-        let offers = offers(self.headed, self.provider.resting());
+        let mut offers = offers(self.headed, self.provider.resting());
+        let place = self.direct_place(&step.job_url).await;
+        offers.extend(place.as_ref().map(|place| direct_offer(self.systems.lacks(place))));
+        for offer in offers.iter_mut().filter(|offer| step.without.contains(&offer.tier)) {
+            offer.missing = Some("it did not serve this application".to_owned());
+        }
         for _ in 0..DECIDE_MAX {
             let facts = match &site {
                 Some(site) => known(&ctx, site, step.browser).await?,
@@ -72,9 +88,11 @@ impl Browsers {
                 continue;
             }
             tracing::info!(run = %ctx.run(), tier, reasons = ?decision.reasons, "a tier was chosen");
+            let direct = place.filter(|_| tier == DIRECT);
             return Ok(TierChoice {
                 tier: tier.clone(),
-                host: Some(self.host.clone()),
+                host: direct.is_none().then(|| self.host.clone()),
+                direct,
                 reasons: decision.reasons,
                 considered: decision.considered,
                 policy: decision.policy,
