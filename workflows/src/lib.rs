@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod job_application;
 pub mod job_url;
+pub mod sandboxes;
 pub mod tiers;
 
 use valet_core::{Registry, workflows};
@@ -16,7 +17,7 @@ pub const BUILD: i64 = 7;
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {
     workflows!(
-        tiers::register(Registry::new(BUILD)),
+        sandboxes::register(tiers::register(Registry::new(BUILD))),
         with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>
     )
 }

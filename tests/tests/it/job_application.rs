@@ -15,6 +15,7 @@ pub(super) mod house;
 mod planted;
 mod random_kills;
 mod refused;
+mod sandboxes;
 mod secrets;
 mod takeover;
 mod ten_at_once;
