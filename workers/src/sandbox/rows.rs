@@ -72,7 +72,7 @@ pub async fn reserve(
         _ => {}
     }
     let lease = request.lease;
-    Ok(match become_(ctx, SandboxId(request.sandbox_id), STARTING, Some(lease), None).await? {
+    Ok(match become_(ctx, SandboxId(request.sandbox_id), STARTING, Some(lease)).await? {
         Some(ResourceAnswer::Refused(row) | ResourceAnswer::Taken(row)) => Reserved::Ended { why: ended(&row) },
         _ => Reserved::Yes,
     })
@@ -80,7 +80,7 @@ pub async fn reserve(
 
 /// The provider says that it may be used. `Some`: it was ended meanwhile, and why.
 pub async fn ready(ctx: &StepContext, id: SandboxId, lease: Duration) -> Result<Option<String>, StepError> {
-    let told = become_(ctx, id, READY, Some(lease), None).await?;
+    let told = become_(ctx, id, READY, Some(lease)).await?;
     Ok(match told {
         // A later attempt of the same step.
         Some(ResourceAnswer::Refused(row)) if [IN_USE, PARKED].contains(&row.state.as_str()) => None,
@@ -90,7 +90,7 @@ pub async fn ready(ctx: &StepContext, id: SandboxId, lease: Duration) -> Result<
 
 /// A step drives it. `Some`: it was ended, and why.
 pub async fn in_use(ctx: &StepContext, id: SandboxId) -> Result<Option<String>, StepError> {
-    let told = become_(ctx, id, IN_USE, None, None).await?;
+    let told = become_(ctx, id, IN_USE, None).await?;
     Ok(match told {
         // From a run that began before there were rows.
         Some(ResourceAnswer::Missing) => None,
@@ -100,7 +100,7 @@ pub async fn in_use(ctx: &StepContext, id: SandboxId) -> Result<Option<String>, 
 
 /// A person is asked; it is kept for the run. That this is not noted is no reason to fail.
 pub async fn parked(ctx: &StepContext, id: SandboxId) {
-    if let Err(error) = become_(ctx, id, PARKED, None, None).await {
+    if let Err(error) = become_(ctx, id, PARKED, None).await {
         tracing::debug!(sandbox = %id, ?error, "that it waits for a person is not noted");
     }
 }
@@ -113,12 +113,12 @@ pub async fn renewed(ctx: &StepContext, id: SandboxId, lease: Duration) -> Resul
 
 /// Right before the provider is told to end it.
 pub async fn stopping(ctx: &StepContext, id: SandboxId) -> Result<(), StepError> {
-    become_(ctx, id, STOPPING, None, None).await.map(drop)
+    become_(ctx, id, STOPPING, None).await.map(drop)
 }
 
 /// The provider ended it.
 pub async fn destroyed(ctx: &StepContext, id: SandboxId) -> Result<(), StepError> {
-    become_(ctx, id, DESTROYED, None, Some("its run was done with it")).await.map(drop)
+    become_(ctx, id, DESTROYED, None).await.map(drop)
 }
 
 async fn become_(
@@ -126,7 +126,6 @@ async fn become_(
     id: SandboxId,
     to: &str,
     lease: Option<Duration>,
-    reason: Option<&str>,
 ) -> Result<Option<ResourceAnswer>, StepError> {
     let what = ResourceQuestion::Transition {
         which: which(id),
@@ -134,7 +133,7 @@ async fn become_(
         lease_ms: lease.map(millis),
         labels: BTreeMap::new(),
         data: None,
-        reason: reason.map(str::to_owned),
+        reason: None,
         usd_micros_per_hour: None,
         release: false,
         rest_ms: None,

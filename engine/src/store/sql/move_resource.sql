@@ -12,7 +12,7 @@ WITH session AS (
         ON o.tenant = coalesce(h.tenant, x.tenant, $6) AND o.kind = $7 AND o.key = $8
     FOR UPDATE OF o
 ), moved AS (
-    UPDATE resources r SET state = coalesce($11, r.state), ended = $12, fence = r.fence + $18::int,
+    UPDATE resources r SET state = coalesce($11, r.state), ended = $12, fence = r.fence + $18::boolean::int,
         state_since = CASE WHEN $11 <> r.state THEN now() ELSE r.state_since END,
         run_id = CASE WHEN $18 THEN NULL ELSE r.run_id END, claimed_for = CASE WHEN $18 THEN NULL ELSE r.claimed_for END,
         lease_until = coalesce(now() + $13::bigint * interval '1 millisecond', r.lease_until), labels = r.labels || $14::jsonb,
