@@ -67,7 +67,10 @@ async fn a_sandbox_goes_through_its_states_and_no_other_way() {
     assert_eq!(first["resource"]["resource"]["state"], "requested");
     let again = of_step(&worker, &hold, &reserve("a")).await;
     for what in ["state", "fence", "created_at", "run"] {
-        assert_eq!(again["resource"]["resource"][what], first["resource"]["resource"][what], "asked for again, it is the same");
+        assert_eq!(
+            again["resource"]["resource"][what], first["resource"]["resource"][what],
+            "asked for again, it is the same"
+        );
     }
     for state in ["starting", "ready", "in_use", "parked", "in_use", "in_use", "stopping", "destroyed", "destroyed"] {
         let now = of_step(&worker, &hold, &to("a", state)).await;

@@ -255,9 +255,9 @@ async fn many_lives_at_a_faulty_provider_leave_nothing_there() {
         let house = Arc::clone(&at_work);
         async move {
             if step.n == 0 {
-                house.provision(&ctx).await?
+                house.provision(&ctx).await?;
             } else {
-                house.clean_up(&ctx).await?
+                house.clean_up(&ctx).await?;
             }
             Ok(step.n)
         }
