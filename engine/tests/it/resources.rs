@@ -130,7 +130,8 @@ async fn what_nobody_looks_after_is_taken_over_once_and_under_a_new_fence() {
     assert_eq!(of_session(&worker, &reap()).await, json!({ "resources": [] }));
     passed(&app, "late", 61).await;
     worker.finish(&over, &json!({ "done": { "output": "x" } })).await;
-    let (one, two) = tokio::join!(of_session(&worker, &reap()), of_session(&second, &reap()));
+    let what = reap();
+    let (one, two) = tokio::join!(of_session(&worker, &what), of_session(&second, &what));
     let mut taken: Vec<(String, i64)> = [one, two]
         .iter()
         .flat_map(|told| told["resources"].as_array().expect("a list").clone())
