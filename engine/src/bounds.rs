@@ -231,3 +231,14 @@ pub const SITE_PATTERNS_MAX: usize = 300;
 pub const POLICY_EFFECT_DAYS: u32 = 7;
 /// Rows of each kind in one answer about tiers.
 pub const TIER_ROWS_MAX: u32 = 1_000;
+/// Rows of resources in one answer or message.
+pub const RESOURCE_ROWS_MAX: u32 = 1_000;
+/// Labels of one resource, and the bytes that are kept with it.
+pub const RESOURCE_LABELS_MAX: usize = 16;
+pub const RESOURCE_DATA_BYTES_MAX: usize = 64 * 1024;
+/// A lease that nobody renews for longer is none: a week, as a person may be given.
+pub const RESOURCE_LEASE_MAX: Duration = Duration::from_hours(8 * 24);
+/// Whose lease ended so long ago is out of reach: those that could end it look every few seconds.
+pub const RESOURCES_GIVEN_UP_AFTER: Duration = Duration::from_hours(1);
+/// Days of costs in one answer.
+pub const METER_DAYS: u32 = 31;

@@ -1,5 +1,5 @@
 //! What an engine does beside its runs: it carries erasures out, keeps them carried out when a back-up comes back, and wraps data keys
-//! anew after the master key was changed.
+//! anew after the master key was changed, and gives resources up that nobody reaches any more.
 //!
 //! An erasure is asked for in the database and ends with a mark in the blob store: a restored database has the subject's key again, and
 //! the mark destroys it again. A back-up of the blob store must not bring its marks back to an earlier state (they are only ever added).
@@ -81,6 +81,12 @@ impl Housekeeper {
         for _ in 0..REWRAPS_PER_LOOK_MAX {
             if (self.engine.store.rewrap_keys().await? as i64) < KEYS_PER_REWRAP_MAX {
                 break;
+            }
+        }
+        for kind in self.engine.registry.resource_kinds() {
+            let given_up = self.engine.store.give_up_resources(kind).await?;
+            if given_up > 0 {
+                tracing::warn!(kind = kind.name, given_up, "resources were given up: nobody that reaches them came");
             }
         }
         Ok(())

@@ -56,6 +56,7 @@ mod places;
 mod pushed_events;
 mod query;
 mod recent;
+mod resources;
 mod route_scopes;
 mod rules;
 mod run_search;
@@ -237,6 +238,8 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rules::list))
         .routes(routes!(rules::put, rules::remove))
         .routes(routes!(tiers::metrics))
+        .routes(routes!(resources::sandboxes))
+        .routes(routes!(resources::kill_sandbox))
         .routes(routes!(subjects::show))
         .routes(routes!(subjects::list, subjects::put))
         .routes(routes!(subjects::show_item, subjects::remove))

@@ -37,6 +37,7 @@ mod it {
     mod pushed_events;
     mod recovery;
     mod replay_check;
+    mod resources;
     mod retention;
     mod run_search;
     mod schedules;

@@ -31,6 +31,7 @@ mod pauses;
 mod queues;
 mod reason;
 mod runs;
+mod sandboxes;
 mod save;
 mod schedules;
 mod start;
@@ -75,6 +76,8 @@ pub enum Verb {
     Schedules(schedules::Schedules),
     /// Show how browser tiers do, and the rules by which they are chosen
     Tiers(tiers::Tiers),
+    /// Show the browsers that runs hold, what they cost, and end one
+    Sandboxes(sandboxes::Sandboxes),
     /// Show workflows and what their inputs want
     Workflows(workflows::Workflows),
     /// Store and fetch files
@@ -124,6 +127,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Events(args) => occurrences::run(args, &client, output).await,
         Verb::Schedules(args) => schedules::run(args, &client, output).await,
         Verb::Tiers(args) => tiers::run(args, &client, output).await,
+        Verb::Sandboxes(args) => sandboxes::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,
         Verb::Files(args) => files::run(args, &client, output).await,
         Verb::Tokens(args) => tokens::run(args, &client, output).await,

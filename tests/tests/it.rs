@@ -17,6 +17,7 @@ mod it {
     pub mod python_worker;
     pub mod recovery;
     pub mod redis;
+    pub mod sandboxes;
     pub mod sizes;
     pub mod stale_fence;
     pub mod tls;

@@ -8,6 +8,8 @@ pub mod guarded;
 pub mod local;
 pub mod process;
 pub mod reaper;
+pub mod reconcile;
+pub mod rows;
 
 use std::fmt;
 use std::path::PathBuf;

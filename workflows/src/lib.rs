@@ -7,6 +7,7 @@ pub mod ats;
 pub mod bench;
 pub mod job_application;
 pub mod job_url;
+pub mod sandboxes;
 pub mod tiers;
 
 use valet_core::{Registry, workflows};
@@ -17,7 +18,7 @@ pub const BUILD: i64 = 8;
 /// The workflows that Valet ships.
 pub fn registry() -> Registry {
     workflows!(
-        tiers::register(Registry::new(BUILD)),
+        sandboxes::register(tiers::register(Registry::new(BUILD))),
         with::<job_application::JobApplicationWorkflow, bench::BenchWorkflow>
     )
 }

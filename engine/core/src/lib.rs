@@ -21,6 +21,7 @@ pub mod journal;
 pub mod payload;
 pub mod placement;
 pub mod replay;
+pub mod resources;
 pub mod run;
 pub mod step;
 pub mod tiers;

@@ -13,6 +13,7 @@ use crate::callbacks::Callbacks;
 use crate::context::Context;
 use crate::declared;
 use crate::payload::Payload;
+use crate::resources::ResourceKind;
 use crate::step::{Failure, StepFailure};
 
 /// How workflow code ends when it does not succeed.
@@ -169,6 +170,7 @@ pub type RuleCheck = fn(&str, &serde_json::Value) -> Vec<InputProblem>;
 pub struct Registry {
     definitions: BTreeMap<&'static str, Arc<Definition>>,
     rules: BTreeMap<&'static str, RuleCheck>,
+    resources: BTreeMap<&'static str, ResourceKind>,
     build: i64,
     callbacks: Arc<Callbacks>,
 }
@@ -199,6 +201,21 @@ impl Registry {
 
     pub fn rule_kinds(&self) -> impl Iterator<Item = &'static str> {
         self.rules.keys().copied()
+    }
+
+    /// A kind of resources that runs hold.
+    #[must_use]
+    pub fn with_resource(mut self, kind: ResourceKind) -> Self {
+        self.resources.insert(kind.name, kind);
+        self
+    }
+
+    pub fn resource(&self, kind: &str) -> Option<&ResourceKind> {
+        self.resources.get(kind)
+    }
+
+    pub fn resource_kinds(&self) -> impl Iterator<Item = &ResourceKind> {
+        self.resources.values()
     }
 
     /// The same workflows as another build.

@@ -876,3 +876,48 @@ pub struct PolicyEffect {
     pub failed: u64,
     pub lost: u64,
 }
+
+/// Sandboxes, the newest first, and what those of each tier cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxList {
+    pub sandboxes: Vec<SandboxView>,
+    /// By day (UTC), the newest first, as of each sandbox's last change.
+    pub costs: Vec<SandboxCost>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxView {
+    pub id: String,
+    pub tier: String,
+    /// `requested`, `starting`, `ready`, `in_use`, `parked`, `stopping`, `destroyed`, `lost`.
+    pub state: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub state_since: Timestamp,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    pub provider: String,
+    /// The machine that it runs on, where it runs beside its worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub lease_until: Timestamp,
+    pub fence: i64,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    pub age_s: u64,
+    pub cost_usd_micros: u64,
+    /// Nobody looks after it: its lease ended, or its run is over.
+    pub left: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxCost {
+    pub tier: String,
+    /// `2026-11-22`
+    pub day: String,
+    pub seconds: f64,
+    pub usd_micros: u64,
+}

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::payload::Payload;
+use valet_core::resources::Resource;
 use valet_core::step::Outcome;
 use valet_core::tiers::{TierFacts, TierOutcome};
 
@@ -391,5 +392,141 @@ pub enum TierAnswer {
     /// The site has changed since that revision: decide anew.
     Changed,
     /// The lease does not hold.
+    Stale,
+}
+
+/// `POST /worker/v1/resources`: what a worker asks or tells of the things outside that runs hold. Whoever holds a step speaks for its run;
+/// a session alone speaks of what it knows the fence of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceAsk {
+    pub session: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<HeldStep>,
+    /// `sandbox`, `profile` …
+    pub kind: String,
+    pub what: ResourceQuestion,
+}
+
+/// A step that the worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldStep {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub lease: LeaseId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceQuestion {
+    /// A new one for the step's run, before the thing itself is asked for. The same key again answers what is there.
+    Reserve(Box<NewResource>),
+    /// One that waits for somebody, for the step's run. The same claim again answers what it was given.
+    Claim {
+        /// What it is for; unique within the run.
+        wanted_for: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Those that it must have.
+        labels: BTreeMap<String, String>,
+        /// Added to those that it has.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        add: BTreeMap<String, String>,
+        lease_ms: u64,
+    },
+    Renew {
+        #[serde(flatten)]
+        which: WhichResource,
+        lease_ms: u64,
+    },
+    Transition {
+        #[serde(flatten)]
+        which: WhichResource,
+        to: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease_ms: Option<u64>,
+        /// Added to those that it has.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<String, String>,
+        /// Sealed for the run's subject; by a step only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<serde_json::Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// What it costs from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usd_micros_per_hour: Option<u64>,
+        /// It is nobody's from now on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        release: bool,
+        /// Not to be claimed for so long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rest_ms: Option<u64>,
+    },
+    /// By keys, ended ones too; else all that have not ended.
+    List {
+        labels: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<Vec<String>>,
+    },
+    /// Takes over what nobody looks after any more, to end it.
+    Reap { labels: BTreeMap<String, String>, lease_ms: u64, max: u32 },
+    /// Which of these runs are not over.
+    LiveRuns { runs: Vec<RunId> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewResource {
+    pub key: String,
+    /// Under which its costs are summed up.
+    pub class: String,
+    pub labels: BTreeMap<String, String>,
+    /// Sealed for the run's subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
+    pub lease_ms: u64,
+    #[serde(default)]
+    pub usd_micros_per_hour: u64,
+    /// None is made once its class has cost so much today (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_max_usd_micros: Option<u64>,
+}
+
+/// A resource that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhichResource {
+    pub key: String,
+    /// Whose it is; sessions that serve every tenant say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// A session without a step must say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<i64>,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceAnswer {
+    /// As it stands now.
+    Resource {
+        resource: Box<Resource>,
+        /// What it cost the run since it was told last.
+        #[serde(default)]
+        charge_usd_micros: u64,
+    },
+    /// It is another's, or under a newer fence.
+    Taken(Box<Resource>),
+    /// Its state leads elsewhere.
+    Refused(Box<Resource>),
+    /// None is there, or none waits.
+    Missing,
+    /// Its class cost too much today.
+    Spent {
+        usd_micros: u64,
+    },
+    Resources(Vec<Resource>),
+    Runs(Vec<RunId>),
+    /// The lease or the session does not hold.
     Stale,
 }

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 91] = [
+pub(super) const ROUTES: [Row; 94] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -105,6 +105,8 @@ pub(super) const ROUTES: [Row; 91] = [
     (Method::PUT, "/api/v1/rules/{kind}/{name}", &[Admin]),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", &[Admin]),
     (Method::GET, "/api/v1/admin/tier-metrics", &[Admin]),
+    (Method::GET, "/api/v1/sandboxes", &[Read]),
+    (Method::POST, "/api/v1/sandboxes/{id}/kill", &[Operate]),
     (Method::GET, "/api/v1/subjects/{subject}", &[Read]),
     (Method::GET, "/api/v1/subjects/{subject}/items", &[Read]),
     (Method::PUT, "/api/v1/subjects/{subject}/items", &[Trigger, Operate]),
@@ -126,6 +128,7 @@ pub(super) const ROUTES: [Row; 91] = [
     (Method::POST, "/worker/v1/effects", &[Work]),
     (Method::POST, "/worker/v1/items", &[Work]),
     (Method::POST, "/worker/v1/tiers", &[Work]),
+    (Method::POST, "/worker/v1/resources", &[Work]),
     (Method::POST, "/worker/v1/items/names", &[Work]),
     (Method::POST, "/worker/v1/items/keep", &[Work]),
     (Method::POST, "/worker/v1/blobs", &[Work]),

@@ -28,7 +28,7 @@ use super::auth::Caller;
 use super::body::{nul, without_values};
 use super::doing::Doing;
 use super::query::Parameters;
-use super::{App, Fault, desk, files, no_content, subjects, tiers};
+use super::{App, Fault, desk, files, no_content, resources, subjects, tiers};
 use crate::bounds::{FILE_BYTES_MAX, HEARTBEAT, SESSION_LEASE, STEP_COSTS_MAX};
 use crate::executor::CommandError;
 use crate::store::postgres::subjects::{Handed, NewItem};
@@ -50,6 +50,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/worker/v1/effects", post(effect))
         .route("/worker/v1/items", post(item))
         .route("/worker/v1/tiers", post(tiers::of_step))
+        .route("/worker/v1/resources", post(resources::of_worker))
         .route("/worker/v1/items/names", post(item_names))
         .route("/worker/v1/items/keep", post(keep_item))
         .route("/worker/v1/blobs", post(put_blob).layer(DefaultBodyLimit::max(FILE_BYTES_MAX)))

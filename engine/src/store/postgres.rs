@@ -23,6 +23,7 @@ mod migrate;
 pub mod notices;
 pub mod pauses;
 pub mod queries;
+pub mod resources;
 pub mod retention;
 mod rows;
 pub mod run_search;

@@ -78,6 +78,9 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let token = app.send(made).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
     let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
     let event = pushed["id"].as_str().expect("an id").to_owned();
+    let held = "INSERT INTO resources (tenant, kind, key, class, state, lease_until, labels) \
+                VALUES ('acme', 'sandbox', 's-1', 'local', 'in_use', now() + interval '1 hour', '{}')";
+    sqlx::query(held).execute(app.pool()).await.expect("a sandbox");
     let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
     let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
     vec![
@@ -326,6 +329,13 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/sandboxes/{id}/kill",
+            Call::post("/api/v1/sandboxes/s-1/kill").json(&json!({ "reason": "personal" })),
+            "sandbox.kill",
+            json!({ "state": "in_use" }),
+            json!({ "state": "stopping" }),
+        ),
+        change(
             "/api/v1/subjects/{subject}/erase",
             Call::post("/api/v1/subjects/ada/erase"),
             "subject.erase",
@@ -359,7 +369,8 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 15] = [
+const TARGETS: [&str; 16] = [
+    "s-1",
     "declared",
     "run_",
     "task_",

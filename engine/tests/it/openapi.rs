@@ -12,7 +12,7 @@ use super::calls::{Call, WORKER};
 pub const EXAMPLE: &str = include_str!("../../../workflows/examples/job-application.json");
 
 /// Routes that the document does not list: the worker protocol has golden messages instead.
-const UNLISTED: [&str; 15] = [
+const UNLISTED: [&str; 16] = [
     "/api/v1/openapi.json",
     "/metrics",
     "/worker/v1/blobs",
@@ -25,6 +25,7 @@ const UNLISTED: [&str; 15] = [
     "/worker/v1/items",
     "/worker/v1/items/keep",
     "/worker/v1/items/names",
+    "/worker/v1/resources",
     "/worker/v1/sessions",
     "/worker/v1/sessions/{id}",
     "/worker/v1/tiers",

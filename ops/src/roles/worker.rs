@@ -19,6 +19,8 @@ use valet_workers::sandbox::SandboxProvider;
 use valet_workers::sandbox::guarded::Guarded;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
+use valet_workers::sandbox::reconcile::Reconciler;
+use valet_workers::sandbox::rows::Whose;
 use valet_workers::steps::job_application::{Browsers, Memory, register};
 use valet_workers::vendor::Secret;
 use valet_workflows::bench::Noop;
@@ -49,6 +51,8 @@ pub enum WorkerRoleError {
 
 /// How often a worker looks for what sandboxes left behind.
 const REAP_EVERY: Duration = Duration::from_secs(30);
+/// How often a worker compares what a provider has with what the engine knows; a sandbox that an operator kills is ended so soon.
+const RECONCILE_EVERY: Duration = Duration::from_secs(10);
 /// Sandboxes on one machine, at most.
 const SANDBOXES_MAX: u32 = 1_000;
 /// A subject's inbox answers whether a code has come, in so long and no more.
@@ -59,6 +63,7 @@ const INBOX_ANSWER_BYTES_MAX: usize = 4 * 1024;
 pub struct WorkerRole {
     worker: Worker,
     browsers: Option<Arc<LocalProvider>>,
+    reconciler: Option<Reconciler>,
 }
 
 /// Which kind of browser this machine's runs get.
@@ -97,7 +102,7 @@ pub fn local_browsers(settings: &Settings, kind: BrowserKind, root: &Path) -> Re
 fn handlers(
     settings: &Settings,
     own_handlers: Handlers,
-    provider: &Arc<LocalProvider>,
+    provider: &Arc<dyn SandboxProvider>,
     host: &str,
 ) -> Result<Handlers, WorkerRoleError> {
     let places = settings.list("door.allow_hosts")?;
@@ -122,7 +127,7 @@ fn handlers(
         ..OutwardConfig::default()
     });
     let browsers = Arc::new(Browsers {
-        provider: Arc::new(Guarded::new(Arc::clone(provider))) as Arc<dyn SandboxProvider>,
+        provider: Arc::clone(provider),
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         paced: settings.flag("worker.human_pace")?,
@@ -187,14 +192,19 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     let mut config = WorkerConfig::new(settings.text("worker.name")?, queues, slots);
     config.labels = labels(settings)?;
     config.hand_over = settings.flag("worker.hand_over")?;
-    let handlers = handlers(settings, own_handlers, &provider, &host)?;
+    let guarded: Arc<dyn SandboxProvider> = Arc::new(Guarded::new(Arc::clone(&provider)));
+    let handlers = handlers(settings, own_handlers, &guarded, &host)?;
     let worker = Worker::new(
         config,
         handlers,
         connect_trusting(urls, &token, &tls::client_authorities(settings)?)?,
         Arc::new(tickets),
     )?;
-    Ok(WorkerRole { worker, browsers: browses.then_some(provider) })
+    let reconciler = browses.then(|| {
+        let whose = Whose { provider: guarded.name().to_owned(), host: Some(host) };
+        Reconciler::new(guarded, worker.desk(), whose)
+    });
+    Ok(WorkerRole { worker, browsers: browses.then_some(provider), reconciler })
 }
 
 impl WorkerRole {
@@ -202,10 +212,12 @@ impl WorkerRole {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerRoleError> {
         let reaping =
             self.browsers.map(|browsers| tokio::spawn(run_reaper(browsers, REAP_EVERY, std::future::pending())));
+        let reconciling =
+            self.reconciler.map(|reconciler| tokio::spawn(async move { reconciler.run(RECONCILE_EVERY).await }));
         let drained = self.worker.run(shutdown).await;
-        if let Some(reaping) = reaping {
+        for beside in reaping.into_iter().chain(reconciling) {
             // What it is at, the next one finishes.
-            reaping.abort();
+            beside.abort();
         }
         Ok(drained?)
     }

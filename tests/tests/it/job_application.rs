@@ -17,6 +17,7 @@ mod known;
 mod planted;
 mod random_kills;
 mod refused;
+mod sandboxes;
 mod secrets;
 mod takeover;
 mod ten_at_once;

@@ -11,11 +11,12 @@ use valet_core::id::{Attempt, LeaseId, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_crash_points::crash_point;
 use valet_protocol::worker::{
-    BlobStored, EffectAnswer, EffectBegin, Grant, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer,
-    KeepItem, TierAnswer, TierAsk, TierQuestion,
+    BlobStored, EffectAnswer, EffectBegin, Grant, HeldStep, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted,
+    KeepAnswer, KeepItem, ResourceAnswer, ResourceQuestion, TierAnswer, TierAsk, TierQuestion,
 };
 
 use super::bounds::{BLOB_TRIES, PROGRESS_BYTES_MAX};
+use super::desk;
 use super::engines::{Engines, Route, run_key};
 use super::hold::Hold;
 use super::session::{Halted, Standing};
@@ -254,6 +255,17 @@ impl StepContext {
             }
         }
         told(route.transport().tiers(&ask).await)
+    }
+
+    /// Asks or tells the engine about resources of this run. `None`: an engine of the release before, which keeps none.
+    pub async fn resources(&self, kind: &str, what: ResourceQuestion) -> Result<Option<ResourceAnswer>, StepError> {
+        let Grant { run, seq, attempt, lease, .. } = self.inner.grant;
+        let ask = desk::of_step(self.inner.hold.session.id, HeldStep { run, seq, attempt, lease }, kind, what);
+        match self.inner.engines.resources(run_key(run), &ask).await {
+            Ok(ResourceAnswer::Stale) => Err(StepError::HandedBack),
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => or_of_the_release_before(error, None),
+        }
     }
 
     /// Files and artifacts, through the engine.

@@ -47,6 +47,7 @@ impl Core {
         transports: &[Arc<dyn Transport>],
         ids: Arc<dyn Ids>,
         draining: watch::Sender<bool>,
+        session: watch::Sender<Option<Arc<Session>>>,
     ) -> (Arc<Self>, Requests) {
         let mut requests = Requests::new();
         let (mut claims, mut finishes) = (Vec::new(), Vec::new());
@@ -67,7 +68,7 @@ impl Core {
             holds: Arc::default(),
             session_key: run_key(RunId(ids.lease().0)),
             ids,
-            session: watch::Sender::new(None),
+            session,
             draining,
             paused: watch::Sender::new(false),
             fatal: watch::Sender::new(None),

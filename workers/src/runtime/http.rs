@@ -17,7 +17,7 @@ use valet_protocol::problem::Problem;
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
     HeartbeatAnswer, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OpenSession,
-    SessionOpened, TierAnswer, TierAsk, VERSION,
+    ResourceAnswer, ResourceAsk, SessionOpened, TierAnswer, TierAsk, VERSION,
 };
 
 use super::bounds::{ANSWER_BYTES_MAX, BLOB_BYTES_MAX, BLOB_LIMIT, CALL_LIMIT, HEARTBEAT_LIMIT, SESSION_LIMIT};
@@ -216,6 +216,10 @@ impl Transport for HttpTransport {
 
     async fn tiers(&self, ask: &TierAsk) -> Result<TierAnswer, TransportError> {
         self.post("worker/v1/tiers", ask, CALL_LIMIT).await
+    }
+
+    async fn resources(&self, ask: &ResourceAsk) -> Result<ResourceAnswer, TransportError> {
+        self.post("worker/v1/resources", ask, CALL_LIMIT).await
     }
 
     async fn item_names(&self, wanted: &ItemNamesWanted) -> Result<ItemNamesAnswer, TransportError> {

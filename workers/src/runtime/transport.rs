@@ -12,7 +12,7 @@ use valet_core::id::{RunId, Seq, SessionId};
 use valet_protocol::worker::{
     BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch, Heartbeat,
     HeartbeatAnswer, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem, OpenSession,
-    SessionOpened, TierAnswer, TierAsk,
+    ResourceAnswer, ResourceAsk, SessionOpened, TierAnswer, TierAsk,
 };
 
 /// Speaks the worker protocol with one engine. Every call has a time limit of its own.
@@ -28,6 +28,7 @@ pub trait Transport: Send + Sync + 'static {
     async fn effect_begin(&self, begin: &EffectBegin) -> Result<EffectAnswer, TransportError>;
     async fn item(&self, wanted: &ItemWanted) -> Result<ItemAnswer, TransportError>;
     async fn tiers(&self, ask: &TierAsk) -> Result<TierAnswer, TransportError>;
+    async fn resources(&self, ask: &ResourceAsk) -> Result<ResourceAnswer, TransportError>;
     async fn item_names(&self, wanted: &ItemNamesWanted) -> Result<ItemNamesAnswer, TransportError>;
     async fn keep_item(&self, keep: &KeepItem) -> Result<KeepAnswer, TransportError>;
     async fn close_session(&self, session: SessionId) -> Result<(), TransportError>;

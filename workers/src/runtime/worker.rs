@@ -11,10 +11,13 @@ use valet_queue::TicketSource;
 use super::bounds::{LAST_FINISHES, SESSION_LIMIT};
 use super::config::{ConfigError, WorkerConfig};
 use super::core::Core;
+use super::desk::ResourceDesk;
+use super::engines::Engines;
 use super::handler::Handlers;
 use super::ids::{Ids, RandomIds};
 use super::intake::Intake;
 use super::pulse;
+use super::session::Session;
 use super::transport::{Transport, TransportError};
 
 /// Pulls tickets, runs steps, reports how they ended.
@@ -25,6 +28,7 @@ pub struct Worker {
     tickets: Arc<dyn TicketSource>,
     ids: Arc<dyn Ids>,
     draining: watch::Sender<bool>,
+    session: watch::Sender<Option<Arc<Session>>>,
 }
 
 /// Tells a running worker to drain, from anywhere.
@@ -63,7 +67,8 @@ impl Worker {
     ) -> Result<Self, ConfigError> {
         config.check(engines.len())?;
         let ids = Arc::new(RandomIds);
-        Ok(Self { config, handlers, engines, tickets, ids, draining: watch::Sender::new(false) })
+        let (draining, session) = (watch::Sender::new(false), watch::Sender::new(None));
+        Ok(Self { config, handlers, engines, tickets, ids, draining, session })
     }
 
     /// Takes lease ids from elsewhere, for a repeatable simulation.
@@ -76,11 +81,17 @@ impl Worker {
         WorkerHandle { draining: self.draining.clone() }
     }
 
+    /// Where the worker speaks of resources in its own name, once it runs.
+    pub fn desk(&self) -> ResourceDesk {
+        ResourceDesk::new(Arc::new(Engines::new(self.engines.clone())), self.session.subscribe())
+    }
+
     /// Works until `shutdown` ends or the handle says drain, then drains: running steps get `drain_timeout` to end by
     /// themselves, what is left then is cancelled and handed back, and the session is closed. Dropped, it ends at once
     /// with all its handlers. Must be called inside a tokio runtime.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Drained, WorkerError> {
-        let (core, requests) = Core::new(self.config, self.handlers, &self.engines, self.ids, self.draining);
+        let (core, requests) =
+            Core::new(self.config, self.handlers, &self.engines, self.ids, self.draining, self.session);
         let mut background = JoinSet::new();
         for request in requests {
             background.spawn(request);

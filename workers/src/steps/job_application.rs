@@ -25,12 +25,13 @@ use valet_crash_points::crash_point;
 use valet_outward::Outward;
 use valet_workflows::job_application::steps::{
     AnswerObstacle, CheckForm, CheckSubmission, Cleanup, DIRECT, FillPage, NoteTier, OpenPosting, Place, Provision,
-    Provisioned, ReadForm, SelectTier, SendForm, Submit,
+    Provisioned, ReadForm, SANDBOX_LOST, SelectTier, SendForm, Submit, WaitsForPeople,
 };
 
 use crate::browser::{AgentLimits, WebDriverAgent};
 use crate::direct::Systems;
 use crate::runtime::{Handlers, StepContext, StepError};
+use crate::sandbox::rows::{self, Reserved, Whose};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
 use failures::{browser_error, sandbox_error};
 pub use memory::Memory;
@@ -75,9 +76,13 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
                 let browsers = Arc::clone(&browsers);
                 async move {
                     let agent = browsers.attach(&ctx, &step.at).await?;
-                    let record = step.at.record;
+                    let (record, sandbox) = (step.at.record, SandboxId(step.at.sandbox));
                     let work = evidence::witnessed(&ctx, &agent, browsers.$method(&ctx, &agent, step));
-                    if record { recording::recorded(&ctx, &agent, work).await } else { work.await }
+                    let came_to = if record { recording::recorded(&ctx, &agent, work).await } else { work.await };
+                    if came_to.as_ref().is_ok_and(WaitsForPeople::waits_for_people) {
+                        rows::parked(&ctx, sandbox).await;
+                    }
+                    came_to
                 }
             })
         }};
@@ -97,6 +102,11 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
 }
 
 impl Browsers {
+    /// By which the rows of these browsers are found.
+    pub fn whose(&self) -> Whose {
+        Whose { provider: self.provider.name().to_owned(), host: Some(self.host.clone()) }
+    }
+
     async fn provision(&self, ctx: StepContext, step: Provision) -> Result<Provisioned, StepError> {
         ctx.check()?;
         if step.at.tier == DIRECT {
@@ -110,6 +120,12 @@ impl Browsers {
             headless: tiers::is_headless(&step.at.tier),
             lease: Duration::from_secs(step.lease_s),
         };
+        let whose = self.whose();
+        match rows::reserve(&ctx, &whose, &step.at.tier, &request, &step.price).await? {
+            Reserved::Yes => {}
+            Reserved::Ended { why } => return Err(StepError::fail(SANDBOX_LOST, why)),
+            Reserved::Spent { usd_micros } => return Ok(Provisioned::Spent { usd_micros }),
+        }
         match self.provider.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
@@ -117,14 +133,20 @@ impl Browsers {
             Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);
+        if let Some(why) = rows::ready(&ctx, id, request.lease).await? {
+            return Err(StepError::fail(SANDBOX_LOST, why));
+        }
         let attachment = self.provider.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
         let named = |name: &str| attachment.capabilities.get(name).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
         Ok(Provisioned::Ready { browser: format!("{} {}", named("browserName"), named("browserVersion")) })
     }
 
-    async fn cleanup(&self, _ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
+    async fn cleanup(&self, ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
         crash_point!(WorkerFinalizerBefore);
-        self.provider.destroy(&SandboxId(step.at.sandbox)).await.map_err(sandbox_error)?;
+        let id = SandboxId(step.at.sandbox);
+        rows::stopping(&ctx, id).await?;
+        self.provider.destroy(&id).await.map_err(sandbox_error)?;
+        rows::destroyed(&ctx, id).await?;
         crash_point!(WorkerFinalizerAfter);
         Ok(())
     }
@@ -135,7 +157,11 @@ impl Browsers {
         if at.tier == DIRECT {
             return Err(no_browser());
         }
-        let attachment = self.provider.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
+        let id = SandboxId(at.sandbox);
+        if let Some(why) = rows::in_use(ctx, id).await? {
+            return Err(StepError::fail(SANDBOX_LOST, why));
+        }
+        let attachment = self.provider.attach(&id, fence(ctx)).await.map_err(sandbox_error)?;
         let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox).filter(|_| self.paced), ..self.limits };
         WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }

@@ -10,8 +10,8 @@ use crate::job_application::JobApplicationWorkflow;
 use crate::job_application::input::Application;
 use crate::job_application::steps::{
     AnswerObstacle, CheckSubmission, Cleanup, FillPage, Filled, FilledField, NO_TIER, NoteTier, Obstacle,
-    ObstacleField, OpenPosting, Opened, Passed, Posting, Provision, Provisioned, Question, RATE_LIMITED, Receipt,
-    SANDBOX_LOST, SelectTier, Sent, Submission, Submit, TierChoice, Want,
+    ObstacleField, OpenPosting, Opened, Passed, Posting, Price, Provision, Provisioned, Question, RATE_LIMITED,
+    Receipt, SANDBOX_LOST, SelectTier, Sent, Submission, Submit, TierChoice, Want,
 };
 use crate::tiers::Waiting;
 
@@ -78,6 +78,7 @@ pub(super) fn choice(want: &Want) -> TierChoice {
         considered: Vec::new(),
         policy: None,
         max_escalations: None,
+        price: Price::default(),
         wait: None,
         direct: None,
     }

@@ -94,10 +94,25 @@ impl<'c, 'a> Drive<'c, 'a> {
         let mut pause = ROOM_AGAIN_MIN;
         for _ in 0..ROOM_LOOKS_MAX {
             self.status(format!("starting a browser ({})", self.at.tier));
-            match self.case.ctx.step(Provision::new(self.at.clone(), &self.case.application)).await? {
+            match self
+                .case
+                .ctx
+                .step(Provision::new(self.at.clone(), &self.case.application, self.tier.price.clone()))
+                .await?
+            {
                 Provisioned::Ready { .. } => return Ok(()),
                 Provisioned::Full { max } => {
                     self.status(format!("waiting for room: the machine has its {max} browsers"));
+                }
+                Provisioned::Spent { .. } if self.tier.price.stops => {
+                    let why = format!("browsers of `{}` cost all that they may in a day", self.at.tier);
+                    return Err(Stop::failed("day_budget_spent", why).into());
+                }
+                Provisioned::Spent { .. } => {
+                    self.status(format!(
+                        "waiting for another day: browsers of `{}` cost all that they may in one",
+                        self.at.tier
+                    ));
                 }
                 Provisioned::Resting { why } => self.status(format!("waiting for a browser: {why}")),
             }

@@ -113,12 +113,37 @@ pub struct TierChoice {
     /// What the policy allows of escalations, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_escalations: Option<u32>,
+    #[serde(default, skip_serializing_if = "Price::is_nothing")]
+    pub price: Price,
     /// The site is not to be visited yet: ask again then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Waiting>,
     /// The job in its hiring system, where the tier hands the application to that system itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<JobPlace>,
+}
+
+/// What a browser costs, and what those of its tier may cost in a day (UTC).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub usd_micros_per_hour: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_max_usd_micros: Option<u64>,
+    /// A run that finds the day's money spent ends; else it waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stops: bool,
+}
+
+impl Price {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Tells how a browser came off at its site, for those who choose after it.
@@ -149,16 +174,18 @@ pub struct Provision {
     pub allowed_hosts: Vec<String>,
     /// The sandbox ends by itself this long after the last step that used it.
     pub lease_s: u64,
+    #[serde(default, skip_serializing_if = "Price::is_nothing")]
+    pub price: Price,
 }
 
 /// Beyond the time that a person has: room for the steps before and after.
 const LEASE_BEYOND_S: u64 = 3600;
 
 impl Provision {
-    pub fn new(at: Place, application: &Application) -> Self {
+    pub fn new(at: Place, application: &Application, price: Price) -> Self {
         let own = url::Url::parse(&application.job_url).map(|url| job_url::authority(&url));
         let allowed_hosts = own.into_iter().chain(application.allowed_domains.iter().cloned()).collect();
-        Self { at, allowed_hosts, lease_s: lease_s(application) }
+        Self { at, allowed_hosts, lease_s: lease_s(application), price }
     }
 }
 
@@ -177,6 +204,8 @@ pub enum Provisioned {
     Full { max: u32 },
     /// Its provider fails for everybody now, and is given a rest.
     Resting { why: String },
+    /// Those of its tier cost all that they may in a day.
+    Spent { usd_micros: u64 },
 }
 
 /// Opens the posting and finds its form.
@@ -539,4 +568,33 @@ pub struct Receipt {
     pub people_asked: u32,
     /// `file_…`: the page that confirmed it.
     pub screenshot: Option<String>,
+}
+
+/// What a step left, and whether the browser now waits for a person.
+pub trait WaitsForPeople {
+    fn waits_for_people(&self) -> bool;
+}
+
+impl WaitsForPeople for Opened {
+    fn waits_for_people(&self) -> bool {
+        matches!(self, Self::Obstacle(..))
+    }
+}
+
+impl WaitsForPeople for Filled {
+    fn waits_for_people(&self) -> bool {
+        matches!(self, Self::NeedsPerson { .. } | Self::Obstacle(_))
+    }
+}
+
+impl WaitsForPeople for Passed {
+    fn waits_for_people(&self) -> bool {
+        matches!(self, Self::Obstacle(..))
+    }
+}
+
+impl WaitsForPeople for Sent {
+    fn waits_for_people(&self) -> bool {
+        matches!(self, Self::Obstacle(_) | Self::Unclear { .. })
+    }
 }

@@ -2,13 +2,14 @@
 
 use chrono::Duration;
 use serde_json::Value;
-use valet_core::tiers::{OVERRIDE_RULE, SITE_RULE, TIER_RULE};
+use valet_core::tiers::{OVERRIDE_RULE, Rule, SITE_RULE, TIER_RULE};
 use valet_core::workflow::InputProblem;
 use valet_core::{Registry, Timestamp};
 
 use super::hours::{self, Hours};
 use super::reading::Fields;
 use super::site::pattern_problem;
+use crate::job_application::steps::Price;
 
 /// The rule of all tiers that have none of their own, or do not say it.
 pub(super) const ALL_TIERS: &str = "*";
@@ -21,6 +22,7 @@ const PACE_S_MAX: u64 = 24 * 3600;
 const PER_DAY_MAX: u64 = 100_000;
 const ESCALATIONS_MAX: u64 = 3;
 const COST_USD_MAX: f64 = 1_000.0;
+const DAY_USD_MAX: f64 = 1_000_000.0;
 const SAMPLES_MAX: f64 = 10_000.0;
 
 /// The kinds of rules that choosing a tier reads, with their checks.
@@ -43,6 +45,11 @@ pub struct TierRule {
     pub plans: Option<Vec<String>>,
     /// What a browser of it costs a run.
     pub cost_usd: Option<f64>,
+    /// What its provider asks for an hour of one browser.
+    pub usd_per_hour: Option<f64>,
+    /// What all browsers of it may cost in a day (UTC); a run that comes later waits, or ends if `day_ends` says so.
+    pub max_usd_per_day: Option<f64>,
+    pub day_ends: Option<bool>,
     /// A site at which it fails more often starts on the next tier.
     pub failure_share_max: Option<f64>,
     /// A tier that goes away more often is passed over.
@@ -63,11 +70,28 @@ impl TierRule {
             percent: fields.whole("percent", 0, 100),
             plans: fields.texts("plans", NAMES_MAX),
             cost_usd: fields.number("cost_usd", 0.0, COST_USD_MAX),
+            usd_per_hour: fields.number("usd_per_hour", 0.0, COST_USD_MAX),
+            max_usd_per_day: fields.number("max_usd_per_day", 0.0, DAY_USD_MAX),
+            day_ends: fields.flag("day_ends"),
             failure_share_max: fields.number("failure_share_max", 0.0, 1.0),
             lost_share_max: fields.number("lost_share_max", 0.0, 1.0),
             samples_min: fields.number("samples_min", 1.0, SAMPLES_MAX),
         };
         fields.end(rule)
+    }
+
+    /// What a browser of this tier costs, as the rules say.
+    pub fn price(tier: &str, rules: &[Rule]) -> Price {
+        let of = |name: &str| {
+            let found = rules.iter().find(|rule| rule.kind == TIER_RULE && rule.name == name);
+            found.and_then(|rule| Self::read(name, &rule.value).ok()).unwrap_or_default()
+        };
+        let rule = of(tier).or(&of(ALL_TIERS));
+        Price {
+            usd_micros_per_hour: micros(rule.usd_per_hour.unwrap_or_default()),
+            day_max_usd_micros: rule.max_usd_per_day.map(micros),
+            stops: rule.day_ends.unwrap_or_default(),
+        }
     }
 
     /// What this one leaves unsaid, the other says.
@@ -77,6 +101,9 @@ impl TierRule {
             percent: self.percent.or(other.percent),
             plans: self.plans.or_else(|| other.plans.clone()),
             cost_usd: self.cost_usd.or(other.cost_usd),
+            usd_per_hour: self.usd_per_hour.or(other.usd_per_hour),
+            max_usd_per_day: self.max_usd_per_day.or(other.max_usd_per_day),
+            day_ends: self.day_ends.or(other.day_ends),
             failure_share_max: self.failure_share_max.or(other.failure_share_max),
             lost_share_max: self.lost_share_max.or(other.lost_share_max),
             samples_min: self.samples_min.or(other.samples_min),
@@ -161,6 +188,11 @@ impl OverrideRule {
         };
         fields.end(rule)
     }
+}
+
+/// Both bounds of what a rule may say lie well within it.
+fn micros(usd: f64) -> u64 {
+    (usd * 1e6).round() as u64
 }
 
 fn is_tier(name: &str) -> bool {

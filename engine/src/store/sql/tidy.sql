@@ -22,6 +22,11 @@ WITH old_batches AS (
 ), old_visits AS (
     DELETE FROM tier_visits WHERE (run_id, browser) IN (
         SELECT run_id, browser FROM tier_visits WHERE begins_at < now() - interval '30 days' ORDER BY begins_at LIMIT 5000)
+), old_resources AS (
+    DELETE FROM resources WHERE (tenant, kind, key) IN (
+        SELECT tenant, kind, key FROM resources WHERE ended AND state_since < now() - interval '30 days' ORDER BY state_since LIMIT 5000)
+), old_meters AS (
+    DELETE FROM resource_meters WHERE day < (now() AT TIME ZONE 'UTC')::date - 400
 ), old_console_sessions AS (
     DELETE FROM console_sessions WHERE hash IN (
         SELECT hash FROM console_sessions WHERE expires_at < now() ORDER BY expires_at LIMIT 5000)

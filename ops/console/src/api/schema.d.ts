@@ -659,6 +659,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sandboxes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The sandboxes of this tenant: whose each is, under which lease, what it cost. */
+        get: operations["list_sandboxes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sandboxes/{id}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a sandbox: whoever holds it has lost it from here on, and the worker that reaches it destroys it. A run that was at work in it takes
+         *     another.
+         */
+        post: operations["kill_sandbox"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/schedules": {
         parameters: {
             query?: never;
@@ -1870,6 +1907,47 @@ export interface components {
              */
             refused: number;
             results: components["schemas"]["StartRunResult"][];
+        };
+        SandboxCost: {
+            /** @description `2026-11-22` */
+            day: string;
+            /** Format: double */
+            seconds: number;
+            tier: string;
+            /** Format: int64 */
+            usd_micros: number;
+        };
+        /** @description Sandboxes, the newest first, and what those of each tier cost. */
+        SandboxList: {
+            /** @description By day (UTC), the newest first, as of each sandbox's last change. */
+            costs: components["schemas"]["SandboxCost"][];
+            sandboxes: components["schemas"]["SandboxView"][];
+        };
+        SandboxView: {
+            /** Format: int64 */
+            age_s: number;
+            /** Format: int64 */
+            cost_usd_micros: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: int64 */
+            fence: number;
+            /** @description The machine that it runs on, where it runs beside its worker. */
+            host?: string | null;
+            id: string;
+            /** Format: date-time */
+            lease_until: string;
+            /** @description Nobody looks after it: its lease ended, or its run is over. */
+            left: boolean;
+            provider: string;
+            reason?: string | null;
+            /** @description Whose it is. */
+            run?: string | null;
+            /** @description `requested`, `starting`, `ready`, `in_use`, `parked`, `stopping`, `destroyed`, `lost`. */
+            state: string;
+            /** Format: date-time */
+            state_since: string;
+            tier: string;
         };
         /** @description `GET /api/v1/schedules` */
         ScheduleList: {
@@ -5210,6 +5288,141 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunSummary"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sandboxes: {
+        parameters: {
+            query?: {
+                /** @description Those that have ended too. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    kill_sandbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxView"];
                 };
             };
             /** @description No token, or one that is not known */

@@ -11,10 +11,10 @@ use valet_protocol::api::{
     EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
     Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PushEventRequest,
     PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
-    RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, ScheduleList,
-    ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView,
-    TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList, WorkflowList,
-    WorkflowRegistered, WorkflowView,
+    RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, SandboxList,
+    SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest,
+    SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList,
+    WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -404,6 +404,16 @@ impl Client {
 
     pub async fn tier_metrics(&self) -> Result<TierMetrics, ClientError> {
         body::json(self.send(&Call::get(path(["admin", "tier-metrics"]))).await?).await
+    }
+
+    /// Those that have ended too, if asked for.
+    pub async fn sandboxes(&self, all: bool) -> Result<SandboxList, ClientError> {
+        let call = Call::get(path(["sandboxes"])).query("all", all.then_some("true"));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn kill_sandbox(&self, id: &str, request: &ReasonRequest) -> Result<SandboxView, ClientError> {
+        body::json(self.send(&Call::post(path(["sandboxes", id, "kill"]), document(request))).await?).await
     }
 
     pub async fn rules(&self, kind: Option<&str>) -> Result<RuleList, ClientError> {

@@ -14,7 +14,7 @@ use valet_core::step::{Failure, Outcome, Step as Contract};
 use valet_protocol::worker::{
     BATCH_BYTES_MAX, BlobStored, ClaimAnswers, ClaimBatch, EffectAnswer, EffectBegin, FinishAnswers, FinishBatch,
     Heartbeat, HeartbeatAnswer, ItemAnswer, ItemNamesAnswer, ItemNamesWanted, ItemWanted, KeepAnswer, KeepItem,
-    OpenSession, SessionOpened, TierAnswer, TierAsk,
+    OpenSession, ResourceAnswer, ResourceAsk, SessionOpened, TierAnswer, TierAsk,
 };
 use valet_queue::QueueName;
 
@@ -175,6 +175,10 @@ impl Transport for Door {
     }
 
     async fn tiers(&self, _: &TierAsk) -> Result<TierAnswer, TransportError> {
+        Err(self.unreachable())
+    }
+
+    async fn resources(&self, _: &ResourceAsk) -> Result<ResourceAnswer, TransportError> {
         Err(self.unreachable())
     }
 

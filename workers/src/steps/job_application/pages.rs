@@ -19,7 +19,7 @@ use crate::form::{
     self, Advance, Applicant, Block, BlockClass, FilledPage, Moved, NextKind, PageKind, PageReport, Snapshot,
 };
 use crate::runtime::{StepContext, StepError};
-use crate::sandbox::SandboxId;
+use crate::sandbox::{SandboxId, rows};
 
 /// Pages between a posting and its form, a login in two steps among them.
 const POSTING_PAGES_MAX: u32 = 6;
@@ -78,7 +78,9 @@ impl Browsers {
         step: FillPage,
     ) -> Result<Filled, StepError> {
         let id = SandboxId(step.at.sandbox);
-        self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
+        let lease = Duration::from_secs(step.lease_s);
+        self.provider.renew(&id, lease).await.map_err(sandbox_error)?;
+        rows::renewed(ctx, id, lease).await?;
         let mut applicant = applicant(ctx, self.provider.as_ref(), &step).await?;
         let (mut bank, answered) = (Bank::of(step.employer.clone()), answers(&step.answered));
         let (mut learned, file) = self.memory.of(&agent.current_url().await.map_err(browser_error)?).await;

@@ -7,7 +7,7 @@ use valet_core::tiers::TierFacts;
 use valet_protocol::worker::{TierAnswer, TierQuestion};
 use valet_workflows::ats::JobPlace;
 use valet_workflows::job_application::steps::{DIRECT, NO_TIER, NoteTier, SelectTier, TierChoice};
-use valet_workflows::tiers::{Decision, Offer, Question, Site, decide};
+use valet_workflows::tiers::{Decision, Offer, Question, Site, TierRule, decide};
 
 use super::Browsers;
 use crate::browser::Pace;
@@ -97,6 +97,7 @@ impl Browsers {
                 considered: decision.considered,
                 policy: decision.policy,
                 max_escalations: decision.max_escalations,
+                price: facts.as_ref().map(|facts| TierRule::price(tier, &facts.rules)).unwrap_or_default(),
                 wait: decision.wait,
             });
         }
