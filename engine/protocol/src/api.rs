@@ -9,8 +9,10 @@ use valet_core::Timestamp;
 
 use crate::problem::Problem;
 
+mod limits;
 mod triggers;
 
+pub use limits::*;
 pub use triggers::*;
 
 /// `POST /api/v1/workflows/{name}/runs`
