@@ -68,7 +68,7 @@ CREATE TYPE commit_slot AS (
 );
 
 -- When this key has a slot for the step: now, at an instant, or nobody knows (`infinity`). A run that holds one of its own has it.
-CREATE FUNCTION slot_at(of_tenant text, of_name text, of_key text, of_run uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
+CREATE FUNCTION slot_at(of_tenant text, of_name text, of_key text, the_run uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     rule limits;
     known limit_keys;
@@ -82,7 +82,7 @@ BEGIN
         RETURN earliest;
     END IF;
     IF rule.most IS NOT NULL THEN
-        SELECT count(DISTINCT (h.run_id, CASE WHEN h.of_run THEN 0 ELSE h.seq END)), bool_or(h.of_run AND h.run_id = slot_at.of_run)
+        SELECT count(DISTINCT (h.run_id, CASE WHEN h.of_run THEN 0 ELSE h.seq END)), bool_or(h.of_run AND h.run_id = the_run)
         INTO has, own
         FROM (SELECT s.run_id, s.seq, s.of_run FROM slots s
               WHERE s.tenant = of_tenant AND s.name = of_name AND s.key = of_key AND s.held OFFSET 0) h
@@ -106,40 +106,40 @@ BEGIN
 END $$;
 
 -- Gives a step its slots if all of them are free: what was `blocked` is `ready`. Answers whether it did.
-CREATE FUNCTION admit_step(of_run uuid, of_seq integer, but_not text, backlogged text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION admit_step(the_run uuid, the_seq integer, but_not text, backlogged text[]) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     step steps;
 BEGIN
-    SELECT * INTO step FROM steps t WHERE t.run_id = of_run AND t.seq = of_seq FOR UPDATE SKIP LOCKED;
+    SELECT * INTO step FROM steps t WHERE t.run_id = the_run AND t.seq = the_seq FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         -- Gone, or in the middle of something that asks again when it is done.
-        DELETE FROM slots s WHERE s.run_id = of_run AND s.seq = of_seq
-            AND NOT EXISTS (SELECT FROM steps t WHERE t.run_id = of_run AND t.seq = of_seq);
+        DELETE FROM slots s WHERE s.run_id = the_run AND s.seq = the_seq
+            AND NOT EXISTS (SELECT FROM steps t WHERE t.run_id = the_run AND t.seq = the_seq);
         RETURN false;
     END IF;
     IF step.state <> 'blocked' OR step.gated
-        OR EXISTS (SELECT FROM pauses_of_step(step.tenant, step.workflow, step.queue, of_run))
-        OR EXISTS (SELECT FROM slots s WHERE s.run_id = of_run AND s.seq = of_seq AND s.name <> but_not
-                   AND slot_at(s.tenant, s.name, s.key, of_run) > now())
+        OR EXISTS (SELECT FROM pauses_of_step(step.tenant, step.workflow, step.queue, the_run))
+        OR EXISTS (SELECT FROM slots s WHERE s.run_id = the_run AND s.seq = the_seq AND s.name <> but_not
+                   AND slot_at(s.tenant, s.name, s.key, the_run) > now())
     THEN
         RETURN false;
     END IF;
-    UPDATE slots s SET held = true WHERE s.run_id = of_run AND s.seq = of_seq;
+    UPDATE slots s SET held = true WHERE s.run_id = the_run AND s.seq = the_seq;
     INSERT INTO limit_keys AS k (tenant, name, key, full_at, turn)
         SELECT s.tenant, s.name, s.key,
                CASE WHEN l.rate IS NULL THEN '-infinity' ELSE now() + l.per_ms * interval '1 millisecond' / l.rate END, s.turn
         FROM slots s JOIN limits l ON l.tenant = s.tenant AND l.name = s.name
-        WHERE s.run_id = of_run AND s.seq = of_seq AND (s.share IS NOT NULL OR l.rate IS NOT NULL)
+        WHERE s.run_id = the_run AND s.seq = the_seq AND (s.share IS NOT NULL OR l.rate IS NOT NULL)
     ON CONFLICT (tenant, name, key) DO UPDATE
         SET turn = greatest(k.turn, EXCLUDED.turn),
             full_at = CASE WHEN EXCLUDED.full_at = '-infinity' THEN k.full_at
                            ELSE EXCLUDED.full_at + (greatest(k.full_at, now()) - now()) END;
     UPDATE steps t SET state = 'ready', ticketed_at = CASE WHEN t.queue = ANY (backlogged) THEN NULL ELSE now() END
-    WHERE t.run_id = of_run AND t.seq = of_seq;
+    WHERE t.run_id = the_run AND t.seq = the_seq;
     -- What people are shown. A run that is locked shows it with what is committed next.
-    UPDATE runs r SET status = 'running', reason = json_build_object('kind', 'step', 'name', step.name, 'seq', of_seq)
-    WHERE r.id = (SELECT b.id FROM runs b WHERE b.id = of_run FOR UPDATE SKIP LOCKED) AND r.status IN ('queued', 'waiting', 'running')
-      AND r.reason ->> 'kind' IN ('limit', 'backing_off') AND (r.reason ->> 'seq')::int = of_seq;
+    UPDATE runs r SET status = 'running', reason = json_build_object('kind', 'step', 'name', step.name, 'seq', the_seq)
+    WHERE r.id = (SELECT b.id FROM runs b WHERE b.id = the_run FOR UPDATE SKIP LOCKED) AND r.status IN ('queued', 'waiting', 'running')
+      AND r.reason ->> 'kind' IN ('limit', 'backing_off') AND (r.reason ->> 'seq')::int = the_seq;
     RETURN true;
 END $$;
 

@@ -10,10 +10,10 @@ WITH used AS MATERIALIZED (
     SELECT k.key, nullif(greatest(k.cooled_until, now()), now()) AS cooled_until, k.full_at FROM limit_keys k
     WHERE k.tenant = $1 AND k.name = $2 AND ($3::text IS NULL OR k.key = $3)
 )
-SELECT key, coalesce(u.running, 0) AS running, coalesce(u.waiting, 0) AS waiting, u.oldest, k.cooled_until,
+SELECT coalesce(u.key, k.key) AS key, coalesce(u.running, 0) AS running, coalesce(u.waiting, 0) AS waiting, u.oldest, k.cooled_until,
        CASE WHEN l.rate IS NOT NULL
             THEN nullif(greatest(k.full_at - (l.burst - 1) * (l.per_ms * interval '1 millisecond' / l.rate), now()), now()) END
            AS next_token_at
-FROM used u FULL JOIN known k USING (key) JOIN limits l ON l.tenant = $1 AND l.name = $2
+FROM used u FULL JOIN known k ON k.key = u.key JOIN limits l ON l.tenant = $1 AND l.name = $2
 WHERE u.key IS NOT NULL OR k.cooled_until IS NOT NULL OR k.full_at > now()
-ORDER BY waiting DESC, running DESC, key LIMIT $4
+ORDER BY 3 DESC, 2 DESC, 1 LIMIT $4

@@ -8,7 +8,8 @@ WITH waiting AS MATERIALIZED (
 )
 SELECT tenant, name, key FROM (
     SELECT w.tenant, w.name, w.key FROM waiting w
-    LEFT JOIN had h USING (tenant, name, key) LEFT JOIN limits l USING (tenant, name) LEFT JOIN limit_keys k USING (tenant, name, key)
+    LEFT JOIN had h USING (tenant, name, key) LEFT JOIN limit_keys k USING (tenant, name, key)
+    LEFT JOIN limits l ON l.tenant = w.tenant AND l.name = w.name
     WHERE (l.most IS NULL OR h.slots IS NULL OR h.slots < l.most OR h.left_some) AND (k.cooled_until IS NULL OR k.cooled_until <= now())
     UNION
     SELECT tenant, name, key FROM had WHERE left_some
