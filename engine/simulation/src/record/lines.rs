@@ -140,7 +140,8 @@ impl Lines for Due {
         lines.extend(self.queues.iter().map(|queue| format!("{queue:?}")));
         lines.extend(self.pauses.lines());
         lines.extend(self.slot_keys.iter().map(|key| format!("left {key:?}")));
-        lines.push(format!("limits {:?}", self.limits));
+        // Each store numbers versions as it likes.
+        lines.push(format!("limits {:?}", self.limits.map(|stamp| stamp.count)));
         lines.extend(self.timers.iter().map(timer_line));
         lines.extend(self.inbox.iter().map(inbox_line));
         lines.extend(self.revivable.iter().map(|run| revivable_line(*run)));

@@ -17,7 +17,7 @@ type Detail = Schemas["RunDetail"];
 type Step = Schemas["StepView"];
 
 /** Nobody holds it: its input may be changed, and an operator may say what it comes to. */
-const OPEN_TO_OPERATORS = ["ready", "backing_off", "parked"];
+const OPEN_TO_OPERATORS = ["ready", "blocked", "backing_off", "parked"];
 
 export function StepPanel({ run, row, onClose }: { run: Detail; row: Row; onClose: () => void }) {
   const now = useNow();
