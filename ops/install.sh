@@ -10,6 +10,8 @@ RUST_LEAST_MINOR=94 # of 1.x, as in Cargo.toml's rust-version
 GECKODRIVER_VERSION=0.37.1
 GECKODRIVER_BUILD_MAX=30m # some minutes on two cores
 CARGO_DENY_VERSION=0.20.2
+MOTO_VERSION=5.2.1
+MOTO_INSTALL_MAX=5m
 CARGO_DENY_BUILD_MAX=15m # 92 s of one core
 APT_ATTEMPTS=3
 APT_LOCK_WAIT_S=300
@@ -125,6 +127,27 @@ ensure_geckodriver() {
         # Tests go on without what needs it, and say so.
         [[ $1 == all ]] || die "geckodriver could not be built; see above and $INSTALL_LOG, then run this again"
         say "geckodriver could not be built; see above"
+    fi
+}
+
+# --- moto ---------------------------------------------------------------------------------------------------------
+
+# A server that speaks as S3 does, for the tests of buckets; from PyPI, in a folder of its own.
+moto_server() {
+    local own
+    own="$(tools_folder)/moto/bin/moto_server"
+    if [[ -x $own ]]; then printf '%s\n' "$own"; else command -v moto_server; fi
+}
+
+ensure_moto() {
+    local folder
+    if moto_server >/dev/null; then return 0; fi
+    folder="$(tools_folder)/moto"
+    say "installing moto, a server for tests (log: ${INSTALL_LOG#"$ROOT"/})"
+    if ! { python3 -m venv "$folder" && timeout "$MOTO_INSTALL_MAX" "$folder/bin/pip" install --quiet "moto[s3,server]==$MOTO_VERSION"; } \
+        >>"$INSTALL_LOG" 2>&1; then
+        rm -rf -- "$folder"
+        return 1
     fi
 }
 

@@ -1,16 +1,44 @@
 //! Bytes of files and artifacts: sealed under the subject's key, kept in an object store under the blob's id.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 use uuid::Uuid;
 
 /// Where the marks of erasures lie.
 const MARKS: &str = "erased";
+/// One request to a bucket.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A request and its repetitions, after which whoever asked is told.
+const REQUESTS_MAX: Duration = Duration::from_secs(45);
+const REPETITIONS_MAX: usize = 3;
+
+/// A bucket of S3, or of what speaks its language.
+#[derive(Clone)]
+pub struct Bucket {
+    /// `s3://bucket` or `s3://bucket/folder`.
+    pub url: String,
+    /// Where it is not Amazon's: `https://objects.example.com`. Plain HTTP is for a machine of one's own.
+    pub endpoint: Option<String>,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("url", &self.url).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
 
 /// Where bytes lie.
 #[derive(Clone)]
@@ -23,6 +51,8 @@ pub struct Blobs {
 pub enum BlobError {
     #[error("the folder for files cannot be used: {0}")]
     Folder(#[source] std::io::Error),
+    #[error("the address of the bucket is not one of `s3://bucket` or `s3://bucket/folder`: {0}")]
+    Address(String),
     #[error("the blob store: {0}")]
     Store(#[from] object_store::Error),
 }
@@ -33,6 +63,32 @@ impl Blobs {
         std::fs::create_dir_all(path).map_err(BlobError::Folder)?;
         let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
         Ok(Self { store: Arc::new(store) })
+    }
+
+    /// A bucket that all engines share; nothing is asked of it yet.
+    pub fn bucket(bucket: &Bucket) -> Result<Self, BlobError> {
+        let named = bucket.url.strip_prefix("s3://").unwrap_or_default().trim_end_matches('/');
+        let (name, folder) = named.split_once('/').unwrap_or((named, ""));
+        if name.is_empty() {
+            return Err(BlobError::Address(bucket.url.clone()));
+        }
+        let client = ClientOptions::new().with_timeout(REQUEST_MAX).with_connect_timeout(CONNECT_MAX);
+        let is_plain = bucket.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(name)
+            .with_region(&bucket.region)
+            .with_access_key_id(&bucket.access_key_id)
+            .with_secret_access_key(&bucket.secret_access_key)
+            .with_client_options(client.with_allow_http(is_plain))
+            .with_retry(RetryConfig {
+                max_retries: REPETITIONS_MAX,
+                retry_timeout: REQUESTS_MAX,
+                ..RetryConfig::default()
+            });
+        if let Some(endpoint) = &bucket.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        Ok(Self { store: Arc::new(PrefixStore::new(builder.build()?, folder)) })
     }
 
     pub async fn put(&self, id: Uuid, sealed: Vec<u8>) -> Result<(), BlobError> {

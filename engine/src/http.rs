@@ -245,6 +245,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(subjects::show))
         .routes(routes!(subjects::list, subjects::put))
         .routes(routes!(subjects::show_item, subjects::remove))
+        .routes(routes!(subjects::restore))
         .routes(routes!(subjects::uses))
         .routes(routes!(subjects::list_files))
         .routes(routes!(subjects::erase))

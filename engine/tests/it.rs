@@ -4,6 +4,7 @@ mod it {
     mod access;
     mod app;
     mod audit;
+    mod blobs;
     mod budget;
     mod builds;
     mod bulk;

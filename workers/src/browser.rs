@@ -13,6 +13,7 @@ mod limits;
 mod pace;
 mod reading;
 mod session;
+mod state;
 mod webdriver;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(crate) use faults::is_error_page;
 pub use instruction::{Candidate, GrammarError, Unresolved, Words};
 pub use limits::AgentLimits;
 pub use pace::Pace;
+pub use state::{SiteState, Unusable};
 pub use webdriver::WebDriverAgent;
 
 use crate::form::Snapshot;

@@ -23,5 +23,6 @@ mod it {
     mod saved;
     mod sending;
     mod site;
+    mod site_state;
     mod speed;
 }

@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 51] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 52] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -65,6 +65,7 @@ pub(super) const ACTIONS: [(Method, &str, &str); 51] = [
     (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),
     (Method::DELETE, "/api/v1/subjects/{subject}/item", "subject.remove"),
+    (Method::POST, "/api/v1/subjects/{subject}/item/restore", "subject.restore"),
     (Method::POST, "/api/v1/subjects/{subject}/erase", "subject.erase"),
     (Method::POST, "/worker/v1/items/keep", "subject.keep"),
 ];

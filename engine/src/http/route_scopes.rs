@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 96] = [
+pub(super) const ROUTES: [Row; 97] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -118,6 +118,7 @@ pub(super) const ROUTES: [Row; 96] = [
     // What is in an item is for those who act with it.
     (Method::GET, "/api/v1/subjects/{subject}/item", &[Operate, Answer]),
     (Method::DELETE, "/api/v1/subjects/{subject}/item", &[Operate]),
+    (Method::POST, "/api/v1/subjects/{subject}/item/restore", &[Operate]),
     (Method::GET, "/api/v1/subjects/{subject}/uses", &[Read]),
     (Method::GET, "/api/v1/subjects/{subject}/files", &[Read]),
     (Method::POST, "/api/v1/subjects/{subject}/erase", &[Admin]),

@@ -31,7 +31,7 @@ const BROWSER_STATE: &str = "browser_state";
 /// A step may ask which of these there are.
 pub(super) const LISTED_FOR_WORKERS: [&str; 2] = ["answer", "document"];
 /// What a step may keep of what it learned.
-pub(super) const KEPT_BY_WORKERS: [&str; 1] = ["answer"];
+pub(super) const KEPT_BY_WORKERS: [&str; 2] = ["answer", BROWSER_STATE];
 /// A question, or a site with the name of a field.
 const ITEM_NAME_BYTES_MAX: usize = 512;
 
@@ -211,6 +211,32 @@ pub(super) async fn remove(
     } else {
         Err(Fault::not_found("item", "there is no such item").at("name"))
     }
+}
+
+/// Goes back to an earlier version: what was in it becomes the newest. Of the state of a browser the last five versions are there.
+#[utoipa::path(post, operation_id = "restore_item", path = "/api/v1/subjects/{subject}/item/restore", tag = "subjects", params(("subject" = String, Path), NameQuery),
+    responses((status = 201, body = ItemStored), (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn restore(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path(subject): Path<String>,
+    Parameters(query): Parameters<NameQuery>,
+) -> Result<Response, Fault> {
+    reached(&caller, &subject)?;
+    let kind = known_kind(&query.kind)?;
+    let version = query.version.ok_or_else(|| {
+        Fault::bad_request("invalid_version", "name the version to go back to; `items` and `uses` list them")
+            .at("version")
+    })?;
+    let item = ItemName { tenant: &caller.tenant, subject: &subject, kind, name: &query.name };
+    let (_, plain) = app.engine.store.find_item(item, Some(version)).await?.ok_or_else(|| {
+        Fault::not_found("item", "there is no such item, or nothing is left of this version").at("version")
+    })?;
+    let deed = doing.on(format!("{subject}/{kind}/{}", query.name));
+    let version = app.engine.store.put_item(item, &plain, &deed).await?.ok_or_else(|| being_erased("subject"))?;
+    let stored = ItemStored { kind: kind.to_owned(), name: query.name, version: version as u32 };
+    Ok((StatusCode::CREATED, Json(stored)).into_response())
 }
 
 /// Which runs were given which versions, the last ones first.

@@ -132,6 +132,7 @@ fn rows() -> Vec<Row> {
         get("/api/v1/subjects/{subject}/items", VIEWERS, Own),
         get("/api/v1/subjects/{subject}/item", REVIEWERS, Missing),
         row(Method::DELETE, "/api/v1/subjects/{subject}/item", OPERATORS, Missing),
+        post("/api/v1/subjects/{subject}/item/restore", OPERATORS, Missing),
         get("/api/v1/subjects/{subject}/uses", VIEWERS, Own),
         get("/api/v1/subjects/{subject}/files", VIEWERS, Own),
         post("/api/v1/subjects/{subject}/erase", ADMINS, Missing),
@@ -202,7 +203,11 @@ impl Things {
         let place =
             route.replace("{id}", id).replace("{seq}", "1").replace("{name}", "ask").replace("{subject}", "ada");
         let place = place.replace("{kind}", "tier");
-        if place.ends_with("/item") { format!("{place}?kind=answer&name=q") } else { place }
+        match place {
+            place if place.ends_with("/item") => format!("{place}?kind=answer&name=q"),
+            place if place.ends_with("/restore") => format!("{place}?kind=answer&name=q&version=1"),
+            place => place,
+        }
     }
 }
 

@@ -298,10 +298,17 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             json!({ "version": 1 }),
         ),
         change(
+            "/api/v1/subjects/{subject}/item/restore",
+            Call::post("/api/v1/subjects/ada/item/restore?kind=secret&name=jobs.example.com%2Fpassword&version=1"),
+            "subject.restore",
+            Value::Null,
+            json!({ "version": 2 }),
+        ),
+        change(
             "/api/v1/subjects/{subject}/item",
             Call::new(Method::DELETE, "/api/v1/subjects/ada/item?kind=secret&name=jobs.example.com%2Fpassword"),
             "subject.remove",
-            json!({ "version": 1 }),
+            json!({ "version": 2 }),
             Value::Null,
         ),
         change(

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use valet_core::id::RunId;
-use valet_engine::bounds::{BACKFILL_MAX, SCHEDULE_LOOK_EVERY};
+use valet_engine::bounds::{BACKFILL_MAX, SCHEDULE_LOOK_UNUSED};
 use valet_engine::http::{look_at_schedules, run_schedules};
 use valet_engine::ports::{Clock as _, Entropy as _, Machine};
 use valet_engine::schedule::plan;
@@ -354,7 +354,7 @@ async fn while_it_is_paused_instants_pass_and_then_it_goes_on() {
         assert_eq!((&paused["paused"], &paused["next"]), (&json!(true), &json!([])));
     }
     minutes_ago(&app, "nightly", 5).await;
-    assert_eq!(look(&app).await, SCHEDULE_LOOK_EVERY);
+    assert_eq!(look(&app).await, SCHEDULE_LOOK_UNUSED);
     app.send(Call::post("/api/v1/schedules/nightly/trigger")).await.problem(409, "schedule_paused").at("name");
     let resumed = app.send(Call::post("/api/v1/schedules/nightly/resume")).await.expect(200).json();
     assert_eq!((&resumed["paused"], resumed["next"].as_array().map(Vec::len)), (&json!(false), Some(10)));
@@ -444,11 +444,11 @@ async fn of_an_erased_subject_no_schedule_is_left() {
     assert_eq!(orphans, 0);
 }
 
-/// Nothing is due: an engine asks six times a minute, and wakes up for what it knows of.
+/// Nothing is due: an engine asks once a minute, and wakes up for what it knows of.
 #[tokio::test]
 async fn who_has_no_schedules_hardly_asks_and_who_has_is_woken_in_time() {
     let app = TestApp::start().await;
-    assert_eq!(look(&app).await, SCHEDULE_LOOK_EVERY);
+    assert_eq!(look(&app).await, SCHEDULE_LOOK_UNUSED);
     let looking = tokio::spawn(run_schedules(Arc::clone(&app.app)));
     let each_second = json!({ "workflow": "anything", "cron": "* * * * * *", "run": { "input": 1 } });
     put(&app, "seconds", &each_second).await.expect(201);

@@ -114,12 +114,21 @@ async fn items_have_versions_and_are_removed_with_all_of_them() {
     let files = app.send(Call::get("/api/v1/subjects/ada/files")).await.expect(200).json();
     assert_eq!(files["artifacts"][0]["id"], file);
 
+    let restore = |version: &str| {
+        let name = question.replace(' ', "%20");
+        Call::post(format!("/api/v1/subjects/ada/item/restore?kind=answer&name={name}{version}"))
+    };
+    app.send(restore("")).await.problem(400, "invalid_version").at("version");
+    app.send(restore("&version=9")).await.problem(404, "item_not_found").at("version");
+    assert_eq!(app.send(restore("&version=1")).await.expect(201).json()["version"], 3);
+    assert_eq!(app.send(item("")).await.expect(200).json()["value"], "yes", "as it was");
+
     let remove = Call::new(Method::DELETE, item("").path);
     app.send(remove.clone()).await.expect(204);
     app.send(remove).await.problem(404, "item_not_found");
     app.send(item("&version=1")).await.problem(404, "item_not_found");
     app.send(put("ada", "answer", question, &json!("perhaps"))).await.expect(201);
-    assert_eq!(app.send(item("")).await.expect(200).json()["version"], 3, "versions are never used again");
+    assert_eq!(app.send(item("")).await.expect(200).json()["version"], 4, "versions are never used again");
 }
 
 #[tokio::test]
@@ -179,7 +188,7 @@ async fn a_step_keeps_what_it_learned_once_and_only_while_it_is_held() {
 
     app.send(put("ada", "secret", "jobs.example.com/password", &json!(WORD))).await.expect(201);
     names(&worker, &hold, "secret").await.problem(400, "invalid_kind");
-    for kind in ["secret", "document", "browser_state"] {
+    for kind in ["secret", "document"] {
         keep(&worker, &hold, kind, "jobs.example.com/password", &json!("x")).await.problem(400, "invalid_kind");
     }
     keep(&worker, &hold, "answer", "a\nb", &json!("x")).await.problem(400, "invalid_name").at("/name");
@@ -193,6 +202,26 @@ async fn a_step_keeps_what_it_learned_once_and_only_while_it_is_held() {
 
     worker.finish(&hold, &json!({ "done": { "output": "x" } })).await;
     assert_eq!(keep(&worker, &hold, "answer", "q", &json!(1)).await.expect(200).json(), "stale", "the step is over");
+}
+
+/// It changes with every visit, and one may go back to one of the last.
+#[tokio::test]
+async fn of_the_state_of_a_browser_the_last_versions_are_kept_and_shown_to_nobody() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let run = app.run_of("echo", "ada", &json!({ "text": "x" })).await;
+    let hold = worker.take(&run, 1, 1).await;
+    for visit in 1..=7 {
+        let kept = keep(&worker, &hold, "browser_state", "jobs.example.com", &json!({ "visit": visit })).await;
+        assert_eq!(kept.expect(200).json(), json!({ "kept": { "version": visit } }));
+    }
+    let item = "/api/v1/subjects/ada/item";
+    let of = "kind=browser_state&name=jobs.example.com";
+    app.send(Call::get(format!("{item}?{of}"))).await.problem(403, "write_only");
+    app.send(Call::post(format!("{item}/restore?{of}&version=2"))).await.problem(404, "item_not_found").at("version");
+    assert_eq!(app.send(Call::post(format!("{item}/restore?{of}&version=3"))).await.expect(201).json()["version"], 8);
+    let given = wanted(&worker, &hold, "browser_state", "jobs.example.com").await;
+    assert_eq!(given, json!({ "item": { "version": 8, "value": { "visit": 3 } } }));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::journal::{Journal, JournalError};
 use crate::model::FormKind;
 use crate::oracle::Received;
 use crate::routes::{OpenCheck, Site, router};
+use crate::visit::VisitState;
 
 #[derive(Clone, Debug)]
 pub struct BoardConfig {
@@ -118,6 +119,13 @@ impl Board {
     /// Who may sign in at the form `login` with this seed.
     pub fn credentials(&self, seed: u32) -> Credentials {
         Credentials::of(seed)
+    }
+
+    /// Visits of a form that are still known, with what each of them has done.
+    pub fn visits(&self, form: FormKind, seed: u32) -> Vec<VisitState> {
+        let mut states = self.site.visits.lock().states();
+        states.retain(|state| (state.form, state.seed) == (form, seed));
+        states
     }
 
     /// Browsers that were turned away.

@@ -50,3 +50,4 @@ pub use model::twist::{
 };
 pub use oracle::{Application, DecoyUses, Filter, Received, ReceivedFile};
 pub use routes::OpenCheck;
+pub use visit::VisitState;

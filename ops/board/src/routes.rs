@@ -62,6 +62,11 @@ impl Site {
             bad_pages: Arc::new(Semaphore::new(bounds::MAX_OPEN_BAD_PAGES)),
         }
     }
+
+    /// What a browser holds that signed in.
+    pub fn account(&self) -> String {
+        Uuid::new_v5(&self.secret, b"account").simple().to_string()
+    }
 }
 
 pub fn router(site: Arc<Site>) -> Router {

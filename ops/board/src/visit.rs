@@ -29,6 +29,8 @@ pub struct Visit {
     /// What was wrong when a page was sent last.
     pub errors: Errors,
     pub signed_in: bool,
+    /// The browser was known when it came.
+    pub came_signed_in: bool,
     /// Has read the letters of the human check.
     pub is_person: bool,
     /// The last page was accepted, and something stands before the end.
@@ -57,6 +59,8 @@ pub struct VisitState {
     pub pages_done: usize,
     pub refusals: u32,
     pub signed_in: bool,
+    /// The browser was known when it came.
+    pub came_signed_in: bool,
     /// Wrong letters, codes and passwords.
     pub wrong_answers: u32,
 }
@@ -70,6 +74,7 @@ impl Visit {
             pages_done: self.pages_done,
             refusals: self.refusals,
             signed_in: self.signed_in,
+            came_signed_in: self.came_signed_in,
             wrong_answers: self.wrong_answers,
         }
     }
@@ -113,6 +118,7 @@ impl Visits {
                 refusals: 0,
                 errors: Errors::new(),
                 signed_in: false,
+                came_signed_in: false,
                 is_person: false,
                 complete: false,
                 code: None,

@@ -23,7 +23,17 @@ const runs = createRoute({
   component: lazyRouteComponent(() => import("./pages/runs"), "Runs"),
 });
 
-export const RUN_VIEWS = ["timeline", "data", "journal", "files", "commands"] as const;
+export const RUN_VIEWS = [
+  "timeline",
+  "graph",
+  "data",
+  "logs",
+  "files",
+  "tier",
+  "children",
+  "journal",
+  "commands",
+] as const;
 export type RunView = (typeof RUN_VIEWS)[number];
 
 const run = createRoute({
@@ -79,6 +89,42 @@ const workers = createRoute({
   component: lazyRouteComponent(() => import("./pages/workers"), "Workers"),
 });
 
+const tiers = createRoute({
+  getParentRoute: () => root,
+  path: "/tiers",
+  component: lazyRouteComponent(() => import("./pages/tiers"), "Tiers"),
+});
+
+const schedules = createRoute({
+  getParentRoute: () => root,
+  path: "/schedules",
+  component: lazyRouteComponent(() => import("./pages/schedules"), "Schedules"),
+});
+
+const schedule = createRoute({
+  getParentRoute: () => root,
+  path: "/schedules/$name",
+  component: lazyRouteComponent(() => import("./pages/schedule"), "Schedule"),
+});
+
+const newSchedule = createRoute({
+  getParentRoute: () => root,
+  path: "/new-schedule",
+  validateSearch: (search): { of?: string } => optionalText("of")(search),
+  component: lazyRouteComponent(() => import("./pages/new-schedule"), "NewSchedule"),
+});
+
+const events = createRoute({
+  getParentRoute: () => root,
+  path: "/events",
+  validateSearch: (search): { view?: "triggers"; key?: string; event?: string } => ({
+    ...(search.view === "triggers" ? { view: search.view } : {}),
+    ...optionalText("key")(search),
+    ...optionalText("event")(search),
+  }),
+  component: lazyRouteComponent(() => import("./pages/events"), "Events"),
+});
+
 const subjects = createRoute({
   getParentRoute: () => root,
   path: "/subjects",
@@ -99,7 +145,26 @@ const audit = createRoute({
   component: lazyRouteComponent(() => import("./pages/audit"), "Audit"),
 });
 
-const pages = [overview, runs, run, inbox, task, workflows, workflow, start, queues, workers, subjects, tokens, audit];
+const pages = [
+  overview,
+  runs,
+  run,
+  inbox,
+  task,
+  workflows,
+  workflow,
+  start,
+  schedules,
+  schedule,
+  newSchedule,
+  events,
+  queues,
+  workers,
+  tiers,
+  subjects,
+  tokens,
+  audit,
+];
 
 export const router = createRouter({
   routeTree: root.addChildren(pages),

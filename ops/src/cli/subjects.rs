@@ -66,6 +66,14 @@ enum SubjectsVerb {
         #[arg(long)]
         version: Option<u32>,
     },
+    /// Go back to an earlier version: what was in it becomes the newest
+    Restore {
+        subject: String,
+        kind: String,
+        name: String,
+        #[arg(long)]
+        version: u32,
+    },
     /// Remove every version of an item
     Remove { subject: String, kind: String, name: String },
     /// Show which runs were given which versions
@@ -103,6 +111,12 @@ pub async fn run(args: Subjects, client: &Client, output: &Output) -> Result<Exi
         SubjectsVerb::Get { subject, kind, name, version } => {
             let item = client.item(&subject, &kind, &name, version).await?;
             output.either(&item, |_| item.value.as_str().map_or_else(|| item.value.to_string(), ToOwned::to_owned))?;
+        }
+        SubjectsVerb::Restore { subject, kind, name, version } => {
+            let stored = client.restore_item(&subject, &kind, &name, version).await?;
+            output.either(&stored, |_| {
+                format!("{}  version {}, as version {version} was", stored.name, stored.version)
+            })?;
         }
         SubjectsVerb::Remove { subject, kind, name } => {
             client.remove_item(&subject, &kind, &name).await?;

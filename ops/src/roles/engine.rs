@@ -15,7 +15,7 @@ use valet_core::Registry;
 use valet_core::callbacks::Callbacks;
 use valet_core::workflow::Door;
 use valet_engine::access::Role;
-use valet_engine::blobs::{BlobError, Blobs};
+use valet_engine::blobs::{BlobError, Blobs, Bucket};
 use valet_engine::bounds::{CACHE_BYTES_MAX, ERASURE_GRACE, WRITERS};
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
@@ -147,7 +147,7 @@ pub async fn start(
     let config = AppConfig {
         tokens: tokens(settings)?,
         door: Door { allow_hosts: settings.list("door.allow_hosts")? },
-        blobs: Blobs::folder(&settings.path("files.dir")?)?,
+        blobs: blobs(settings)?,
         metrics: metrics_handle(),
         limits: settings.limits()?,
         secure_cookies: settings.flag("door.secure_cookies")?,
@@ -187,6 +187,18 @@ pub async fn start(
         retaining,
         watching_keys,
     })
+}
+
+/// A bucket where one is named, else a folder.
+fn blobs(settings: &Settings) -> Result<Blobs, EngineRoleError> {
+    let Some(url) = settings.find("files.url") else { return Ok(Blobs::folder(&settings.path("files.dir")?)?) };
+    Ok(Blobs::bucket(&Bucket {
+        url: url.to_owned(),
+        endpoint: settings.find("files.s3_endpoint").map(ToOwned::to_owned),
+        region: settings.text("files.s3_region")?.to_owned(),
+        access_key_id: settings.text("files.s3_access_key_id")?.to_owned(),
+        secret_access_key: settings.text("files.s3_secret_access_key")?.to_owned(),
+    })?)
 }
 
 /// Where callers outside complete what runs wait for.

@@ -115,6 +115,7 @@ fn handlers(
         host: host.to_owned(),
         headed: tools::find(&settings.path("browser.xvfb")?).is_file(),
         paced: settings.flag("worker.human_pace")?,
+        keeps_states: settings.flag("worker.site_states")?,
         allow_private,
         memory: Memory::at(absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned")),
         outward,

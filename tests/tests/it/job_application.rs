@@ -12,6 +12,7 @@ mod every_kind;
 mod every_seed;
 mod files;
 pub(super) mod house;
+mod known;
 mod planted;
 mod random_kills;
 mod refused;

@@ -93,7 +93,7 @@ impl WebDriverAgent {
 
 impl Session<'_> {
     /// Opens the page. One whose text is there while something in it never ends loading is open.
-    async fn open(&mut self, url: &url::Url) -> Result<(), BrowserError> {
+    pub(super) async fn open(&mut self, url: &url::Url) -> Result<(), BrowserError> {
         let bound = self.limits().navigation;
         let before = self.document_now().await.map(|(loaded_at, _)| loaded_at);
         let mut dialogs = 0;

@@ -130,6 +130,15 @@ impl FieldKind {
         )
     }
 
+    /// What a long text is that is asked for in the words of this document's file.
+    pub fn as_text(self) -> Option<Self> {
+        match self {
+            Self::Resume => Some(Self::ResumeText),
+            Self::CoverLetter => Some(Self::CoverLetterText),
+            _ => None,
+        }
+    }
+
     /// Asks for a sentence, or by a word used for nothing else: a long label is no reason to doubt.
     pub fn is_asked_in_words(self) -> bool {
         matches!(

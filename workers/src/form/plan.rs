@@ -194,14 +194,11 @@ impl Planner<'_> {
 
     /// The text of a document whose file is uploaded beside it.
     fn other_way_in(&self, field: &Field) -> bool {
-        let file = match field.kind {
-            FieldKind::ResumeText => FieldKind::Resume,
-            FieldKind::CoverLetterText => FieldKind::CoverLetter,
-            _ => return false,
+        let is_file = |other: &Field| {
+            other.kind.as_text() == Some(field.kind) && self.applicant.document(document_kind(other.kind)).is_some()
         };
         let own = self.main.iter().flat_map(|main| &main.fields).map(|&index| &self.fields[index]);
-        own.into_iter().any(|other| other.kind == file && self.applicant.document(document_kind(file)).is_some())
-            && !field.required
+        !field.required && own.into_iter().any(is_file)
     }
 
     /// What the applicant says to a field of this kind; `None` for what is not known or never guessed.

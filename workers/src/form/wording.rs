@@ -166,12 +166,15 @@ impl Wording {
             }
             for (name, words) in file.kinds {
                 let kind = FieldKind::from_name(&name).ok_or_else(|| format!("no kind of field is called {name}"))?;
-                let known = wording.kinds.entry(kind).or_default();
                 wording.name_words.extend(words.name.iter().filter(|name| !name.contains([' ', '*'])).cloned());
-                known.label.extend(parse(&words.label));
-                known.whole.extend(parse(&words.whole));
-                known.name.extend(parse(&words.name));
-                known.not.extend(parse(&words.not));
+                for kind in [Some(kind), kind.as_text()].into_iter().flatten() {
+                    let known = wording.kinds.entry(kind).or_default();
+                    known.label.extend(parse(&words.label));
+                    known.whole.extend(parse(&words.whole));
+                    known.name.extend(parse(&words.name));
+                }
+                // "Or paste it as text" is no file, and the text.
+                wording.kinds.entry(kind).or_default().not.extend(parse(&words.not));
             }
             wording.name_before.extend(file.name_before);
             wording.name_after.extend(file.name_after);

@@ -13,6 +13,7 @@ mod pages;
 mod rate_limit;
 mod recording;
 mod sign_in;
+mod site_state;
 mod submission;
 mod tiers;
 
@@ -41,6 +42,8 @@ pub struct Browsers {
     pub headed: bool,
     /// Those with a window are used at a person's pace.
     pub paced: bool,
+    /// What a site keeps in a subject's browser is put into the next one.
+    pub keeps_states: bool,
     /// Private places that browsers may reach (`VALET_ALLOW_HOSTS`).
     pub allow_private: Vec<HostPort>,
     pub limits: AgentLimits,

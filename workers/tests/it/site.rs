@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{Method, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use futures::{StreamExt as _, stream};
 use tokio::net::TcpListener;
 
@@ -22,6 +22,7 @@ pub type Received = Vec<(String, String)>;
 struct Shared {
     pages: Mutex<HashMap<String, Page>>,
     requests: Mutex<Vec<String>>,
+    cookies: Mutex<HashMap<String, String>>,
     forms: Mutex<Vec<(String, Received)>>,
 }
 
@@ -41,6 +42,8 @@ pub enum Page {
     Slow(Duration, String),
     Redirect(String),
     Script(String),
+    /// Sets these cookies.
+    Cookies(Vec<String>, String),
 }
 
 pub struct Site {
@@ -80,6 +83,11 @@ impl Site {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// The cookies that the last request for this path came with.
+    pub fn cookies(&self, path: &str) -> String {
+        self.shared.cookies.lock().unwrap().get(path).cloned().unwrap_or_default()
+    }
+
     pub fn forms(&self, path: &str) -> Vec<Received> {
         self.shared.forms.lock().unwrap().iter().filter(|(at, _)| at == path).map(|(_, form)| form.clone()).collect()
     }
@@ -94,6 +102,8 @@ impl Drop for Site {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     shared.requests.lock().unwrap().push(format!("{} {path}", request.method()));
+    let cookies = request.headers().get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    shared.cookies.lock().unwrap().insert(path.clone(), cookies);
     let page = shared.pages.lock().unwrap().get(&path).cloned();
     let mut received = Vec::new();
     if request.method() == Method::POST {
@@ -120,6 +130,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }
         Some(Page::Redirect(to)) => (StatusCode::FOUND, [(LOCATION, to)]).into_response(),
         Some(Page::Script(script)) => ([(CONTENT_TYPE, "text/javascript")], script).into_response(),
+        Some(Page::Cookies(cookies, html)) => {
+            let headers = AppendHeaders(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
+            (headers, Html(html)).into_response()
+        }
         None => (StatusCode::NOT_FOUND, Html("<title>Not found</title><h1>404 Not found</h1>")).into_response(),
     }
 }

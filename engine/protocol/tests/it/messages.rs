@@ -84,6 +84,13 @@ fn of_the_api() -> Vec<Golden> {
     vec![
         Golden::of::<api::StartRunRequest>("api/start_run_request", &[""], Refused),
         Golden::of::<api::RunStarted>("api/run_started", &["", "/error"], Tolerated),
+        Golden::of::<api::StartRunsRequest>("api/start_runs_request", &[""], Refused),
+        Golden::of::<api::RunsStarted>(
+            "api/runs_started",
+            &["", "/results/0", "/results/1", "/results/1/error"],
+            Tolerated,
+        ),
+        Golden::of::<api::RunCounts>("api/run_counts", &["", "/buckets/0"], Tolerated),
         Golden::of::<api::RunSummary>("api/run_summary", &[""], Tolerated),
         Golden::of::<api::RunPage>("api/run_page", &["", "/runs/0"], Tolerated),
         Golden::of::<api::RunDetail>(
@@ -169,7 +176,10 @@ fn every_golden_file_belongs_to_a_message() {
 /// A message that is added without a golden file is noticed. Parts of others are held by the file of the whole.
 #[test]
 fn every_message_has_a_golden_file() {
-    const PARTS: [&str; 20] = [
+    const PARTS: [&str; 23] = [
+        "StartRunItem",
+        "StartRunResult",
+        "RunBucket",
         "StepCost",
         "ForkedFrom",
         "Held",

@@ -12,7 +12,12 @@ WITH held AS (
     FROM held h
     WHERE NOT EXISTS (
         SELECT FROM erasures e WHERE e.tenant = h.tenant AND e.subject = h.subject AND e.erased_at IS NULL)
-    ON CONFLICT DO NOTHING RETURNING tenant, version
+    ON CONFLICT DO NOTHING RETURNING tenant, subject, version
+), outdated AS (
+    -- The state of a browser changes with every visit; of answers every version stays.
+    UPDATE subject_items i SET body = NULL FROM added a
+    WHERE $6 = 'browser_state' AND i.tenant = a.tenant AND i.subject = a.subject AND i.kind = $6 AND i.name = $7
+      AND i.version <= a.version - 5 AND i.body IS NOT NULL
 ), audited AS (
     INSERT INTO audit (tenant, who, via, address, request, action, target, after)
     SELECT tenant, $10, $11, $12, $13, $14, $15, jsonb_build_object('version', version) FROM added

@@ -75,6 +75,12 @@ fn opened(site: &Site, model: &FormModel, number: usize, query: VisitQuery, head
         return html(StatusCode::GONE, outcome::expired(model));
     }
     let token = site.visits.lock().open(model.form, model.seed);
+    if matches!(model.twist, Twist::Login(_))
+        && session::has_account(site, headers)
+        && let Some(visit) = site.visits.lock().get(&token, model.form, model.seed)
+    {
+        (visit.signed_in, visit.came_signed_in) = (true, true);
+    }
     match session::visit(site, model, &token) {
         Some(visit) if gate::before_form(model, &visit).is_some() => {
             with_visit(model, &visit, gates::shown(model, &visit, Note::Nothing))

@@ -100,7 +100,10 @@ pub async fn answer(
 
 async fn judged_as(site: &Site, model: &FormModel, visit: Visit, verdict: Verdict, headers: &HeaderMap) -> Response {
     match verdict {
-        Verdict::Enter => Redirect::to(&link(model, 1, &visit)).into_response(),
+        Verdict::Enter => {
+            let response = Redirect::to(&link(model, 1, &visit)).into_response();
+            if visit.signed_in { session::with_account(site, response) } else { response }
+        }
         Verdict::Complete => {
             let submission = flow::submission(model, &visit, session::user_agent(headers));
             submitted(site, model, submission).await

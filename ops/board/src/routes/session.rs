@@ -12,6 +12,8 @@ use crate::model::FormModel;
 use crate::oracle::Application;
 use crate::visit::Visit;
 
+const ACCOUNT: &str = "account";
+
 #[derive(Deserialize)]
 pub struct VisitQuery {
     pub visit: Option<String>,
@@ -67,10 +69,23 @@ pub fn with_visit(model: &FormModel, visit: &Visit, response: Response) -> Respo
 }
 
 /// A cookie for the pages of this form.
-pub fn with_cookie(model: &FormModel, name: &str, value: &str, mut response: Response) -> Response {
-    let cookie = format!("{name}={value}; Path={}; HttpOnly; SameSite=Lax", model.posting_path());
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+pub fn with_cookie(model: &FormModel, name: &str, value: &str, response: Response) -> Response {
+    with(response, &format!("{name}={value}; Path={}; HttpOnly; SameSite=Lax", model.posting_path()))
+}
+
+/// Who signed in once is signed in at every posting of this board, as long as the browser keeps it.
+pub fn with_account(site: &Site, response: Response) -> Response {
+    let day = 24 * 60 * 60;
+    with(response, &format!("{ACCOUNT}={}; Path=/; Max-Age={day}; HttpOnly; SameSite=Lax", site.account()))
+}
+
+pub fn has_account(site: &Site, headers: &HeaderMap) -> bool {
+    cookie(ACCOUNT, headers).is_some_and(|held| held == site.account())
+}
+
+fn with(mut response: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }

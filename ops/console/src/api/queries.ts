@@ -1,7 +1,7 @@
 // What pages read, and how soon they read it again. The API streams only the journal of one run: lists are polled.
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import type { RunFilter } from "../lib/filters";
-import { api, told } from "./client";
+import { api, type Schemas, told } from "./client";
 
 export const FAST_MS = 2_000;
 export const SLOW_MS = 5_000;
@@ -32,6 +32,9 @@ export const newestRunsQuery = (filter: RunFilter, limit: number) =>
     queryFn: ({ signal }) => told(api.GET("/api/v1/runs", { params: { query: { ...filter, limit } }, signal })),
     refetchInterval: SLOW_MS,
   });
+
+/** Children of a run, newest first. */
+export const childrenQuery = (parent: string) => newestRunsQuery({ parent }, 1);
 
 /** How many runs there are. Statuses are what is counted, and not filtered by. */
 export const countsQuery = ({ status: _, ...filter }: RunFilter) =>
@@ -161,3 +164,90 @@ export const subjectFilesQuery = (subject: string) =>
     queryFn: ({ signal }) =>
       told(api.GET("/api/v1/subjects/{subject}/files", { params: { path: { subject } }, signal })),
   });
+
+export const rulesQuery = queryOptions({
+  queryKey: ["rules"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/rules", { params: { query: {} }, signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const tierMetricsQuery = queryOptions({
+  queryKey: ["tier-metrics"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/admin/tier-metrics", { signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const schedulesQuery = infiniteQueryOptions({
+  queryKey: ["schedules"],
+  queryFn: ({ pageParam, signal }) => {
+    const query = { limit: PAGE_ROWS, ...(pageParam === null ? {} : { cursor: pageParam }) };
+    return told(api.GET("/api/v1/schedules", { params: { query }, signal }));
+  },
+  initialPageParam: null as string | null,
+  getNextPageParam: (last) => last.next_cursor ?? null,
+  refetchInterval: SLOW_MS,
+});
+
+export const scheduleQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["schedules", name],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/schedules/{name}", { params: { path: { name } }, signal })),
+    refetchInterval: SLOW_MS,
+  });
+
+export const firesQuery = (name: string, state: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["schedules", name, "fires", state],
+    queryFn: ({ pageParam, signal }) => {
+      const query = {
+        limit: PAGE_ROWS,
+        ...(state === undefined ? {} : { state }),
+        ...(pageParam === null ? {} : { cursor: pageParam }),
+      };
+      return told(api.GET("/api/v1/schedules/{name}/fires", { params: { path: { name }, query }, signal }));
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor ?? null,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) <= LIVE_PAGES_MAX ? FAST_MS : false),
+  });
+
+/** What a schedule would do: nothing is stored. */
+export const previewQuery = (name: string, body: Schemas["PutScheduleRequest"], enabled: boolean) =>
+  queryOptions({
+    queryKey: ["schedules", "preview", name, body],
+    queryFn: ({ signal }) =>
+      told(api.PUT("/api/v1/schedules/{name}", { params: { path: { name }, query: { dry_run: true } }, body, signal })),
+    enabled,
+    retry: false,
+    staleTime: 30_000,
+    placeholderData: keepPreviousData,
+  });
+
+export const eventsQuery = (key: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["events", key],
+    queryFn: ({ pageParam, signal }) => {
+      const query = {
+        limit: PAGE_ROWS,
+        ...(key === undefined ? {} : { key }),
+        ...(pageParam === null ? {} : { cursor: pageParam }),
+      };
+      return told(api.GET("/api/v1/events", { params: { query }, signal }));
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor ?? null,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) <= LIVE_PAGES_MAX ? FAST_MS : false),
+  });
+
+export const eventQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["events", "one", id],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/events/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: SLOW_MS,
+  });
+
+export const triggersQuery = queryOptions({
+  queryKey: ["event-triggers"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/event-triggers", { signal })),
+  refetchInterval: SLOW_MS,
+});

@@ -1,5 +1,22 @@
 // Written by `npm run types` from openapi.json.
 export interface paths {
+    "/api/v1/admin/tier-metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the tiers do, everywhere and at each site, and what is known of sites. */
+        get: operations["tier_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -341,6 +358,41 @@ export interface paths {
         /** Lets a queue go on. */
         post: operations["resume_queue"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules of this tenant. */
+        get: operations["list_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{kind}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a rule, which holds from the next time that it is read. One that is not in order is refused, each fault with its field. */
+        put: operations["put_rule"];
+        post?: never;
+        /** Removes a rule. */
+        delete: operations["remove_rule"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1478,6 +1530,19 @@ export interface components {
              */
             version: number;
         };
+        PolicyEffect: {
+            /** Format: int64 */
+            detected: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            good: number;
+            /** Format: int64 */
+            lost: number;
+            /** @description Absent: browsers that came under none. */
+            policy?: string | null;
+            tier: string;
+        };
         /** @description An error that a caller can act on. */
         Problem: {
             /**
@@ -1605,6 +1670,26 @@ export interface components {
         ResumeRequest: {
             /** @description Ends the pause that was set for every tenant; a tenant's own pause is another. */
             all_tenants?: boolean;
+        };
+        /** @description `GET /api/v1/rules` */
+        RuleList: {
+            rules: components["schemas"]["RuleView"][];
+        };
+        /** @description A row that operators change while runs go on. */
+        RuleView: {
+            /** Format: date-time */
+            changed_at: string;
+            changed_by: string;
+            /** @description `tier`, `site`, `override`. */
+            kind: string;
+            /** @description Of a site's rule the pattern that it is for. */
+            name: string;
+            value: unknown;
+            /**
+             * Format: int64
+             * @description Grows with each change.
+             */
+            version: number;
         };
         /** @description Runs that began in one part of a time. */
         RunBucket: {
@@ -1803,6 +1888,26 @@ export interface components {
         SignalRequest: {
             payload?: unknown;
         };
+        /** @description What is known of a site, whoever visits it. */
+        SiteStanding: {
+            /**
+             * Format: date-time
+             * @description It is left alone until then.
+             */
+            cool_until?: string | null;
+            cool_why?: string | null;
+            /**
+             * Format: date-time
+             * @description The latest visit that was given a time.
+             */
+            last_visit_at?: string | null;
+            site: string;
+            /**
+             * Format: int32
+             * @description Visits on the day of that one.
+             */
+            visits: number;
+        };
         /** @description `POST /api/v1/runs/{id}/steps/{seq}/skip` */
         SkipRequest: {
             /** @description What the step comes to, in the shape of its output; `null` for a clean-up. */
@@ -1916,6 +2021,30 @@ export interface components {
             state: string;
             title: string;
             workflow: string;
+        };
+        /** @description `GET /api/v1/admin/tier-metrics`: how the tiers do, and where. */
+        TierMetrics: {
+            /** @description Browsers of the last seven days, by the policy that they came under. */
+            policies: components["schemas"]["PolicyEffect"][];
+            sites: components["schemas"]["SiteStanding"][];
+            /** @description Of each tier everywhere and at each site; weights decay by half in a week. */
+            tallies: components["schemas"]["TierTally"][];
+        };
+        TierTally: {
+            /** Format: double */
+            bad: number;
+            /**
+             * Format: double
+             * @description `bad` as a part of both, 0 to 1.
+             */
+            failure_share?: number | null;
+            /** Format: double */
+            good: number;
+            /** Format: date-time */
+            last_at: string;
+            /** @description Absent: everywhere, where only browsers that went away are counted against it. */
+            site?: string | null;
+            tier: string;
         };
         /** @description `201`: the only time that the secret is shown. */
         TokenCreated: components["schemas"]["TokenView"] & {
@@ -2044,6 +2173,61 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    tier_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TierMetrics"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -3672,6 +3856,241 @@ export interface operations {
             };
             /** @description A token of another scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rules: {
+        parameters: {
+            query?: {
+                /** @description Only rules of this kind. */
+                kind?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description What the rule says: see its kind */
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Changed, or as it was */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description A new rule */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

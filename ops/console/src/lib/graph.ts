@@ -1,11 +1,37 @@
 // The graph of a declared workflow, laid out in layers: a task stands after all of its parents.
 import { isObject, type Json } from "./json";
+import type { Row } from "./waterfall";
 
 export interface Task {
   name: string;
   step: string;
   parents: string[];
   condition?: string;
+  /** Of a run: how far it is. */
+  state?: string;
+  /** What is written instead of the name. */
+  title?: string;
+}
+
+/** What a run did, in the order in which one thing led to the next. */
+export function tasksOfRows(rows: readonly Row[]): Task[] {
+  return rows.map(({ seq, kind, name, after, state }) => ({
+    name: String(seq),
+    title: name,
+    step: kind,
+    parents: after.map(String),
+    state,
+  }));
+}
+
+/** A declared workflow with how far each of its tasks is; what was left out, or has not begun, has no state. */
+export function withStates(tasks: readonly Task[], rows: readonly Row[]): Task[] {
+  // Of a task that was done anew, the latest.
+  const states = new Map(rows.map(({ name, state }) => [name, state]));
+  return tasks.map((task) => {
+    const state = states.get(task.name);
+    return state === undefined ? task : { ...task, state };
+  });
 }
 
 export function tasksOf(definition: Json): Task[] {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type JournalEvent, tell } from "./journal";
+import { type JournalEvent, logsOf, tell } from "./journal";
+import { layers, tasksOfRows } from "./graph";
 import { rowsOf } from "./waterfall";
 
 const START = Date.parse("2026-11-22T12:00:00Z");
@@ -96,4 +97,44 @@ describe("a run's journal", () => {
       ["review", "person", "waiting"],
     ]);
   });
+});
+
+describe("what led to what", () => {
+  it("is what ended in the revision in which an operation was asked for", () => {
+    const done = (seq: number) => ({ resolved: { seq, with: { step_done: { attempt: 1, lease: null, output: 1 } } } });
+    const grouped: [number, unknown][] = [
+      [1, { started: { input: null } }],
+      [1, step(1, "a")],
+      [1, step(2, "b")],
+      [2, done(1)],
+      [2, done(2)],
+      [2, step(3, "c")],
+      [3, { signal_kept: { name: "x" } }],
+      [3, step(4, "d")],
+    ];
+    const story = tell(grouped.map(([revision, entry], index) => ({ revision, index, at: at(revision), entry })));
+    expect([...story.spans.values()].map(({ after }) => after)).toEqual([[], [], [1, 2], [1, 2]]);
+    const names = layers(tasksOfRows(rowsOf([], story.spans))).map((layer) => layer.map(({ title }) => title));
+    expect(names).toEqual([
+      ["a", "b"],
+      ["c", "d"],
+    ]);
+  });
+});
+
+it("a log has what was said and what went wrong", () => {
+  const { lines } = tell(
+    events(
+      { started: { input: null } },
+      { op: { seq: 1, op: { log: { message: "hello" } } } },
+      { op: { seq: 2, op: { status: { text: "at it" } } } },
+      step(3, "pay"),
+      { attempt_ended: { seq: 3, attempt: 1, why: "lost", next_at: at(9) } },
+    ),
+  );
+  expect(logsOf(lines).map(({ mark, words }) => [mark, words])).toEqual([
+    ["said", "hello"],
+    ["status", "at it"],
+    ["retry", "pay: the worker of attempt 1 vanished; next attempt in 5 s"],
+  ]);
 });

@@ -13,7 +13,7 @@ export interface JournalEvent {
   entry: unknown;
 }
 
-export type Mark = "begin" | "good" | "bad" | "retry" | "status" | "person" | "wait" | "operator" | "log";
+export type Mark = "begin" | "good" | "bad" | "retry" | "status" | "said" | "person" | "wait" | "operator" | "log";
 
 export interface Line {
   /** How many entries a fork keeps that ends with this one. */
@@ -52,6 +52,8 @@ export interface Span {
   attempts: Attempt[];
   isCleanup: boolean;
   micros: number;
+  /** What had just ended when it was asked for. */
+  after: number[];
 }
 
 export interface Story {
@@ -78,15 +80,24 @@ export function tell(events: readonly JournalEvent[]): Story {
   return { lines: teller.lines, spans: teller.spans, spent: teller.spent };
 }
 
+/** What a run and its steps said, and what went wrong: the lines of a log. */
+export function logsOf(lines: readonly Line[]): Line[] {
+  return lines.filter(({ mark }) => mark === "said" || mark === "status" || mark === "bad" || mark === "retry");
+}
+
 class Teller {
   readonly lines: Line[] = [];
   readonly spans = new Map<number, Span>();
   readonly spent = new Map<string, number>();
   private readonly finalizers = new Map<number, string>();
   private count = 0;
+  private revision = 0;
+  /** The operations that ended in this revision, else those of the latest in which any did. */
+  private ended: { revision: number; seqs: number[] } = { revision: 0, seqs: [] };
 
   event({ revision, index, at, entry }: JournalEvent): void {
     const [kind, fields] = tagged(entry);
+    this.revision = revision;
     // A run that goes on with another input begins a new journal: forks count from there.
     this.count = kind === "continued" ? 1 : this.count + 1;
     const [mark, words] = this.entry(kind, fields, at);
@@ -197,7 +208,7 @@ class Teller {
       case "value":
         return ["log", `the value ${name} is kept`];
       case "log":
-        return ["log", text(fields.message)];
+        return ["said", text(fields.message)];
       case "status":
         return ["status", text(fields.text)];
       case "progress":
@@ -211,7 +222,8 @@ class Teller {
 
   private begin(seq: number, kind: string, name: string, at: string, isCleanup: boolean): void {
     const attempts: Attempt[] = kind === "step" ? [{ number: 1, from: at, state: "running" }] : [];
-    this.spans.set(seq, { seq, kind, name, from: at, state: "live", attempts, isCleanup, micros: 0 });
+    const after = [...this.ended.seqs];
+    this.spans.set(seq, { seq, kind, name, from: at, state: "live", attempts, isCleanup, micros: 0, after });
   }
 
   private finalize(seq: number, of: number, at: string): [Mark, string] {
@@ -319,6 +331,8 @@ class Teller {
     const span = this.spans.get(seq);
     if (span?.state !== "live") return;
     Object.assign(span, { state, to: at });
+    if (this.ended.revision === this.revision) this.ended.seqs.push(seq);
+    else this.ended = { revision: this.revision, seqs: [seq] };
     const attempt = span.attempts.at(-1);
     if (attempt?.state !== "running") return;
     // Its last attempt may not have begun yet when an operator or the end of the run settled it.

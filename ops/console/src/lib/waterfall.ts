@@ -15,8 +15,13 @@ export interface Row {
   attempts: Attempt[];
   isCleanup: boolean;
   micros: number;
+  /** What had just ended when it was asked for. */
+  after: number[];
   step?: StepView;
 }
+
+/** Nobody holds it: its input may be changed, and an operator may say what it comes to. */
+export const OPEN_TO_OPERATORS: readonly string[] = ["ready", "blocked", "backing_off", "parked"];
 
 /** In the order in which they were asked for. A step that the journal at hand does not have is there all the same. */
 export function rowsOf(steps: readonly StepView[], spans: ReadonlyMap<number, Span>): Row[] {
@@ -28,7 +33,16 @@ export function rowsOf(steps: readonly StepView[], spans: ReadonlyMap<number, Sp
   for (const step of steps) {
     const span = rows.get(step.seq);
     const { seq, name, state } = step;
-    const plain = { seq, name, kind: "step", from: step.asked_at, attempts: [], isCleanup: false, micros: 0 };
+    const plain = {
+      seq,
+      name,
+      kind: "step",
+      from: step.asked_at,
+      attempts: [],
+      isCleanup: false,
+      micros: 0,
+      after: [],
+    };
     const to = step.ended_at ?? undefined;
     rows.set(seq, { ...plain, ...span, state, step, ...(to === undefined ? {} : { to }) });
   }

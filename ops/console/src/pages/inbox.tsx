@@ -1,15 +1,17 @@
 // What waits for people: open tasks by deadline beside the one that is worked on. All of it works by keys.
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
-import type { Schemas } from "../api/client";
+import { useState } from "react";
+import { fileUrl, type Schemas } from "../api/client";
 import { tasksQuery } from "../api/queries";
-import { useWho } from "../api/session";
+import { useMay, useWho } from "../api/session";
 import { isDrafted } from "../lib/drafts";
+import { isObject } from "../lib/json";
 import { plural, spaced } from "../lib/words";
 import { Button, Empty, Fault, Loading, Page } from "../ui/basics";
 import { Deadline } from "../ui/deadline";
 import { useHotkeys } from "../ui/hotkeys";
+import { mayNotify } from "../ui/notices";
 import { TaskPane } from "./inbox/task-pane";
 
 type Task = Schemas["TaskView"];
@@ -65,6 +67,7 @@ function List({ tasks, hasMore, current }: { tasks: readonly Task[]; hasMore: bo
               aria-current={task.id === current ? "true" : undefined}
               replace
             >
+              <Thumbnail task={task} />
               <span className="task-title">{task.title}</span>
               <span className="task-facts">
                 <span className="badge waiting">{spaced(task.reason)}</span>
@@ -83,21 +86,17 @@ function List({ tasks, hasMore, current }: { tasks: readonly Task[]; hasMore: bo
   );
 }
 
-/** Tells of new tasks while the page is in the background, if the browser is allowed to. */
+/** The page as it was when the task was opened. */
+function Thumbnail({ task: { context } }: { task: Task }) {
+  const may = useMay();
+  const picture = isObject(context) && typeof context.screenshot === "string" ? context.screenshot : undefined;
+  if (picture === undefined || !may("trigger", "operate", "answer")) return null;
+  return <img className="thumbnail" src={fileUrl(picture)} alt="" loading="lazy" width={64} height={44} />;
+}
+
+/** Asks the browser; the notices themselves come on every page. */
 function Notify() {
-  const { data } = useQuery(tasksQuery);
-  const [permission, setPermission] = useState(() => ("Notification" in window ? Notification.permission : "denied"));
-  const [known, setKnown] = useState<ReadonlySet<string>>();
-  const ids = data?.tasks.map(({ id }) => id);
-  const fresh = known === undefined ? [] : (data?.tasks.filter(({ id }) => !known.has(id)) ?? []);
-  if (ids !== undefined && (known === undefined || fresh.length > 0)) setKnown(new Set([...(known ?? []), ...ids]));
-  const title = fresh.length === 1 ? fresh[0]?.title : undefined;
-  const count = fresh.length;
-  useEffect(() => {
-    if (count > 0 && document.hidden && permission === "granted") {
-      new Notification("Valet", { body: title ?? `${count} new tasks wait for a person` });
-    }
-  }, [count, title, permission]);
+  const [permission, setPermission] = useState(mayNotify);
   if (permission !== "default") return null;
   return (
     <Button icon="bell" onClick={() => void Notification.requestPermission().then(setPermission)}>

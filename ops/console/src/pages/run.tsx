@@ -4,30 +4,39 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { type ReactNode, useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { useJournal } from "../api/journal-stream";
-import { artifactsQuery, queuesQuery, runQuery } from "../api/queries";
+import { artifactsQuery, childrenQuery, queuesQuery, runQuery } from "../api/queries";
 import { useMay } from "../api/session";
-import { tell } from "../lib/journal";
+import { logsOf, tell } from "../lib/journal";
 import { dollars } from "../lib/money";
 import { isReason, stepWords, words } from "../lib/reason";
+import { decisionsOf, type TierDecision } from "../lib/tiers";
 import { between, duration } from "../lib/time";
 import { plural } from "../lib/words";
 import { RUN_VIEWS, type RunView } from "../router";
 import { Ago, Copy, Empty, Fact, Facts, Fault, Loading, Page, RunLink, StatusBadge, SubjectLink } from "../ui/basics";
 import { useNow } from "../ui/now";
 import { RunActions } from "./run/actions";
+import { Children } from "./run/children";
 import { Commands } from "./run/commands";
 import { Data } from "./run/data";
 import { Files } from "./run/files";
+import { RunGraph } from "./run/graph";
 import { Journal } from "./run/journal";
+import { Logs } from "./run/logs";
+import { TierDecisions } from "./run/tier";
 import { Timeline } from "./run/timeline";
 
 type Detail = Schemas["RunDetail"];
 
 const VIEW_NAMES: Record<RunView, string> = {
   timeline: "Timeline",
+  graph: "Graph",
   data: "Data",
-  journal: "Journal",
+  logs: "Logs",
   files: "Files",
+  tier: "Tier",
+  children: "Children",
+  journal: "Journal",
   commands: "Command line",
 };
 
@@ -60,10 +69,18 @@ function Shown({ run }: { run: Detail }) {
   const stream = useJournal(run.id, mayRead);
   const story = useMemo(() => tell(stream.events), [stream.events]);
   const files = useQuery(artifactsQuery(run.id));
+  const decisions = useMemo(() => decisionsOf(run.steps), [run.steps]);
+  const children = useQuery(childrenQuery(run.id));
+  const logs = useMemo(() => logsOf(story.lines), [story.lines]);
   const counts: Partial<Record<RunView, number>> = {
     journal: run.entries ?? story.lines.length,
     files: files.data?.artifacts.length ?? 0,
+    logs: logs.length,
   };
+  // Of most runs there is nothing to show there.
+  const hidden = new Set<RunView>();
+  if (decisions.length === 0) hidden.add("tier");
+  if ((children.data?.runs.length ?? 0) === 0) hidden.add("children");
   return (
     <Page
       title={
@@ -73,12 +90,16 @@ function Shown({ run }: { run: Detail }) {
       }
       actions={may("operate") && <RunActions run={run} />}
     >
-      <Head run={run} isLive={stream.state === "live"} />
-      <Tabs current={view} counts={counts} id={run.id} />
+      <Head run={run} isLive={stream.state === "live"} tier={decisions.at(-1)} />
+      <Tabs current={view} counts={counts} hidden={hidden} id={run.id} />
       {view === "timeline" && <Timeline run={run} story={story} hasJournal={stream.events.length > 0} />}
+      {view === "graph" && <RunGraph run={run} story={story} />}
       {view === "data" && <Data run={run} />}
       {view === "journal" &&
         (mayRead ? <Journal run={run} lines={story.lines} state={stream.state} /> : <NotForViewers />)}
+      {view === "logs" && (mayRead ? <Logs run={run} lines={logs} state={stream.state} /> : <NotForViewers />)}
+      {view === "tier" && <TierDecisions decisions={decisions} />}
+      {view === "children" && <Children run={run} />}
       {view === "files" && <Files files={files.data?.artifacts} steps={run.steps} error={files.error} />}
       {view === "commands" && <Commands run={run} />}
     </Page>
@@ -103,7 +124,14 @@ function useWhy(run: Detail): string | undefined {
   return stepWords(step, queues.data?.queues.find(({ name }) => name === step.queue)?.workers);
 }
 
-function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
+interface HeadProps {
+  run: Detail;
+  isLive: boolean;
+  /** The latest one. */
+  tier: TierDecision | undefined;
+}
+
+function Head({ run, isLive, tier }: HeadProps) {
   const now = useNow();
   const why = useWhy(run);
   const open = run.tasks.find(({ state }) => state === "open" || state === "claimed");
@@ -163,16 +191,24 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
           {run.budget_usd_micros != null && ` of ${dollars(run.budget_usd_micros)}`}
         </Fact>
         <Fact name="plan">{run.plan}</Fact>
+        {tier !== undefined && (
+          <Fact name="tier">
+            <Link
+              to="/runs/$id"
+              params={{ id: run.id }}
+              search={{ view: "tier" }}
+              title={tier.reasons.join("; ")}
+              replace
+            >
+              {tier.tier}
+            </Link>
+          </Fact>
+        )}
         {run.parent != null && (
           <Fact name="parent">
             <RunLink id={run.parent} />
           </Fact>
         )}
-        <Fact name="child runs">
-          <Link to="/runs" search={{ parent: run.id }}>
-            list
-          </Link>
-        </Fact>
         {run.forked_from != null && (
           <Fact name="forked from">
             <RunLink id={run.forked_from.run} /> at {run.forked_from.entry}, by {run.forked_from.by}
@@ -191,12 +227,19 @@ function Head({ run, isLive }: { run: Detail; isLive: boolean }) {
   );
 }
 
-function Tabs({ current, counts, id }: { current: RunView; counts: Partial<Record<RunView, number>>; id: string }) {
+interface TabsProps {
+  current: RunView;
+  counts: Partial<Record<RunView, number>>;
+  hidden: ReadonlySet<RunView>;
+  id: string;
+}
+
+function Tabs({ current, counts, hidden, id }: TabsProps) {
   const navigate = useNavigate();
   const go = (view: RunView) => void navigate({ to: "/runs/$id", params: { id }, search: { view }, replace: true });
   return (
     <div className="tabs" role="tablist" aria-label="views of the run">
-      {RUN_VIEWS.map((view): ReactNode => {
+      {RUN_VIEWS.filter((view) => view === current || !hidden.has(view)).map((view): ReactNode => {
         const count = counts[view] ?? 0;
         return (
           <button key={view} type="button" role="tab" aria-selected={view === current} onClick={() => go(view)}>

@@ -80,7 +80,7 @@ export function Runs() {
           rows={runs}
           rowKey={({ id }) => id}
           rowHeight={ROW_PX}
-          columns={columnsOf(may("operate") ? { chosen, setChosen } : undefined)}
+          columns={columnsOf(may("operate") ? { runs, chosen, setChosen } : undefined)}
           rowClass={({ id }) => (chosen.has(id) ? "chosen" : undefined)}
           foot={<More query={query} count={runs.length} />}
         />
@@ -91,6 +91,7 @@ export function Runs() {
 }
 
 interface Choice {
+  runs: readonly Run[];
   chosen: ReadonlySet<string>;
   setChosen: (next: ReadonlySet<string>) => void;
 }
@@ -117,7 +118,7 @@ const COLUMNS: Column<Run>[] = [
 /** Who may do nothing with runs chooses none. */
 function columnsOf(choice: Choice | undefined): Column<Run>[] {
   if (choice === undefined) return COLUMNS;
-  const { chosen, setChosen } = choice;
+  const { runs, chosen, setChosen } = choice;
   const toggle = (id: string) => {
     const next = new Set(chosen);
     if (!next.delete(id)) next.add(id);
@@ -126,7 +127,19 @@ function columnsOf(choice: Choice | undefined): Column<Run>[] {
   const cell = ({ id }: Run) => (
     <input type="checkbox" aria-label={`choose ${id}`} checked={chosen.has(id)} onChange={() => toggle(id)} />
   );
-  return [{ name: "choose", hidden: true, className: "choose", cell }, ...COLUMNS];
+  const all = runs.every(({ id }) => chosen.has(id));
+  const head = (
+    <input
+      type="checkbox"
+      aria-label={`choose all ${plural(runs.length, "run")} that are listed`}
+      checked={all}
+      ref={(box) => {
+        if (box !== null) box.indeterminate = !all && chosen.size > 0;
+      }}
+      onChange={() => setChosen(all ? new Set() : new Set(runs.map(({ id }) => id)))}
+    />
+  );
+  return [{ name: "choose", head, className: "choose", cell }, ...COLUMNS];
 }
 
 /** The one thing that says most of a run: its error, else why it waits, else what it says of itself. */

@@ -10,10 +10,23 @@ import { Button, Empty, Fault, Page } from "../ui/basics";
 import { Dialog } from "../ui/dialog";
 import { useHotkeys } from "../ui/hotkeys";
 import { Icon, type IconName, Logo } from "../ui/icon";
+import { useNotices } from "../ui/notices";
 import { Toasts } from "../ui/toast";
 
 interface Place {
-  to: "/" | "/runs" | "/inbox" | "/workflows" | "/queues" | "/workers" | "/subjects" | "/tokens" | "/audit";
+  to:
+    | "/"
+    | "/runs"
+    | "/inbox"
+    | "/workflows"
+    | "/schedules"
+    | "/events"
+    | "/queues"
+    | "/workers"
+    | "/tiers"
+    | "/subjects"
+    | "/tokens"
+    | "/audit";
   name: string;
   icon: IconName;
   /** Pressed after `g`. */
@@ -27,10 +40,13 @@ const PLACES: Place[][] = [
     { to: "/runs", name: "Runs", icon: "runs", hotkey: "r", scopes: ["read"] },
     { to: "/inbox", name: "Inbox", icon: "inbox", hotkey: "i", scopes: ["read", "answer"] },
     { to: "/workflows", name: "Workflows", icon: "workflows", hotkey: "w", scopes: ["read", "trigger"] },
+    { to: "/schedules", name: "Schedules", icon: "schedules", hotkey: "h", scopes: ["read", "trigger"] },
+    { to: "/events", name: "Events", icon: "events", hotkey: "e", scopes: ["read", "trigger"] },
   ],
   [
     { to: "/queues", name: "Queues", icon: "queues", hotkey: "q", scopes: ["read"] },
     { to: "/workers", name: "Workers", icon: "workers", hotkey: "k", scopes: ["read"] },
+    { to: "/tiers", name: "Tiers", icon: "tiers", hotkey: "b", scopes: ["read"] },
     { to: "/subjects", name: "Subjects", icon: "subjects", hotkey: "s", scopes: ["read"] },
   ],
   [
@@ -97,6 +113,7 @@ export function Shell() {
 /** Beside the inbox and in the tab's title. */
 function OpenTasks() {
   const { data } = useQuery(tasksQuery);
+  useNotices();
   const count = data?.tasks.length ?? 0;
   const shown = data?.next_cursor == null ? String(count) : `${count}+`;
   useEffect(() => {
@@ -187,6 +204,8 @@ function Keys({ places, onClose }: { places: Place[]; onClose: () => void }) {
     ["/", "Runs: go to a run, or filter"],
     ["j k", "Inbox: next and last task"],
     ["c", "Inbox: claim"],
+    ["p", "Inbox: the picture, large"],
+    ["r", "Inbox: reject"],
     ["Ctrl Enter", "Inbox: send the answer"],
     ["?", "This list"],
   ];

@@ -9,7 +9,7 @@ import { readDollars } from "../lib/money";
 import { cleaned, type Faults, faults as faultsIn, faultsOf, initial, type Schema } from "../lib/schema";
 import { quoted } from "../lib/filters";
 import { Button, Card, Command, Fault, Loading, Page } from "../ui/basics";
-import { JsonInput, SchemaForm } from "../ui/schema-form";
+import { InputEditor } from "../ui/input-editor";
 import { toast } from "../ui/toast";
 
 export function Start() {
@@ -36,7 +36,6 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
   const navigate = useNavigate();
   const [value, setValue] = useState<unknown>(() => initial(schema, schema) ?? {});
   const [around, setAround] = useState<Around>({ subject: "", budget: "", timeout: "" });
-  const [asJson, setAsJson] = useState(false);
   const [found, setFound] = useState<Faults>({});
   // Sent twice it starts one run; another input is another start.
   const [key, setKey] = useState(newKey);
@@ -75,28 +74,7 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
   const input = JSON.stringify(cleaned(value));
   return (
     <form onSubmit={submit} className="stack start" noValidate>
-      <div className="tabs" role="tablist" aria-label="how the input is given">
-        <button type="button" role="tab" aria-selected={!asJson} onClick={() => setAsJson(false)}>
-          Form
-        </button>
-        <button type="button" role="tab" aria-selected={asJson} onClick={() => setAsJson(true)}>
-          JSON
-        </button>
-      </div>
-      {asJson ? (
-        <div className="field">
-          <label htmlFor="input">Input</label>
-          <JsonInput id="input" value={value} onChange={change} rows={20} />
-        </div>
-      ) : (
-        <SchemaForm
-          schema={schema}
-          value={value}
-          onChange={change}
-          faults={found}
-          subject={subject === "" ? undefined : subject}
-        />
-      )}
+      <InputEditor schema={schema} value={value} onChange={change} faults={found} subject={subject} />
       <Card title="The run">
         <div className="fields">
           <Around
@@ -122,20 +100,6 @@ function StartForm({ workflow, schema }: { workflow: string; schema: Schema }) {
           />
         </div>
       </Card>
-      {places.length > 0 && (
-        <div className="fault" role="alert">
-          <p>Something in the input does not fit{asJson ? ":" : "; see the fields that are marked."}</p>
-          {(asJson || places.includes("")) && (
-            <ul>
-              {places.map((place) => (
-                <li key={place}>
-                  <code>{place === "" ? "the whole" : place}</code>: {found[place]}
-                </li>
-              ))}
-            </ul>
-          )}
-        </div>
-      )}
       <Fault error={places.length > 0 ? undefined : start.error} />
       <div className="actions">
         <Button type="submit" look="main" icon="play" disabled={start.isPending} aria-busy={start.isPending}>

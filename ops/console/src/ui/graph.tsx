@@ -1,12 +1,19 @@
 // A graph in layers, from left to right.
 import type { Task } from "../lib/graph";
+import { spaced } from "../lib/words";
 
 const WIDTH = 168;
 const HEIGHT = 44;
 const GAP_X = 56;
 const GAP_Y = 16;
 
-export function Graph({ layers }: { layers: readonly (readonly Task[])[] }) {
+interface GraphProps {
+  layers: readonly (readonly Task[])[];
+  /** By the task's name. */
+  onChoose?: (name: string) => void;
+}
+
+export function Graph({ layers, onChoose }: GraphProps) {
   const tallest = Math.max(...layers.map((layer) => layer.length));
   const places = new Map<string, { x: number; y: number }>();
   layers.forEach((layer, column) => {
@@ -30,21 +37,28 @@ export function Graph({ layers }: { layers: readonly (readonly Task[])[] }) {
         {tasks.flatMap(({ name, parents }) =>
           parents.map((parent) => <Edge key={`${parent} ${name}`} from={places.get(parent)} to={places.get(name)} />),
         )}
-        {tasks.map(({ name, step, condition }) => {
+        {tasks.map(({ name, title = name, step, condition, state }) => {
           const { x, y } = places.get(name) ?? { x: 0, y: 0 };
           return (
-            <g key={name} transform={`translate(${x} ${y})`}>
+            <g
+              key={name}
+              transform={`translate(${x} ${y})`}
+              className={onChoose === undefined ? undefined : "chosen-by-click"}
+              onClick={() => onChoose?.(name)}
+            >
               <title>
-                {condition === undefined ? `${name}: ${step}` : `${name}: ${step}, left out if ${condition}`}
+                {`${title}: ${step}${condition === undefined ? "" : `, left out if ${condition}`}${
+                  state === undefined ? "" : `, ${spaced(state)}`
+                }`}
               </title>
               <rect
                 width={WIDTH}
                 height={HEIGHT}
                 rx={6}
-                className={condition === undefined ? "node" : "node conditional"}
+                className={`node ${condition === undefined ? "" : "conditional"} ${state ?? ""}`}
               />
               <text x={12} y={19} className="node-name">
-                {cut(name)}
+                {cut(title)}
               </text>
               <text x={12} y={34} className="node-step">
                 {cut(step)}
@@ -65,8 +79,13 @@ function Edge({ from, to }: { from: { x: number; y: number } | undefined; to: { 
 }
 
 function told(tasks: readonly Task[]): string {
+  const titles = new Map(tasks.map(({ name, title = name }) => [name, title]));
   return tasks
-    .map(({ name, parents }) => (parents.length === 0 ? name : `${name} after ${parents.join(", ")}`))
+    .map(({ name, title = name, parents, state }) => {
+      const after =
+        parents.length === 0 ? "" : ` after ${parents.map((parent) => titles.get(parent) ?? parent).join(", ")}`;
+      return `${title}${after}${state === undefined ? "" : `: ${spaced(state)}`}`;
+    })
     .join("; ");
 }
 

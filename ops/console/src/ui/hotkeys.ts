@@ -3,6 +3,9 @@ import { useEffect, useRef } from "react";
 
 export type Hotkeys = Record<string, () => void>;
 
+/** What follows it belongs to it: `g r` is no `r`. */
+const LEADER = "g";
+
 /** By the key, or two keys one after the other: `g r`. */
 export function useHotkeys(keys: Hotkeys): void {
   const current = useRef(keys);
@@ -14,7 +17,7 @@ export function useHotkeys(keys: Hotkeys): void {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || isAsking()) return;
       const two = `${first} ${event.key}`;
-      const action = current.current[two] ?? current.current[event.key];
+      const action = current.current[two] ?? (first === LEADER ? undefined : current.current[event.key]);
       first = event.key;
       if (action === undefined) return;
       event.preventDefault();

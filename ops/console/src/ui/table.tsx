@@ -4,6 +4,8 @@ import { type ReactNode, useRef } from "react";
 
 export interface Column<Row> {
   name: string;
+  /** Stands in the head instead of the name. */
+  head?: ReactNode;
   /** Read out, not shown: for columns of buttons. */
   hidden?: boolean;
   align?: "right";
@@ -90,7 +92,7 @@ function Head<Row>({ columns }: { columns: readonly Column<Row>[] }) {
       <tr>
         {columns.map((column) => (
           <th key={column.name} scope="col" className={classes(column)}>
-            {column.hidden === true ? <span className="read-only">{column.name}</span> : column.name}
+            {column.head ?? (column.hidden === true ? <span className="read-only">{column.name}</span> : column.name)}
           </th>
         ))}
       </tr>

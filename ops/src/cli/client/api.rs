@@ -363,6 +363,18 @@ impl Client {
         self.send(&call.query("name", Some(name))).await.map(drop)
     }
 
+    pub async fn restore_item(
+        &self,
+        subject: &str,
+        kind: &str,
+        name: &str,
+        version: u32,
+    ) -> Result<ItemStored, ClientError> {
+        let call = Call::post(path(["subjects", subject, "item", "restore"]), Body::Empty);
+        let call = call.query("kind", Some(kind)).query("name", Some(name)).query("version", Some(version));
+        body::json(self.send(&call).await?).await
+    }
+
     pub async fn uses(&self, subject: &str) -> Result<UseList, ClientError> {
         body::json(self.send(&Call::get(path(["subjects", subject, "uses"]))).await?).await
     }

@@ -33,6 +33,7 @@ impl Browsers {
         agent: &WebDriverAgent,
         step: OpenPosting,
     ) -> Result<Opened, StepError> {
+        let mut known = self.make_known(ctx, agent, &step.job_url).await?;
         if !step.from_here {
             agent.navigate(&step.job_url).await.map_err(browser_error)?;
         }
@@ -41,6 +42,7 @@ impl Browsers {
         for _ in 0..POSTING_PAGES_MAX {
             let page = form::read_page(agent).await.map_err(browser_error)?;
             describe(&page, &mut posting);
+            self.doubt_known(ctx, &page, &mut known).await?;
             if self.sign_in(ctx, agent, &page, &mut typed).await? {
                 continue;
             }
@@ -165,6 +167,8 @@ impl Browsers {
             let said = answered.message.or_else(|| again.then(|| "the page did not take it".to_owned()));
             return Ok(Passed::Obstacle(next, said));
         }
+        // Whoever signed in here need not do it again, whatever becomes of this application.
+        self.keep_state(ctx, agent).await;
         Ok(passed(ctx, agent, &answered.snapshot).await)
     }
 }

@@ -28,10 +28,14 @@ impl Browsers {
             });
         };
         ctx.effect_begin().await?;
-        match press(ctx, agent, &page, &next).await? {
-            Sent::Obstacle(asked) => self.past(ctx, agent, asked).await,
-            sent => Ok(sent),
+        let sent = match press(ctx, agent, &page, &next).await? {
+            Sent::Obstacle(asked) => self.past(ctx, agent, asked).await?,
+            sent => sent,
+        };
+        if matches!(sent, Sent::Confirmed(_)) {
+            self.keep_state(ctx, agent).await;
         }
+        Ok(sent)
     }
 
     /// What stands before the end, such as a code that was sent by mail, is typed where the subject keeps what tells it. Something was sent

@@ -1,11 +1,13 @@
 // One task: what is asked, what one needs to see for it, and the answer.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type SubmitEvent, type KeyboardEvent, useRef, useState } from "react";
+import { type SubmitEvent, type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { api, ApiError, fileUrl, newKey, type Schemas, told } from "../../api/client";
+import { useJournal } from "../../api/journal-stream";
 import { runQuery, taskQuery } from "../../api/queries";
 import { useMay, useWho } from "../../api/session";
-import { draftOf, dropDraft, keepDraft } from "../../lib/drafts";
+import { draftOf, dropDraft, isDrafted, keepDraft } from "../../lib/drafts";
+import { tell } from "../../lib/journal";
 import { isObject, text } from "../../lib/json";
 import { cleaned, type Faults, faults as faultsIn, faultsOf, initial } from "../../lib/schema";
 import { spaced } from "../../lib/words";
@@ -32,6 +34,7 @@ function Shown({ task, next }: { task: Task; next: string | undefined }) {
   const may = useMay();
   const open = task.state === "open" || task.state === "claimed";
   const another = open && task.claimed_by != null && task.claimed_by !== name ? task.claimed_by : undefined;
+  useClosing(task, open, next);
   return (
     <article className="task" aria-label={task.title}>
       <header>
@@ -61,11 +64,52 @@ function Shown({ task, next }: { task: Task; next: string | undefined }) {
         </p>
       )}
       {open && <RunMovedOn task={task} />}
+      {open && may("answer") && <Meanwhile task={task} />}
       <div className="task-body">
         <Context context={task.context} />
         {open && may("answer") ? <Answer task={task} next={next} /> : <Over task={task} open={open} />}
       </div>
     </article>
+  );
+}
+
+/**
+ * When somebody else ended it, or its time did, there is nothing left to do here: on to the next one. What was typed and not sent keeps
+ * it open.
+ */
+function useClosing({ id, state, ended_by: by }: Task, open: boolean, next: string | undefined) {
+  const navigate = useNavigate();
+  const wasOpen = useRef(open);
+  useEffect(() => {
+    if (open || !wasOpen.current || isDrafted(id)) return;
+    wasOpen.current = false;
+    toast(`The task is over: ${spaced(state)}${by == null ? "" : ` by ${by}`}.`);
+    if (next === undefined) void navigate({ to: "/inbox", replace: true });
+    else void navigate({ to: "/inbox/$id", params: { id: next }, replace: true });
+  }, [id, state, by, open, next, navigate]);
+}
+
+/** Lines that are shown. */
+const MEANWHILE_MAX = 4;
+
+/** What the run did since the person was asked. */
+function Meanwhile({ task }: { task: Task }) {
+  const { events } = useJournal(task.run, true);
+  const since = Date.parse(task.opened_at);
+  const lines = useMemo(() => tell(events).lines.filter(({ at }) => Date.parse(at) > since), [events, since]);
+  if (lines.length === 0) return null;
+  return (
+    <section className="meanwhile" aria-label="meanwhile">
+      <h3>Since it was asked</h3>
+      <ul>
+        {lines.slice(-MEANWHILE_MAX).map(({ id, at, mark, words }) => (
+          <li key={id}>
+            <span className={`mark ${mark}`} aria-hidden="true" />
+            {words} <Ago at={at} />
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -112,6 +156,7 @@ function Over({ task, open }: { task: Task; open: boolean }) {
 /** What the workflow put there for the person; a picture as a picture, an address as an address. */
 function Context({ context }: { context: unknown }) {
   const [large, setLarge] = useState(false);
+  useHotkeys({ p: () => setLarge(true) });
   if (!isObject(context)) return context == null ? null : <JsonView value={context} label="context" />;
   const { screenshot, url, prompt, complaint, fields, questions: _, ...rest } = context;
   const picture = typeof screenshot === "string" ? fileUrl(screenshot) : undefined;
@@ -132,7 +177,7 @@ function Context({ context }: { context: unknown }) {
       )}
       {Array.isArray(fields) && <FilledFields fields={fields} />}
       {Object.keys(others).length > 0 && <JsonView value={others} label="context" />}
-      {large && (
+      {large && picture !== undefined && (
         <Dialog title="The page as it is" wide onClose={() => setLarge(false)}>
           <img className="picture" src={picture} alt="the page as it is, large" />
         </Dialog>
@@ -209,7 +254,7 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
       send();
     }
   };
-  useHotkeys({ c: () => claim.mutate() });
+  useHotkeys({ c: () => claim.mutate(), r: () => setRejecting(true) });
   const ended = conflict(answer.error) ?? conflict(claim.error);
   return (
     <form ref={form} className="task-form" onSubmit={submit} onKeyDown={press}>
@@ -235,7 +280,7 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
             Claim
           </Button>
         )}
-        <Button look="danger" onClick={() => setRejecting(true)}>
+        <Button look="danger" onClick={() => setRejecting(true)} hotkey="r">
           Reject
         </Button>
       </footer>

@@ -1,5 +1,6 @@
 // The same on the command line.
 import type { Schemas } from "../../api/client";
+import { OPEN_TO_OPERATORS } from "../../lib/waterfall";
 import { Command } from "../../ui/basics";
 
 export function Commands({ run }: { run: Schemas["RunDetail"] }) {
@@ -20,6 +21,14 @@ export function Commands({ run }: { run: Schemas["RunDetail"] }) {
         ] as [string, string][])
       : []),
     ...open.map(({ id }): [string, string] => ["Answer its task", `valet human answer ${id}`]),
+    ...open.map(({ id }): [string, string] => ["Reject its task", `valet human reject ${id} --reason 'why'`]),
+    ...run.steps
+      .filter(({ state }) => live && OPEN_TO_OPERATORS.includes(state))
+      .flatMap(({ seq, name }): [string, string][] => [
+        [`Give ${name} another input`, `valet runs edit ${run.id} ${seq} --input '{}'`],
+        [`Say what ${name} comes to`, `valet runs skip ${run.id} ${seq} --output null`],
+      ]),
+    ["Its children", `valet runs --parent ${run.id}`],
     ["Fork it at its end", `valet runs fork ${run.id} --entry ${run.entries ?? 0}`],
     ["Replay its journal with the code at hand", `valet runs replay ${run.id} --step`],
   ];

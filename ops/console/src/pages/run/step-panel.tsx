@@ -3,26 +3,35 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, type Schemas, told } from "../../api/client";
 import { useMay } from "../../api/session";
+import type { Line } from "../../lib/journal";
 import { dollars } from "../../lib/money";
+import { decisionOf } from "../../lib/tiers";
 import { between, clock, duration } from "../../lib/time";
 import { spaced } from "../../lib/words";
-import type { Row } from "../../lib/waterfall";
+import { OPEN_TO_OPERATORS, type Row } from "../../lib/waterfall";
 import { useAct } from "../../ui/act";
 import { Button, Fact, Facts, JsonView, StatusBadge } from "../../ui/basics";
 import { Ask } from "../../ui/dialog";
 import { useNow } from "../../ui/now";
 import { JsonInput } from "../../ui/schema-form";
+import { Fork } from "./actions";
+import { TierReasons } from "./tier";
 
 type Detail = Schemas["RunDetail"];
 type Step = Schemas["StepView"];
 
-/** Nobody holds it: its input may be changed, and an operator may say what it comes to. */
-const OPEN_TO_OPERATORS = ["ready", "blocked", "backing_off", "parked"];
+interface StepPanelProps {
+  run: Detail;
+  row: Row;
+  lines: readonly Line[];
+  onClose: () => void;
+}
 
-export function StepPanel({ run, row, onClose }: { run: Detail; row: Row; onClose: () => void }) {
+export function StepPanel({ run, row, lines, onClose }: StepPanelProps) {
   const now = useNow();
   const may = useMay();
   const { step } = row;
+  const decision = step === undefined ? undefined : decisionOf(step);
   const task = run.tasks.find(({ reason }) => row.kind === "person" && reason === row.name && run.tasks.length > 0);
   return (
     <aside className="panel" aria-label={`${row.kind} ${row.name}`}>
@@ -41,6 +50,7 @@ export function StepPanel({ run, row, onClose }: { run: Detail; row: Row; onClos
         <Fact name={row.to === undefined ? "for" : "took"}>{duration(between(row.from, row.to, now))}</Fact>
         {row.micros > 0 && <Fact name="cost">{dollars(row.micros)}</Fact>}
       </Facts>
+      {may("operate") && <ForkFromHere run={run} row={row} lines={lines} />}
       {step !== undefined && may("operate") && run.ended_at == null && OPEN_TO_OPERATORS.includes(step.state) && (
         <StepActions run={run} step={step} />
       )}
@@ -76,7 +86,13 @@ export function StepPanel({ run, row, onClose }: { run: Detail; row: Row; onClos
           {step.error.details != null && <JsonView value={step.error.details} label="details of the error" />}
         </>
       )}
-      {step?.output !== undefined && (
+      {decision !== undefined && (
+        <>
+          <h3>Why this tier</h3>
+          <TierReasons decision={decision} />
+        </>
+      )}
+      {step?.output !== undefined && decision === undefined && (
         <>
           <h3>Output</h3>
           <JsonView value={step.output} label="output" />
@@ -89,6 +105,21 @@ export function StepPanel({ run, row, onClose }: { run: Detail; row: Row; onClos
         </>
       )}
     </aside>
+  );
+}
+
+/** Another run that has all before this, and does this and the rest anew. */
+function ForkFromHere({ run, row, lines }: { run: Detail; row: Row; lines: readonly Line[] }) {
+  const [asked, setAsked] = useState(false);
+  const asking = lines.findLast(({ seq, kind }) => seq === row.seq && kind === "op");
+  if (asking === undefined) return null;
+  return (
+    <div className="actions">
+      <Button icon="fork" onClick={() => setAsked(true)}>
+        Fork from here
+      </Button>
+      {asked && <Fork run={run} entry={asking.number - 1} onClose={() => setAsked(false)} />}
+    </div>
   );
 }
 

@@ -99,7 +99,9 @@ export function Timeline({ run, story, hasJournal }: TimelineProps) {
         <Legend rows={rows} />
         <Spent story={story} />
       </div>
-      {chosen !== undefined && <StepPanel run={run} row={chosen} onClose={() => choose(undefined)} />}
+      {chosen !== undefined && (
+        <StepPanel run={run} row={chosen} lines={story.lines} onClose={() => choose(undefined)} />
+      )}
     </div>
   );
 }
