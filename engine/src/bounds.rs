@@ -242,3 +242,21 @@ pub const RESOURCE_LEASE_MAX: Duration = Duration::from_hours(8 * 24);
 pub const RESOURCES_GIVEN_UP_AFTER: Duration = Duration::from_hours(1);
 /// Days of costs in one answer.
 pub const METER_DAYS: u32 = 31;
+
+/// Limits of one tenant: every step is held against those of its workflow.
+pub const LIMITS_MAX: u32 = 200;
+/// Keys of one limit in one answer.
+pub const LIMIT_KEYS_SHOWN_MAX: u32 = 1_000;
+/// The largest figure of a limit.
+pub const LIMIT_FIGURE_MAX: u32 = 1_000_000;
+/// Weights of one limit, and the largest.
+pub const LIMIT_WEIGHTS_MAX: usize = 1_000;
+pub const LIMIT_WEIGHT_MAX: u32 = 1_000;
+/// The longest span of a rate, and how far ahead a key is left alone.
+pub const LIMIT_SPAN_MAX: Duration = Duration::from_hours(31 * 24);
+/// How long a limit waits for other engines to hear of it: a few ticks of an idle one.
+pub const LIMIT_SETTLE_MAX: Duration = Duration::from_secs(10);
+/// Keys of limits that one statement gives out from: it holds a lock meanwhile.
+pub const KEYS_PER_ADMISSION_MAX: usize = 128;
+/// Keys that an engine asks again at an instant; others are found by the tick.
+pub const ADMITTED_AGAIN_MAX: usize = 10_000;

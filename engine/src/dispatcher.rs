@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+use valet_core::limits::LimitKey;
 use valet_crash_points::crash_point;
 use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
-use crate::bounds::{TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
+use crate::bounds::{ADMITTED_AGAIN_MAX, KEYS_PER_ADMISSION_MAX, TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
 use crate::routes::Routes;
 use crate::store::{DueTicket, QueueWorkers, Store};
 
@@ -24,6 +26,9 @@ const TOP_UP_STILL: Duration = Duration::from_millis(250);
 const STILL_AFTER: u32 = 100;
 /// Batches of tickets taken by one push.
 const PUSHES_JOINED_MAX: usize = 64;
+
+/// Keys of limits are asked for again so long after that failed.
+const ADMIT_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the dispatcher knows of queues and of Redis.
 pub struct Dispatcher<S: ?Sized> {
@@ -54,6 +59,72 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         let mut waiting = Vec::with_capacity(PUSHES_JOINED_MAX);
         while tickets.recv_many(&mut waiting, PUSHES_JOINED_MAX).await > 0 {
             self.push(waiting.drain(..).flatten().collect()).await;
+        }
+    }
+
+    /// Gives out what limits have free, until the channel closes. What queues up while one statement runs is the next.
+    pub async fn run_admissions(&self, mut freed: mpsc::UnboundedReceiver<Vec<LimitKey>>) {
+        let mut waiting = Vec::with_capacity(PUSHES_JOINED_MAX);
+        // Keys that may have more at an instant; those beyond the bound are found by the tick.
+        let mut later: BTreeMap<LimitKey, Instant> = BTreeMap::new();
+        loop {
+            let next = later.values().min().copied();
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                count = freed.recv_many(&mut waiting, PUSHES_JOINED_MAX) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = due => {}
+            }
+            let mut keys: BTreeSet<LimitKey> = waiting.drain(..).flatten().collect();
+            let now = Instant::now();
+            keys.extend(later.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
+            let keys: Vec<LimitKey> = keys.into_iter().collect();
+            for some in keys.chunks(KEYS_PER_ADMISSION_MAX) {
+                let again = self.admit(some).await.into_iter();
+                for (key, after) in again.take(ADMITTED_AGAIN_MAX.saturating_sub(later.len())) {
+                    later.insert(key, Instant::now() + after);
+                }
+            }
+        }
+    }
+
+    /// Answers what is to be asked for again.
+    async fn admit(&self, keys: &[LimitKey]) -> Vec<(LimitKey, Duration)> {
+        match self.store.admit(keys, &self.routes.backlogged()).await {
+            Ok(admitted) => {
+                if !admitted.tickets.is_empty() {
+                    self.routes.step_became_ready();
+                }
+                for ticket in &admitted.tickets {
+                    self.routes.admitted(ticket.run, ticket.seq);
+                }
+                self.push(admitted.tickets).await;
+                if admitted.backlog {
+                    self.routes.look_for_backlog();
+                }
+                admitted.again
+            }
+            Err(error) => {
+                tracing::warn!(%error, keys = keys.len(), "limits could not be asked for what they have free");
+                keys.iter().map(|key| (key.clone(), ADMIT_AGAIN)).collect()
+            }
+        }
+    }
+
+    /// With every tick, while there are limits: what was freed and not given out, because nobody was left to ask.
+    pub async fn look_for_waiting(&self) {
+        match self.store.waiting_keys().await {
+            Ok(keys) => self.routes.admit(keys),
+            Err(error) => tracing::warn!(%error, "steps that wait for limits could not be looked for"),
         }
     }
 

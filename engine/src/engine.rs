@@ -19,11 +19,12 @@ use crate::bounds::{ANSWER_WAIT_MAX, CLAIMS_PER_STATEMENT_MAX, COMMANDS_IN_FLIGH
 use crate::claimer::{self, ClaimRequest};
 use crate::dispatcher::Dispatcher;
 use crate::executor::{Blockages, Channels, CommandError, Executor, Views};
+use crate::limits::KnownLimits;
 use crate::loader;
 use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
-use crate::store::{ClaimVerdict, SessionClaim, Store, StoreError};
+use crate::store::{ClaimVerdict, LimitsStamp, SessionClaim, Store, StoreError};
 use crate::threads::{self, Seat};
 use crate::tick::Ticker;
 use crate::writer::Writer;
@@ -50,6 +51,8 @@ pub struct Engine<S: ?Sized> {
     pub routes: Arc<Routes>,
     /// What is paused, as this engine knows.
     pub holds: Arc<Holds>,
+    /// Under which limits new steps fall, as this engine knows.
+    pub limits: Arc<KnownLimits>,
     claims: mpsc::Sender<ClaimRequest>,
     in_flight: Arc<Semaphore>,
     session: Arc<RwLock<SessionId>>,
@@ -109,12 +112,13 @@ impl<S: Store + ?Sized> Engine<S> {
         let (claims, claims_in) = mpsc::channel(CLAIMS_PER_STATEMENT_MAX * 4);
         let session = Arc::new(RwLock::new(SessionId(Uuid::nil())));
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&routes)));
-        let holds = Arc::new(Holds::default());
+        let (holds, limits) = (Arc::new(Holds::default()), Arc::new(KnownLimits::default()));
         let ticker = Ticker {
             store: Arc::clone(&store),
             routes: Arc::clone(&routes),
             dispatcher: Arc::clone(&dispatcher),
             holds: Arc::clone(&holds),
+            limits: Arc::clone(&limits),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             build: registry.build(),
@@ -125,6 +129,8 @@ impl<S: Store + ?Sized> Engine<S> {
         ticker.open().await.map_err(EngineError::Session)?;
         // Before anything is decided.
         holds.learn(holds.ask(), store.paused().await.map_err(EngineError::Session)?);
+        let texts = store.limits().await.map_err(EngineError::Session)?;
+        limits.learn(limits.ask(), LimitsStamp::default(), texts);
 
         let (mut loops, mut seats) = (Vec::new(), Vec::new());
         let blockages = Arc::new(Blockages::default());
@@ -132,7 +138,8 @@ impl<S: Store + ?Sized> Engine<S> {
             let (commits, commits_in) = mpsc::unbounded_channel();
             let (loads, definitions, discards) = (loads.clone(), definitions.clone(), discards.clone());
             let out = Channels { loads, definitions, commits, discards };
-            let views = Views { blockages: Arc::clone(&blockages), holds: Arc::clone(&holds) };
+            let (holds, limits) = (Arc::clone(&holds), Arc::clone(&limits));
+            let views = Views { blockages: Arc::clone(&blockages), holds, limits };
             let executor = Executor::new(registry.clone(), Arc::clone(&clock), views, out, cache_bytes);
             match threading {
                 // The thread ends when its channel closes with the engine.
@@ -148,8 +155,9 @@ impl<S: Store + ?Sized> Engine<S> {
         loops.push(tokio::spawn(loader::run_definitions(Arc::clone(&store), Arc::clone(&routes), definitions_in)));
         loops.push(tokio::spawn(loader::run_discards(Arc::clone(&store), discards_in)));
         loops.push(tokio::spawn(claimer::run(Arc::clone(&store), claims_in)));
-        let pushing = Arc::clone(&dispatcher);
+        let (pushing, admitting) = (Arc::clone(&dispatcher), Arc::clone(&dispatcher));
         loops.push(tokio::spawn(async move { pushing.run_pushes(receivers.tickets).await }));
+        loops.push(tokio::spawn(async move { admitting.run_admissions(receivers.freed).await }));
         loops.push(tokio::spawn(async move { dispatcher.run_top_ups().await }));
         loops.push(tokio::spawn(async move { ticker.run(receivers.wake_ups).await }));
         Ok(Arc::new(Self {
@@ -160,6 +168,7 @@ impl<S: Store + ?Sized> Engine<S> {
             queue,
             routes,
             holds,
+            limits,
             claims,
             in_flight: Arc::new(Semaphore::new(COMMANDS_IN_FLIGHT_MAX)),
             session,

@@ -17,7 +17,7 @@ use valet_core::bounds::COMMANDS_FOLDED_MAX;
 use valet_core::command::{Command, InboxMessage, Parent, Rejection, Reply, StartRun};
 use valet_core::decide::{CodeUse, Decision, Machine, StoredRun};
 use valet_core::declared::check::is_workflow_name;
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
 use valet_core::journal::StuckReason;
 use valet_core::payload::Payload;
 use valet_core::transition::Transition;
@@ -26,6 +26,7 @@ use valet_core::{Registry, Timestamp};
 use crate::access::Sight;
 use crate::audit::Deed;
 use crate::bounds::{BLOCKAGES_MAX, MAILBOX_MAX, REDECIDE_MAX};
+use crate::limits::KnownLimits;
 use crate::pauses::Holds;
 use crate::ports::Clock;
 use crate::store::{DeclaredName, Loaded};
@@ -111,6 +112,11 @@ pub enum Message {
     Committed(Vec<RunId>),
     /// Not committed: stale, or a fence did not hold. Decided again.
     Refused(Vec<Pending>),
+    /// A limit has slots for this step now.
+    Admitted {
+        run: RunId,
+        seq: Seq,
+    },
     /// The callers have their answer already; the cached state is not to be trusted.
     Forget(Vec<RunId>),
 }
@@ -242,6 +248,7 @@ impl Blockages {
 pub struct Views {
     pub blockages: Arc<Blockages>,
     pub holds: Arc<Holds>,
+    pub limits: Arc<KnownLimits>,
 }
 
 /// Holds the runs of one partition.
@@ -289,6 +296,7 @@ impl<O: Outward> Executor<O> {
             Message::Defined { run, definition } => self.defined(run, definition),
             Message::Committed(runs) => runs.into_iter().for_each(|run| self.committed(run)),
             Message::Refused(all) => all.into_iter().for_each(|pending| self.refused(pending)),
+            Message::Admitted { run, seq } => self.admitted(run, seq),
             Message::Forget(runs) => runs.into_iter().for_each(|run| self.forget(run)),
         }
         self.evict();
@@ -489,6 +497,7 @@ impl<O: Outward> Executor<O> {
             return;
         }
         machine.hold(on_hold);
+        machine.limit(self.views.limits.now());
         let commands = slot.deciding.iter().map(|work| work.command.clone()).collect();
         slot.busy = true;
         self.jobs.push_back(Job { run, task: Task::Decide(machine, commands), now: self.clock.now() });
@@ -575,6 +584,13 @@ impl<O: Outward> Executor<O> {
             work.answer(Err(why));
         }
         self.settle(run);
+    }
+
+    /// What the run shows with its next commit.
+    fn admitted(&mut self, run: RunId, seq: Seq) {
+        if let Some(machine) = self.slots.get_mut(&run).and_then(|slot| slot.machine.as_mut()) {
+            machine.admitted(seq);
+        }
     }
 
     fn committed(&mut self, run: RunId) {

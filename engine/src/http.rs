@@ -72,6 +72,7 @@ mod tiers;
 mod tokens;
 mod triggers;
 mod wait;
+mod work_limits;
 mod worker;
 mod workflows;
 
@@ -235,6 +236,10 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::whoami))
         .routes(routes!(audit::list))
+        .routes(routes!(work_limits::list))
+        .routes(routes!(work_limits::show, work_limits::put, work_limits::remove))
+        .routes(routes!(work_limits::keys))
+        .routes(routes!(work_limits::cool_down))
         .routes(routes!(rules::list))
         .routes(routes!(rules::put, rules::remove))
         .routes(routes!(tiers::metrics))

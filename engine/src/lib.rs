@@ -11,6 +11,7 @@ pub mod engine;
 pub mod executor;
 pub mod housekeeping;
 pub mod http;
+pub mod limits;
 pub mod loader;
 pub mod notify;
 pub mod pauses;

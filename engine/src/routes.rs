@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot};
 use valet_core::Timestamp;
 use valet_core::command::{Command, Reply};
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
+use valet_core::limits::LimitKey;
 
 use crate::access::Sight;
 use crate::audit::Deed;
@@ -19,6 +20,7 @@ use crate::watches::{Watch, Watches};
 pub struct Routes {
     executors: Vec<mpsc::UnboundedSender<Message>>,
     tickets: mpsc::UnboundedSender<Vec<DueTicket>>,
+    freed: mpsc::UnboundedSender<Vec<LimitKey>>,
     wake_ups: mpsc::UnboundedSender<Timestamp>,
     backlogged: RwLock<Arc<HashSet<String>>>,
     backlog: Notify,
@@ -32,16 +34,19 @@ pub struct Routes {
 /// The receiving ends, for the loops.
 pub struct Receivers {
     pub tickets: mpsc::UnboundedReceiver<Vec<DueTicket>>,
+    pub freed: mpsc::UnboundedReceiver<Vec<LimitKey>>,
     pub wake_ups: mpsc::UnboundedReceiver<Timestamp>,
 }
 
 impl Routes {
     pub fn new(executors: Vec<mpsc::UnboundedSender<Message>>) -> (Arc<Self>, Receivers) {
         let (tickets, tickets_in) = mpsc::unbounded_channel();
+        let (freed, freed_in) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_in) = mpsc::unbounded_channel();
         let routes = Self {
             executors,
             tickets,
+            freed,
             wake_ups,
             backlogged: RwLock::default(),
             backlog: Notify::new(),
@@ -50,7 +55,7 @@ impl Routes {
             changes: AtomicU64::new(0),
             blind: AtomicBool::new(false),
         };
-        (Arc::new(routes), Receivers { tickets: tickets_in, wake_ups: wake_ups_in })
+        (Arc::new(routes), Receivers { tickets: tickets_in, freed: freed_in, wake_ups: wake_ups_in })
     }
 
     /// The executor, and so the writer, of a run.
@@ -92,6 +97,18 @@ impl Routes {
 
     pub fn push(&self, tickets: Vec<DueTicket>) {
         let _ = self.tickets.send(tickets);
+    }
+
+    /// These keys of limits may have something for those who wait.
+    pub fn admit(&self, keys: Vec<LimitKey>) {
+        if !keys.is_empty() {
+            let _ = self.freed.send(keys);
+        }
+    }
+
+    /// Who holds the run shows it as what it is now.
+    pub fn admitted(&self, run: RunId, seq: Seq) {
+        self.tell(self.partition(run), Message::Admitted { run, seq });
     }
 
     /// The tick should run at this instant, if it is near.

@@ -12,6 +12,7 @@ use valet_core::Timestamp;
 use valet_core::command::{GrantedStep, InboxMessage};
 use valet_core::decide::StoredRun;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_core::transition::Transition;
@@ -171,6 +172,28 @@ pub struct Due {
     pub queues: Vec<QueueWorkers>,
     /// All there are.
     pub pauses: Vec<Paused>,
+    /// Keys of limits whose slots backed-off steps left.
+    pub slot_keys: Vec<LimitKey>,
+    /// `None`: there is no limit, and nothing waits for one.
+    pub limits: Option<LimitsStamp>,
+}
+
+/// By which a change of the limits is seen: how many there are, and the newest version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsStamp {
+    pub count: u32,
+    pub version: i64,
+}
+
+/// What keys of limits gave out.
+#[derive(Clone, Debug, Default)]
+pub struct Admitted {
+    /// Steps that are ready now and are to be ticketed.
+    pub tickets: Vec<DueTicket>,
+    /// Others are ready too, and wait for the backlog of their queue.
+    pub backlog: bool,
+    /// Keys that may have more after so long.
+    pub again: Vec<(LimitKey, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -251,6 +274,12 @@ pub trait DueStore: Send + Sync + 'static {
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError>;
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError>;
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError>;
+    /// All limits there are.
+    async fn limits(&self) -> Result<Vec<LimitText>, StoreError>;
+    /// Gives out what these keys of limits have free. Steps of backlogged queues get no ticket with it.
+    async fn admit(&self, keys: &[LimitKey], backlogged: &HashSet<String>) -> Result<Admitted, StoreError>;
+    /// Keys that may have something for those who wait.
+    async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError>;
     /// Prepares partitions and removes what nobody will ask for again.
     async fn tidy(&self, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -16,6 +16,7 @@ use crate::bounds::{
     TIMERS_PER_TICK_MAX,
 };
 use crate::dispatcher::Dispatcher;
+use crate::limits::KnownLimits;
 use crate::pauses::Holds;
 use crate::ports::{Clock, Entropy};
 use crate::routes::Routes;
@@ -36,6 +37,8 @@ struct Ticked {
     /// There may be more of it than one tick returns.
     is_full: bool,
     queues: Vec<QueueWorkers>,
+    /// There are limits, or steps that wait for one.
+    has_limits: bool,
 }
 
 /// The tick of one engine.
@@ -44,6 +47,7 @@ pub struct Ticker<S: ?Sized> {
     pub routes: Arc<Routes>,
     pub dispatcher: Arc<Dispatcher<S>>,
     pub holds: Arc<Holds>,
+    pub limits: Arc<KnownLimits>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     /// The build of the workflows at hand.
@@ -106,6 +110,9 @@ impl<S: Store + ?Sized> Ticker<S> {
                     quiet = if is_busy { 0 } else { quiet.saturating_add(1) };
                     if whole {
                         self.dispatcher.tick(ticked.queues, quiet > QUIET_TICKS).await;
+                        if ticked.has_limits {
+                            self.dispatcher.look_for_waiting().await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -167,6 +174,12 @@ impl<S: Store + ?Sized> Ticker<S> {
         let mut due = self.store.tick(session, SESSION_LEASE, self.build).await?;
         // Before anything is sent that would be delivered.
         self.holds.learn(asked, std::mem::take(&mut due.pauses));
+        let (has_limits, stamp) = (due.limits.is_some(), due.limits.unwrap_or_default());
+        if stamp != self.limits.stamp() {
+            let asked = self.limits.ask();
+            self.limits.learn(asked, stamp, self.store.limits().await?);
+        }
+        self.routes.admit(std::mem::take(&mut due.slot_keys));
         if due.shards.is_none() {
             tracing::warn!("the engine's session ended; it opens another");
             self.open().await?;
@@ -184,7 +197,7 @@ impl<S: Store + ?Sized> Ticker<S> {
         if !due.ready_queues.is_empty() {
             self.routes.look_for_backlog();
         }
-        Ok(Ticked { is_busy, is_full, queues: due.queues })
+        Ok(Ticked { is_busy, is_full, queues: due.queues, has_limits })
     }
 
     async fn send(&self, due: &Due) -> Result<(), StoreError> {

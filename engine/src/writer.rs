@@ -114,7 +114,7 @@ impl<S: Store + ?Sized> Writer<S> {
         committed: &std::collections::HashSet<RunId>,
         backlogged: &std::collections::HashSet<String>,
     ) {
-        let mut tickets = Vec::new();
+        let (mut tickets, mut freed) = (Vec::new(), Vec::new());
         for transition in transitions.iter().filter(|t| committed.contains(&t.run())) {
             for change in &transition.steps {
                 let (StepChange::Insert(row) | StepChange::Update(row)) = change else { continue };
@@ -128,6 +128,7 @@ impl<S: Store + ?Sized> Writer<S> {
                     self.routes.wake_at(until);
                 }
             }
+            freed.extend(transition.freed.iter().cloned());
             for timer in &transition.timers {
                 if let TimerChange::Set { at, .. } = timer {
                     self.routes.wake_at(*at);
@@ -146,6 +147,7 @@ impl<S: Store + ?Sized> Writer<S> {
         if !tickets.is_empty() {
             self.routes.push(tickets);
         }
+        self.routes.admit(freed);
     }
 
     fn settle(&self, batch: Vec<Pending>, committed: &std::collections::HashSet<RunId>) {

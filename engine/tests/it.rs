@@ -49,6 +49,7 @@ mod it {
     mod tiers;
     mod timers;
     mod wait;
+    mod work_limits;
     mod worker;
     mod worker_door;
     mod worker_tenants;

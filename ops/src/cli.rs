@@ -24,6 +24,7 @@ mod document;
 mod fields;
 mod files;
 mod human;
+mod limits;
 mod money;
 mod occurrences;
 mod paging;
@@ -74,6 +75,8 @@ pub enum Verb {
     Events(occurrences::Occurrences),
     /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
     Schedules(schedules::Schedules),
+    /// Limit how much is at work at once, or begins in a while
+    Limits(limits::Limits),
     /// Show how browser tiers do, and the rules by which they are chosen
     Tiers(tiers::Tiers),
     /// Show the browsers that runs hold, what they cost, and end one
@@ -126,6 +129,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Pauses => pauses::list(&client, output).await,
         Verb::Events(args) => occurrences::run(args, &client, output).await,
         Verb::Schedules(args) => schedules::run(args, &client, output).await,
+        Verb::Limits(args) => limits::run(args, &client, output).await,
         Verb::Tiers(args) => tiers::run(args, &client, output).await,
         Verb::Sandboxes(args) => sandboxes::run(args, &client, output).await,
         Verb::Workflows(args) => workflows::run(args, &client, output).await,

@@ -13,6 +13,7 @@ mod it {
     pub mod hooks;
     pub mod imports;
     pub mod job_application;
+    pub mod limits;
     pub mod pause;
     pub mod python_worker;
     pub mod recovery;

@@ -81,3 +81,9 @@ pub const FAN_OUT_MAX: u32 = 100_000;
 
 /// Children of a fan-out that are started or told to stop in one transition.
 pub const FAN_OUT_CHUNK: u32 = 500;
+
+/// Work of one expression of a limit for one step.
+pub const LIMIT_STEPS_MAX: u64 = 10_000;
+
+/// A longer key of a limit is cut off: those that begin alike share it.
+pub const LIMIT_KEY_BYTES_MAX: usize = 256;

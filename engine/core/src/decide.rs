@@ -8,6 +8,7 @@ mod fans;
 mod fork;
 mod onward;
 mod others;
+mod slots;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::command::{
 use crate::context::{Context, Delivery, Emission, Known, WORKER_GONE, after, start_by};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use crate::journal::{AttemptEnd, Chunk, Entry, HumanOutcome, Op, Resolution, RunOutcome, StuckReason};
+use crate::limits::{Limits, Slot};
 use crate::payload::Payload;
 use crate::placement::{is_of_session, unlabelled};
 use crate::replay::{Code, Expectation, Polled};
@@ -92,10 +94,16 @@ fn definition_in(chunks: &[Chunk]) -> Option<&Payload> {
     })
 }
 
+/// A live step as its row tells.
+#[derive(Clone, Debug)]
 pub struct StoredStep {
     pub seq: Seq,
     pub attempt: Attempt,
     pub granted: Option<LeaseId>,
+    /// What it must have slots of.
+    pub slots: Vec<Slot>,
+    /// It has none of them now.
+    pub blocked: bool,
 }
 
 /// Whether a machine polls its run's code.
@@ -231,6 +239,12 @@ impl Machine {
         if matches!(self.run.phase, Phase::Closing(_)) {
             self.run.steps.retain(|seq, _| rows.iter().any(|row| row.seq == *seq));
         }
+        for row in rows.iter().filter(|row| !row.slots.is_empty()) {
+            self.run.slots.insert(row.seq, row.slots.clone());
+            if row.blocked {
+                self.run.blocked.insert(row.seq);
+            }
+        }
         for row in rows {
             if let Some(step) = self.run.steps.get_mut(&row.seq).filter(|s| s.attempt == row.attempt) {
                 step.grant = row.granted;
@@ -245,6 +259,16 @@ impl Machine {
     /// Whether what the run belongs to is paused: until it is not, nothing is delivered to its code and nothing handed over.
     pub fn hold(&mut self, on_hold: bool) {
         self.run.on_hold = on_hold;
+    }
+
+    /// The limits that new steps fall under.
+    pub fn limit(&mut self, limits: Arc<Limits>) {
+        self.run.limits = limits;
+    }
+
+    /// A step that a limit blocked has its slots now.
+    pub fn admitted(&mut self, seq: Seq) {
+        self.run.blocked.remove(&seq);
     }
 
     /// The run waits for somebody to retry it, and its code was left alone since it blocked a thread.
@@ -662,7 +686,7 @@ impl<'a> Folding<'a> {
         self.remember_worker(seq, session, &outcome);
         let in_a_row = self.run().steps.get(&seq).map_or(0, |s| s.hand_overs);
         self.attempt_ended(seq, attempt, Some(lease), outcome);
-        let handed_over = hand_over.and_then(|offer| self.hand_over(&offer, in_a_row));
+        let handed_over = hand_over.and_then(|offer| self.hand_over(seq, &offer, in_a_row));
         if handed_over.is_some() {
             self.fences.retain(|fence| *fence != Fence::Granted { seq, attempt, lease });
             self.fences.push(Fence::HandsOver { seq, attempt, lease });
@@ -827,8 +851,8 @@ impl<'a> Folding<'a> {
         self.resolve(seq, with);
     }
 
-    /// Grants the run's next step to the worker that just finished one, in the same commit.
-    fn hand_over(&mut self, offer: &HandOverOffer, in_a_row: u32) -> Option<Box<GrantedStep>> {
+    /// Grants the run's next step to the worker that just finished one (`after`), in the same commit.
+    fn hand_over(&mut self, after: Seq, offer: &HandOverOffer, in_a_row: u32) -> Option<Box<GrantedStep>> {
         let is_held = self.run().paused_by.is_some() || self.run().on_hold;
         if self.granted.is_some() || is_held || in_a_row >= HAND_OVERS_IN_A_ROW_MAX {
             return None;
@@ -841,6 +865,9 @@ impl<'a> Folding<'a> {
                 && !step.op.policy.effect_once;
             fits.then_some(*seq)
         })?;
+        if !self.has_slots_from(after, seq) {
+            return None;
+        }
         let step = self.machine.run.steps.get_mut(&seq)?;
         step.grant = Some(offer.lease);
         step.hand_overs = in_a_row + 1;
@@ -1283,6 +1310,7 @@ impl<'a> Folding<'a> {
             self.settle();
         }
         self.take_back_what_was_let_go(&mut replies);
+        let (slots, freed) = self.settle_slots();
         let Folding {
             machine, registry, now, revision, entries, fences, outbox, consumed, created, gate, granted, ..
         } = self;
@@ -1306,6 +1334,8 @@ impl<'a> Folding<'a> {
             created,
             fences,
             steps,
+            slots,
+            freed,
             gate,
             timers,
             tasks,

@@ -18,6 +18,7 @@ pub mod expression;
 pub mod fan;
 pub mod id;
 pub mod journal;
+pub mod limits;
 pub mod payload;
 pub mod placement;
 pub mod replay;

@@ -18,6 +18,7 @@ use crate::journal::{
     AttemptEnd, Carried, CarriedChannel, CarriedFinalizer, ClosePolicy, Entry, HumanOutcome, HumanSpec, Op, Resolution,
     RunOutcome, StepOp, Sticky, StuckReason,
 };
+use crate::limits::{Limits, Slot};
 use crate::payload::Payload;
 use crate::placement::queue_of_session;
 use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepFailure, StepPolicy};
@@ -256,6 +257,12 @@ pub struct Run {
     pub status_line: Option<String>,
     /// Its workflow, its tenant or the whole engine is paused, as the engine that decides knows. No journal holds this.
     pub on_hold: bool,
+    /// The limits, as the engine that decides knows. No journal holds these, nor what follows from them.
+    pub limits: Arc<Limits>,
+    /// What steps must have slots of.
+    pub slots: BTreeMap<Seq, Vec<Slot>>,
+    /// Steps that had no slot when their rows were last written or read.
+    pub blocked: BTreeSet<Seq>,
     pub(crate) touched: Touched,
 }
 
@@ -272,6 +279,13 @@ pub enum Reason {
         name: String,
         seq: Seq,
         labels: BTreeMap<String, String>,
+    },
+    /// A limit has no slot for it, or is not to be asked for one now.
+    Limit {
+        name: String,
+        seq: Seq,
+        limit: String,
+        key: String,
     },
     BackingOff {
         name: String,
@@ -326,7 +340,9 @@ impl Reason {
             Self::Step { name, .. }
             | Self::NoWorker { name, .. }
             | Self::BackingOff { name, .. }
-            | Self::Stopping { name, .. } => tidy(name),
+            | Self::Stopping { name, .. }
+            // Limits and keys were tidied when they were made.
+            | Self::Limit { name, .. } => tidy(name),
             Self::Parked { name, code, .. } => {
                 tidy(name);
                 tidy(code);
@@ -381,6 +397,9 @@ impl Run {
             last_at: Timestamp::MIN_UTC,
             status_line: None,
             on_hold: false,
+            limits: Arc::default(),
+            slots: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             touched: Touched::default(),
         }
     }
@@ -422,9 +441,21 @@ impl Run {
             Phase::Ended(RunOutcome::Failed { .. }) => Status::Failed,
             Phase::Ended(RunOutcome::Cancelled { .. }) => Status::Cancelled,
             Phase::Ended(RunOutcome::TimedOut { .. }) => Status::TimedOut,
-            Phase::Active if self.steps.values().any(|step| step.is_queued(self.last_at)) => Status::Running,
+            Phase::Active if self.has_queued() => Status::Running,
+            Phase::Active if self.waits_to_begin() => Status::Queued,
             Phase::Active => Status::Waiting,
         }
+    }
+
+    /// Some step may be granted, or is.
+    fn has_queued(&self) -> bool {
+        self.steps.iter().any(|(seq, step)| step.is_queued(self.last_at) && !self.blocked.contains(seq))
+    }
+
+    /// Nothing was done yet, because a limit of whole runs has no slot for this one.
+    fn waits_to_begin(&self) -> bool {
+        let of_run = |seq: &Seq| self.slots.get(seq).is_some_and(|slots| slots.iter().any(|slot| slot.of_run));
+        self.generation == 0 && self.accepted_leases.is_empty() && self.blocked.iter().any(of_run)
     }
 
     /// The one stored reason of a run that is not moving; `None` once it ended.
@@ -449,7 +480,7 @@ impl Run {
         self.steps
             .iter()
             .next()
-            .map(|(seq, step)| step_reason(*seq, step, self.last_at))
+            .map(|(seq, step)| self.step_reason(*seq, step))
             .or_else(|| {
                 let (seq, task) = self.tasks.iter().next()?;
                 Some(Reason::Person {
@@ -466,6 +497,16 @@ impl Run {
             .or_else(|| self.children.values().next().map(|child| Reason::Child { workflow: child.workflow.clone() }))
             .or_else(|| self.fans.values().next().map(|fan| Reason::Child { workflow: fan.workflow.clone() }))
             .or_else(|| self.own_timers().min().map(|until| Reason::Timer { until }))
+    }
+
+    fn step_reason(&self, seq: Seq, step: &LiveStep) -> Reason {
+        let slots = self.slots.get(&seq).filter(|_| self.blocked.contains(&seq));
+        match slots.and_then(|slots| slots.first()) {
+            Some(slot) if step.is_queued(self.last_at) => {
+                Reason::Limit { name: step.op.name.clone(), seq, limit: slot.limit.clone(), key: slot.key.clone() }
+            }
+            _ => step_reason(seq, step, self.last_at),
+        }
     }
 
     /// True while an operation is outstanding that can still resolve.
@@ -1065,7 +1106,7 @@ impl LiveStep {
     }
 
     /// Ready, or ready again: its time to wait is over.
-    fn is_queued(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_queued(&self, now: Timestamp) -> bool {
         match self.phase {
             StepPhase::Queued => true,
             StepPhase::BackingOff { until } => until <= now,

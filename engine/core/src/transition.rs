@@ -4,6 +4,7 @@ use crate::Timestamp;
 use crate::command::{IdempotencyKey, InboxMessage, OpenTask};
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
 use crate::journal::{Chunk, Entry, Op, task_id};
+use crate::limits::{LimitKey, Slot};
 use crate::payload::Payload;
 use crate::run::{Figures, Identity, Reason, Run, Status, StepPhase, Touched};
 use crate::step::StepPolicy;
@@ -21,6 +22,10 @@ pub struct Transition {
     pub created: Option<Created>,
     pub fences: Vec<Fence>,
     pub steps: Vec<StepChange>,
+    /// What steps that are added must have.
+    pub slots: Vec<SlotRow>,
+    /// Keys of limits whose next may begin once this is committed.
+    pub freed: Vec<LimitKey>,
     /// Closes or opens the gate of all the run's steps, whoever holds them.
     pub gate: Option<bool>,
     pub timers: Vec<TimerChange>,
@@ -168,6 +173,16 @@ pub enum StepChange {
     },
 }
 
+/// A slot that a new step needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotRow {
+    pub seq: Seq,
+    pub slot: Slot,
+    pub priority: i16,
+    /// It has it from a step that ended in this commit.
+    pub held: bool,
+}
+
 /// A live step as its row says it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepRow {
@@ -191,6 +206,8 @@ pub struct StepRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepState {
     Ready,
+    /// A limit has no slot for it.
+    Blocked,
     Running,
     Stopping,
     BackingOff(Timestamp),
@@ -201,6 +218,7 @@ impl StepState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Blocked => "blocked",
             Self::Running => "running",
             Self::Stopping => "stopping",
             Self::BackingOff(_) => "backing_off",
@@ -327,6 +345,7 @@ fn step_row(run: &Run, seq: Seq, granted: Option<(Seq, LeaseId, SessionId)>, at:
     let grant = granted.filter(|(at, ..)| *at == seq).map(|(_, lease, session)| (lease, session));
     let state = match &step.phase {
         StepPhase::Queued if grant.is_some() => StepState::Running,
+        StepPhase::Queued | StepPhase::BackingOff { .. } if run.blocked.contains(&seq) => StepState::Blocked,
         StepPhase::Queued => StepState::Ready,
         StepPhase::BackingOff { until } if *until <= at => StepState::Ready,
         StepPhase::BackingOff { until } => StepState::BackingOff(*until),

@@ -9,8 +9,10 @@ use valet_core::Timestamp;
 
 use crate::problem::Problem;
 
+mod limits;
 mod triggers;
 
+pub use limits::*;
 pub use triggers::*;
 
 /// `POST /api/v1/workflows/{name}/runs`
@@ -281,7 +283,7 @@ pub struct StepView {
     pub seq: u32,
     pub name: String,
     pub queue: String,
-    /// `ready`, `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`.
+    /// `ready`, `blocked` (a limit has no slot for it), `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
     pub attempt: u32,
     #[schema(value_type = String, format = DateTime)]

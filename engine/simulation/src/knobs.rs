@@ -39,6 +39,8 @@ pub(crate) struct Knobs {
     pub scope_pauses: bool,
     /// Runs are forked.
     pub forks: bool,
+    /// Runs and steps are limited.
+    pub limits: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -146,6 +148,7 @@ impl Knobs {
             calm_at: Duration::from_millis(calm_ms),
             scope_pauses: dice.chance(0.35),
             forks: dice.chance(0.25),
+            limits: dice.chance(0.3),
         }
     }
 }

@@ -11,11 +11,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SessionId};
+use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
+    Admitted, Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
     NewSession, RunStore, SessionClaim, StoreError, StoredMessage,
 };
 
@@ -321,6 +322,28 @@ impl DueStore for Link {
             (Call::LostTickets { queues: queues.to_vec(), older_than }, Answer::freely(tickets))
         };
         self.statement(|tables, now| tables.lost_tickets(queues, older_than, now), tell).await
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitText>, StoreError> {
+        let tell = |_: &Tables, limits: &Vec<LimitText>| (Call::Limits, Answer::exactly(limits));
+        self.statement(|tables, _| tables.limit_texts(), tell).await
+    }
+
+    async fn admit(&self, keys: &[LimitKey], backlogged: &HashSet<String>) -> Result<Admitted, StoreError> {
+        let tell = |_: &Tables, admitted: &Admitted| {
+            (Call::Admit { keys: keys.to_vec(), backlogged: backlogged.clone() }, Answer::freely(admitted))
+        };
+        let admitted = self.statement(|tables, now| tables.admit(keys, backlogged, now), tell).await?;
+        for ticket in &admitted.tickets {
+            let numbers = [self.engine, ticket.seq.0.into(), ticket.attempt.0.into(), 0];
+            self.world.note("admitted engine seq attempt", Some(ticket.run), numbers);
+        }
+        Ok(admitted)
+    }
+
+    async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError> {
+        let tell = |_: &Tables, keys: &Vec<LimitKey>| (Call::WaitingKeys, Answer::exactly(keys));
+        self.statement(|tables, _| tables.waiting_keys(), tell).await
     }
 
     async fn tidy(&self, at: Timestamp) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod commit;
 mod due;
 mod forks;
 mod leases;
+mod limits;
 mod look;
 mod pauses;
 mod runs;
@@ -22,6 +23,7 @@ use valet_core::callbacks::Secret;
 use valet_core::command::{InboxMessage, OpenTask};
 use valet_core::id::{Attempt, LeaseId, RunId, SHARDS, Seq, SessionId};
 use valet_core::journal::{Chunk, Entry, Op, StepOp};
+use valet_core::limits::LimitKey;
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_core::transition::{RunRow, StepState, Unserved};
@@ -30,6 +32,7 @@ use valet_engine::store::{DeclaredName, SessionKind};
 
 use crate::variant::BrokenVariant;
 use audit::Audit;
+pub(crate) use limits::{KeyRecord, LimitRecord, SlotAt, SlotRecord};
 
 /// All tables, and the audit of what was committed to them.
 pub(crate) struct Tables {
@@ -51,6 +54,11 @@ pub(crate) struct Tables {
     pub forks: BTreeMap<RunId, usize>,
     /// Of more than single runs.
     pub pauses: Vec<Paused>,
+    /// By tenant and name.
+    limits: BTreeMap<(String, String), LimitRecord>,
+    limit_versions: i64,
+    limit_keys: BTreeMap<LimitKey, KeyRecord>,
+    slots: BTreeMap<SlotAt, SlotRecord>,
     /// Inputs of steps and finalizers, which the journal's chunks hold.
     ops: BTreeMap<(RunId, Seq), Arc<StepOp>>,
     pub audit: Audit,
@@ -148,6 +156,10 @@ impl Tables {
             shards: vec![ShardRecord::default(); SHARDS as usize],
             forks: BTreeMap::new(),
             pauses: Vec::new(),
+            limits: BTreeMap::new(),
+            limit_versions: 0,
+            limit_keys: BTreeMap::new(),
+            slots: BTreeMap::new(),
             ops: BTreeMap::new(),
             audit: Audit::default(),
         }

@@ -5,17 +5,20 @@ mod answer;
 mod lines;
 mod rows;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use valet_core::Timestamp;
 use valet_core::id::{RunId, SessionId};
+use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_engine::pauses::Paused;
+use valet_engine::store::postgres::limits::LimitFigures;
 use valet_engine::store::{Beat, CommitBatch, DeclaredName, NewSession, SessionClaim};
 
 pub use answer::Answer;
 pub use lines::{Lines, REFUSED};
-pub use rows::{InboxRow, KeyRow, RunRow, SessionRow, ShardRow, StepRow, TaskRow, TimerRow};
+pub use rows::{InboxRow, KeyRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow};
 
 use crate::model::Tables;
 use crate::seed::SeedRun;
@@ -86,6 +89,13 @@ pub enum Call {
     RemovePause(Paused),
     TicketAgain(Paused),
     Declare(DeclaredName, Payload),
+    PutLimit(LimitText, LimitFigures),
+    Limits,
+    Admit {
+        keys: Vec<LimitKey>,
+        backlogged: HashSet<String>,
+    },
+    WaitingKeys,
     /// All tables' rows.
     Look,
 }

@@ -63,6 +63,9 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>, recorder: Option<Re
         fleet.start(place).await;
     }
     doings.spawn(operators::declare(Arc::clone(&fleet)));
+    if world.knobs.limits {
+        doings.spawn(operators::limit(Arc::clone(&fleet)));
+    }
     doings.spawn(engines_die(Arc::clone(&fleet)));
     doings.spawn(queue_weather(Arc::clone(&world)));
     for place in 0..world.knobs.workers {

@@ -38,10 +38,16 @@ pub enum BrokenVariant {
     IgnoreScopePause,
     /// A hand-over does not look at them.
     HandOverHeld,
+    /// A limit gives out one slot more than it has.
+    AdmitOneMore,
+    /// A step that needs slots of several limits is given them once one of them has some.
+    AdmitByOneLimit,
+    /// A backed-off step is ready again without a slot.
+    ReadyWithoutSlot,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::DropFence,
         Self::AckBeforeCommit,
         Self::SkipSweep,
@@ -57,6 +63,9 @@ impl BrokenVariant {
         Self::ForkForgets,
         Self::IgnoreScopePause,
         Self::HandOverHeld,
+        Self::AdmitOneMore,
+        Self::AdmitByOneLimit,
+        Self::ReadyWithoutSlot,
     ];
 
     pub fn name(self) -> &'static str {
@@ -76,6 +85,9 @@ impl BrokenVariant {
             Self::ForkForgets => "fork_forgets",
             Self::IgnoreScopePause => "ignore_scope_pause",
             Self::HandOverHeld => "hand_over_held",
+            Self::AdmitOneMore => "admit_one_more",
+            Self::AdmitByOneLimit => "admit_by_one_limit",
+            Self::ReadyWithoutSlot => "ready_without_slot",
         }
     }
 }

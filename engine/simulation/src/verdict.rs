@@ -320,7 +320,7 @@ fn replays(tables: &Tables, run: RunId) -> Result<(), String> {
     let active = chunks.iter().position(closes).unwrap_or(chunks.len());
     for length in [active, chunks.len()] {
         if length > 0 {
-            replay(record, &journal[length - 1], &chunks[..length])?;
+            replay(record, &journal[length - 1], &chunks[..length], tables.has_limits())?;
         }
     }
     Ok(())
@@ -336,7 +336,7 @@ fn read_back(committed: &Committed) -> Result<Chunk, serde_json::Error> {
 }
 
 /// Rebuilds the run from the first chunks and compares it with the row that was committed with the last of them.
-fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk]) -> Result<(), String> {
+fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk], limited: bool) -> Result<(), String> {
     let revision = last.chunk.revision;
     let registry = registry_for_replay();
     let stored = StoredRun {
@@ -351,11 +351,17 @@ fn replay(record: &RunRecord, last: &Committed, chunks: &[Chunk]) -> Result<(), 
     machine.hold(last.row.reason == Some(Reason::Held));
     let run = machine.run();
     let closing = last.row.status == Status::Closing;
-    let same = run.status() == last.row.status
+    // Which steps a limit blocked, rows tell, and there are none any more.
+    let unlimited = match last.row.reason.clone() {
+        Some(Reason::Limit { name, seq, .. }) => Some(Reason::Step { name, seq }),
+        reason => reason,
+    };
+    let blocked = run.status() == Status::Running && matches!(last.row.status, Status::Queued | Status::Waiting);
+    let same = (run.status() == last.row.status || (limited && blocked))
         && run.paused_by.is_some() == last.row.paused
         && run.status_line.as_deref().map(column) == last.row.status_line
         // Rows tell which steps of a closing run are left, and there are none any more.
-        && (closing || run.reason() == last.row.reason);
+        && (closing || run.reason() == unlimited);
     if !same {
         let row = &last.row;
         return Err(format!(

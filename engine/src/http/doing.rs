@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 50] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 53] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -56,6 +56,9 @@ pub(super) const ACTIONS: [(Method, &str, &str); 50] = [
     (Method::POST, "/api/v1/schedules/{name}/backfill", "schedule.backfill"),
     (Method::POST, "/api/v1/tokens", "token.create"),
     (Method::DELETE, "/api/v1/tokens/{id}", "token.revoke"),
+    (Method::PUT, "/api/v1/limits/{name}", "limit.put"),
+    (Method::DELETE, "/api/v1/limits/{name}", "limit.remove"),
+    (Method::POST, "/api/v1/limits/{name}/cool-down", "limit.cool"),
     (Method::PUT, "/api/v1/rules/{kind}/{name}", "rule.put"),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", "rule.remove"),
     (Method::POST, "/api/v1/sandboxes/{id}/kill", "sandbox.kill"),

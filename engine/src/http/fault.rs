@@ -107,6 +107,11 @@ impl Fault {
         Self::unprocessable("invalid_trigger", problems)
     }
 
+    /// The same of a limit.
+    pub fn invalid_limit(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_limit", problems)
+    }
+
     fn unprocessable(code: &str, problems: Vec<InputProblem>) -> Self {
         let first = problems.first().map(|p| (p.field.clone(), p.message.clone())).unwrap_or_default();
         let mut fault = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, first.1).at(first.0);

@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 94] = [
+pub(super) const ROUTES: [Row; 100] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -101,6 +101,13 @@ pub(super) const ROUTES: [Row; 94] = [
     (Method::DELETE, "/api/v1/tokens/{id}", &[Admin]),
     (Method::GET, "/api/v1/whoami", &Scope::ALL),
     (Method::GET, "/api/v1/audit", &[Admin]),
+    // They hold up everybody's runs.
+    (Method::GET, "/api/v1/limits", &[Read]),
+    (Method::GET, "/api/v1/limits/{name}", &[Read]),
+    (Method::GET, "/api/v1/limits/{name}/keys", &[Read]),
+    (Method::PUT, "/api/v1/limits/{name}", &[Admin]),
+    (Method::DELETE, "/api/v1/limits/{name}", &[Admin]),
+    (Method::POST, "/api/v1/limits/{name}/cool-down", &[Operate]),
     (Method::GET, "/api/v1/rules", &[Read]),
     (Method::PUT, "/api/v1/rules/{kind}/{name}", &[Admin]),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", &[Admin]),

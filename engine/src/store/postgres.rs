@@ -19,6 +19,7 @@ mod due;
 pub mod events;
 mod keys;
 mod leases;
+pub mod limits;
 mod migrate;
 pub mod notices;
 pub mod pauses;

@@ -90,8 +90,13 @@ impl Stored {
         let Some(last) = self.journal.last() else {
             return Machine::create(self.id, &self.start, self.started_at, registry, CodeUse::Recorded);
         };
-        let rows =
-            self.steps.iter().map(|(seq, row)| StoredStep { seq: *seq, attempt: row.attempt, granted: row.lease });
+        let rows = self.steps.iter().map(|(seq, row)| StoredStep {
+            seq: *seq,
+            attempt: row.attempt,
+            granted: row.lease,
+            slots: Vec::new(),
+            blocked: false,
+        });
         let stored = StoredRun {
             identity: self.run().identity.clone(),
             revision: last.revision,

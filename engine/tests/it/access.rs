@@ -117,6 +117,13 @@ fn rows() -> Vec<Row> {
         row(Method::DELETE, "/api/v1/tokens/{id}", ADMINS, Missing),
         get("/api/v1/whoami", PEOPLES, Common),
         get("/api/v1/audit", ADMINS, Own),
+        get("/api/v1/limits", VIEWERS, Own),
+        get("/api/v1/limits/{name}", VIEWERS, Missing),
+        get("/api/v1/limits/{name}/keys", VIEWERS, Missing),
+        // A limit of that name is another one in each tenant.
+        with(row(Method::PUT, "/api/v1/limits/{name}", ADMINS, Common), json!({ "workflow": "", "most": 1 })),
+        row(Method::DELETE, "/api/v1/limits/{name}", ADMINS, Missing),
+        post("/api/v1/limits/{name}/cool-down", OPERATORS, Missing),
         get("/api/v1/rules", VIEWERS, Own),
         with(row(Method::PUT, "/api/v1/rules/{kind}/{name}", ADMINS, Common), json!({ "percent": 50 })),
         row(Method::DELETE, "/api/v1/rules/{kind}/{name}", ADMINS, Common),
@@ -181,6 +188,8 @@ impl Things {
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
         let trigger = json!({ "key": "quiet", "workflow": "ask" });
         app.send(Call::new(Method::PUT, "/api/v1/event-triggers/ask").json(&trigger)).await.expect(201);
+        let limit = json!({ "workflow": "ask", "most": 1_000 });
+        app.send(Call::new(Method::PUT, "/api/v1/limits/ask").json(&limit)).await.expect(201);
         let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
         let event = pushed["id"].as_str().expect("an id").to_owned();
         Self { event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }

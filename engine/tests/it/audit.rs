@@ -315,6 +315,27 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/limits/{name}",
+            Call::new(Method::PUT, "/api/v1/limits/asks").json(&json!({ "workflow": "ask", "most": 2 })),
+            "limit.put",
+            Value::Null,
+            json!({ "workflow": "ask", "most": 2 }),
+        ),
+        change(
+            "/api/v1/limits/{name}/cool-down",
+            Call::post("/api/v1/limits/asks/cool-down").json(&json!({ "until": "2026-01-01T00:00:00Z" })),
+            "limit.cool",
+            Value::Null,
+            json!({ "cooled_until": "2026-01-01T00:00:00+00:00" }),
+        ),
+        change(
+            "/api/v1/limits/{name}",
+            Call::new(Method::DELETE, "/api/v1/limits/asks"),
+            "limit.remove",
+            json!({ "workflow": "ask", "most": 2 }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/rules/{kind}/{name}",
             Call::new(Method::PUT, "/api/v1/rules/tier/local").json(&json!({ "enabled": false, "note": "personal" })),
             "rule.put",

@@ -21,6 +21,8 @@ pub fn short(reason: &Value, now: Timestamp) -> String {
             let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
             format!("step {name}: no worker has the labels {}", labels.join(", "))
         }
+        Reason::Limit { name, limit, key, .. } if key.is_empty() => format!("step {name}: limit {limit}"),
+        Reason::Limit { name, limit, key, .. } => format!("step {name}: limit {limit} of {key}"),
         Reason::BackingOff { name, until, .. } => format!("step {name}: next attempt {}", when::relative(until, now)),
         Reason::Parked { name, code, .. } => format!("step {name} waits for an operator: {code}"),
         Reason::Stopping { name, .. } => format!("step {name} is told to stop"),
@@ -51,6 +53,6 @@ mod tests {
     fn a_reason_of_a_newer_engine_shows_as_it_came() {
         let now = "2026-11-21T06:05:00Z".parse().unwrap();
         assert_eq!(short(&json!({ "kind": "signal", "name": "go" }), now), "signal go");
-        assert_eq!(short(&json!({ "kind": "limit", "key": "x" }), now), r#"{"key":"x","kind":"limit"}"#);
+        assert_eq!(short(&json!({ "kind": "weather", "key": "x" }), now), r#"{"key":"x","kind":"weather"}"#);
     }
 }

@@ -193,8 +193,13 @@ impl Subject {
     }
 
     pub fn stored(&self) -> StoredRun {
-        let rows =
-            self.rows.iter().map(|(seq, row)| StoredStep { seq: *seq, attempt: row.attempt, granted: row.lease });
+        let rows = self.rows.iter().map(|(seq, row)| StoredStep {
+            seq: *seq,
+            attempt: row.attempt,
+            granted: row.lease,
+            slots: Vec::new(),
+            blocked: false,
+        });
         StoredRun {
             identity: self.identity(),
             // What is in memory may be ahead.

@@ -6,6 +6,7 @@ use valet_core::Timestamp;
 use valet_core::command::InboxMessage;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::journal::{ClosePolicy, Entry, HumanOutcome, Op, Resolution, StuckReason};
+use valet_core::limits::LimitKey;
 use valet_core::run::Status;
 use valet_core::transition::{OutboxRow, StepChange, Transition};
 
@@ -38,6 +39,8 @@ pub(crate) struct Audit {
     finalizing: HashMap<RunId, Seq>,
     /// When a run's pause was last lifted.
     unpaused_at: HashMap<RunId, Timestamp>,
+    /// What steps were said to need, and whether once for their run.
+    pub(super) needed: BTreeMap<StepKey, Vec<(LimitKey, bool)>>,
 }
 
 impl Audit {

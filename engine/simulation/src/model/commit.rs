@@ -45,9 +45,15 @@ impl Tables {
         for transition in &ok {
             self.audit_before(transition, ledger, now);
         }
+        let slots = self.new_slots(&ok);
         for transition in &ok {
             self.apply(transition, &batch.backlogged, now, &mut loses);
         }
+        for (at, slot) in slots {
+            self.audit.needed.entry((at.0, at.1)).or_default().push((slot.key.clone(), slot.of_run));
+            self.slots.insert(at, slot);
+        }
+        self.audit_limits();
         let committed: HashSet<RunId> = ok.iter().map(|t| t.run()).collect();
         self.batches.insert(batch.id, committed.clone());
         committed

@@ -36,7 +36,11 @@ impl Tables {
         let mine = self.take_shards(engine, lease, now, me.is_some());
         let mut due = Due { shards: me.map(|()| mine.len() as u32), queues, ..Due::default() };
         self.sweep(&mine, now, &mut due);
-        let ready = self.ready_again(&mine, now);
+        let again = self.ready_again(&mine, now);
+        let (blocked, ready): (Vec<StepKey>, Vec<StepKey>) =
+            again.iter().partition(|at| self.steps.get(*at).is_some_and(|step| step.state == StepState::Blocked));
+        due.slot_keys = self.left_keys(&blocked);
+        due.limits = self.limits_stamp();
         let owned = |run: &RunId| mine.contains(&run.shard());
         let mut timers: Vec<_> = self
             .timers
@@ -57,7 +61,7 @@ impl Tables {
         let queues: BTreeSet<&String> = ready.iter().filter_map(|key| Some(&self.steps.get(key)?.queue)).collect();
         due.ready_queues = queues.into_iter().cloned().collect();
         // Two statements more, if there is something for them to do.
-        self.show_again(&ready);
+        self.show_again(&again);
         if unserved {
             self.show_unserved(now);
         }
@@ -137,16 +141,19 @@ impl Tables {
     }
 
     fn ready_again(&mut self, mine: &HashSet<i16>, now: Timestamp) -> Vec<StepKey> {
-        let backed_off = |(key, record): (&(RunId, Seq), &mut StepRecord)| {
+        let is_due = |(key, record): (&StepKey, &StepRecord)| {
             let due = matches!(record.state, StepState::BackingOff(_)) && record.available_at <= now;
-            if !due || !mine.contains(&key.0.shard()) {
-                return None;
-            }
-            record.state = StepState::Ready;
-            record.ticketed_at = None;
-            Some(*key)
+            (due && mine.contains(&key.0.shard())).then_some(*key)
         };
-        self.steps.iter_mut().filter_map(backed_off).take(DUE_MAX).collect()
+        let due: Vec<StepKey> = self.steps.iter().filter_map(is_due).take(DUE_MAX).collect();
+        for at in &due {
+            let blocked = self.needs_slots(*at) && !self.is_broken(BrokenVariant::ReadyWithoutSlot);
+            if let Some(record) = self.steps.get_mut(at) {
+                record.state = if blocked { StepState::Blocked } else { StepState::Ready };
+                record.ticketed_at = None;
+            }
+        }
+        due
     }
 
     fn queue_workers(&self, now: Timestamp) -> Vec<QueueWorkers> {
@@ -223,6 +230,7 @@ impl Tables {
         };
         // As the statement's parts, which see what was there before it.
         self.pauses.retain(|pause| !is_left(pause));
+        self.tidy_limits(now);
         self.sessions.retain(|_, record| record.expires_at >= now - TimeDelta::days(1));
     }
 }

@@ -71,6 +71,7 @@ impl Tables {
                 self.grant(claim, now);
             }
         }
+        self.audit_limits();
         claims.iter().map(|claim| self.verdict(claim, granted.get(&(claim.run, claim.seq)), now)).collect()
     }
 

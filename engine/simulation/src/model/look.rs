@@ -8,7 +8,7 @@ use valet_core::id::{RunId, Seq, SessionId};
 use valet_engine::store::SessionKind;
 
 use super::{RunRecord, SessionRecord, StepRecord, Tables};
-use crate::record::{InboxRow, KeyRow, RunRow, SessionRow, ShardRow, StepRow, TaskRow, TimerRow};
+use crate::record::{InboxRow, KeyRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow};
 
 impl Tables {
     pub fn look(&self) -> Vec<String> {
@@ -53,6 +53,32 @@ impl Tables {
                 workflow: workflow.clone(),
                 key: key.clone(),
                 run_id: run.0,
+            }),
+        );
+        add(
+            &mut lines,
+            self.slots.iter().map(|((run, seq, name), record)| SlotRow {
+                run_id: run.0,
+                seq: seq.0 as i32,
+                name: name.clone(),
+                tenant: record.key.tenant.clone(),
+                key: record.key.key.clone(),
+                of_run: record.of_run,
+                priority: record.priority,
+                share: record.share.clone(),
+                turn: record.turn,
+                since: record.since,
+                held: record.held,
+            }),
+        );
+        add(
+            &mut lines,
+            self.limit_keys.iter().map(|(key, record)| LimitKeyRow {
+                tenant: key.tenant.clone(),
+                name: key.limit.clone(),
+                key: key.key.clone(),
+                full_at: record.full_at,
+                turn: record.turn,
             }),
         );
         add(&mut lines, self.sessions.iter().map(|(id, record)| session_row(*id, record)));

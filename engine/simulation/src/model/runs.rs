@@ -5,6 +5,7 @@ use valet_core::decide::{StoredRun, StoredStep};
 use valet_core::id::RunId;
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
+use valet_core::transition::StepState;
 use valet_engine::store::{DeclaredName, Loaded, StoredMessage};
 
 use super::Tables;
@@ -42,12 +43,14 @@ impl Tables {
     }
 
     pub fn find_steps(&self, runs: &[RunId]) -> Vec<Vec<StoredStep>> {
-        let stored = |(seq, record): (_, &super::StepRecord)| StoredStep {
+        let stored = |run: RunId, seq, record: &super::StepRecord| StoredStep {
             seq,
             attempt: record.attempt,
             granted: record.lease.map(|lease| lease.id),
+            slots: self.stored_slots((run, seq)),
+            blocked: record.state == StepState::Blocked,
         };
-        runs.iter().map(|run| self.steps_of(*run).map(stored).collect()).collect()
+        runs.iter().map(|run| self.steps_of(*run).map(|(seq, record)| stored(*run, seq, record)).collect()).collect()
     }
 
     /// The journals of what was found, cut off where its rows were read.

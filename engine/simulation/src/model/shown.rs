@@ -19,12 +19,19 @@ impl Tables {
     /// Runs whose backed-off step the tick made ready.
     pub(super) fn show_again(&mut self, ready: &[StepKey]) {
         for (run, seq) in ready {
-            let name = self.steps.get(&(*run, *seq)).map(|record| record.name.clone());
+            let at = (*run, *seq);
+            let blocked = self.steps.get(&at).is_some_and(|step| step.state == StepState::Blocked);
+            let limit = self.slots_of(at).next().filter(|_| blocked).map(|(_, slot)| slot.key.clone());
+            let name = self.steps.get(&at).map(|record| record.name.clone());
             let (Some(name), Some(record)) = (name, self.runs.get_mut(run)) else { continue };
             let backs_off = matches!(record.row.reason, Some(Reason::BackingOff { seq: of, .. }) if of == *seq);
             if record.row.status == Status::Waiting && backs_off {
-                record.row.status = Status::Running;
-                record.row.reason = Some(Reason::Step { name, seq: *seq });
+                record.row.reason = Some(if let Some(of) = limit {
+                    Reason::Limit { name, seq: *seq, limit: of.limit, key: of.key }
+                } else {
+                    record.row.status = Status::Running;
+                    Reason::Step { name, seq: *seq }
+                });
             }
         }
     }

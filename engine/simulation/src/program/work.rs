@@ -93,6 +93,21 @@ impl Kind {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => Quick::NAME,
+            Self::Patient => Patient::NAME,
+            Self::Once => Once::NAME,
+            Self::Parking => Parking::NAME,
+            Self::Submit => Submit::NAME,
+            Self::Timed => Timed::NAME,
+            Self::Hurried => Hurried::NAME,
+            Self::Unserved => Unserved::NAME,
+            Self::Bound => Bound::NAME,
+            Self::Labelled => Labelled::NAME,
+        }
+    }
+
     pub fn ask(self, ctx: &Context, at: String, fate: Fate) -> Operation<Result<u64, StepFailure>> {
         match self {
             Self::Quick => ctx.step(Quick { at, fate }),

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use valet_core::id::{RunId, Seq};
+use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
-use valet_engine::store::{BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, Loaded, LostStep, StoredMessage};
+use valet_engine::store::{
+    Admitted, BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, Loaded, LostStep, StoredMessage,
+};
 
 /// Instead of an answer: no column takes a value of the statement.
 pub const REFUSED: &str = "refused: bad data";
@@ -105,6 +108,27 @@ impl Lines for Vec<(RunId, Loaded)> {
     }
 }
 
+impl Lines for Vec<LimitText> {
+    fn lines(&self) -> Vec<String> {
+        self.iter().map(|limit| format!("{limit:?}")).collect()
+    }
+}
+
+impl Lines for Vec<LimitKey> {
+    fn lines(&self) -> Vec<String> {
+        self.iter().map(|key| format!("{key:?}")).collect()
+    }
+}
+
+impl Lines for Admitted {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = self.tickets.lines();
+        lines.push(format!("backlog: {}", self.backlog));
+        lines.extend(self.again.iter().map(|(key, after)| format!("{key:?} again after {} ms", after.as_millis())));
+        lines
+    }
+}
+
 impl Lines for Due {
     /// First what comes in any order.
     fn lines(&self) -> Vec<String> {
@@ -115,6 +139,9 @@ impl Lines for Due {
         lines.extend(self.ready_queues.iter().map(|queue| format!("ready {queue}")));
         lines.extend(self.queues.iter().map(|queue| format!("{queue:?}")));
         lines.extend(self.pauses.lines());
+        lines.extend(self.slot_keys.iter().map(|key| format!("left {key:?}")));
+        // Each store numbers versions as it likes.
+        lines.push(format!("limits {:?}", self.limits.map(|stamp| stamp.count)));
         lines.extend(self.timers.iter().map(timer_line));
         lines.extend(self.inbox.iter().map(inbox_line));
         lines.extend(self.revivable.iter().map(|run| revivable_line(*run)));
@@ -169,11 +196,6 @@ fn loaded_lines(run: RunId, loaded: &Loaded) -> Vec<String> {
         let entries = serde_json::to_string(&chunk.entries).unwrap_or_default();
         format!("{run} chunk {number}: revision {} at {:?}: {entries}", chunk.revision, chunk.at)
     }));
-    lines.extend(
-        stored
-            .rows
-            .iter()
-            .map(|row| format!("{run} step {} attempt {} granted {:?}", row.seq, row.attempt, row.granted)),
-    );
+    lines.extend(stored.rows.iter().map(|row| format!("{run} {row:?}")));
     lines
 }

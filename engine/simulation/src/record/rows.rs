@@ -109,3 +109,28 @@ pub struct ShardRow {
     /// `None`: nobody had it yet.
     pub expires_at: Option<Timestamp>,
 }
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct SlotRow {
+    pub run_id: Uuid,
+    pub seq: i32,
+    pub name: String,
+    pub tenant: String,
+    pub key: String,
+    pub of_run: bool,
+    pub priority: i16,
+    pub share: Option<String>,
+    pub turn: f64,
+    pub since: Timestamp,
+    pub held: bool,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct LimitKeyRow {
+    pub tenant: String,
+    pub name: String,
+    pub key: String,
+    /// `None`: it always was.
+    pub full_at: Option<Timestamp>,
+    pub turn: f64,
+}

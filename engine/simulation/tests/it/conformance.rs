@@ -12,8 +12,8 @@ use valet_engine::audit::Deed;
 use valet_engine::store::postgres::PgStore;
 use valet_engine::store::{DueStore as _, LeaseStore as _, RunStore as _, StoreError};
 use valet_simulation::record::{
-    Call, InboxRow, KeyRow, Lines, REFUSED, Recorded, Recording, RunRow, SessionRow, ShardRow, StepRow, TaskRow,
-    TimerRow,
+    Call, InboxRow, KeyRow, LimitKeyRow, Lines, REFUSED, Recorded, Recording, RunRow, SessionRow, ShardRow, SlotRow,
+    StepRow, TaskRow, TimerRow,
 };
 use valet_simulation::{BrokenVariant, SimulationConfig, record_seed, run};
 
@@ -31,8 +31,9 @@ const AT_ONCE: usize = 3;
 const BROKEN_ABOVE: [BrokenVariant; 2] = [BrokenVariant::LoseDefinition, BrokenVariant::ForkForgets];
 /// Every kind of call that engines make by themselves, by the name of its variant. Not among them: who a run belongs to, which only
 /// workers' requests over HTTP ask; and a batch that the database refuses, for the core lets no such text through.
-const CALLS: [&str; 23] = [
+const CALLS: [&str; 27] = [
     "AddPause",
+    "Admit",
     "BackloggedQueues",
     "BeginEffect",
     "Claim",
@@ -44,17 +45,20 @@ const CALLS: [&str; 23] = [
     "ExtendSessions",
     "FindIdempotent",
     "Heartbeat",
+    "Limits",
     "Load",
     "LoadInbox",
     "Look",
     "LostTickets",
     "OpenSession",
     "Paused",
+    "PutLimit",
     "RemovePause",
     "TicketAgain",
     "Tick",
     "Tidy",
     "TopUp",
+    "WaitingKeys",
 ];
 
 #[tokio::test]
@@ -195,6 +199,13 @@ async fn ask(store: &PgStore, call: &Call) -> Result<Vec<String>, StoreError> {
                 store.put_declared(&name.tenant, &name.workflow, &definition, &Deed::queued(&name.tenant)).await?;
             put.map_or_else(full, |_| ().lines())
         }
+        Call::PutLimit(text, figures) => {
+            let put = store.put_limit(text, *figures, &Deed::queued(&text.tenant)).await?;
+            put.map_or_else(full, |_| ().lines())
+        }
+        Call::Limits => store.limits().await?.lines(),
+        Call::Admit { keys, backlogged } => store.admit(keys, backlogged).await?.lines(),
+        Call::WaitingKeys => store.waiting_keys().await?.lines(),
         Call::Look => look(store.pool()).await.map_err(StoreError::Database)?,
     })
 }
@@ -216,6 +227,7 @@ async fn look(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     const SESSIONS: &str = "
         SELECT id, kind, name, queues, labels, slots, free_slots, draining, opened_at, seen_at,
                nullif(expires_at, '-infinity') AS expires_at FROM sessions";
+    const KEYS: &str = "SELECT tenant, name, key, nullif(full_at, '-infinity') AS full_at, turn FROM limit_keys";
     const SHARDS: &str = "SELECT shard, owner, nullif(expires_at, '-infinity') AS expires_at FROM shards";
     let mut lines = rows::<RunRow>(pool, RUNS).await?;
     lines.extend(rows::<StepRow>(pool, STEPS).await?);
@@ -223,6 +235,8 @@ async fn look(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     lines.extend(rows::<InboxRow>(pool, "SELECT * FROM inbox").await?);
     lines.extend(rows::<TaskRow>(pool, "SELECT * FROM human_tasks").await?);
     lines.extend(rows::<KeyRow>(pool, "SELECT * FROM idempotency").await?);
+    lines.extend(rows::<SlotRow>(pool, "SELECT * FROM slots").await?);
+    lines.extend(rows::<LimitKeyRow>(pool, KEYS).await?);
     lines.extend(rows::<SessionRow>(pool, SESSIONS).await?);
     lines.extend(rows::<ShardRow>(pool, SHARDS).await?);
     Ok(lines)

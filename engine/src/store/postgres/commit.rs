@@ -38,6 +38,7 @@ struct Columns {
     sent: SentColumns,
     noticed: NoticeColumns,
     deeds: Vec<DeedSent>,
+    slots: Vec<SlotSent>,
 }
 
 sent_as!(RunSent = "commit_run" {
@@ -106,6 +107,19 @@ sent_as!(StepSent = "commit_step" {
     labels: Option<String>,
     wants: Option<Uuid>,
     silence_ms: Option<i64>,
+});
+
+sent_as!(SlotSent = "commit_slot" {
+    run_id: Uuid,
+    seq: i32,
+    name: String,
+    tenant: String,
+    key: String,
+    of_run: bool,
+    priority: i16,
+    share: Option<String>,
+    turn: f64,
+    held: bool,
 });
 
 sent_as!(DeedSent = "commit_deed" {
@@ -199,6 +213,7 @@ impl Columns {
             for change in &transition.steps {
                 columns.step(transition, change, &batch.backlogged)?;
             }
+            columns.slots(transition);
             columns.timers(transition);
             columns.tasks(transition, key)?;
             columns.messages(transition, key)?;
@@ -348,6 +363,21 @@ impl Columns {
         Ok(())
     }
 
+    fn slots(&mut self, transition: &Transition) {
+        self.slots.extend(transition.slots.iter().map(|row| SlotSent {
+            run_id: transition.run().0,
+            seq: row.seq.0 as i32,
+            name: row.slot.limit.clone(),
+            tenant: transition.identity.tenant.clone(),
+            key: row.slot.key.clone(),
+            of_run: row.slot.of_run,
+            priority: row.priority,
+            share: row.slot.share.clone(),
+            turn: row.slot.turn,
+            held: row.held,
+        }));
+    }
+
     fn timers(&mut self, transition: &Transition) {
         let run = transition.run();
         for change in &transition.timers {
@@ -450,6 +480,9 @@ impl Columns {
 
     /// The lowest form of the statement that has all parts that these columns need.
     fn form(&self) -> usize {
+        if !self.slots.is_empty() {
+            return FORM_OF_LIMITS;
+        }
         let ends_at_once = self.runs.iter().any(|run| run.expect == 0 && run.ended);
         let is_rare = ends_at_once
             || self.starts.iter().any(|start| start.origin.is_some())
@@ -472,7 +505,8 @@ impl Columns {
     async fn execute(&self, id: Uuid, connection: &mut PgConnection) -> Result<Vec<(Uuid,)>, StoreError> {
         let (updated, opened, closed) = (&self.updated, &self.opened, &self.closed);
         let (sent, noticed) = (&self.sent, &self.noticed);
-        let query = sqlx::query_as::<_, (Uuid,)>(statements()[self.form()].as_str())
+        let form = self.form();
+        let query = sqlx::query_as::<_, (Uuid,)>(statements()[form].as_str())
             .bind(id)
             .bind(&self.runs)
             .bind(&self.starts)
@@ -539,12 +573,16 @@ impl Columns {
             .bind(&noticed.task)
             .bind(&noticed.body)
             .bind(&noticed.at);
+        // Who is under no limit does not pay for any.
+        let query = if form == FORM_OF_LIMITS { query.bind(&self.slots) } else { query };
         bounded(query.fetch_all(connection)).await
     }
 }
 
 /// Forms of the statement, from what every commit needs to all of it.
-const FORMS: usize = 4;
+const FORMS: usize = 5;
+/// The only one with the last parameter.
+const FORM_OF_LIMITS: usize = FORMS - 1;
 
 /// `commit.sql` in each of its forms.
 pub fn statements() -> &'static [String; FORMS] {
@@ -640,10 +678,19 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_of_their_types_in_their_order() {
-        let types = include_str!("../../../../migrations/20261122192000_commit_rows.sql");
-        for (name, columns) in
-            [RunSent::COLUMNS, StartSent::COLUMNS, FenceSent::COLUMNS, StepSent::COLUMNS, DeedSent::COLUMNS]
-        {
+        let types = [
+            include_str!("../../../../migrations/20261122192000_commit_rows.sql"),
+            include_str!("../../../../migrations/20261122215000_limits.sql"),
+        ];
+        let types = types.concat();
+        for (name, columns) in [
+            RunSent::COLUMNS,
+            StartSent::COLUMNS,
+            FenceSent::COLUMNS,
+            StepSent::COLUMNS,
+            DeedSent::COLUMNS,
+            SlotSent::COLUMNS,
+        ] {
             let (_, from) = types.split_once(&format!("CREATE TYPE {name} AS (")).expect("a type of this name");
             let (text, _) = from.split_once(");").expect("closed");
             let there: Vec<&str> = text.split(',').filter_map(|column| column.split_whitespace().next()).collect();
@@ -659,7 +706,7 @@ mod tests {
         let opened = marks.iter().filter(|mark| mark.starts_with("--[")).count();
         assert_eq!(opened * 2, marks.len());
         for mark in marks.iter().filter(|mark| mark.starts_with("--[")) {
-            assert!(mark[3..].starts_with(['1', '2', '3']) && mark[4..].starts_with(' '), "{mark}");
+            assert!(mark[3..].starts_with(['1', '2', '3', '4']) && mark[4..].starts_with(' '), "{mark}");
         }
         // All of it is in the highest form, and each form has more than the one below.
         let lengths: Vec<usize> = statements().iter().map(|text| text.lines().count()).collect();

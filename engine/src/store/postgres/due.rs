@@ -1,16 +1,18 @@
 //! The tick, the backlog and its tickets.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
+use valet_core::limits::{LimitKey, LimitText};
 
 use super::pauses::{PauseRecord, of_tick};
 use super::{PgStore, StoreError, bounded, millis};
 use crate::pauses::Paused;
-use crate::store::{Due, DueStore, DueTicket, LostStep, QueueWorkers};
+use crate::store::{Admitted, Due, DueStore, DueTicket, LimitsStamp, LostStep, QueueWorkers};
 
 #[derive(sqlx::FromRow)]
 struct TickRecord {
@@ -85,6 +87,20 @@ impl DueStore for PgStore {
         Ok(rows.into_iter().map(|(queue, run, seq, attempt)| ticket(queue, run, seq, attempt)).collect())
     }
 
+    async fn limits(&self) -> Result<Vec<LimitText>, StoreError> {
+        self.limits_now().await
+    }
+
+    async fn admit(&self, keys: &[LimitKey], backlogged: &HashSet<String>) -> Result<Admitted, StoreError> {
+        self.admit_steps(keys, backlogged).await
+    }
+
+    async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError> {
+        let query = sqlx::query_as::<_, (String, String, String)>(include_str!("../sql/waiting_keys.sql"));
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(tenant, limit, key)| LimitKey { tenant, limit, key }).collect())
+    }
+
     async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
         let week = RunId::root(now, [0; 16]).week();
         self.weeks.ensure(&self.pool, week, week + 1).await?;
@@ -134,6 +150,12 @@ fn add(due: &mut Due, record: TickRecord) {
         ("inbox", Some(to), Some(from), _) => due.inbox.push((RunId(to), RunId(from), record.number)),
         ("build", Some(run), ..) => due.revivable.push(RunId(run)),
         ("pause", _, _, Some(text)) => due.pauses.extend(of_tick(&text)),
+        ("slot", _, _, Some(text)) => {
+            if let Ok((tenant, limit, key)) = serde_json::from_str(&text) {
+                due.slot_keys.push(LimitKey { tenant, limit, key });
+            }
+        }
+        ("limits", ..) => due.limits = Some(LimitsStamp { count: record.seq as u32, version: record.number }),
         ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
         ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
             queue,

@@ -47,6 +47,16 @@ impl RunRecord {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct StepRecord {
+    run_id: Uuid,
+    seq: i32,
+    attempt: i32,
+    lease_id: Option<Uuid>,
+    blocked: bool,
+    slots: Option<String>,
+}
+
 #[async_trait]
 impl RunStore for PgStore {
     async fn commit(&self, writer: usize, batch: &CommitBatch) -> Result<HashSet<RunId>, StoreError> {
@@ -59,13 +69,17 @@ impl RunStore for PgStore {
         // is cut off below; the other way round the journal would be short.
         let find = sqlx::query_as::<_, RunRecord>(include_str!("../sql/load_runs.sql")).bind(&ids);
         let records = bounded(find.fetch_all(&self.pool)).await?;
-        let steps =
-            sqlx::query_as::<_, (Uuid, i32, i32, Option<Uuid>)>(include_str!("../sql/load_steps.sql")).bind(&ids);
+        let steps = sqlx::query_as::<_, StepRecord>(include_str!("../sql/load_steps.sql")).bind(&ids);
         let mut rows: HashMap<Uuid, Vec<StoredStep>> = HashMap::new();
-        for (run, seq, attempt, lease) in bounded(steps.fetch_all(&self.pool)).await? {
-            let step =
-                StoredStep { seq: Seq(seq as u32), attempt: Attempt(attempt as u32), granted: lease.map(LeaseId) };
-            rows.entry(run).or_default().push(step);
+        for record in bounded(steps.fetch_all(&self.pool)).await? {
+            let step = StoredStep {
+                seq: Seq(record.seq as u32),
+                attempt: Attempt(record.attempt as u32),
+                granted: record.lease_id.map(LeaseId),
+                slots: record.slots.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default(),
+                blocked: record.blocked,
+            };
+            rows.entry(record.run_id).or_default().push(step);
         }
         let mut chunks = self.chunks(&ids).await?;
         let mut loaded = Vec::with_capacity(records.len());

@@ -176,6 +176,19 @@ WITH input AS MATERIALIZED (
            CASE WHEN n.lease_id IS NOT NULL THEN now() + n.silence_ms * interval '1 millisecond' END
     FROM new_steps n
     JOIN ok ON ok.id = n.run_id
+--[4 limits
+), needed AS (
+    -- Turns of one share follow each other; they begin where the key has come to.
+    INSERT INTO slots (run_id, seq, name, tenant, key, of_run, priority, share, turn, since, held)
+    SELECT n.run_id, n.seq, n.name, n.tenant, n.key, n.of_run, n.priority, n.share,
+           CASE WHEN n.share IS NULL THEN 0 ELSE greatest(
+               coalesce((SELECT k.turn FROM limit_keys k WHERE k.tenant = n.tenant AND k.name = n.name AND k.key = n.key), 0),
+               coalesce((SELECT max(f.turn) FROM slots f
+                         WHERE f.tenant = n.tenant AND f.name = n.name AND f.key = n.key AND f.share = n.share), 0))
+               + n.turn * row_number() OVER (PARTITION BY n.tenant, n.name, n.key, n.share ORDER BY n.run_id, n.seq) END,
+           i.at, n.held
+    FROM unnest($67::commit_slot[]) AS n JOIN ok ON ok.id = n.run_id JOIN input i ON i.id = n.run_id
+--]
 --[2 changes
 ), gate AS (
     UPDATE steps s SET gated = g.gated, ticketed_at = CASE WHEN g.gated THEN NULL ELSE s.ticketed_at END

@@ -22,8 +22,12 @@ WITH me AS MATERIALIZED (
     WHERE b.state = 'backing_off' AND b.shard IN (SELECT shard FROM mine) AND b.available_at <= now()
     ORDER BY b.run_id, b.seq LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), ready AS (
-    UPDATE steps s SET state = 'ready', ticketed_at = NULL FROM backed_off o WHERE s.ctid = o.place
-    RETURNING s.queue, s.run_id, s.seq
+    -- What needs slots left them, and waits for others.
+    UPDATE steps s SET ticketed_at = NULL,
+                       state = CASE WHEN EXISTS (SELECT FROM slots l WHERE l.run_id = s.run_id AND l.seq = s.seq) THEN 'blocked'
+                                    ELSE 'ready' END
+    FROM backed_off o WHERE s.ctid = o.place
+    RETURNING s.queue, s.run_id, s.seq, s.state
 ), lost AS (
     SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
            x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds'
@@ -63,9 +67,17 @@ UNION ALL
 UNION ALL
 SELECT 'pause', NULL, 0, 0, NULL, false, json_build_array(p.scope, p.tenant, p.name)::text, 0 FROM pauses p
 UNION ALL
-SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready
+SELECT DISTINCT 'backlog', NULL::uuid, 0, 0, NULL::uuid, false, queue, 0 FROM ready WHERE state = 'ready'
 UNION ALL
 SELECT 'again', run_id, seq, 0, NULL, false, NULL, 0 FROM ready
+UNION ALL
+-- Keys whose slots they left.
+SELECT DISTINCT 'slot', NULL::uuid, 0, 0, NULL::uuid, false, json_build_array(l.tenant, l.name, l.key)::text, 0
+FROM ready r JOIN slots l USING (run_id, seq) WHERE r.state = 'blocked'
+UNION ALL
+-- By which it is seen that limits changed, or that steps wait for slots of some.
+SELECT 'limits', NULL, (SELECT count(*)::int FROM limits), 0, NULL, false, NULL, coalesce((SELECT max(version) FROM limits), 0)
+WHERE EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM slots WHERE NOT held)
 UNION ALL
 SELECT 'queue', NULL, count(*)::int, coalesce(sum(x.slots), 0)::int, NULL, false, q.queue, coalesce(sum(x.free_slots), 0)
 FROM sessions x, unnest(x.queues) AS q(queue)

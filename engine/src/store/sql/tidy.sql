@@ -48,5 +48,11 @@ WITH old_batches AS (
     -- Those of one instant, which is over.
     DELETE FROM schedules s WHERE s.at < now() - interval '30 days' AND s.next_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM schedule_fires f WHERE f.schedule_id = s.id)
+), old_slots AS (
+    -- Of steps that are gone, with nobody after them who would have noticed.
+    DELETE FROM slots s WHERE NOT EXISTS (SELECT FROM steps t WHERE t.run_id = s.run_id AND t.seq = s.seq)
+), old_limit_keys AS (
+    DELETE FROM limit_keys k WHERE k.full_at < now() AND (k.cooled_until IS NULL OR k.cooled_until < now())
+      AND NOT EXISTS (SELECT FROM slots s WHERE s.tenant = k.tenant AND s.name = k.name AND s.key = k.key)
 )
 SELECT 1 AS done

@@ -12,8 +12,13 @@ describe("reasons", () => {
     [{ kind: "signal", name: "go" }, "the signal go"],
     [{ kind: "person", reason: "code", until: "2026-11-22T13:00:00Z" }, "a person: code (ends in 1 h)"],
     [{ kind: "paused", by: "budget" }, "its budget is spent: raise it, or resume it as it is"],
+    [
+      { kind: "limit", name: "open", limit: "sites", key: "a.example" },
+      "step open: the limit sites of a.example has no slot for it now",
+    ],
+    [{ kind: "limit", name: "open", limit: "all", key: "" }, "step open: the limit all has no slot for it now"],
     [{ kind: "no_worker", name: "ocr", labels: { gpu: "yes" } }, "step ocr: no worker has the labels gpu=yes"],
-    [{ kind: "limit", key: "x" }, '{"kind":"limit","key":"x"}'],
+    [{ kind: "weather", key: "x" }, '{"kind":"weather","key":"x"}'],
     [null, undefined],
   ])("%j", (reason, expected) => expect(words(reason, NOW)).toBe(expected));
 });

@@ -23,6 +23,10 @@ export function words(reason: unknown, now: number): string | undefined {
       return `step ${field("name")}`;
     case "no_worker":
       return `step ${field("name")}: no worker has the labels ${labels(reason.labels)}`;
+    case "limit": {
+      const key = reason.key === "" ? "" : ` of ${field("key")}`;
+      return `step ${field("name")}: the limit ${field("limit")}${key} has no slot for it now`;
+    }
     case "backing_off":
       return `step ${field("name")} failed; next attempt ${when("until")}`;
     case "parked":

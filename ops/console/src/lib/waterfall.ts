@@ -21,7 +21,7 @@ export interface Row {
 }
 
 /** Nobody holds it: its input may be changed, and an operator may say what it comes to. */
-export const OPEN_TO_OPERATORS: readonly string[] = ["ready", "backing_off", "parked"];
+export const OPEN_TO_OPERATORS: readonly string[] = ["ready", "blocked", "backing_off", "parked"];
 
 /** In the order in which they were asked for. A step that the journal at hand does not have is there all the same. */
 export function rowsOf(steps: readonly StepView[], spans: ReadonlyMap<number, Span>): Row[] {

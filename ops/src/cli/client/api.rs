@@ -7,14 +7,14 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CreateTokenRequest,
-    EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
-    Item, ItemList, ItemStored, KillRequest, PauseList, PauseRequest, PauseView, PushEventRequest,
-    PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest,
-    RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, SandboxList,
-    SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest,
-    SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList,
-    WorkflowList, WorkflowRegistered, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CoolDownRequest,
+    CreateTokenRequest, EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList,
+    FireView, ForkRequest, Item, ItemList, ItemStored, KillRequest, LimitKeyList, LimitList, LimitView, PauseList,
+    PauseRequest, PauseView, PushEventRequest, PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList,
+    Readiness, ReasonRequest, ResumeRequest, RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted,
+    RunSummary, RunsStarted, SandboxList, SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest,
+    StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList,
+    TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -414,6 +414,30 @@ impl Client {
 
     pub async fn kill_sandbox(&self, id: &str, request: &ReasonRequest) -> Result<SandboxView, ClientError> {
         body::json(self.send(&Call::post(path(["sandboxes", id, "kill"]), document(request))).await?).await
+    }
+
+    pub async fn limits(&self) -> Result<LimitList, ClientError> {
+        body::json(self.send(&Call::get(path(["limits"]))).await?).await
+    }
+
+    pub async fn limit_keys(&self, name: &str, key: Option<&str>) -> Result<LimitKeyList, ClientError> {
+        body::json(self.send(&Call::get(path(["limits", name, "keys"])).query("key", key)).await?).await
+    }
+
+    /// The same limit again changes nothing.
+    pub async fn put_limit(&self, name: &str, value: &Value) -> Result<LimitView, ClientError> {
+        let call = Call::post(path(["limits", name]), document(value));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_limit(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["limits", name]))).await.map(drop)
+    }
+
+    /// The same again changes nothing.
+    pub async fn cool_limit_key(&self, name: &str, request: &CoolDownRequest) -> Result<(), ClientError> {
+        let call = Call::post(path(["limits", name, "cool-down"]), document(request));
+        self.send(&Call { repeatable: true, ..call }).await.map(drop)
     }
 
     pub async fn rules(&self, kind: Option<&str>) -> Result<RuleList, ClientError> {

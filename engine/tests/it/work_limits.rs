@@ -1,0 +1,298 @@
+//! Limits of what is at work at once, or begins in a while: what waits, who is next, what people are told.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use valet_engine::store::DueStore as _;
+
+use super::access::secret;
+use super::app::TestApp;
+use super::calls::{Answer, Call, OTHER_TENANT};
+use super::database;
+use super::worker::{Hold, Worker, bare};
+
+fn put(name: &str, limit: &Value) -> Call {
+    Call::new(Method::PUT, format!("/api/v1/limits/{name}")).json(limit)
+}
+
+async fn set(app: &TestApp, name: &str, limit: &Value) -> Answer {
+    app.send(put(name, limit)).await
+}
+
+async fn keys(app: &TestApp, name: &str) -> Vec<Value> {
+    let listed = app.send(Call::get(format!("/api/v1/limits/{name}/keys"))).await.expect(200).json();
+    listed["keys"].as_array().expect("keys").clone()
+}
+
+async fn start(app: &TestApp, workflow: &str, texts: &[&str]) -> Vec<String> {
+    let mut runs = Vec::new();
+    for text in texts {
+        runs.push(app.start_run(workflow, &json!({ "text": text })).await);
+    }
+    runs
+}
+
+/// Runs whose step may be had, once so many may.
+async fn until_ready(app: &TestApp, count: usize) -> Vec<String> {
+    database::until(&format!("{count} steps are ready"), async || {
+        let ready: Vec<Uuid> = sqlx::query_scalar("SELECT run_id FROM steps WHERE state = 'ready' ORDER BY run_id")
+            .fetch_all(app.pool())
+            .await
+            .expect("steps");
+        (ready.len() == count).then(|| ready.iter().map(|run| format!("run_{}", run.simple())).collect())
+    })
+    .await
+}
+
+async fn states(app: &TestApp) -> Vec<(String, i64)> {
+    sqlx::query_as("SELECT state, count(*) FROM steps GROUP BY state ORDER BY state")
+        .fetch_all(app.pool())
+        .await
+        .expect("states")
+}
+
+fn is(states: &[(&str, i64)]) -> Vec<(String, i64)> {
+    states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect()
+}
+
+fn done() -> Value {
+    json!({ "done": { "output": "x" } })
+}
+
+#[tokio::test]
+async fn as_many_runs_of_a_key_are_at_work_as_its_limit_says_and_the_next_follows_each() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let limit = json!({ "workflow": "echo", "key": "input.text", "most": 2 });
+    set(&app, "echoes", &limit).await.expect(201);
+    let runs = start(&app, "echo", &["a", "a", "a", "a", "b"]).await;
+    let ready = until_ready(&app, 3).await;
+    assert_eq!(states(&app).await, is(&[("blocked", 2), ("ready", 3)]));
+    assert!([&runs[0], &runs[1], &runs[4]].iter().all(|run| ready.contains(run)), "in order: {ready:?} of {runs:?}");
+    let waits = app.run(&runs[2]).await;
+    assert_eq!((&waits["status"], &waits["reason"]["kind"]), (&json!("queued"), &json!("limit")), "{waits}");
+    assert_eq!((&waits["reason"]["limit"], &waits["reason"]["key"]), (&json!("echoes"), &json!("a")));
+    let shown = keys(&app, "echoes").await;
+    assert_eq!((&shown[0]["key"], &shown[0]["most"]), (&json!("a"), &json!(2)));
+    assert_eq!((&shown[0]["running"], &shown[0]["waiting"]), (&json!(2), &json!(2)));
+    assert!(shown[0]["oldest"].is_string());
+    assert_eq!((&shown[1]["key"], &shown[1]["running"], &shown[1]["waiting"]), (&json!("b"), &json!(1), &json!(0)));
+
+    let blocked = Hold { run: bare(&runs[2]), seq: 1, attempt: 1, lease: Uuid::now_v7().to_string() };
+    assert_eq!(worker.claim(&blocked).await, json!({ "refused": { "why": "stale" } }), "whatever ticket is shown");
+
+    worker.carry_out(&runs[1], 1, json!("x")).await;
+    let next = worker.take(&runs[2], 1, 1).await;
+    assert_eq!(app.run(&runs[2]).await["status"], json!("running"));
+    assert_eq!(states(&app).await, is(&[("blocked", 1), ("ready", 2), ("running", 1)]));
+    worker.finish(&next, &done()).await;
+    worker.carry_out(&runs[3], 1, json!("x")).await;
+    worker.carry_out(&runs[0], 1, json!("x")).await;
+    worker.carry_out(&runs[4], 1, json!("x")).await;
+    assert_eq!(keys(&app, "echoes").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn figures_are_changed_live_and_a_limit_that_is_gone_holds_nobody() {
+    let app = TestApp::start().await;
+    let limit = |most: u32| json!({ "workflow": "echo", "most": most });
+    let first = set(&app, "all", &limit(1)).await.expect(201).json();
+    assert_eq!(set(&app, "all", &limit(1)).await.expect(200).json()["version"], first["version"]);
+    start(&app, "echo", &["a"; 6]).await;
+    until_ready(&app, 1).await;
+    let raised = set(&app, "all", &limit(3)).await.expect(200).json();
+    assert!(raised["version"].as_u64() > first["version"].as_u64());
+    until_ready(&app, 3).await;
+    set(&app, "all", &limit(2)).await.expect(200);
+    assert_eq!(states(&app).await, is(&[("blocked", 3), ("ready", 3)]), "nobody is put back");
+    app.send(Call::new(Method::DELETE, "/api/v1/limits/all")).await.expect(204);
+    until_ready(&app, 6).await;
+    app.send(Call::get("/api/v1/limits/all")).await.problem(404, "limit_not_found").at("name");
+}
+
+#[tokio::test]
+async fn a_run_keeps_its_slot_from_step_to_step_and_gives_it_back_when_it_backs_off_or_waits() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    set(&app, "pairs", &json!({ "workflow": "pair", "most": 1 })).await.expect(201);
+    let runs = start(&app, "pair", &["a", "b"]).await;
+    worker.carry_out(&runs[0], 1, json!("x")).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[0].clone()], "its next step goes on before others");
+    let second = worker.take(&runs[0], 2, 1).await;
+    let failed = json!({ "retry": { "error": { "code": "no", "message": "no" }, "after_ms": 3_600_000 } });
+    // The step's policy parks it instead: it waits for an operator and has no slot.
+    worker.finish(&second, &failed).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
+    app.send(Call::post(format!("/api/v1/runs/{}/retry", runs[0]))).await.expect(200);
+    let shown = app.run(&runs[0]).await;
+    assert_eq!((&shown["status"], &shown["reason"]["kind"]), (&json!("waiting"), &json!("limit")), "{shown}");
+    for seq in [1, 2] {
+        worker.carry_out(&runs[1], seq, json!("x")).await;
+    }
+    worker.take(&runs[0], 2, 2).await;
+    assert_eq!(states(&app).await, is(&[("running", 1)]));
+}
+
+#[tokio::test]
+async fn a_step_that_needs_slots_of_two_limits_waits_for_both_and_holds_up_nobody_meanwhile() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    set(&app, "runs", &json!({ "workflow": "echo", "most": 2 })).await.expect(201);
+    set(&app, "texts", &json!({ "workflow": "echo", "step": "say", "key": "step.input.text", "most": 1 }))
+        .await
+        .expect(201);
+    let runs = start(&app, "echo", &["a", "a", "b"]).await;
+    let ready = until_ready(&app, 2).await;
+    assert!(
+        ready.contains(&runs[0]) && ready.contains(&runs[2]),
+        "the second `a` lets `b` pass: {ready:?} of {runs:?}"
+    );
+    worker.carry_out(&runs[2], 1, json!("x")).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[0].clone()], "its own key is still had");
+    worker.carry_out(&runs[0], 1, json!("x")).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
+}
+
+#[tokio::test]
+async fn turns_go_round_between_shares_by_their_weights() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let limit = json!({ "workflow": "echo", "most": 1, "share": "input.text", "weights": { "b": 2 } });
+    set(&app, "turns", &limit).await.expect(201);
+    let texts = [&["a"; 9][..], &["b"; 4], &["c"; 1]].concat();
+    let runs = start(&app, "echo", &texts).await;
+    let mut order = String::new();
+    for _ in 0..runs.len() {
+        let run = until_ready(&app, 1).await.remove(0);
+        let at = runs.iter().position(|known| *known == run).expect("one of them");
+        order.push_str(texts[at]);
+        worker.carry_out(&run, 1, json!("x")).await;
+    }
+    assert!(order[..5].contains('c'), "one that comes last is among the first: {order}");
+    let first: Vec<usize> = ["a", "b"].iter().map(|share| order[..8].matches(share).count()).collect();
+    assert!(first[1] > first[0] - 1, "`b` has two turns while `a` has one: {order}");
+    assert!(order.ends_with("aaa"), "{order}");
+}
+
+#[tokio::test]
+async fn a_rate_lets_so_many_begin_and_tells_when_the_next_may() {
+    let app = TestApp::start().await;
+    let rate = json!({ "count": 2, "per_ms": 1_000, "burst": 2 });
+    set(&app, "paced", &json!({ "workflow": "echo", "step": "say", "rate": rate })).await.expect(201);
+    start(&app, "echo", &["a"; 5]).await;
+    let began = std::time::Instant::now();
+    until_ready(&app, 5).await;
+    let took = began.elapsed();
+    assert!(took.as_millis() > 900, "two at once, then one each half second: {took:?}");
+    let far = json!({ "count": 1, "per_ms": 3_600_000 });
+    set(&app, "paced", &json!({ "workflow": "echo", "step": "say", "rate": far })).await.expect(200);
+    start(&app, "echo", &["a"; 2]).await;
+    let shown = keys(&app, "paced").await;
+    assert_eq!(shown[0]["waiting"], json!(2));
+    assert!(shown[0]["next_token_at"].is_string(), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_left_alone_until_an_instant_and_others_go_on() {
+    let app = TestApp::start().await;
+    set(&app, "sites", &json!({ "workflow": "echo", "key": "input.text", "most": 5 })).await.expect(201);
+    let cool = |key: &str, until: Option<String>| {
+        Call::post("/api/v1/limits/sites/cool-down").json(&json!({ "key": key, "until": until }))
+    };
+    let in_a_while = |seconds| {
+        Some(
+            (chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()) + chrono::TimeDelta::seconds(seconds))
+                .to_rfc3339(),
+        )
+    };
+    app.send(cool("a", in_a_while(3_600))).await.expect(204);
+    let runs = start(&app, "echo", &["a", "b"]).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
+    let shown = keys(&app, "sites").await;
+    assert!(shown.iter().any(|key| key["key"] == "a" && key["cooled_until"].is_string()), "{shown:?}");
+    app.send(cool("a", in_a_while(1))).await.expect(204);
+    until_ready(&app, 2).await;
+    app.send(cool("a", in_a_while(3_600))).await.expect(204);
+    start(&app, "echo", &["a"]).await;
+    app.send(cool("a", None)).await.expect(204);
+    until_ready(&app, 3).await;
+}
+
+#[tokio::test]
+async fn what_a_lost_engine_did_not_ask_for_the_next_tick_does() {
+    let app = TestApp::start().await;
+    set(&app, "all", &json!({ "workflow": "echo", "most": 1 })).await.expect(201);
+    let runs = start(&app, "echo", &["a", "a"]).await;
+    until_ready(&app, 1).await;
+    // As if the commit that ended the first were the last thing its engine did.
+    sqlx::query("DELETE FROM steps WHERE state = 'ready'").execute(app.pool()).await.expect("done");
+    assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM slots").fetch_one(app.pool()).await.expect("a count");
+    assert_eq!(left, 1, "and forgets the other's slot");
+    assert!(app.store.waiting_keys().await.expect("keys").is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_limit_is_refused_with_its_place() {
+    let app = TestApp::start().await;
+    let some = secret(&app, &json!({ "name": "some", "role": "admin", "workflows": ["echo"] })).await;
+    let check = async |limit: Value, status: u16, code: &str, at: &str| {
+        set(&app, "l", &limit).await.problem(status, code).at(at);
+    };
+    let invalid = "invalid_limit";
+    check(json!({ "workflow": "echo", "most": 0 }), 422, invalid, "/most").await;
+    check(json!({ "workflow": "echo", "most": -1 }), 422, "invalid_body", "/most").await;
+    check(json!({ "workflow": "echo" }), 422, invalid, "/most").await;
+    check(json!({ "workflow": "echo", "most": 1, "key": "input." }), 422, invalid, "/key").await;
+    check(json!({ "workflow": "echo", "most": 1, "key": "nobody.knows" }), 422, invalid, "/key").await;
+    check(json!({ "workflow": "echo", "most": 1, "share": "1 +" }), 422, invalid, "/share").await;
+    check(json!({ "workflow": "echo", "most": 1, "weights": { "a": 1 } }), 422, invalid, "/weights").await;
+    let weights = json!({ "workflow": "echo", "most": 1, "share": "run.plan", "weights": { "a": 0 } });
+    check(weights, 422, invalid, "/weights/a").await;
+    let rate = |count: u32, per_ms: u64| json!({ "workflow": "echo", "step": "say", "rate": { "count": count, "per_ms": per_ms } });
+    check(rate(0, 1), 422, invalid, "/rate/count").await;
+    check(rate(1, 0), 422, invalid, "/rate/per_ms").await;
+    check(json!({ "workflow": "echo", "rate": { "count": 1, "per_ms": 1 } }), 422, invalid, "/rate").await;
+    check(json!({ "workflow": "echo", "step": "", "most": 1 }), 422, invalid, "/step").await;
+    check(json!({ "workflow": "none", "most": 1 }), 404, "workflow_not_found", "/workflow").await;
+    set(&app, "A Name", &json!({ "workflow": "echo", "most": 1 })).await.problem(422, invalid).at("name");
+    let limit = json!({ "workflow": "echo", "most": 1 });
+    app.send(put("l", &limit).token(&some)).await.problem(403, "out_of_reach");
+
+    set(&app, "l", &limit).await.expect(201);
+    app.send(Call::get("/api/v1/limits/l/keys?key=none")).await.problem(404, "limit_key_not_found").at("key");
+    app.send(Call::get("/api/v1/limits/none/keys")).await.problem(404, "limit_not_found").at("name");
+    let far = json!({ "key": "a", "until": "2099-01-01T00:00:00Z" });
+    app.send(Call::post("/api/v1/limits/l/cool-down").json(&far)).await.problem(422, "invalid_body").at("/until");
+    let long = json!({ "key": "x".repeat(257) });
+    app.send(Call::post("/api/v1/limits/l/cool-down").json(&long)).await.problem(422, "invalid_body").at("/key");
+    app.send(Call::get("/api/v1/limits/l").token(OTHER_TENANT)).await.problem(404, "limit_not_found");
+}
+
+#[tokio::test]
+async fn ten_thousand_keys_at_random_are_never_exceeded() {
+    const RUNS: u32 = 2_000;
+    let app = TestApp::start().await;
+    set(&app, "keys", &json!({ "workflow": "echo", "key": "input.text", "most": 2 })).await.expect(201);
+    // A few keys have many, most have one: numbers are drawn by squares.
+    let texts: Vec<String> = (0..RUNS).map(|n| (u64::from(n * n % 10_007) % 10_000 / 7 * 7).to_string()).collect();
+    let body = |text: &String| json!({ "input": { "text": text } });
+    for chunk in texts.chunks(500) {
+        let runs: Vec<Value> = chunk.iter().map(body).collect();
+        app.send(Call::post("/api/v1/workflows/echo/runs/bulk").json(&json!({ "runs": runs }))).await.expect(200);
+    }
+    let distinct = texts.iter().fold(std::collections::BTreeMap::new(), |mut keys, text| {
+        *keys.entry(text).or_insert(0_usize) += 1;
+        keys
+    });
+    let may: usize = distinct.values().map(|count| (*count).min(2)).sum();
+    until_ready(&app, may).await;
+    let over: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT key FROM slots JOIN steps USING (run_id, seq) WHERE state <> 'blocked'
+                               GROUP BY key HAVING count(*) > 2) AS over",
+    )
+    .fetch_one(app.pool())
+    .await
+    .expect("a count");
+    assert_eq!(over, 0);
+}
