@@ -40,6 +40,7 @@ fn statuses() -> Vec<Status> {
 fn step_states() -> Vec<StepState> {
     let all = [
         StepState::Ready,
+        StepState::Blocked,
         StepState::Running,
         StepState::Stopping,
         StepState::BackingOff(Timestamp::MIN_UTC),
@@ -48,6 +49,7 @@ fn step_states() -> Vec<StepState> {
     for state in all {
         match state {
             StepState::Ready
+            | StepState::Blocked
             | StepState::Running
             | StepState::Stopping
             | StepState::BackingOff(_)
