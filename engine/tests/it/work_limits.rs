@@ -3,6 +3,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use valet_engine::ports::{Clock as _, Machine};
 use valet_engine::store::DueStore as _;
 
 use super::access::secret;
@@ -199,12 +200,7 @@ async fn a_key_is_left_alone_until_an_instant_and_others_go_on() {
     let cool = |key: &str, until: Option<String>| {
         Call::post("/api/v1/limits/sites/cool-down").json(&json!({ "key": key, "until": until }))
     };
-    let in_a_while = |seconds| {
-        Some(
-            (chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()) + chrono::TimeDelta::seconds(seconds))
-                .to_rfc3339(),
-        )
-    };
+    let in_a_while = |seconds| Some((Machine.now() + chrono::TimeDelta::seconds(seconds)).to_rfc3339());
     app.send(cool("a", in_a_while(3_600))).await.expect(204);
     let runs = start(&app, "echo", &["a", "b"]).await;
     assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
