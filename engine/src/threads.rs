@@ -232,7 +232,7 @@ mod tests {
         let (definitions, discards) = (mpsc::unbounded_channel().0, mpsc::unbounded_channel().0);
         let out = Channels { loads: loads_in, definitions, commits: commits_in, discards };
         let registry = Registry::new(1).with::<Blocking>().with::<Quick>();
-        let views = Views { blockages: Arc::default(), holds: Arc::default() };
+        let views = Views { blockages: Arc::default(), holds: Arc::default(), limits: Arc::default() };
         let executor = Executor::new(registry, Arc::new(Machine), views, out, 1_000_000);
         let seat = Seat::take(0, executor, inbox_out).unwrap();
         watch(&[Arc::clone(&seat)]).unwrap();
