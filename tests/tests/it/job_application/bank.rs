@@ -38,7 +38,7 @@ impl House {
     }
 
     async fn kept(&self, subject: &str) -> Vec<ItemView> {
-        self.client.items(subject, None, None, 50).await.expect("the items").items
+        self.client.items(subject, Some("answer"), None, 50).await.expect("the items").items
     }
 }
 
