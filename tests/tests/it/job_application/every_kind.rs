@@ -2,6 +2,7 @@
 //! pressed twice, postings that are closed. Each kind of form from a few seeds, through the engine and a real browser.
 
 use futures::StreamExt as _;
+use serde_json::json;
 use valet_board::{Expectation, FormKind};
 
 use super::applicant::differences;
@@ -38,7 +39,9 @@ async fn forms_with_something_in_the_way_are_filed_right_and_once() {
     let all: Vec<(FormKind, u32)> = kinds.iter().flat_map(|form| (1..=SEEDS).map(move |seed| (*form, seed))).collect();
     let filed: Vec<(FormKind, u32, Filed)> = futures::stream::iter(all)
         .map(async |(form, seed)| {
-            let run = applicant.start(form, seed).await;
+            // Somebody else each time: a site that let one of them in does not know the next.
+            let subject = format!("applicant-{form}-{seed}");
+            let run = applicant.start_input(form, seed, |input| input["subject"] = json!(subject)).await;
             (form, seed, house.follow(form, seed, &run).await)
         })
         .buffer_unordered(SLOTS as usize)
