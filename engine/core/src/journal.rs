@@ -484,6 +484,13 @@ pub enum Resolution {
     },
 }
 
+impl Resolution {
+    /// A clean-up that came to this is not owed any more: it succeeded, or went with its host.
+    pub fn cleans_up(&self) -> bool {
+        matches!(self, Self::StepDone { .. } | Self::StepFailed { failure: StepFailure::NotStarted(_), .. })
+    }
+}
+
 /// What somebody outside said of what a run waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

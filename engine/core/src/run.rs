@@ -741,15 +741,11 @@ impl Run {
     }
 
     fn resolve(&mut self, seq: Seq, with: &Resolution) {
+        if with.cleans_up() {
+            self.finalizer_done(seq);
+        }
         match with {
-            Resolution::StepDone { lease, .. } => {
-                self.finalizer_done(seq);
-                self.accepted_leases.extend(*lease);
-            }
-            Resolution::StepFailed { lease, failure, .. } => {
-                if matches!(failure, StepFailure::NotStarted(_)) {
-                    self.finalizer_done(seq);
-                }
+            Resolution::StepDone { lease, .. } | Resolution::StepFailed { lease, .. } => {
                 self.accepted_leases.extend(*lease);
             }
             Resolution::SignalTaken => self.take_message(seq, 0),

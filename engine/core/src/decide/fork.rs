@@ -78,7 +78,15 @@ impl Folding<'_> {
 
     /// What is live of the copied journal becomes this run's own, and the code goes on.
     fn take_up(&mut self) {
-        let live: BTreeSet<Seq> = self.run().children.values().map(|child| child.started_at).collect();
+        // The journal was cut between two calls that share a child: what one was told the other is told too.
+        let run = self.run();
+        let shared = run.children.iter().filter_map(|(seq, child)| {
+            let outcome = run.keyed.get(child.key.as_ref()?)?.outcome.clone()?;
+            Some((*seq, Resolution::ChildEnded { outcome }))
+        });
+        let told: BTreeMap<Seq, Resolution> = shared.collect();
+        let unknown = run.children.iter().filter(|(seq, _)| !told.contains_key(seq));
+        let live: BTreeSet<Seq> = unknown.map(|(_, child)| child.started_at).collect();
         let called = self.entries.iter().filter_map(|entry| match entry {
             Entry::Op { seq, op: Op::Child { workflow, input, .. } } if live.contains(seq) => {
                 Some((*seq, workflow.clone(), input.clone()))
@@ -88,6 +96,7 @@ impl Folding<'_> {
         for (seq, workflow, input) in called.collect::<Vec<_>>() {
             self.start_child(seq, workflow, input);
         }
+        self.deliveries.extend(told);
         for seq in self.run().fans.keys().copied().collect::<Vec<_>>() {
             self.advance_fan(seq, "");
         }
@@ -126,10 +135,13 @@ fn keep(entries: &[Dated<'_>], wanted: usize) -> usize {
             Entry::Op { seq, op: Op::FinallyNow { of, .. } } => {
                 cleans.insert(*seq, *of);
             }
-            Entry::Resolved { seq, .. } | Entry::Held { seq, .. } | Entry::Dropped { seq } => {
-                let of = cleans.get(seq).copied().unwrap_or(*seq);
-                owned.remove(&of);
-            }
+            Entry::Resolved { seq, with } | Entry::Held { seq, with } => match cleans.get(seq) {
+                Some(of) if with.cleans_up() => drop(owned.remove(of)),
+                // It runs again at the other run's end.
+                Some(_) => {}
+                None => drop(owned.remove(seq)),
+            },
+            Entry::Dropped { seq } => drop(owned.remove(seq)),
             Entry::Continued { carried, .. } => {
                 let first = carried.finalizers.first();
                 owned = first.map(|finalizer| (finalizer.seq, place)).into_iter().collect();

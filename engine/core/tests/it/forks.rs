@@ -129,6 +129,30 @@ fn what_owns_something_is_not_copied_before_it_was_cleaned() {
     assert_eq!(kept(&token.journal, 2), 1, "a token is the other run's");
 }
 
+/// Found by the simulation: the other run cleaned at its end, and the fork did not at all.
+#[test]
+fn an_early_clean_up_that_did_not_succeed_is_still_the_other_runs() {
+    let mut run = Subject::run_script(&[Do::Guard, Do::CleanWithin { ms: 5 }, Do::Work]);
+    run.fire(3);
+    let lost =
+        run.entries().iter().position(|entry| matches!(entry, Entry::Dropped { .. })).expect("a loser") as u32 + 1;
+    assert_eq!(kept(&run.journal, lost), 1, "back to before the sandbox was");
+    let forked = fork(&run, lost, false).expect("a fork");
+    assert_eq!(forked.run().finalizers.values().filter(|finalizer| !finalizer.done).count(), 1, "it makes its own");
+}
+
+/// Found by the simulation: the fork started the child once more for the second call.
+#[test]
+fn calls_that_share_a_child_are_told_the_same_wherever_the_journal_is_cut() {
+    let shared = || Do::Keyed { key: "house".to_owned() };
+    let mut run = Subject::run_script(&[Do::All(vec![shared(), shared()])]);
+    let outcome = RunOutcome::Succeeded { output: payload(&json!(1)) };
+    run.inbox(1, InboxMessage::ChildEnded { seq: Seq(1), outcome }).expect("taken");
+    assert_eq!((run.status(), run.count("resolved")), ("succeeded", 2));
+    let forked = fork(&run, after(&run, 1), false).expect("a fork");
+    assert_eq!((forked.status(), forked.output()), ("succeeded", run.output()), "without a child of its own");
+}
+
 #[test]
 fn an_effect_that_may_have_been_is_repeated_only_on_demand() {
     let mut run = Subject::run_script(&[Do::Work, Do::Once, Do::Work]);

@@ -48,6 +48,10 @@ pub enum Do {
     GuardHost,
     /// Runs the last registered clean-up.
     CleanNow,
+    /// The same, and lets go of it after so long.
+    CleanWithin {
+        ms: u64,
+    },
     Sleep {
         ms: u64,
     },
@@ -201,6 +205,14 @@ impl Workflow for Script {
                         lines.push(told("clean", guard.now().await));
                     }
                 }
+                Do::CleanWithin { ms } => {
+                    if let Some(guard) = guards.pop() {
+                        let clean: Pin<Box<dyn Future<Output = String> + Send>> =
+                            Box::pin(async { told("clean", guard.now().await) });
+                        let (_, line) = ctx.race(vec![clean, carry_out(&ctx, Do::Sleep { ms })]).await;
+                        lines.push(line);
+                    }
+                }
                 Do::Fail { code } => return Err(Stop::failed(code, "as the script says")),
                 Do::GiveUp { code } => return Err(Stop::timed_out(code, "as the script says")),
                 other => lines.push(carry_out(&ctx, other).await),
@@ -334,6 +346,7 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
             | Do::Guard
             | Do::GuardHost
             | Do::CleanNow
+            | Do::CleanWithin { .. }
             | Do::Undo
             | Do::Continue(_)
             | Do::Fail { .. }

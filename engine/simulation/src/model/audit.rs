@@ -33,6 +33,8 @@ pub(crate) struct Audit {
     children: HashMap<RunId, BTreeMap<Seq, (Seq, ClosePolicy)>>,
     /// Fan-outs: how many children were started, and whether they may be left.
     fans: HashMap<StepKey, (u32, ClosePolicy)>,
+    /// Children of a fan-out whose ends a fork has from the other run: it starts them no more, in whichever transition.
+    known_ends: HashSet<(RunId, Seq)>,
     /// The calls that started children with keys.
     keyed: HashMap<(RunId, String), Seq>,
     /// The finalizer that a closing run is at.
@@ -182,21 +184,9 @@ impl Tables {
     /// A child that nobody waits for any more is told to stop, in the very commit that lets it go.
     fn audit_children(&mut self, transition: &Transition) {
         let run = transition.run();
-        let Audit { children, keyed, fans, .. } = &mut self.audit;
+        let Audit { children, keyed, fans, known_ends, .. } = &mut self.audit;
         let open = children.entry(run).or_default();
         let mut let_go: Vec<Seq> = Vec::new();
-        // A fork has the ends of the other run's children before it starts its own.
-        let ended_before: HashSet<Seq> = transition
-            .chunk
-            .entries
-            .iter()
-            .flat_map(|entry| match entry {
-                Entry::Resolved { seq, with: Resolution::ChildrenEnded { ends } } => {
-                    ends.iter().map(|(place, _)| Seq(seq.0 + place)).collect()
-                }
-                _ => Vec::new(),
-            })
-            .collect();
         for entry in &transition.chunk.entries {
             match entry {
                 // What the other run let go of was the other run's.
@@ -206,7 +196,7 @@ impl Tables {
                 }
                 Entry::ChildrenStarted { seq, to } => {
                     let Some((started, on_close)) = fans.get_mut(&(run, *seq)) else { continue };
-                    let known = |child: &Seq| ended_before.contains(child);
+                    let known = |child: &Seq| known_ends.contains(&(run, *child));
                     let children = (*started..*to).map(|place| Seq(seq.0 + place)).filter(|child| !known(child));
                     open.extend(children.map(|child| (child, (child, *on_close))));
                     *started = *to;
@@ -214,7 +204,10 @@ impl Tables {
                 Entry::Resolved { seq, with: Resolution::ChildrenEnded { ends } }
                 | Entry::Held { seq, with: Resolution::ChildrenEnded { ends } } => {
                     for (place, _) in ends {
-                        open.remove(&Seq(seq.0 + place));
+                        let child = Seq(seq.0 + place);
+                        if open.remove(&child).is_none() {
+                            known_ends.insert((run, child));
+                        }
                     }
                 }
                 // A program's fan-outs are stopped in one chunk.
