@@ -178,6 +178,18 @@ export function faultsOf(errors: readonly { field: string; message: string }[], 
   return found;
 }
 
+/** What the engine found, by its place; of one fault alone it says the place beside. */
+export function faultsOfProblem({ errors, field: place, detail }: Told): Faults {
+  if (errors !== undefined && errors.length > 0) return faultsOf(errors, "");
+  return place == null ? {} : { [place]: detail };
+}
+
+interface Told {
+  errors?: readonly { field: string; message: string }[];
+  field?: string | null;
+  detail: string;
+}
+
 /** What to call a field: its title, else its name in words. */
 export function label(name: string, schema: Schema): string {
   if (typeof schema.title === "string" && schema.title !== "") return schema.title;
