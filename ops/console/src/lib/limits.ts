@@ -1,7 +1,7 @@
 // Limits: what a form sends and what is wrong with it, and what their keys have, in words.
 import type { components } from "../api/schema";
+import { pointerPart } from "./json";
 import type { Faults } from "./schema";
-import { pointerPart } from "./schema";
 import { duration } from "./time";
 
 type View = components["schemas"]["LimitView"];

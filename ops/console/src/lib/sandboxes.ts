@@ -11,6 +11,11 @@ export function isEnded({ state }: Pick<Sandbox, "state">): boolean {
   return ENDED.includes(state);
 }
 
+/** The first part of its id, which is a UUID; the whole stands beside it. */
+export function brief(id: string): string {
+  return id.length > 12 ? `${id.slice(0, 8)}…` : id;
+}
+
 /** Sandboxes of one answer at most. */
 export const SANDBOXES_MAX = 1_000;
 

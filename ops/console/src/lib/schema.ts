@@ -2,7 +2,7 @@
 //
 // Validation is interpreted, not compiled: the console's content security policy lets no code be made at run time.
 import { type OutputUnit, Validator } from "@cfworker/json-schema";
-import { isObject, type Json } from "./json";
+import { isObject, type Json, pointerPart } from "./json";
 
 export type Schema = Json;
 
@@ -163,10 +163,6 @@ function sentence({ keyword, error }: OutputUnit): string {
     default:
       return error.replace(/^(Instance|Value)\b/, "this").replace(/\.$/, "");
   }
-}
-
-export function pointerPart(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 /** The engine's faults, by the same places: it points into the request, a form into its value. */

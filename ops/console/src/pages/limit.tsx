@@ -11,9 +11,9 @@ import { typed } from "../lib/words";
 import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fact, Facts, Fault, Loading, Page } from "../ui/basics";
 import { useNow } from "../ui/now";
-import { LongTable } from "../ui/table";
+import { AnyTable } from "../ui/table";
 import { cool, CoolDown, LimitDialog, RemoveLimit } from "./limits/dialogs";
-import { Of } from "./limits/list";
+import { Of } from "./limits/of";
 
 type LimitView = Schemas["LimitView"];
 type Key = Schemas["LimitKeyView"];
@@ -187,7 +187,7 @@ function KeyTable({ limit, keys, onCool }: { limit: string; keys: readonly Key[]
   });
   const instant = (at: string | null | undefined) => (at == null ? "" : <Ago at={at} />);
   return (
-    <LongTable
+    <AnyTable
       label="keys"
       rows={keys}
       rowKey={({ key }) => key}
@@ -208,8 +208,19 @@ function KeyTable({ limit, keys, onCool }: { limit: string; keys: readonly Key[]
         {
           name: "state",
           cell: (key) => {
-            const { badge, words } = STANDINGS[standingOf(key, now)];
-            return <span className={`badge ${badge}`}>{words}</span>;
+            const standing = standingOf(key, now);
+            const { badge, words } = STANDINGS[standing];
+            return (
+              <span>
+                <span className={`badge ${badge}`}>{words}</span>
+                {standing === "cooled" && key.cooled_until != null && (
+                  <small>
+                    {" "}
+                    ends <Ago at={key.cooled_until} />
+                  </small>
+                )}
+              </span>
+            );
           },
         },
         {
@@ -221,33 +232,35 @@ function KeyTable({ limit, keys, onCool }: { limit: string; keys: readonly Key[]
         { name: "waiting", align: "right", cell: ({ waiting }) => waiting.toLocaleString() },
         { name: "oldest", wideOnly: true, cell: ({ oldest }) => instant(oldest) },
         { name: "next refill", wideOnly: true, cell: ({ next_token_at }) => instant(next_token_at) },
-        { name: "left alone until", wideOnly: true, cell: ({ cooled_until }) => instant(cooled_until) },
         {
           name: "actions",
           hidden: true,
           align: "right",
           cell: (row) =>
-            may("operate") &&
-            (standingOf(row, now) === "cooled" ? (
-              <Button
-                look="quiet"
-                icon="play"
-                aria-label={`let ${nameOf(row)} begin`}
-                disabled={lift.isPending}
-                onClick={() => lift.mutate(row.key)}
-              >
-                Lift
-              </Button>
-            ) : (
-              <Button
-                look="quiet"
-                icon="pause"
-                aria-label={`leave ${nameOf(row)} alone`}
-                onClick={() => onCool(row.key)}
-              >
-                Cool down
-              </Button>
-            )),
+            may("operate") && (
+              <span className="row-actions">
+                {standingOf(row, now) === "cooled" ? (
+                  <Button
+                    look="quiet"
+                    icon="play"
+                    aria-label={`lift ${nameOf(row)}`}
+                    disabled={lift.isPending}
+                    onClick={() => lift.mutate(row.key)}
+                  >
+                    Lift
+                  </Button>
+                ) : (
+                  <Button
+                    look="quiet"
+                    icon="pause"
+                    aria-label={`cool down ${nameOf(row)}`}
+                    onClick={() => onCool(row.key)}
+                  >
+                    Cool down
+                  </Button>
+                )}
+              </span>
+            ),
         },
       ]}
     />

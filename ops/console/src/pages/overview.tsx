@@ -25,7 +25,7 @@ import { Deadline } from "../ui/deadline";
 import { useNow } from "../ui/now";
 import { Table } from "../ui/table";
 import { Tile } from "../ui/tile";
-import { Of } from "./limits/list";
+import { Of } from "./limits/of";
 import { LOADS_MAX, useLoads } from "./limits/loads";
 
 /** As many as the API gives at once. */

@@ -34,7 +34,15 @@ export function Queues() {
           rowKey={({ name }) => name}
           rowClass={({ ready, workers }) => (ready > 0 && workers === 0 ? "bad" : undefined)}
           columns={[
-            { name: "queue", className: "grow mono", cell: ({ name }) => name },
+            {
+              name: "queue",
+              className: "grow",
+              cell: ({ name }) => (
+                <span className="clip mono" title={name}>
+                  {name}
+                </span>
+              ),
+            },
             { name: "ready", align: "right", cell: ({ ready }) => ready.toLocaleString() },
             { name: "running", align: "right", cell: ({ running }) => running.toLocaleString() },
             {

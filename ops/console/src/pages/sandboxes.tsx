@@ -7,14 +7,25 @@ import { sandboxesQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { quoted } from "../lib/filters";
 import { dollars } from "../lib/money";
-import { ageOf, badgeOf, type Day, daysOf, isEnded, matching, SANDBOXES_MAX, spentOn, utcDay } from "../lib/sandboxes";
+import {
+  ageOf,
+  badgeOf,
+  brief,
+  type Day,
+  daysOf,
+  isEnded,
+  matching,
+  SANDBOXES_MAX,
+  spentOn,
+  utcDay,
+} from "../lib/sandboxes";
 import { duration } from "../lib/time";
-import { plural, shortId, spaced } from "../lib/words";
+import { plural, spaced } from "../lib/words";
 import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fault, Loading, Page, RunLink } from "../ui/basics";
 import { Ask } from "../ui/dialog";
 import { useNow } from "../ui/now";
-import { type Column, LongTable, Table } from "../ui/table";
+import { type Column, AnyTable, Table } from "../ui/table";
 import { Tile } from "../ui/tile";
 
 type Sandbox = Schemas["SandboxView"];
@@ -75,9 +86,7 @@ function Figures({ list: { sandboxes, costs } }: { list: Schemas["SandboxList"] 
   const now = useNow();
   const live = sandboxes.filter((one) => !isEnded(one));
   const left = live.filter((one) => one.left).length;
-  const run = live.reduce((sum, one) => sum + one.cost_usd_micros, 0);
-  const days = daysOf(costs);
-  const month = days.reduce((sum, { usd_micros }) => sum + usd_micros, 0);
+  const spent = live.reduce((sum, one) => sum + one.cost_usd_micros, 0);
   return (
     <ul className="tiles">
       <Tile name="there now" tone="none">
@@ -92,9 +101,9 @@ function Figures({ list: { sandboxes, costs } }: { list: Schemas["SandboxList"] 
         {dollars(spentOn(utcDay(now), costs))}
         <small>as of each one’s last change</small>
       </Tile>
-      <Tile name="those there now" tone="none">
-        {dollars(run)}
-        <small>{`until now; ${dollars(month)} in ${plural(days.length, "day")}`}</small>
+      <Tile name="those there now cost" tone="none">
+        {dollars(spent)}
+        <small>until now</small>
       </Tile>
     </ul>
   );
@@ -113,9 +122,10 @@ function List({ sandboxes, isPart, onKill }: ListProps) {
   const columns: Column<Sandbox>[] = [
     {
       name: "sandbox",
+      wideOnly: true,
       cell: ({ id }) => (
         <span className="mono" title={id}>
-          {shortId(id)}
+          {brief(id)}
         </span>
       ),
     },
@@ -123,7 +133,7 @@ function List({ sandboxes, isPart, onKill }: ListProps) {
     {
       name: "state",
       cell: (one) => (
-        <span className="tags">
+        <span className="row-actions">
           <span className={`badge ${badgeOf(one)}`}>{spaced(one.state)}</span>
           {one.left && !isEnded(one) && <span className="badge waiting">left</span>}
         </span>
@@ -159,14 +169,12 @@ function List({ sandboxes, isPart, onKill }: ListProps) {
       cell: (one) =>
         may("operate") &&
         !isEnded(one) && (
-          <Button look="quiet" icon="skull" aria-label={`kill ${one.id}`} onClick={() => onKill(one)}>
-            Kill
-          </Button>
+          <Button look="quiet" icon="skull" title="kill it" aria-label={`kill ${one.id}`} onClick={() => onKill(one)} />
         ),
     },
   ];
   return (
-    <LongTable
+    <AnyTable
       label="sandboxes"
       rows={sandboxes}
       rowKey={({ id }) => id}
@@ -185,8 +193,16 @@ function List({ sandboxes, isPart, onKill }: ListProps) {
 
 function Costs({ days }: { days: readonly Day[] }) {
   const tiers = [...new Set(days.flatMap((day) => [...day.tiers.keys()]))].sort();
+  const together = days.reduce((sum, { usd_micros }) => sum + usd_micros, 0);
   return (
-    <Card title="Costs" aside={<span className="aside">by days of UTC</span>}>
+    <Card
+      title="Costs"
+      aside={
+        <span className="aside">
+          {days.length > 0 && `${dollars(together)} in ${plural(days.length, "day")}, `}by days of UTC
+        </span>
+      }
+    >
       {days.length === 0 ? (
         <p className="nothing">
           Nothing was metered yet. What an hour of a tier costs is said by its rule, <code>usd_per_hour</code>.
@@ -227,7 +243,7 @@ function Kill({ sandbox: { id, run, tier }, onClose }: { sandbox: Sandbox; onClo
   const why = reason.trim() === "" ? "" : ` --reason ${quoted(reason.trim())}`;
   return (
     <Ask
-      title={`Kill ${shortId(id)}`}
+      title={`Kill the sandbox ${brief(id)}`}
       action="Kill it"
       danger
       busy={act.isPending}

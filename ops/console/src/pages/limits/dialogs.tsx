@@ -82,6 +82,7 @@ export function LimitDialog({ was, onClose }: { was?: Limit; onClose: () => void
   const change = (next: Partial<Typed>) => {
     setTyped({ ...typed, ...next });
     setAnswered({});
+    act.reset();
   };
   const input = (field: TextName, className: string) => (describedBy: string) => (
     <input
@@ -317,7 +318,8 @@ export function CoolDown({ limit, was, onClose }: { limit: string; was?: string;
   const [until, setUntil] = useState("");
   const [answered, setAnswered] = useState<Faults>({});
   const at = instantOf(until);
-  const found = { ...answered, ...coolFaults(key, at, now) };
+  const wrong = coolFaults(key, at, now);
+  const found = { ...answered, ...wrong };
   const act = useAct({
     run: async () => {
       try {
@@ -330,13 +332,17 @@ export function CoolDown({ limit, was, onClose }: { limit: string; was?: string;
     done: "It is left alone; what is at work goes on.",
     after: onClose,
   });
+  const forget = () => {
+    setAnswered({});
+    act.reset();
+  };
   return (
     <Ask
       title={was === undefined ? "Leave a key alone" : `Leave ${was === "" ? "what has no key" : was} alone`}
       action="Leave it alone"
       busy={act.isPending}
       error={(answered["/key"] ?? answered["/until"]) ? undefined : act.error}
-      disabled={Object.keys(coolFaults(key, at, now)).length > 0}
+      disabled={Object.keys(wrong).length > 0}
       onClose={onClose}
       onSubmit={act.mutate}
     >
@@ -357,7 +363,7 @@ export function CoolDown({ limit, was, onClose }: { limit: string; was?: string;
               value={key}
               onChange={(event) => {
                 setKey(event.target.value);
-                setAnswered({});
+                forget();
               }}
             />
           )}
@@ -372,7 +378,7 @@ export function CoolDown({ limit, was, onClose }: { limit: string; was?: string;
             value={until}
             onChange={(event) => {
               setUntil(event.target.value);
-              setAnswered({});
+              forget();
             }}
           />
         )}

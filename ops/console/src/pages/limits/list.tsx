@@ -8,8 +8,9 @@ import { useMay } from "../../api/session";
 import { type Load, rateWords } from "../../lib/limits";
 import { Ago, Button, Card, Command, Empty, Fault, Loading } from "../../ui/basics";
 import { Table } from "../../ui/table";
-import { LimitDialog, RemoveLimit } from "./dialogs";
+import { LimitDialog } from "./dialogs";
 import { LOADS_MAX, useLoads } from "./loads";
+import { Of } from "./of";
 
 type Limit = Schemas["LimitView"];
 
@@ -17,7 +18,6 @@ export function Limits() {
   const { data, error, isPending } = useQuery(limitsQuery);
   const may = useMay();
   const [edited, setEdited] = useState<Limit | "new">();
-  const [removed, setRemoved] = useState<Limit>();
   const limits = data?.limits ?? [];
   const loads = useLoads(limits);
   return (
@@ -53,9 +53,8 @@ export function Limits() {
               ),
             },
             { name: "of", className: "grow", wideOnly: true, cell: (limit) => <Of limit={limit} /> },
-            { name: "for each", className: "mono", wideOnly: true, cell: ({ key }) => key ?? "" },
-            { name: "at once", align: "right", cell: ({ most }) => most?.toLocaleString() ?? "" },
-            { name: "rate", wideOnly: true, cell: ({ rate }) => (rate == null ? "" : rateWords(rate)) },
+            { name: "for each", wideOnly: true, cell: ({ key }) => (key == null ? "" : <code>{key}</code>) },
+            { name: "allows", wideOnly: true, cell: (limit) => allowed(limit) },
             { name: "running", align: "right", cell: ({ name }) => <Figure load={loads.get(name)} of="running" /> },
             { name: "waiting", align: "right", cell: ({ name }) => <Figure load={loads.get(name)} of="waiting" /> },
             {
@@ -78,19 +77,9 @@ export function Limits() {
               align: "right",
               cell: (limit) =>
                 may("admin") && (
-                  <span className="row-actions">
-                    <Button look="quiet" icon="edit" aria-label={`edit ${limit.name}`} onClick={() => setEdited(limit)}>
-                      Edit
-                    </Button>
-                    <Button
-                      look="quiet"
-                      icon="close"
-                      aria-label={`delete ${limit.name}`}
-                      onClick={() => setRemoved(limit)}
-                    >
-                      Delete
-                    </Button>
-                  </span>
+                  <Button look="quiet" icon="edit" aria-label={`edit ${limit.name}`} onClick={() => setEdited(limit)}>
+                    Edit
+                  </Button>
                 ),
             },
           ]}
@@ -105,20 +94,13 @@ export function Limits() {
       {edited !== undefined && (
         <LimitDialog {...(edited === "new" ? {} : { was: edited })} onClose={() => setEdited(undefined)} />
       )}
-      {removed !== undefined && <RemoveLimit name={removed.name} onClose={() => setRemoved(undefined)} />}
     </Card>
   );
 }
 
-export function Of({ limit: { workflow, step } }: { limit: Limit }) {
-  return (
-    <span className="clip">
-      {step == null ? "runs of " : `${step} of `}
-      <Link to="/workflows/$name" params={{ name: workflow }}>
-        {workflow}
-      </Link>
-    </span>
-  );
+function allowed({ most, rate }: Limit): string {
+  const parts = [most == null ? "" : `${most.toLocaleString()} at once`, rate == null ? "" : rateWords(rate)];
+  return parts.filter(Boolean).join("; ");
 }
 
 function Figure({ load, of }: { load: Load | undefined; of: "running" | "waiting" }) {
