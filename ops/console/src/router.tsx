@@ -83,6 +83,23 @@ const queues = createRoute({
   component: lazyRouteComponent(() => import("./pages/queues"), "Queues"),
 });
 
+const limit = createRoute({
+  getParentRoute: () => root,
+  path: "/limits/$name",
+  validateSearch: (search): { key?: string } => optionalText("key")(search),
+  component: lazyRouteComponent(() => import("./pages/limit"), "Limit"),
+});
+
+const sandboxes = createRoute({
+  getParentRoute: () => root,
+  path: "/sandboxes",
+  validateSearch: (search): { all?: true; find?: string } => ({
+    ...(search.all === true ? { all: true } : {}),
+    ...optionalText("find")(search),
+  }),
+  component: lazyRouteComponent(() => import("./pages/sandboxes"), "Sandboxes"),
+});
+
 const workers = createRoute({
   getParentRoute: () => root,
   path: "/workers",
@@ -159,7 +176,9 @@ const pages = [
   newSchedule,
   events,
   queues,
+  limit,
   workers,
+  sandboxes,
   tiers,
   subjects,
   tokens,

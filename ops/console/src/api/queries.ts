@@ -94,6 +94,38 @@ export const pausesQuery = queryOptions({
   refetchInterval: SLOW_MS,
 });
 
+export const limitsQuery = queryOptions({
+  queryKey: ["limits"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/limits", { signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const limitQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["limits", name],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/limits/{name}", { params: { path: { name } }, signal })),
+    refetchInterval: SLOW_MS,
+  });
+
+/** What its keys have; of one key if it is named. */
+export const limitKeysQuery = (name: string, key?: string) =>
+  queryOptions({
+    queryKey: ["limits", name, "keys", key],
+    queryFn: ({ signal }) => {
+      const query = key === undefined ? {} : { key };
+      return told(api.GET("/api/v1/limits/{name}/keys", { params: { path: { name }, query }, signal }));
+    },
+    refetchInterval: FAST_MS,
+  });
+
+export const sandboxesQuery = (all: boolean) =>
+  queryOptions({
+    queryKey: ["sandboxes", all],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/sandboxes", { params: { query: { all } }, signal })),
+    placeholderData: keepPreviousData,
+    refetchInterval: FAST_MS,
+  });
+
 export const workflowsQuery = queryOptions({
   queryKey: ["workflows"],
   queryFn: ({ signal }) => told(api.GET("/api/v1/workflows", { signal })),

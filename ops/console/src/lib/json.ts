@@ -25,3 +25,8 @@ export function tagged(value: unknown): [kind: string, fields: Json] {
   const [entry] = Object.entries(object(value));
   return entry === undefined ? ["?", {}] : [entry[0], object(entry[1])];
 }
+
+/** A name as a part of a JSON pointer. */
+export function pointerPart(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}

@@ -2,7 +2,7 @@
 //
 // Validation is interpreted, not compiled: the console's content security policy lets no code be made at run time.
 import { type OutputUnit, Validator } from "@cfworker/json-schema";
-import { isObject, type Json } from "./json";
+import { isObject, type Json, pointerPart } from "./json";
 
 export type Schema = Json;
 
@@ -165,10 +165,6 @@ function sentence({ keyword, error }: OutputUnit): string {
   }
 }
 
-export function pointerPart(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
 /** The engine's faults, by the same places: it points into the request, a form into its value. */
 export function faultsOf(errors: readonly { field: string; message: string }[], prefix: string): Faults {
   const found: Faults = {};
@@ -176,6 +172,18 @@ export function faultsOf(errors: readonly { field: string; message: string }[], 
     found[place.startsWith(prefix) ? place.slice(prefix.length) : place] ??= message;
   }
   return found;
+}
+
+/** What the engine found, by its place; of one fault alone it says the place beside. */
+export function faultsOfProblem({ errors, field: place, detail }: Told): Faults {
+  if (errors !== undefined && errors.length > 0) return faultsOf(errors, "");
+  return place == null ? {} : { [place]: detail };
+}
+
+interface Told {
+  errors?: readonly { field: string; message: string }[];
+  field?: string | null;
+  detail: string;
 }
 
 /** What to call a field: its title, else its name in words. */

@@ -108,6 +108,12 @@ function part(name: string, value: unknown): string {
       return `${count} % of the runs`;
     case "cost_usd":
       return `costs $${count}`;
+    case "usd_per_hour":
+      return `$${count} an hour`;
+    case "max_usd_per_day":
+      return `$${count} a day, at most`;
+    case "day_ends":
+      return value === true ? "ends runs that the day’s money does not reach" : "lets runs wait for the next day";
     case "failure_share_max":
       return `may fail ${percent(count)}`;
     case "lost_share_max":
@@ -156,6 +162,23 @@ export const RULE_SCHEMAS: Record<RuleKind, Schema> = {
       percent: { ...runsPercent, description: "The part of all runs that may have it." },
       plans: words("Plans", "Plans that may have it; all if none is named."),
       cost_usd: { type: "number", minimum: 0, title: "Cost, US dollars", description: "Of one browser to its run." },
+      usd_per_hour: {
+        type: "number",
+        minimum: 0,
+        title: "Cost of an hour, US dollars",
+        description: "What its provider asks for one browser: sandboxes are metered by it.",
+      },
+      max_usd_per_day: {
+        type: "number",
+        minimum: 0,
+        title: "Cost of a day, at most",
+        description: "US dollars, of all browsers of it, by days of UTC. Runs that come later wait for the next.",
+      },
+      day_ends: {
+        type: "boolean",
+        title: "A run that comes later ends",
+        description: "Instead of waiting for the next day.",
+      },
       failure_share_max: share("Failures, at most", "A site at which more fail starts on the next tier. Default: 0.3."),
       lost_share_max: share("Vanished, at most", "A tier of which more go away is passed over. Default: 0.5."),
       samples_min: {

@@ -1,19 +1,21 @@
 // How it goes, in one look: what is wrong, what waits for a person, what fails, how much is done.
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import type { Schemas } from "../api/client";
 import {
   countsQuery,
+  limitsQuery,
   newestRunsQuery,
   pausesQuery,
   queuesQuery,
   readyQuery,
+  sandboxesQuery,
   tasksQuery,
   workersQuery,
 } from "../api/queries";
 import { LIVE, NOT_WELL, STATUSES, type Status, writeStatuses } from "../lib/filters";
 import { dollars } from "../lib/money";
+import { isEnded, spentOn, utcDay } from "../lib/sandboxes";
 import { histogram, median, sum } from "../lib/sample";
 import { between, duration } from "../lib/time";
 import { plural, spaced } from "../lib/words";
@@ -22,6 +24,9 @@ import { Bars } from "../ui/bars";
 import { Deadline } from "../ui/deadline";
 import { useNow } from "../ui/now";
 import { Table } from "../ui/table";
+import { Tile } from "../ui/tile";
+import { Of } from "./limits/of";
+import { LOADS_MAX, useLoads } from "./limits/loads";
 
 /** As many as the API gives at once. */
 const SAMPLE = 200;
@@ -59,6 +64,7 @@ export function Overview() {
           <Live runs={live.data?.runs ?? []} />
           <NotWell runs={notWell.data?.runs ?? []} />
           <Backlog />
+          <HeldBack />
           <Slow runs={runs} />
         </div>
       )}
@@ -103,6 +109,7 @@ function Health() {
           {free} of {plural(slots, "slot")} free
         </small>
       </Tile>
+      <SandboxTile />
       <Tile name="paused" tone={(pauses.data?.pauses.length ?? 0) > 0 ? "warn" : "none"}>
         <Link to="/queues">{pauses.data?.pauses.length ?? "…"}</Link>
         <small>beside single runs</small>
@@ -111,12 +118,16 @@ function Health() {
   );
 }
 
-function Tile({ name, tone, children }: { name: string; tone: "none" | "good" | "warn" | "bad"; children: ReactNode }) {
+function SandboxTile() {
+  const { data } = useQuery(sandboxesQuery(false));
+  const now = useNow();
+  const live = data?.sandboxes.filter((one) => !isEnded(one));
+  const left = live?.some((one) => one.left) ?? false;
   return (
-    <li className={`tile ${tone}`}>
-      <span className="tile-name">{name}</span>
-      <span className="tile-value">{children}</span>
-    </li>
+    <Tile name="sandboxes" tone={left ? "warn" : "none"}>
+      <Link to="/sandboxes">{live?.length.toLocaleString() ?? "…"}</Link>
+      <small>{data === undefined ? "" : `${dollars(spentOn(utcDay(now), data.costs))} today`}</small>
+    </Tile>
   );
 }
 
@@ -276,6 +287,41 @@ function Backlog() {
           { name: "free slots", align: "right", cell: (queue) => queue.free_slots.toLocaleString() },
         ]}
       />
+    </Card>
+  );
+}
+
+/** Limits for which something waits. */
+function HeldBack() {
+  const { data } = useQuery(limitsQuery);
+  const limits = data?.limits ?? [];
+  const loads = useLoads(limits);
+  const holding = limits
+    .flatMap((limit) => {
+      const load = loads.get(limit.name);
+      return load === undefined || load.waiting === 0 ? [] : [{ limit, load }];
+    })
+    .sort((a, b) => b.load.waiting - a.load.waiting)
+    .slice(0, SHOWN);
+  const known = limits.length > LOADS_MAX ? `, of the first ${LOADS_MAX} limits` : "";
+  return (
+    <Card title="Held back by limits" aside={<Link to="/queues">all limits</Link>}>
+      {holding.length === 0 ? (
+        <p className="nothing">{limits.length === 0 ? "There is no limit." : `No step waits for a slot${known}.`}</p>
+      ) : (
+        <ul className="rows">
+          {holding.map(({ limit, load }) => (
+            <li key={limit.name}>
+              <Link to="/limits/$name" params={{ name: limit.name }}>
+                {limit.name}
+              </Link>
+              <Of limit={limit} />
+              <span className="number">{plural(load.waiting, "step")}</span>
+              {load.oldest !== undefined && <Ago at={load.oldest} />}
+            </li>
+          ))}
+        </ul>
+      )}
     </Card>
   );
 }

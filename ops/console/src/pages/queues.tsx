@@ -1,4 +1,4 @@
-// Where steps wait, and what is paused.
+// Where steps wait, what limits hold back, and what is paused.
 import { useQuery } from "@tanstack/react-query";
 import { pausesQuery, queuesQuery } from "../api/queries";
 import { useMay } from "../api/session";
@@ -6,6 +6,7 @@ import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fault, Loading, Page } from "../ui/basics";
 import { PauseButton, resume } from "../ui/pause-button";
 import { Table } from "../ui/table";
+import { Limits } from "./limits/list";
 
 export function Queues() {
   const queues = useQuery(queuesQuery);
@@ -18,7 +19,7 @@ export function Queues() {
   });
   const pauseOf = (name: string) => pauses.data?.pauses.find((pause) => pause.scope === "queue" && pause.name === name);
   return (
-    <Page title="Queues and pauses">
+    <Page title="Queues and limits">
       <Fault error={queues.error ?? pauses.error} />
       {queues.isPending && <Loading />}
       {queues.data?.queues.length === 0 && (
@@ -33,7 +34,15 @@ export function Queues() {
           rowKey={({ name }) => name}
           rowClass={({ ready, workers }) => (ready > 0 && workers === 0 ? "bad" : undefined)}
           columns={[
-            { name: "queue", className: "grow mono", cell: ({ name }) => name },
+            {
+              name: "queue",
+              className: "grow",
+              cell: ({ name }) => (
+                <span className="clip mono" title={name}>
+                  {name}
+                </span>
+              ),
+            },
             { name: "ready", align: "right", cell: ({ ready }) => ready.toLocaleString() },
             { name: "running", align: "right", cell: ({ running }) => running.toLocaleString() },
             {
@@ -64,6 +73,7 @@ export function Queues() {
           ]}
         />
       )}
+      <Limits />
       <Card title="Paused">
         {pauses.data?.pauses.length === 0 && <p className="nothing">Nothing is paused beside single runs.</p>}
         {pauses.data !== undefined && pauses.data.pauses.length > 0 && (

@@ -23,6 +23,7 @@ interface Place {
     | "/events"
     | "/queues"
     | "/workers"
+    | "/sandboxes"
     | "/tiers"
     | "/subjects"
     | "/tokens"
@@ -44,8 +45,9 @@ const PLACES: Place[][] = [
     { to: "/events", name: "Events", icon: "events", hotkey: "e", scopes: ["read", "trigger"] },
   ],
   [
-    { to: "/queues", name: "Queues", icon: "queues", hotkey: "q", scopes: ["read"] },
+    { to: "/queues", name: "Queues and limits", icon: "queues", hotkey: "q", scopes: ["read"] },
     { to: "/workers", name: "Workers", icon: "workers", hotkey: "k", scopes: ["read"] },
+    { to: "/sandboxes", name: "Sandboxes", icon: "sandboxes", hotkey: "x", scopes: ["read"] },
     { to: "/tiers", name: "Tiers", icon: "tiers", hotkey: "b", scopes: ["read"] },
     { to: "/subjects", name: "Subjects", icon: "subjects", hotkey: "s", scopes: ["read"] },
   ],

@@ -101,6 +101,7 @@ function Items({ subject }: { subject: string }) {
   const may = useMay();
   const [putting, setPutting] = useState(false);
   const [shown, setShown] = useState<Schemas["ItemView"]>();
+  const [going, setGoing] = useState<Schemas["ItemView"]>();
   const [removing, setRemoving] = useState<Schemas["ItemView"]>();
   const items = query.data?.pages.flatMap((page) => page.items) ?? [];
   return (
@@ -133,9 +134,14 @@ function Items({ subject }: { subject: string }) {
               align: "right",
               cell: (item) => (
                 <span className="row-actions">
-                  {may("operate", "answer") && item.kind !== "secret" && (
+                  {may("operate", "answer") && isTold(item) && (
                     <Button look="quiet" aria-label={`show ${item.name}`} onClick={() => setShown(item)}>
                       Show
+                    </Button>
+                  )}
+                  {may("operate") && item.version > 1 && (
+                    <Button look="quiet" aria-label={`earlier versions of ${item.name}`} onClick={() => setGoing(item)}>
+                      Earlier
                     </Button>
                   )}
                   {may("operate") && (
@@ -156,22 +162,86 @@ function Items({ subject }: { subject: string }) {
       )}
       {putting && <Put subject={subject} onClose={() => setPutting(false)} />}
       {shown !== undefined && <ShowItem subject={subject} item={shown} onClose={() => setShown(undefined)} />}
+      {going !== undefined && <GoBack subject={subject} item={going} onClose={() => setGoing(undefined)} />}
       {removing !== undefined && <Remove subject={subject} item={removing} onClose={() => setRemoving(undefined)} />}
     </Card>
   );
 }
 
+/** Secrets and the states of browsers are given to workers, and shown to nobody. */
+function isTold({ kind }: Schemas["ItemView"]): boolean {
+  return kind !== "secret" && kind !== "browser_state";
+}
+
 function ShowItem({ subject, item, onClose }: { subject: string; item: Schemas["ItemView"]; onClose: () => void }) {
-  const query = { kind: item.kind, name: item.name };
-  const { data, error } = useQuery({
+  return (
+    <Dialog title={item.name} wide onClose={onClose}>
+      <ItemValue subject={subject} item={item} version={item.version} />
+    </Dialog>
+  );
+}
+
+function ItemValue({ subject, item, version }: { subject: string; item: Schemas["ItemView"]; version: number }) {
+  const query = { kind: item.kind, name: item.name, version };
+  const { data, error, isPending } = useQuery({
     queryKey: ["subjects", subject, "item", query],
     queryFn: () => told(api.GET("/api/v1/subjects/{subject}/item", { params: { path: { subject }, query } })),
   });
   return (
-    <Dialog title={item.name} wide onClose={onClose}>
+    <>
       <Fault error={error} />
-      {data === undefined ? <Loading /> : <JsonView value={data.value} label={item.name} />}
-    </Dialog>
+      {isPending && <Loading />}
+      {data !== undefined && <JsonView value={data.value} label={`${item.name}, version ${version}`} />}
+    </>
+  );
+}
+
+/** Versions that are offered: further ones are named on the command line. */
+const VERSIONS_SHOWN = 50;
+
+/** What was in an earlier version becomes the newest. */
+function GoBack({ subject, item, onClose }: { subject: string; item: Schemas["ItemView"]; onClose: () => void }) {
+  const [version, setVersion] = useState(item.version - 1);
+  const query = { kind: item.kind, name: item.name, version };
+  const act = useAct({
+    run: () => told(api.POST("/api/v1/subjects/{subject}/item/restore", { params: { path: { subject }, query } })),
+    done: `What was in version ${version} is the newest again.`,
+    after: onClose,
+  });
+  const versions = Array.from({ length: Math.min(item.version - 1, VERSIONS_SHOWN) }, (_, at) => item.version - 1 - at);
+  const words = [subject, item.kind, item.name].map(quoted).join(" ");
+  return (
+    <Ask
+      title={`Go back to an earlier version of ${item.name}`}
+      action={`Go back to version ${version}`}
+      wide
+      busy={act.isPending}
+      error={act.error}
+      onClose={onClose}
+      onSubmit={act.mutate}
+    >
+      <div className="field">
+        <label htmlFor="item-version">Version; the newest is {item.version}</label>
+        <select
+          id="item-version"
+          value={version}
+          onChange={(event) => {
+            setVersion(Number(event.target.value));
+            act.reset();
+          }}
+        >
+          {versions.map((one) => (
+            <option key={one}>{one}</option>
+          ))}
+        </select>
+      </div>
+      {isTold(item) ? (
+        <ItemValue subject={subject} item={item} version={version} />
+      ) : (
+        <p className="hint">What is in it is shown to nobody. Of the state of a browser the last five are kept.</p>
+      )}
+      <Command text={`valet subjects restore ${words} --version ${version}`} />
+    </Ask>
   );
 }
 

@@ -1,8 +1,8 @@
 // A form for a JSON Schema. What it shows is decided in lib/schema.ts; here it is drawn.
 import { type ChangeEvent, type ReactNode, useId, useState } from "react";
 import { uploadFile } from "../api/client";
-import { isObject, type Json, text } from "../lib/json";
-import { type Faults, field, initial, label, pointerPart, requiredOf, type Schema } from "../lib/schema";
+import { isObject, type Json, pointerPart, text } from "../lib/json";
+import { type Faults, field, initial, label, requiredOf, type Schema } from "../lib/schema";
 import { Button, Prose, sentence } from "./basics";
 
 interface FormProps {

@@ -78,6 +78,20 @@ export function LongTable<Row>({ label, columns, rows, rowKey, rowClass, rowHeig
   );
 }
 
+/** Rows from which on a table is long: it scrolls by itself. */
+const LONG_ROWS = 60;
+
+/** One of either kind, as many rows as there are. */
+export function AnyTable<Row>({ rowHeight, foot, ...table }: LongTableProps<Row>) {
+  if (table.rows.length > LONG_ROWS) return <LongTable {...table} rowHeight={rowHeight} foot={foot} />;
+  return (
+    <>
+      <Table {...table} />
+      {foot}
+    </>
+  );
+}
+
 function Gap({ height, columns }: { height: number; columns: number }) {
   return (
     <tr aria-hidden="true" className="gap">

@@ -1,5 +1,6 @@
 //! What people do with the console, and that everybody can.
 
+mod limits;
 mod pages;
 mod targets;
 
@@ -215,6 +216,8 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
     scene.api().post("/api/v1/events", &json!({ "key": "order:paid" }), None).await.expect("an event is taken");
     let policy = json!({ "pace_s": 30, "note": "as agreed" });
     scene.api().put("/api/v1/rules/site/*.example.com", &policy).await.expect("a rule is set");
+    let limit = json!({ "workflow": "staged", "key": "input.stage", "most": 2 });
+    scene.api().put("/api/v1/limits/per-stage", &limit).await.expect("a limit is set");
     let item = json!({ "kind": "answer", "name": "Visa?", "value": "no" });
     scene.api().put("/api/v1/subjects/tests/items", &item).await.expect("an item is kept");
     let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/console/node_modules/axe-core/axe.min.js");
@@ -239,7 +242,9 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
         ("/events".to_owned(), "order:paid"),
         ("/events?view=triggers".to_owned(), "edit paid"),
         ("/tiers".to_owned(), "edit *.example.com"),
-        ("/queues".to_owned(), "stage"),
+        ("/queues".to_owned(), "edit per-stage"),
+        ("/limits/per-stage".to_owned(), "Nothing is at work under this limit"),
+        ("/sandboxes".to_owned(), "No run has a sandbox now."),
         ("/workers".to_owned(), "worker-0"),
         ("/subjects?subject=tests".to_owned(), "Visa?"),
         ("/tokens".to_owned(), "No token but"),
