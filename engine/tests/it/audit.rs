@@ -390,7 +390,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 16] = [
+const TARGETS: [&str; 17] = [
     "s-1",
     "declared",
     "run_",
@@ -400,6 +400,7 @@ const TARGETS: [&str; 16] = [
     "ada",
     "workflow/ask",
     "queue/mail",
+    "limit/asks",
     "schedule/nightly",
     "trigger/signed-up",
     "event_",

@@ -251,7 +251,7 @@ async fn what_cannot_be_a_limit_is_refused_with_its_place() {
     check(json!({ "workflow": "echo", "rate": { "count": 1, "per_ms": 1 } }), 422, invalid, "/rate").await;
     check(json!({ "workflow": "echo", "step": "", "most": 1 }), 422, invalid, "/step").await;
     check(json!({ "workflow": "none", "most": 1 }), 404, "workflow_not_found", "/workflow").await;
-    set(&app, "A Name", &json!({ "workflow": "echo", "most": 1 })).await.problem(422, invalid).at("name");
+    set(&app, "A%20Name", &json!({ "workflow": "echo", "most": 1 })).await.problem(422, invalid).at("name");
     let limit = json!({ "workflow": "echo", "most": 1 });
     app.send(put("l", &limit).token(&some)).await.problem(403, "out_of_reach");
 

@@ -36,6 +36,8 @@ const CYCLES_USUAL: u32 = 500;
 const SEED: u64 = 20_261_122;
 /// From the last run's end until nothing is left.
 const CLEAN_WITHIN: Duration = Duration::from_mins(1);
+/// What a reconciler could not end, or took and then was stopped, is another's after this.
+const REAP_LEASE: Duration = Duration::from_secs(5);
 
 /// A provider in memory, with everything that goes wrong with one.
 struct Cloud {
@@ -271,7 +273,10 @@ async fn many_lives_at_a_faulty_provider_leave_nothing_there() {
     let (desk, handle) = (worker.desk(), worker.handle());
     let working = tokio::spawn(worker.run(std::future::pending()));
     // Two workers reach the provider.
-    let reconciler = || Reconciler::new(Arc::clone(&cloud) as Arc<dyn SandboxProvider>, desk.clone(), whose.clone());
+    let reconciler = || {
+        Reconciler::new(Arc::clone(&cloud) as Arc<dyn SandboxProvider>, desk.clone(), whose.clone())
+            .reap_lease(REAP_LEASE)
+    };
     let beside: Vec<_> = (0..2)
         .map(|_| {
             let reconciler = reconciler();

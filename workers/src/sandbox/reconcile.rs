@@ -20,7 +20,7 @@ use super::{FailureClass, Sandbox, SandboxError, SandboxId, SandboxProvider};
 use crate::gate::state::unix_ms;
 use crate::runtime::{DeskError, ResourceDesk};
 
-/// Whoever reaps has this long to end what it took over; then another takes it.
+/// Whoever reaps has this long to end what it took over, unless told otherwise; then another takes it.
 const REAP_LEASE: Duration = Duration::from_mins(2);
 /// Ended in one look; the next is soon.
 const ENDED_PER_LOOK_MAX: u32 = 64;
@@ -62,13 +62,19 @@ pub struct Reconciler {
     provider: Arc<dyn SandboxProvider>,
     desk: ResourceDesk,
     whose: Whose,
+    reap_lease: Duration,
     /// Rows that the list before left out.
     missed: Mutex<BTreeSet<String>>,
 }
 
 impl Reconciler {
     pub fn new(provider: Arc<dyn SandboxProvider>, desk: ResourceDesk, whose: Whose) -> Self {
-        Self { provider, desk, whose, missed: Mutex::default() }
+        Self { provider, desk, whose, reap_lease: REAP_LEASE, missed: Mutex::default() }
+    }
+
+    /// How long it has to end what it took over, and what could not be ended is left alone.
+    pub fn reap_lease(self, reap_lease: Duration) -> Self {
+        Self { reap_lease, ..self }
     }
 
     /// Looks until it is dropped, the first time at once.
@@ -88,7 +94,7 @@ impl Reconciler {
     pub async fn look(&self) -> Result<Reconciled, ReconcileError> {
         let mut did = Reconciled::default();
         let labels = self.whose.labels();
-        let (lease_ms, max) = (REAP_LEASE.as_millis() as u64, ENDED_PER_LOOK_MAX);
+        let (lease_ms, max) = (self.reap_lease.as_millis() as u64, ENDED_PER_LOOK_MAX);
         let reap = ResourceQuestion::Reap { labels: labels.clone(), lease_ms, max };
         for row in self.rows(reap).await? {
             self.end_row(&row, &mut did).await?;
