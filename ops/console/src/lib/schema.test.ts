@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cleaned, faults, faultsOf, field, initial, label, resolve } from "./schema";
+import { cleaned, faults, faultsOf, faultsOfProblem, field, initial, label, resolve } from "./schema";
 
 const ADDRESS = {
   $defs: {
@@ -97,5 +97,13 @@ describe("what is wrong with a value", () => {
       { field: "/subject", message: "too long" },
     ];
     expect(faultsOf(errors, "/input")).toEqual({ "/profile/email": "no", "/subject": "too long" });
+  });
+
+  it("puts a fault that stands alone at its place too", () => {
+    const detail = "no file of this subject";
+    expect(faultsOfProblem({ field: "/value/file", detail, errors: [] }, "/value")).toEqual({ "/file": detail });
+    const errors = [{ field: "/key", message: "this is no CEL" }];
+    expect(faultsOfProblem({ field: "/key", detail, errors })).toEqual({ "/key": "this is no CEL" });
+    expect(faultsOfProblem({ detail })).toEqual({});
   });
 });

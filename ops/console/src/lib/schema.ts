@@ -175,9 +175,9 @@ export function faultsOf(errors: readonly { field: string; message: string }[], 
 }
 
 /** What the engine found, by its place; of one fault alone it says the place beside. */
-export function faultsOfProblem({ errors, field: place, detail }: Told): Faults {
-  if (errors !== undefined && errors.length > 0) return faultsOf(errors, "");
-  return place == null ? {} : { [place]: detail };
+export function faultsOfProblem({ errors = [], field: place, detail }: Told, prefix = ""): Faults {
+  const alone = place == null ? [] : [{ field: place, message: detail }];
+  return faultsOf(errors.length > 0 ? errors : alone, prefix);
 }
 
 interface Told {

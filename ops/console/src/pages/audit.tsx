@@ -114,5 +114,13 @@ function Target({ target }: { target: string }) {
       </Link>
     );
   }
+  const [kind, name, key] = target.split("/");
+  if (kind === "limit" && name !== undefined && name !== "") {
+    return (
+      <Link to="/limits/$name" params={{ name }} search={key === undefined ? {} : { key }} className="mono">
+        {target}
+      </Link>
+    );
+  }
   return <span className="mono">{target}</span>;
 }

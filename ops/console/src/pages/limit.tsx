@@ -198,7 +198,7 @@ function KeyTable({ limit, keys, onCool }: { limit: string; keys: readonly Key[]
           className: "grow",
           cell: ({ key }) =>
             key === "" ? (
-              <span className="faint">without a key</span>
+              <span className="clip faint">without a key</span>
             ) : (
               <span className="clip mono" title={key}>
                 {key}

@@ -138,6 +138,7 @@ function Why({ run }: { run: Detail }) {
   return (
     <span>
       <strong>Waits for</strong> {why ?? "what it belongs to"}
+      <LimitLink reason={run.reason} />
       {run.paused_by_scope != null && (
         <>
           {" "}
@@ -145,6 +146,20 @@ function Why({ run }: { run: Detail }) {
         </>
       )}
     </span>
+  );
+}
+
+function LimitLink({ reason }: { reason: unknown }) {
+  if (!isReason(reason) || reason.kind !== "limit" || typeof reason.limit !== "string") return null;
+  const search = typeof reason.key === "string" && reason.key !== "" ? { key: reason.key } : {};
+  return (
+    <>
+      {" "}
+      ·{" "}
+      <Link to="/limits/$name" params={{ name: reason.limit }} search={search} className="within">
+        the limit
+      </Link>
+    </>
   );
 }
 
@@ -214,6 +229,13 @@ function Head({ run, isLive, tier }: HeadProps) {
               replace
             >
               {tier.tier}
+            </Link>
+          </Fact>
+        )}
+        {tier !== undefined && (
+          <Fact name="browsers">
+            <Link to="/sandboxes" search={{ all: true, find: run.id }}>
+              its sandboxes
             </Link>
           </Fact>
         )}

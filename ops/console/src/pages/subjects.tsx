@@ -6,11 +6,12 @@ import { api, ApiError, fileUrl, type Schemas, told } from "../api/client";
 import { itemsQuery, subjectFilesQuery, subjectQuery, usesQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { quoted } from "../lib/filters";
+import { faultsOfProblem } from "../lib/schema";
 import { bytes, plural, typed } from "../lib/words";
 import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fact, Facts, Fault, JsonView, Loading, Page, RunLink } from "../ui/basics";
 import { Ask, Dialog } from "../ui/dialog";
-import { JsonInput } from "../ui/schema-form";
+import { SchemaForm } from "../ui/schema-form";
 import { Table } from "../ui/table";
 
 export function Subjects() {
@@ -268,6 +269,11 @@ function Remove({ subject, item, onClose }: { subject: string; item: Schemas["It
 }
 
 const KINDS = ["answer", "secret", "document"];
+const DOCUMENT = {
+  type: "object",
+  required: ["file"],
+  properties: { file: { type: "string", pattern: "^file_[0-9a-f]{32}$", title: "File" } },
+};
 
 function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
   const [kind, setKind] = useState("answer");
@@ -284,12 +290,13 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
     done: "Kept, as a new version.",
     after: onClose,
   });
+  const found = act.error instanceof ApiError ? faultsOfProblem(act.error.problem, "/value") : {};
   return (
     <Ask
       title="Keep something"
       action="Keep it"
       busy={act.isPending}
-      error={act.error}
+      error={found["/file"] === undefined ? act.error : undefined}
       disabled={name === ""}
       onClose={onClose}
       onSubmit={act.mutate}
@@ -301,7 +308,8 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
           value={kind}
           onChange={(event) => {
             setKind(event.target.value);
-            setValue(event.target.value === "document" ? { file: "file_…" } : "");
+            setValue(event.target.value === "document" ? {} : "");
+            act.reset();
           }}
         >
           {KINDS.map((one) => (
@@ -315,17 +323,20 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
         </label>
         <input id="item-name" value={name} onChange={(event) => setName(event.target.value)} />
       </div>
-      <div className="field">
-        <label htmlFor="item-value">
-          {kind === "document"
-            ? "Document, as JSON"
-            : kind === "secret"
-              ? "Secret: nobody but its worker reads it"
-              : "Answer"}
-        </label>
-        {kind === "document" ? (
-          <JsonInput id="item-value" value={value} onChange={setValue} rows={4} />
-        ) : (
+      {kind === "document" ? (
+        <SchemaForm
+          schema={DOCUMENT}
+          value={value}
+          onChange={(next) => {
+            setValue(next);
+            act.reset();
+          }}
+          faults={found}
+          subject={subject}
+        />
+      ) : (
+        <div className="field">
+          <label htmlFor="item-value">{kind === "secret" ? "Secret: nobody but its worker reads it" : "Answer"}</label>
           <input
             id="item-value"
             type={kind === "secret" ? "password" : "text"}
@@ -333,8 +344,8 @@ function Put({ subject, onClose }: { subject: string; onClose: () => void }) {
             value={typeof value === "string" ? value : ""}
             onChange={(event) => setValue(event.target.value)}
           />
-        )}
-      </div>
+        </div>
+      )}
     </Ask>
   );
 }

@@ -108,18 +108,17 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas
   const [name, setName] = useState("");
   const [role, setRole] = useState("viewer");
   const [workflows, setWorkflows] = useState("");
+  const [subjects, setSubjects] = useState("");
   const [life, setLife] = useState(0);
   const act = useAct({
     run: () => {
-      const limits = workflows
-        .split(",")
-        .map((one) => one.trim())
-        .filter((one) => one !== "");
+      const [onlyWorkflows, onlySubjects] = [words(workflows), words(subjects)];
       const seconds = LIVES[life]?.seconds;
       const body = {
         name: name.trim(),
         role,
-        ...(limits.length === 0 ? {} : { workflows: limits }),
+        ...(onlyWorkflows.length === 0 ? {} : { workflows: onlyWorkflows }),
+        ...(onlySubjects.length === 0 ? {} : { subjects: onlySubjects }),
         ...(seconds === undefined ? {} : { expires_in_s: seconds }),
       };
       return told(api.POST("/api/v1/tokens", { body }));
@@ -163,6 +162,12 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas
         <input id="token-workflows" value={workflows} onChange={(event) => setWorkflows(event.target.value)} />
       </div>
       <div className="field">
+        <label htmlFor="token-subjects">
+          Only these subjects, separated by commas <span className="optional">optional</span>
+        </label>
+        <input id="token-subjects" value={subjects} onChange={(event) => setSubjects(event.target.value)} />
+      </div>
+      <div className="field">
         <label htmlFor="token-life">Expires</label>
         <select id="token-life" value={life} onChange={(event) => setLife(Number(event.target.value))}>
           {LIVES.map((one, index) => (
@@ -174,6 +179,13 @@ function Make({ onClose, onMade }: { onClose: () => void; onMade: (made: Schemas
       </div>
     </Ask>
   );
+}
+
+function words(text: string): string[] {
+  return text
+    .split(",")
+    .map((one) => one.trim())
+    .filter((one) => one !== "");
 }
 
 function Made({ made, onClose }: { made: Schemas["TokenCreated"]; onClose: () => void }) {

@@ -3,6 +3,9 @@ import { type SubmitEvent, type ReactNode, useEffect, useId, useRef } from "reac
 import { Button, Fault } from "./basics";
 import { Icon } from "./icon";
 
+/** What is typed into first. */
+const FIRST_FIELD = ["input", "select", "textarea"].map((field) => `form ${field}:not(:disabled)`).join(", ");
+
 interface DialogProps {
   title: string;
   onClose: () => void;
@@ -16,6 +19,8 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
   useEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
+    // Else the button that closes it, which comes first, has the focus.
+    dialog?.querySelector<HTMLElement>(FIRST_FIELD)?.focus();
     return () => dialog?.close();
   }, []);
   return (

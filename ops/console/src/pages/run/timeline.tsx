@@ -207,13 +207,15 @@ function Segments({ row, scale, now }: { row: Row; scale: Scale; now: number }) 
 }
 
 function segmentState(attempt: Attempt, row: Row): string {
-  return attempt.state === "running" ? (row.state === "ready" ? "ready" : "running") : attempt.state;
+  if (attempt.state !== "running") return attempt.state;
+  return row.state === "ready" || row.state === "blocked" ? row.state : "running";
 }
 
 const LEGEND: { state: string; means: string; shown: (row: Row) => boolean }[] = [
   { state: "done", means: "succeeded", shown: ({ state }) => state === "succeeded" },
   { state: "running", means: "with a worker", shown: ({ state }) => state === "running" },
   { state: "ready", means: "waits for a worker", shown: ({ state }) => state === "ready" },
+  { state: "blocked", means: "waits for a slot of a limit", shown: ({ state }) => state === "blocked" },
   {
     state: "failed",
     means: "failed",
