@@ -228,6 +228,7 @@ async fn lever_gets_two_a_second_and_merges_what_comes_twice() {
     assert!(received.file("resume").is_some());
 
     server.require("org");
+    systems.turn(&place).await;
     let handed = systems.send(&place, &entries, &files()).await.expect("an answer");
     assert!(matches!(&handed, Handed::Refused { errors } if errors[0].contains("org")), "{handed:?}");
     assert_eq!(server.served.violations(), []);
