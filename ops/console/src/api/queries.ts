@@ -123,7 +123,7 @@ export const sandboxesQuery = (all: boolean) =>
     queryKey: ["sandboxes", all],
     queryFn: ({ signal }) => told(api.GET("/api/v1/sandboxes", { params: { query: { all } }, signal })),
     placeholderData: keepPreviousData,
-    refetchInterval: FAST_MS,
+    refetchInterval: SLOW_MS,
   });
 
 export const workflowsQuery = queryOptions({

@@ -30,8 +30,8 @@ describe("sandboxes", () => {
 
   it("are found by any of their words", () => {
     const other = { ...sandbox, id: "sbx_2", tier: "cloud", run: null, host: null };
-    const found = (find: string | undefined) => matching([sandbox, other], find).map(({ id }) => id);
-    expect(found(undefined)).toEqual(["sbx_1", "sbx_2"]);
+    const found = (find: string) => matching([sandbox, other], find).map(({ id }) => id);
+    expect(found("")).toEqual(["sbx_1", "sbx_2"]);
     expect(found(" Local  run_a")).toEqual(["sbx_1"]);
     expect(found("in_use cloud")).toEqual(["sbx_2"]);
     expect(found("nowhere")).toEqual([]);

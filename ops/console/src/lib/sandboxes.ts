@@ -46,8 +46,8 @@ export function ageOf(sandbox: Pick<Sandbox, "state" | "created_at" | "state_sin
 }
 
 /** Those with the words in their id, run, tier, state or place. */
-export function matching(sandboxes: readonly Sandbox[], find: string | undefined): Sandbox[] {
-  const words = (find ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+export function matching(sandboxes: readonly Sandbox[], find: string): Sandbox[] {
+  const words = find.toLowerCase().split(/\s+/).filter(Boolean);
   return sandboxes.filter(({ id, run, tier, state, provider, host }) => {
     const text = [id, run, tier, state, provider, host].filter(Boolean).join(" ").toLowerCase();
     return words.every((word) => text.includes(word));

@@ -1,7 +1,7 @@
 // The browsers that runs have: whose each is, under which lease, what it costs, and the end of one.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { type ChangeEvent, useState } from "react";
+import { useState } from "react";
 import { api, type Schemas, told } from "../api/client";
 import { sandboxesQuery } from "../api/queries";
 import { useMay } from "../api/session";
@@ -34,15 +34,16 @@ const ROW_PX = 35;
 
 export function Sandboxes() {
   const { all = false, find } = useSearch({ from: "/sandboxes" });
+  // The address follows what is typed: it may come later than the next letter.
+  const [words, setWords] = useState(find ?? "");
   const navigate = useNavigate({ from: "/sandboxes" });
   const { data, error, isPending } = useQuery(sandboxesQuery(all));
   const [killed, setKilled] = useState<Sandbox>();
-  const search = (next: { all?: boolean; find?: string }) => {
-    const { all: ended, find: words } = { all, find, ...next };
-    const wanted = { ...(ended ? { all: true as const } : {}), ...(words ? { find: words } : {}) };
-    void navigate({ search: wanted, replace: true });
+  const search = (next: { all: boolean; find: string }) => {
+    const search = { ...(next.all ? { all: true as const } : {}), ...(next.find === "" ? {} : { find: next.find }) };
+    void navigate({ search, replace: true });
   };
-  const rows = matching(data?.sandboxes ?? [], find);
+  const rows = matching(data?.sandboxes ?? [], words);
   return (
     <Page title="Sandboxes">
       <Fault error={error} />
@@ -53,16 +54,19 @@ export function Sandboxes() {
             type="search"
             aria-label="only those with"
             placeholder="id, run, tier, state, where"
-            value={find ?? ""}
-            onChange={(event: ChangeEvent<HTMLInputElement>) => search({ find: event.target.value })}
+            value={words}
+            onChange={(event) => {
+              setWords(event.target.value);
+              search({ all, find: event.target.value });
+            }}
           />
         </div>
-        <button type="button" className="chip" aria-pressed={all} onClick={() => search({ all: !all })}>
+        <button type="button" className="chip" aria-pressed={all} onClick={() => search({ all: !all, find: words })}>
           ended ones too
         </button>
       </div>
       {isPending && <Loading />}
-      {data !== undefined && rows.length === 0 && <Nothing all={all} find={find} />}
+      {data !== undefined && rows.length === 0 && <Nothing all={all} isFiltered={words.trim() !== ""} />}
       {rows.length > 0 && (
         <List sandboxes={rows} isPart={(data?.sandboxes.length ?? 0) >= SANDBOXES_MAX} onKill={setKilled} />
       )}
@@ -73,8 +77,8 @@ export function Sandboxes() {
   );
 }
 
-function Nothing({ all, find }: { all: boolean; find: string | undefined }) {
-  if (find !== undefined) return <Empty title="No sandbox has these words." />;
+function Nothing({ all, isFiltered }: { all: boolean; isFiltered: boolean }) {
+  if (isFiltered) return <Empty title="No sandbox has these words." />;
   return (
     <Empty title={all ? "No run has had a sandbox yet." : "No run has a sandbox now."}>
       <p>A run has one from the step that needs a browser until it is done with it.</p>
