@@ -15,6 +15,9 @@ use crate::runtime::{StepContext, StepError};
 
 /// For what a run pays when its sandbox costs something.
 const CHARGED_FOR: &str = "sandbox";
+/// Whoever ends a sandbox has this long. Then it is the reconciler's: a run whose clean-up was given up leaves nothing for as long
+/// as it would have used it.
+const STOP_LEASE: Duration = Duration::from_secs(30);
 
 /// By which a provider's sandboxes are found among all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +116,7 @@ pub async fn renewed(ctx: &StepContext, id: SandboxId, lease: Duration) -> Resul
 
 /// Right before the provider is told to end it.
 pub async fn stopping(ctx: &StepContext, id: SandboxId) -> Result<(), StepError> {
-    become_(ctx, id, STOPPING, None).await.map(drop)
+    become_(ctx, id, STOPPING, Some(STOP_LEASE)).await.map(drop)
 }
 
 /// The provider ended it.
