@@ -74,10 +74,10 @@ struct PutIncoming {
     /// How far the time of a signature may be off, such as 2m [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = when::lasting)]
     tolerance: Option<Duration>,
-    /// The sender's id of a delivery, in CEL: "payload.id" or "headers['x-request-id']" [default: where it is usual]
+    /// The sender's id of a delivery, in CEL, such as payload.id [default: where it is usual]
     #[arg(long, value_name = "CEL")]
     delivery_id: Option<String>,
-    /// Only deliveries for which this holds, in CEL: "headers['x-github-event'] == 'push'"
+    /// Only deliveries for which this holds, in CEL: "payload.action == 'opened'"
     #[arg(long, value_name = "CEL")]
     filter: Option<String>,
     /// Name of the workflow of which a delivery starts a run
