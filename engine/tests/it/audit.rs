@@ -407,7 +407,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 16] = [
+const TARGETS: [&str; 17] = [
     "s-1",
     "declared",
     "run_",
