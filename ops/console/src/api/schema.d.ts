@@ -210,6 +210,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hooks/{tenant}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a delivery of an incoming webhook: starts its run or publishes its event, once for each id of its sender. A repeat is told what
+         *     the first one made, with 200.
+         */
+        post: operations["deliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/human-tasks": {
         parameters: {
             query?: never;
@@ -289,6 +309,82 @@ export interface paths {
         put?: never;
         /** Declines a task; the workflow decides what that means. */
         post: operations["reject_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The limits of this tenant, by name. */
+        get: operations["list_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One limit. */
+        get: operations["show_limit"];
+        /**
+         * Sets a limit. Its figures hold at once, also for what waits; its workflow, step and expressions hold for steps that are asked for from
+         *     now on, by whichever engine. Nobody is stopped: a lower limit is reached as what is at work ends. All faults are told at once.
+         */
+        put: operations["put_limit"];
+        post?: never;
+        /** Removes a limit: what waits for it waits no more. */
+        delete: operations["remove_limit"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}/cool-down": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leaves a key alone until an instant: nothing of it begins, what is at work goes on. Without `until` it may begin again. */
+        post: operations["cool_limit_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the keys of a limit have: how many are at work and wait, since when, and when the next may begin. At most 1,000, those for whom
+         *     most wait first.
+         */
+        get: operations["list_limit_keys"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1035,6 +1131,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/incoming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All incoming webhooks by name. */
+        get: operations["list_incoming_webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/incoming/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One incoming webhook, without its secrets. */
+        get: operations["show_incoming_webhook"];
+        /**
+         * Makes an incoming webhook, or changes one for the deliveries that come. The same request again changes nothing. All faults are told at
+         *     once.
+         */
+        put: operations["put_incoming_webhook"];
+        post?: never;
+        /** Removes an incoming webhook with its failures: its path is there no more. What it started goes on. */
+        delete: operations["remove_incoming_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/incoming/{name}/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Deliveries that were refused, latest first, and why. */
+        get: operations["list_incoming_failures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/whoami": {
         parameters: {
             query?: never;
@@ -1366,6 +1518,15 @@ export interface components {
             /** @description What a request by cookie that changes something shows in `X-Valet-Csrf`. */
             csrf: string;
         };
+        /** @description `POST /api/v1/limits/{name}/cool-down`: nothing of this key begins before an instant; what is at work goes on. */
+        CoolDownRequest: {
+            key?: string;
+            /**
+             * Format: date-time
+             * @description At most 31 days ahead; without it the key is not left alone any more.
+             */
+            until?: string | null;
+        };
         /** @description `POST /api/v1/tokens` */
         CreateTokenRequest: {
             /**
@@ -1388,6 +1549,13 @@ export interface components {
             tenant?: string | null;
             /** @description Only runs of these workflows are there for it. Default: all. */
             workflows?: string[] | null;
+        };
+        /** @description `POST /api/v1/hooks/{tenant}/{name}`: what became of a delivery. */
+        DeliveryTaken: {
+            event?: string | null;
+            run?: string | null;
+            /** @description `started`, `published`, or `ignored` by the webhook's filter. */
+            state: string;
         };
         /** @description `PUT /api/v1/runs/{id}/steps/{seq}/input` */
         EditRequest: {
@@ -1502,6 +1670,67 @@ export interface components {
             /** @description `run_…` */
             run: string;
         };
+        /** @description `GET /api/v1/webhooks/incoming/{name}/failures` */
+        IncomingFailureList: {
+            /** @description Latest first; the latest hundred of thirty days. */
+            failures: components["schemas"]["IncomingFailureView"][];
+        };
+        /** @description A delivery that was refused. */
+        IncomingFailureView: {
+            /** @description Where it came from; behind a proxy, the proxy. */
+            address?: string | null;
+            /** Format: date-time */
+            at: string;
+            /** @description The problem's code and place, such as `wrong_signature`, `too_old`, `replayed` or `expression_failed at /start/run/input`. */
+            reason: string;
+        };
+        /** @description How senders prove themselves. */
+        IncomingProof: {
+            /** @description Another header than the usual one: of `github`, `stripe` and `api_key` (`X-Api-Key`). */
+            header?: string | null;
+            /**
+             * @description `github` (`X-Hub-Signature-256`), `stripe` (`Stripe-Signature`), `slack` (`X-Slack-Signature`), `standard` (Standard Webhooks), `basic`
+             *     or `api_key`.
+             */
+            kind: string;
+            /** @description One to four: any of them proves a delivery, so that senders can change over. Never shown again. Default: those that the webhook has. */
+            secrets?: string[] | null;
+            /**
+             * Format: int32
+             * @description How far the time of a signature may be off, of `stripe`, `slack` and `standard`: 10 to 86,400; default 300.
+             */
+            tolerance_seconds?: number | null;
+            /** @description Of `basic`. */
+            user?: string | null;
+        };
+        /** @description The run that a delivery starts. */
+        IncomingStart: {
+            /**
+             * @description The start of the run, as `POST /api/v1/workflows/{name}/runs` takes it, with `{"$cel": "payload.user"}` wherever a value is made of
+             *     the delivery. Default: the payload is the input.
+             */
+            run?: Record<string, never> | null;
+            workflow: string;
+        };
+        /** @description `GET /api/v1/webhooks/incoming` */
+        IncomingWebhookList: {
+            webhooks: components["schemas"]["IncomingWebhookView"][];
+        };
+        IncomingWebhookView: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            delivery_id?: string | null;
+            filter?: string | null;
+            name: string;
+            /** @description Where senders deliver: a path of this server. */
+            path: string;
+            paused: boolean;
+            /** @description Without its secrets. */
+            proof: components["schemas"]["IncomingProof"];
+            publish?: Record<string, never> | null;
+            start?: components["schemas"]["IncomingStart"] | null;
+        };
         /** @description `GET /api/v1/subjects/{subject}/item` */
         Item: components["schemas"]["ItemView"] & {
             value: Record<string, never>;
@@ -1540,6 +1769,67 @@ export interface components {
             run?: string | null;
             /** @description `waiting`, `starting`, `started`, `skipped` or `refused`. */
             state: string;
+        };
+        /** @description `GET /api/v1/limits/{name}/keys`: those for whom most wait come first. */
+        LimitKeyList: {
+            keys: components["schemas"]["LimitKeyView"][];
+        };
+        /** @description What one key of a limit has. */
+        LimitKeyView: {
+            /**
+             * Format: date-time
+             * @description Nothing begins before.
+             */
+            cooled_until?: string | null;
+            key: string;
+            /**
+             * Format: int32
+             * @description Slots there are.
+             */
+            most?: number | null;
+            /**
+             * Format: date-time
+             * @description When there is a token again; absent: there is one, or none is needed.
+             */
+            next_token_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest of them waits.
+             */
+            oldest?: string | null;
+            /**
+             * Format: int64
+             * @description Slots that are had: runs of a limit of runs, steps of a limit of a step.
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Steps that wait for one.
+             */
+            waiting: number;
+        };
+        /** @description `GET /api/v1/limits` */
+        LimitList: {
+            limits: components["schemas"]["LimitView"][];
+        };
+        /** @description A limit as it stands. */
+        LimitView: {
+            /** Format: date-time */
+            changed_at: string;
+            changed_by: string;
+            key?: string | null;
+            /** Format: int32 */
+            most?: number | null;
+            name: string;
+            rate?: components["schemas"]["RateView"] | null;
+            share?: string | null;
+            step?: string | null;
+            /** Format: int64 */
+            version: number;
+            weights?: {
+                [key: string]: number;
+            };
+            workflow: string;
         };
         MissedFires: {
             /** Format: date-time */
@@ -1655,6 +1945,26 @@ export interface components {
             scope?: string | null;
             workflow: string;
         };
+        /** @description `PUT /api/v1/webhooks/incoming/{name}`: the whole of it. Either `start` or `publish`. Never personal. */
+        PutIncomingWebhookRequest: {
+            /**
+             * @description A CEL expression over `headers` (by lower-case names) and `payload` that comes to the sender's id of a delivery: the same id is
+             *     carried out once. Default: the header `webhook-id`, `x-github-delivery` or `idempotency-key`, Stripe's and Slack's own, or the
+             *     signature.
+             */
+            delivery_id?: string | null;
+            /** @description Only deliveries for which this CEL expression over `headers` and `payload` holds; others are answered and make nothing. */
+            filter?: string | null;
+            /** @description Senders are told to come again later. */
+            paused?: boolean;
+            proof: components["schemas"]["IncomingProof"];
+            /**
+             * @description The event, as `POST /api/v1/events` takes it, with `{"$cel": "payload.type"}` wherever a value is made of the delivery. Default of
+             *     its payload: the delivery's.
+             */
+            publish?: Record<string, never> | null;
+            start?: components["schemas"]["IncomingStart"] | null;
+        };
         /** @description `PUT /api/v1/subjects/{subject}/items` */
         PutItemRequest: {
             /** @description `answer`, `secret` or `document`. */
@@ -1663,6 +1973,32 @@ export interface components {
             name: string;
             /** @description Of a document: `{"file": "file_…"}`. */
             value: Record<string, never>;
+        };
+        /** @description `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most` and `rate`. */
+        PutLimitRequest: {
+            /**
+             * @description Which key's slot is needed: CEL over `input`, `run` and `step`, as in `input.site`. Without it all have one key. What it is nothing
+             *     for has the key `""`.
+             */
+            key?: string | null;
+            /**
+             * Format: int32
+             * @description At work at once, for each key: 1 to 1,000,000.
+             */
+            most?: number | null;
+            rate?: components["schemas"]["RateView"] | null;
+            /** @description Among whom the turns of a key go round, as in `run.subject`. Without it whoever came first goes first. */
+            share?: string | null;
+            /**
+             * @description Of this step only, by its name. Without it the limit is of whole runs: a run has its slot while it is at work, and keeps it from step
+             *     to step; while it waits it has none.
+             */
+            step?: string | null;
+            /** @description Turns that a share has while the others have one: 1 to 1,000. */
+            weights?: {
+                [key: string]: number;
+            };
+            workflow: string;
         };
         /** @description `PUT /api/v1/schedules/{name}`: the whole of it. Either `cron` or `at`. */
         PutScheduleRequest: {
@@ -1706,6 +2042,24 @@ export interface components {
              * @description Live workers that pull it, and their free slots.
              */
             workers: number;
+        };
+        /** @description A bucket of tokens: one for each attempt that begins. */
+        RateView: {
+            /**
+             * Format: int32
+             * @description How many at once after a rest. Default: `count`.
+             */
+            burst?: number | null;
+            /**
+             * Format: int32
+             * @description So many: 1 to 1,000,000.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description In so long: 1 ms to 31 days.
+             */
+            per_ms: number;
         };
         /** @description `GET /readyz` */
         Readiness: {
@@ -2062,7 +2416,7 @@ export interface components {
             queue: string;
             /** Format: int32 */
             seq: number;
-            /** @description `ready`, `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`. */
+            /** @description `ready`, `blocked` (a limit has no slot for it), `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`. */
             state: string;
         };
         /** @description `GET /api/v1/subjects/{subject}` */
@@ -3340,6 +3694,110 @@ export interface operations {
             };
         };
     };
+    deliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description Whatever the sender sends: JSON, or a form, whose fields then are the payload */
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Taken before, or not of interest */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryTaken"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryTaken"];
+                };
+            };
+            /** @description Not JSON, or its signature is too old */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not prove itself */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The signature was used for another delivery */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What it maps to cannot be started or published */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_tasks: {
         parameters: {
             query?: {
@@ -3695,6 +4153,423 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutLimitRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description There was none of this name */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is set, but another engine has not heard of it yet; the same request again waits for that */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cool_limit_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CoolDownRequest"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_limit_keys: {
+        parameters: {
+            query?: {
+                /** @description Only this key. */
+                key?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitKeyList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7326,6 +8201,348 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_incoming_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutIncomingWebhookRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description There was none of this name */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_incoming_failures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingFailureList"];
+                };
             };
             /** @description No token, or one that is not known */
             401: {
