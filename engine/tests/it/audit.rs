@@ -407,7 +407,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 17] = [
+const TARGETS: [&str; 18] = [
     "s-1",
     "declared",
     "run_",
@@ -420,6 +420,7 @@ const TARGETS: [&str; 17] = [
     "schedule/nightly",
     "trigger/signed-up",
     "incoming/orders",
+    "limit/asks",
     "event_",
     "worker/sess_",
     "tenant/acme",

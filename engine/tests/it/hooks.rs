@@ -302,8 +302,8 @@ async fn webhooks_are_within_their_tenant_and_a_tokens_reach() {
     let publishing = Call::new(Method::PUT, "/api/v1/webhooks/incoming/more").token(&of_echo).json(&publishing);
     app.send(publishing).await.problem(403, "out_of_reach");
     // A path of another tenant is another webhook.
-    let elsewhere = github("d-1", r#"{"text":"hi"}"#);
-    let elsewhere = Call { path: "/api/v1/hooks/umbrella/sender".to_owned(), ..elsewhere };
+    let mut elsewhere = github("d-1", r#"{"text":"hi"}"#);
+    "/api/v1/hooks/umbrella/sender".clone_into(&mut elsewhere.path);
     app.send(elsewhere).await.problem(404, "webhook_not_found");
     app.send(Call::new(Method::DELETE, path).token(&of_echo)).await.expect(204);
     app.send(github("d-1", r#"{"text":"hi"}"#)).await.problem(404, "webhook_not_found");
