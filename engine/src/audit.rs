@@ -19,6 +19,8 @@ pub enum Via {
     Schedule,
     /// The trigger of an event.
     Event,
+    /// A delivery to an incoming webhook.
+    Webhook,
 }
 
 impl Via {
@@ -30,6 +32,7 @@ impl Via {
             Self::Queue => "queue",
             Self::Schedule => "schedule",
             Self::Event => "event",
+            Self::Webhook => "webhook",
         }
     }
 }

@@ -260,3 +260,16 @@ pub const LIMIT_SETTLE_MAX: Duration = Duration::from_secs(10);
 pub const KEYS_PER_ADMISSION_MAX: usize = 128;
 /// Keys that an engine asks again at an instant; others are found by the tick.
 pub const ADMITTED_AGAIN_MAX: usize = 10_000;
+
+/// Incoming webhooks of one tenant: they are listed in one answer.
+pub const INCOMING_WEBHOOKS_MAX: u32 = 200;
+/// Deliveries of one webhook that were refused and are shown.
+pub const INCOMING_FAILURES_KEPT_MAX: u32 = 100;
+/// Secrets of one webhook: the one in use, and those before it while senders change over.
+pub const INCOMING_SECRETS_MAX: usize = 4;
+/// One secret, or the user of one.
+pub const INCOMING_SECRET_BYTES_MAX: usize = 1024;
+/// How far a signature's time may be off: no less than clocks are, no more than a day.
+pub const INCOMING_TOLERANCE_S: std::ops::RangeInclusive<u32> = 10..=24 * 3600;
+/// As Stripe, Slack and Standard Webhooks recommend.
+pub const INCOMING_TOLERANCE_S_DEFAULT: u32 = 300;

@@ -46,7 +46,9 @@ mod files;
 mod foreign_schema;
 mod forks;
 mod health;
+mod hooks;
 mod human_tasks;
+mod incoming_webhooks;
 mod key;
 mod limits;
 mod mask;
@@ -225,6 +227,10 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pushed_events::replay))
         .routes(routes!(event_triggers::list))
         .routes(routes!(event_triggers::show, event_triggers::put, event_triggers::remove))
+        .routes(routes!(incoming_webhooks::list))
+        .routes(routes!(incoming_webhooks::show, incoming_webhooks::put, incoming_webhooks::remove))
+        .routes(routes!(incoming_webhooks::failures))
+        .routes(routes!(hooks::deliver))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::show, schedules::put, schedules::remove))
         .routes(routes!(schedules::pause))

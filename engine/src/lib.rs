@@ -26,4 +26,5 @@ pub mod threads;
 pub mod tick;
 pub mod trigger;
 pub mod watches;
+pub mod webhook;
 pub mod writer;

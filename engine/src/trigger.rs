@@ -10,7 +10,7 @@ use crate::bounds::TRIGGER_STEPS_MAX;
 /// What a trigger's expressions see.
 const VARIABLES: [&str; 4] = ["key", "scope", "subject", "payload"];
 /// What the start of a run may have (`StartRunRequest`).
-const FIELDS: [&str; 6] = ["input", "subject", "plan", "attributes", "timeout_seconds", "budget_usd_micros"];
+pub(crate) const FIELDS: [&str; 6] = ["input", "subject", "plan", "attributes", "timeout_seconds", "budget_usd_micros"];
 
 /// A trigger that was found in order.
 #[derive(Clone, Debug)]

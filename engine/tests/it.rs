@@ -20,6 +20,7 @@ mod it {
     mod fans;
     mod files;
     mod health;
+    mod hooks;
     mod hosts;
     mod human_tasks;
     mod idempotency;

@@ -42,6 +42,7 @@ mod table;
 mod text;
 mod tiers;
 mod tokens;
+mod webhooks;
 mod when;
 mod workers;
 mod workflows;
@@ -73,6 +74,8 @@ pub enum Verb {
     Pauses,
     /// Tell what happened, see what it started, and say what shall start
     Events(occurrences::Occurrences),
+    /// Let other people's services start runs and publish events by their webhooks
+    Webhooks(webhooks::Webhooks),
     /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
     Schedules(schedules::Schedules),
     /// Limit how much is at work at once, or begins in a while
@@ -128,6 +131,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
         Verb::Resume(args) => pauses::resume(args, &client, output).await,
         Verb::Pauses => pauses::list(&client, output).await,
         Verb::Events(args) => occurrences::run(args, &client, output).await,
+        Verb::Webhooks(args) => webhooks::run(args, &client, output).await,
         Verb::Schedules(args) => schedules::run(args, &client, output).await,
         Verb::Limits(args) => limits::run(args, &client, output).await,
         Verb::Tiers(args) => tiers::run(args, &client, output).await,

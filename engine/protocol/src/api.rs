@@ -11,9 +11,11 @@ use crate::problem::Problem;
 
 mod limits;
 mod triggers;
+mod webhooks;
 
 pub use limits::*;
 pub use triggers::*;
+pub use webhooks::*;
 
 /// `POST /api/v1/workflows/{name}/runs`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

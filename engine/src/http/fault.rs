@@ -107,6 +107,11 @@ impl Fault {
         Self::unprocessable("invalid_trigger", problems)
     }
 
+    /// The same of a webhook.
+    pub fn invalid_webhook(problems: Vec<InputProblem>) -> Self {
+        Self::unprocessable("invalid_webhook", problems)
+    }
+
     /// The same of a limit.
     pub fn invalid_limit(problems: Vec<InputProblem>) -> Self {
         Self::unprocessable("invalid_limit", problems)

@@ -62,17 +62,20 @@ pub(super) async fn push(
     headers: HeaderMap,
     Body(request): Body<PushEventRequest>,
 ) -> Result<Response, Fault> {
+    check(&request)?;
+    let occurred = Occurred { request, replay_of: None, key: key::read(&headers)? };
+    take(&app, &caller, &doing, occurred).await
+}
+
+/// Every fault of what somebody says has happened.
+pub(super) fn check(request: &PushEventRequest) -> Result<(), Fault> {
     let mut faults = Faults::default();
     event_triggers::check_key("/key", Some(&request.key), &mut faults);
     event_triggers::check_key("/scope", request.scope.as_deref(), &mut faults);
     if request.subject.as_ref().is_some_and(|subject| !workflows::is_name(subject)) {
         faults.add("/subject", "must be 1 to 128 bytes long");
     }
-    if !faults.is_empty() {
-        return Err(Fault::invalid_event(faults.into_problems()));
-    }
-    let occurred = Occurred { request, replay_of: None, key: key::read(&headers)? };
-    take(&app, &caller, &doing, occurred).await
+    if faults.is_empty() { Ok(()) } else { Err(Fault::invalid_event(faults.into_problems())) }
 }
 
 /// Pushes an event once more, as it was, to the triggers as they are now: it is another event.
@@ -137,29 +140,55 @@ async fn shown(app: &App, caller: &Caller, event: EventRecord) -> Result<EventVi
 }
 
 /// What has happened.
-struct Occurred {
-    request: PushEventRequest,
-    replay_of: Option<Uuid>,
-    key: Option<String>,
+pub(super) struct Occurred {
+    pub request: PushEventRequest,
+    pub replay_of: Option<Uuid>,
+    pub key: Option<String>,
+}
+
+/// Who says so, and which workflows and subjects that may be about.
+pub(super) struct Source<'a> {
+    pub tenant: &'a str,
+    pub reach: &'a Reach,
 }
 
 async fn take(app: &App, caller: &Caller, doing: &Doing, occurred: Occurred) -> Result<Response, Fault> {
-    let Occurred { request, replay_of, key } = occurred;
-    let store = &app.engine.store;
-    let mut hash = Sha256::new_with_prefix(serde_json::to_vec(&request).map_err(StoreError::Json)?);
+    let mut hash = Sha256::new_with_prefix(serde_json::to_vec(&occurred.request).map_err(StoreError::Json)?);
     // A replay is another request than the event's own.
-    hash.update(replay_of.unwrap_or_default());
+    hash.update(occurred.replay_of.unwrap_or_default());
     let hash = hash.finalize();
-    if let Some(known) = known(app, caller, key.as_deref(), &hash).await? {
+    let key = occurred.key.as_deref();
+    if let Some(known) = known(app, caller, key, &hash).await? {
         return Ok(known);
     }
+    let (id, source) = (Uuid::now_v7(), Source { tenant: &caller.tenant, reach: &caller.reach });
+    if !keep(app, &source, &occurred, id, &hash, &doing.on(event_id(id))).await? {
+        // The same request came twice at once.
+        let known = known(app, caller, key, &hash).await?;
+        return known.ok_or_else(Fault::internal);
+    }
+    let record = app.engine.store.find_event(&caller.tenant, id).await?.ok_or_else(missing)?;
+    Ok((StatusCode::CREATED, Json(shown(app, caller, record).await?)).into_response())
+}
+
+/// Keeps an event with what it starts, and starts that. False, and nothing is done: it, or its key, is known.
+pub(super) async fn keep(
+    app: &App,
+    source: &Source<'_>,
+    occurred: &Occurred,
+    id: Uuid,
+    hash: &[u8],
+    deed: &Deed,
+) -> Result<bool, Fault> {
+    let Occurred { request, replay_of, key } = occurred;
+    let store = &app.engine.store;
     let subject = request.subject.as_deref().unwrap_or(DEFAULT_SUBJECT);
-    if !caller.reach.has_subject(subject) {
+    if !source.reach.has_subject(subject) {
         return Err(Fault::out_of_reach("this token does not reach this subject").at("/subject"));
     }
-    subjects::refuse_erasing(app, &caller.tenant, subject, "/subject").await?;
+    subjects::refuse_erasing(app, source.tenant, subject, "/subject").await?;
     let scope = request.scope.as_deref();
-    let triggers = store.matching_triggers(&caller.tenant, &request.key, scope, &caller.reach).await?;
+    let triggers = store.matching_triggers(source.tenant, &request.key, scope, source.reach).await?;
     let event = Event { key: &request.key, scope, subject, payload: &request.payload };
     let variables = event.variables();
     let (mut runs, mut starts) = (Vec::new(), Vec::new());
@@ -173,7 +202,7 @@ async fn take(app: &App, caller: &Caller, doing: &Doing, occurred: Occurred) -> 
         }
         let mapped = trigger.run(&variables).map_err(|(place, _)| format!("{EXPRESSION_FAILED} at {place}"));
         let start = match mapped {
-            Ok(mapped) => checked(app, caller, &record, subject, mapped).await?,
+            Ok(mapped) => checked(app, source, &record, subject, mapped).await?,
             Err(reason) => Err(reason),
         };
         let run = RunId::root(app.engine.clock.now(), app.engine.entropy.bytes());
@@ -187,27 +216,23 @@ async fn take(app: &App, caller: &Caller, doing: &Doing, occurred: Occurred) -> 
         };
         runs.push(NewEventRun { trigger: record.id, name: record.name, workflow: record.workflow, start });
     }
-    let id = Uuid::now_v7();
     let new = NewEvent {
         id,
-        tenant: &caller.tenant,
+        tenant: source.tenant,
         key: &request.key,
         scope,
         subject,
         payload: &serde_json::to_vec(&request.payload).map_err(StoreError::Json)?,
         idempotency_key: key.as_deref(),
-        request_hash: &hash,
-        replay_of,
+        request_hash: hash,
+        replay_of: *replay_of,
         runs: &runs,
     };
-    if !store.add_event(&new, &doing.on(event_id(id))).await? {
-        // The same request came twice at once.
-        let known = known(app, caller, key.as_deref(), &hash).await?;
-        return known.ok_or_else(Fault::internal);
+    if !store.add_event(&new, deed).await? {
+        return Ok(false);
     }
-    start_all(app, &caller.tenant, id, starts).await?;
-    let record = store.find_event(&caller.tenant, id).await?.ok_or_else(missing)?;
-    Ok((StatusCode::CREATED, Json(shown(app, caller, record).await?)).into_response())
+    start_all(app, source.tenant, id, starts).await?;
+    Ok(true)
 }
 
 /// The event that this key names already.
@@ -225,7 +250,7 @@ async fn known(app: &App, caller: &Caller, key: Option<&str>, hash: &[u8]) -> Re
 /// The run that a trigger makes of an event, with its request; or why it is refused. An error is nobody's fault: come again.
 async fn checked(
     app: &App,
-    caller: &Caller,
+    source: &Source<'_>,
     trigger: &TriggerRecord,
     subject: &str,
     mapped: Value,
@@ -237,7 +262,7 @@ async fn checked(
     let checked = match request {
         Ok(request) => {
             let plain = serde_json::to_vec(&request).map_err(StoreError::Json)?;
-            let start = workflows::checked(app, &caller.tenant, &caller.reach, &trigger.workflow, None, request);
+            let start = workflows::checked(app, source.tenant, source.reach, &trigger.workflow, None, request);
             start.await.map(|start| (start, plain))
         }
         Err(fault) => Err(fault),
@@ -250,7 +275,7 @@ async fn checked(
 }
 
 /// Never what was in the event.
-fn reason(fault: &Fault) -> String {
+pub(super) fn reason(fault: &Fault) -> String {
     let problem = fault.problem();
     let place = problem.field.as_ref().map(|field| format!(" at {field}")).unwrap_or_default();
     format!("{}{place}", problem.code)
@@ -325,7 +350,7 @@ fn missing() -> Fault {
     Fault::not_found("event", "there is no such event; GET /api/v1/events lists them").at("id")
 }
 
-fn event_id(id: Uuid) -> String {
+pub(super) fn event_id(id: Uuid) -> String {
     format!("event_{}", id.simple())
 }
 

@@ -20,8 +20,8 @@ pub(super) enum Need {
 /// They answer nothing about runs.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
 
-/// Its token opens it, to whoever holds that.
-pub(super) const COMPLETE: (Method, &str) = (Method::POST, "/api/v1/completions/{token}");
+/// `POST` to them shows something else than a token of the API: that of the completion in the path, or what the webhook asks for.
+pub(super) const PROVEN: [&str; 2] = ["/api/v1/completions/{token}", "/api/v1/hooks/{tenant}/{name}"];
 
 /// Where a token is changed for a session.
 pub(super) const SIGN_IN: (Method, &str) = (Method::POST, "/api/v1/session");
@@ -31,7 +31,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 100] = [
+pub(super) const ROUTES: [Row; 105] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -86,6 +86,12 @@ pub(super) const ROUTES: [Row; 100] = [
     // What happens elsewhere then starts runs, whoever tells it.
     (Method::PUT, "/api/v1/event-triggers/{name}", &[Admin]),
     (Method::DELETE, "/api/v1/event-triggers/{name}", &[Admin]),
+    (Method::GET, "/api/v1/webhooks/incoming", &[Read, Trigger]),
+    (Method::GET, "/api/v1/webhooks/incoming/{name}", &[Read, Trigger]),
+    (Method::GET, "/api/v1/webhooks/incoming/{name}/failures", &[Read, Trigger]),
+    // Whoever has its secret then starts runs.
+    (Method::PUT, "/api/v1/webhooks/incoming/{name}", &[Admin]),
+    (Method::DELETE, "/api/v1/webhooks/incoming/{name}", &[Admin]),
     (Method::GET, "/api/v1/schedules", &[Read, Trigger]),
     (Method::GET, "/api/v1/schedules/{name}", &[Read, Trigger]),
     // Whoever may start a run may say when.
@@ -148,12 +154,13 @@ pub(super) fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
         let is_guarded = path.starts_with("/api/") || path.starts_with("/worker/");
         return if is_guarded { Need::Token } else { Need::Nothing };
     };
-    if OPEN.contains(&route) || [SIGN_IN, COMPLETE].contains(&(method.clone(), route)) {
+    let is_proven = *method == Method::POST && PROVEN.contains(&route);
+    if OPEN.contains(&route) || is_proven || SIGN_IN == (method.clone(), route) {
         return Need::Nothing;
     }
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut rows = ROUTES.iter().filter(|(_, path, _)| *path == route).peekable();
-    if rows.peek().is_none() && route != COMPLETE.1 {
+    if rows.peek().is_none() && !PROVEN.contains(&route) {
         return Need::Closed;
     }
     // Another method of a known path runs no handler.

@@ -17,6 +17,7 @@ pub mod console_sessions;
 pub mod declared;
 mod due;
 pub mod events;
+pub mod incoming;
 mod keys;
 mod leases;
 pub mod limits;

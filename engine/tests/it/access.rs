@@ -96,6 +96,12 @@ fn rows() -> Vec<Row> {
         // A trigger of that name is another one in each tenant.
         with(row(Method::PUT, "/api/v1/event-triggers/{name}", ADMINS, Common), json!({ "key": "", "workflow": "" })),
         row(Method::DELETE, "/api/v1/event-triggers/{name}", ADMINS, Missing),
+        get("/api/v1/webhooks/incoming", VIEWERS, Own),
+        get("/api/v1/webhooks/incoming/{name}", VIEWERS, Missing),
+        get("/api/v1/webhooks/incoming/{name}/failures", VIEWERS, Missing),
+        // A webhook of that name is another one in each tenant.
+        with(row(Method::PUT, "/api/v1/webhooks/incoming/{name}", ADMINS, Common), json!({ "proof": { "kind": "" } })),
+        row(Method::DELETE, "/api/v1/webhooks/incoming/{name}", ADMINS, Missing),
         get("/api/v1/schedules", VIEWERS, Own),
         get("/api/v1/schedules/{name}", VIEWERS, Missing),
         // A schedule of that name is another one in each tenant.
@@ -162,7 +168,14 @@ fn rows() -> Vec<Row> {
 }
 
 /// Routes that want no token.
-const OPEN: [&str; 5] = ["/api/v1/completions/{token}", "/api/v1/openapi.json", "/healthz", "/metrics", "/readyz"];
+const OPEN: [&str; 6] = [
+    "/api/v1/completions/{token}",
+    "/api/v1/hooks/{tenant}/{name}",
+    "/api/v1/openapi.json",
+    "/healthz",
+    "/metrics",
+    "/readyz",
+];
 
 /// Of a path of [`rows`], the method that wants no token.
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
@@ -188,6 +201,8 @@ impl Things {
         let made = create(app, PEOPLE, &json!({ "name": "a bystander", "role": "viewer" })).await.expect(201).json();
         let trigger = json!({ "key": "quiet", "workflow": "ask" });
         app.send(Call::new(Method::PUT, "/api/v1/event-triggers/ask").json(&trigger)).await.expect(201);
+        let webhook = json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } });
+        app.send(Call::new(Method::PUT, "/api/v1/webhooks/incoming/ask").json(&webhook)).await.expect(201);
         let limit = json!({ "workflow": "ask", "most": 1_000 });
         app.send(Call::new(Method::PUT, "/api/v1/limits/ask").json(&limit)).await.expect(201);
         let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();

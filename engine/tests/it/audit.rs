@@ -253,6 +253,23 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/webhooks/incoming/{name}",
+            Call::new(Method::PUT, "/api/v1/webhooks/incoming/orders").json(&json!({
+                "proof": { "kind": "api_key", "secrets": ["personal"] }, "filter": "payload == 'personal'",
+                "start": { "workflow": "ask" },
+            })),
+            "incoming.put",
+            Value::Null,
+            json!({ "proof": "api_key", "workflow": "ask", "paused": false, "new_secrets": true }),
+        ),
+        change(
+            "/api/v1/webhooks/incoming/{name}",
+            Call::new(Method::DELETE, "/api/v1/webhooks/incoming/orders"),
+            "incoming.remove",
+            json!({ "proof": "api_key", "workflow": "ask" }),
+            Value::Null,
+        ),
+        change(
             "/api/v1/schedules/{name}",
             Call::new(Method::PUT, "/api/v1/schedules/nightly").json(&json!({
                 "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "attributes": { "note": "personal" } },
@@ -390,7 +407,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 17] = [
+const TARGETS: [&str; 19] = [
     "s-1",
     "declared",
     "run_",
@@ -403,6 +420,8 @@ const TARGETS: [&str; 17] = [
     "limit/asks",
     "schedule/nightly",
     "trigger/signed-up",
+    "incoming/orders",
+    "limit/asks",
     "event_",
     "worker/sess_",
     "tenant/acme",
@@ -452,6 +471,21 @@ async fn every_route_that_changes_something_leaves_one_row() {
     let told: Vec<_> = rows[count + 3..].iter().map(|row| (&row["action"], &row["via"], &row["who"])).collect();
     let expected = [("schedule.trigger", "token", "ada"), ("run.start", "schedule", "nightly")];
     assert_eq!(json!(told), json!(expected));
+    // Who delivers to a webhook is known by the webhook.
+    let webhook = json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } });
+    app.send(Call::new(Method::PUT, "/api/v1/webhooks/incoming/orders").json(&webhook)).await.expect(201);
+    let delivery = || Call::post("/api/v1/hooks/acme/orders").header("x-api-key", "s").json(&json!({}));
+    assert_eq!(send(&app, delivery().header("webhook-id", "1")).await.0, 201);
+    made.insert(("post".to_owned(), "/api/v1/hooks/{tenant}/{name}".to_owned()));
+    let publishing = json!({ "proof": { "kind": "api_key" }, "publish": { "key": "k" } });
+    app.send(Call::new(Method::PUT, "/api/v1/webhooks/incoming/orders").json(&publishing)).await.expect(200);
+    assert_eq!(send(&app, delivery().header("webhook-id", "2")).await.0, 201);
+    let rows = entries(&app, count + 9).await;
+    let started = [&rows[count + 6], &rows[count + 8]];
+    for (row, action) in started.iter().zip(["run.start", "event.push"]) {
+        assert_eq!((&row["action"], &row["via"]), (&json!(action), &json!("webhook")), "{row}");
+        assert_eq!((&row["who"], &row["address"]), (&json!("orders"), &json!(FROM)), "{row}");
+    }
     let document = app.send(Call::get("/api/v1/openapi.json")).await.expect(200).json();
     let changing: BTreeSet<(String, String)> = document["paths"]
         .as_object()

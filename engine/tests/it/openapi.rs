@@ -163,6 +163,9 @@ async fn answers_fit_the_documented_schemas() {
     let runs = serde_json::json!({ "runs": [{ "input": {} }, { "input": 7 }] });
     let schedule = serde_json::json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } });
     let trigger = serde_json::json!({ "key": "*", "workflow": "ask" });
+    let webhook =
+        serde_json::json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } });
+    let delivery = || Call::post("/api/v1/hooks/acme/all").json(&serde_json::json!({}));
     let answers = [
         ("RunsStarted", Call::post("/api/v1/workflows/ask/runs/bulk").json(&runs)),
         ("ScheduleView", Call::new(Method::PUT, "/api/v1/schedules/yearly").json(&schedule)),
@@ -173,6 +176,11 @@ async fn answers_fit_the_documented_schemas() {
         ("EventView", Call::post("/api/v1/events").json(&serde_json::json!({ "key": "k", "payload": {} }))),
         ("EventList", Call::get("/api/v1/events")),
         ("EventTriggerList", Call::get("/api/v1/event-triggers")),
+        ("IncomingWebhookView", Call::new(Method::PUT, "/api/v1/webhooks/incoming/all").json(&webhook)),
+        ("IncomingWebhookList", Call::get("/api/v1/webhooks/incoming")),
+        ("DeliveryTaken", delivery().header("x-api-key", "s")),
+        ("Problem", delivery()),
+        ("IncomingFailureList", Call::get("/api/v1/webhooks/incoming/all/failures")),
         ("RunDetail", Call::get(format!("/api/v1/runs/{run}"))),
         ("RunPage", Call::get("/api/v1/runs")),
         ("TaskView", Call::get(format!("/api/v1/human-tasks/{task}"))),

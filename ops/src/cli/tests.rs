@@ -346,6 +346,32 @@ async fn an_event_is_pushed_and_tells_what_it_started_and_what_not() {
 }
 
 #[tokio::test]
+async fn an_incoming_webhook_is_put_with_secrets_from_a_file_and_tells_what_it_refused() {
+    let view = json!({ "name": "shop", "path": "/api/v1/hooks/acme/shop", "proof": { "kind": "stripe" }, "paused": false,
+                       "start": { "workflow": "w", "run": { "input": { "$cel": "payload" } } },
+                       "created_at": "2026-11-21T06:00:00Z", "created_by": "ada" });
+    let failure = json!({ "at": "2026-11-21T06:00:00Z", "reason": "wrong_signature", "address": "203.0.113.7" });
+    let engine = Engine::default()
+        .answers("PUT /api/v1/webhooks/incoming/shop", view)
+        .answers("GET /api/v1/webhooks/incoming/shop/failures", json!({ "failures": [failure] }));
+    let url = engine.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secrets");
+    std::fs::write(&file, "new\n\nold \n").unwrap();
+    let put = ["webhooks", "incoming", "put", "shop", "--proof", "stripe", "--secrets", file.to_str().unwrap()];
+    let more = ["--tolerance", "2m", "--delivery-id", "payload.id", "--start", "w"];
+    let ended = valet(&url, &[put.as_slice(), more.as_slice()].concat()).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    assert!(ended.out.contains("deliver to  /api/v1/hooks/acme/shop\n"), "{}", ended.out);
+    let proof = json!({ "kind": "stripe", "secrets": ["new", "old"], "tolerance_seconds": 120 });
+    assert_eq!(engine.body(0), json!({ "proof": proof, "delivery_id": "payload.id", "start": { "workflow": "w" } }));
+    let ended = valet(&url, &["webhooks", "incoming", "failures", "shop"]).await;
+    assert!(ended.out.contains("wrong_signature  203.0.113.7\n"), "{}", ended.out);
+    let both = [put.as_slice(), &["--start", "w", "--publish", "{}"]].concat();
+    assert_eq!(valet(&url, &both).await.exit, Exit::Usage);
+}
+
+#[tokio::test]
 async fn a_declared_workflow_is_applied_under_its_own_name_or_the_given_one() {
     let registered = |version: u32, created: bool| json!({ "name": "w", "version": version, "created": created });
     let folder = tempfile::tempdir().unwrap();

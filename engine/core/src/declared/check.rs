@@ -34,6 +34,13 @@ impl Faults {
         }
     }
 
+    /// Those of another part too.
+    pub fn extend(&mut self, others: Self) {
+        for InputProblem { field, message } in others.found {
+            self.add(&field, message);
+        }
+    }
+
     /// The place of a field (RFC 6901).
     pub fn below(&self, place: &str, name: &str) -> String {
         below(place, name)

@@ -44,6 +44,12 @@ WITH old_batches AS (
     RETURNING id
 ), old_event_runs AS (
     DELETE FROM event_runs r USING old_events e WHERE r.event_id = e.id
+), old_deliveries AS (
+    DELETE FROM incoming_deliveries WHERE (webhook_id, delivery) IN (
+        SELECT webhook_id, delivery FROM incoming_deliveries WHERE at < now() - interval '30 days' ORDER BY at LIMIT 5000)
+), old_failures AS (
+    DELETE FROM incoming_failures WHERE id IN (
+        SELECT id FROM incoming_failures WHERE at < now() - interval '30 days' ORDER BY at LIMIT 5000)
 ), old_schedules AS (
     -- Those of one instant, which is over.
     DELETE FROM schedules s WHERE s.at < now() - interval '30 days' AND s.next_at IS NULL

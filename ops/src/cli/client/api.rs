@@ -9,12 +9,13 @@ use valet_core::Timestamp;
 use valet_protocol::api::{
     AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CoolDownRequest,
     CreateTokenRequest, EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList,
-    FireView, ForkRequest, Item, ItemList, ItemStored, KillRequest, LimitKeyList, LimitList, LimitView, PauseList,
-    PauseRequest, PauseView, PushEventRequest, PutEventTriggerRequest, PutItemRequest, PutScheduleRequest, QueueList,
-    Readiness, ReasonRequest, ResumeRequest, RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted,
-    RunSummary, RunsStarted, SandboxList, SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest,
-    StartRunRequest, StartRunsRequest, SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList,
-    TriggerScheduleRequest, UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
+    FireView, ForkRequest, IncomingFailureList, IncomingWebhookList, IncomingWebhookView, Item, ItemList, ItemStored,
+    KillRequest, LimitKeyList, LimitList, LimitView, PauseList, PauseRequest, PauseView, PushEventRequest,
+    PutEventTriggerRequest, PutIncomingWebhookRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness,
+    ReasonRequest, ResumeRequest, RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary,
+    RunsStarted, SandboxList, SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest,
+    StartRunsRequest, SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest,
+    UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -153,6 +154,32 @@ impl Client {
 
     pub async fn remove_event_trigger(&self, name: &str) -> Result<(), ClientError> {
         self.send(&Call::delete(path(["event-triggers", name]))).await.map(drop)
+    }
+
+    pub async fn incoming_webhooks(&self) -> Result<IncomingWebhookList, ClientError> {
+        body::json(self.send(&Call::get(path(["webhooks", "incoming"]))).await?).await
+    }
+
+    pub async fn incoming_webhook(&self, name: &str) -> Result<IncomingWebhookView, ClientError> {
+        body::json(self.send(&Call::get(path(["webhooks", "incoming", name]))).await?).await
+    }
+
+    /// The same request again changes nothing.
+    pub async fn put_incoming_webhook(
+        &self,
+        name: &str,
+        request: &PutIncomingWebhookRequest,
+    ) -> Result<IncomingWebhookView, ClientError> {
+        let call = Call::post(path(["webhooks", "incoming", name]), document(request));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn remove_incoming_webhook(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["webhooks", "incoming", name]))).await.map(drop)
+    }
+
+    pub async fn incoming_failures(&self, name: &str) -> Result<IncomingFailureList, ClientError> {
+        body::json(self.send(&Call::get(path(["webhooks", "incoming", name, "failures"]))).await?).await
     }
 
     pub async fn schedules(&self, cursor: Option<&str>, rows: u32) -> Result<ScheduleList, ClientError> {
