@@ -16,6 +16,7 @@ use valet_workers::runtime::{
     ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect_trusting,
 };
 use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::fly::{FlyConfig, FlyProvider};
 use valet_workers::sandbox::guarded::Guarded;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
@@ -121,6 +122,7 @@ fn handlers(
         redirects_max: 0,
         ..OutwardConfig::default()
     });
+    let machines = fly(settings, &allow_private)?;
     let browsers = Arc::new(Browsers {
         provider: Arc::new(Guarded::new(Arc::clone(provider))) as Arc<dyn SandboxProvider>,
         host: host.to_owned(),
@@ -128,6 +130,7 @@ fn handlers(
         paced: settings.flag("worker.human_pace")?,
         keeps_states: settings.flag("worker.site_states")?,
         allow_private,
+        fly: machines,
         systems,
         memory: Memory::at(absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned")),
         outward,
@@ -139,6 +142,19 @@ fn handlers(
         }
         Ok(step.n)
     }))
+}
+
+/// Machines at Fly, where there is an account.
+fn fly(settings: &Settings, allow_private: &[HostPort]) -> Result<Option<Arc<dyn SandboxProvider>>, WorkerRoleError> {
+    let Some(token) = settings.find("fly.token") else { return Ok(None) };
+    let (app, image) = (settings.text("fly.app")?.to_owned(), settings.text("fly.image")?.to_owned());
+    let mut config = FlyConfig::new(Secret::new(token), app, image);
+    settings.text("fly.url")?.clone_into(&mut config.url);
+    config.regions = settings.list("fly.regions")?;
+    config.live_view = settings.find("fly.live_view").map(ToOwned::to_owned);
+    config.opened = allow_private.to_vec();
+    config.authorities = tls::authorities(settings)?;
+    Ok(Some(Arc::new(Guarded::new(Arc::new(FlyProvider::new(config))))))
 }
 
 /// `name=key,…`. What is wrong is told without a key.

@@ -37,7 +37,10 @@ pub use memory::Memory;
 
 /// What the handlers stand on.
 pub struct Browsers {
+    /// Of this machine.
     pub provider: Arc<dyn SandboxProvider>,
+    /// Machines at Fly, where an account is configured.
+    pub fly: Option<Arc<dyn SandboxProvider>>,
     /// The machine whose browsers these are, as its workers name it.
     pub host: String,
     /// Browsers with a window can be had here.
@@ -110,23 +113,39 @@ impl Browsers {
             headless: tiers::is_headless(&step.at.tier),
             lease: Duration::from_secs(step.lease_s),
         };
-        match self.provider.provision(&request).await {
+        match self.provider_of(&step.at.tier)?.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
-            Err(error @ SandboxError::Resting { .. }) => return Ok(Provisioned::Resting { why: error.to_string() }),
+            Err(error @ (SandboxError::Resting { .. } | SandboxError::NoRoom { .. })) => {
+                return Ok(Provisioned::Resting { why: error.to_string() });
+            }
             Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);
-        let attachment = self.provider.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
+        let attachment = self.provider_of(&step.at.tier)?.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
         let named = |name: &str| attachment.capabilities.get(name).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
-        Ok(Provisioned::Ready { browser: format!("{} {}", named("browserName"), named("browserVersion")) })
+        let browser = format!("{} {}", named("browserName"), named("browserVersion"));
+        // A courtesy: without it the browser is as good.
+        let live_view = self.provider_of(&step.at.tier)?.live_view(&id).await.ok().map(|view| view.url);
+        Ok(Provisioned::Ready { browser, live_view })
     }
 
     async fn cleanup(&self, _ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
         crash_point!(WorkerFinalizerBefore);
-        self.provider.destroy(&SandboxId(step.at.sandbox)).await.map_err(sandbox_error)?;
+        self.provider_of(&step.at.tier)?.destroy(&SandboxId(step.at.sandbox)).await.map_err(sandbox_error)?;
         crash_point!(WorkerFinalizerAfter);
         Ok(())
+    }
+
+    /// Who has the browsers of a tier. A worker that was not told of Fly leaves its machines to those that were.
+    fn provider_of(&self, tier: &str) -> Result<&dyn SandboxProvider, StepError> {
+        match (tier, &self.fly) {
+            (tiers::FLY, Some(fly)) => Ok(fly.as_ref()),
+            (tiers::FLY, None) => {
+                Err(StepError::retry("no_account", "this worker has no account at Fly: see VALET_FLY_TOKEN"))
+            }
+            _ => Ok(self.provider.as_ref()),
+        }
     }
 
     /// Takes the browser over: whoever held it before is refused from here on.
@@ -135,7 +154,8 @@ impl Browsers {
         if at.tier == DIRECT {
             return Err(no_browser());
         }
-        let attachment = self.provider.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
+        let attachment =
+            self.provider_of(&at.tier)?.attach(&SandboxId(at.sandbox), fence(ctx)).await.map_err(sandbox_error)?;
         let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox).filter(|_| self.paced), ..self.limits };
         WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }

@@ -29,7 +29,7 @@ const CYCLES_USUAL: u64 = 8;
 const ATTEMPTS_MAX: u32 = 20;
 
 /// A provider under test.
-trait Subject {
+pub trait Subject {
     type Provider: SandboxProvider + 'static;
 
     fn provider(&self) -> Self::Provider;
@@ -318,3 +318,4 @@ macro_rules! conforms {
 }
 
 conforms!(local, Rig::new());
+conforms!(fly, super::super::fly::Cloud::start().await);

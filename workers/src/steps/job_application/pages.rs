@@ -78,8 +78,9 @@ impl Browsers {
         step: FillPage,
     ) -> Result<Filled, StepError> {
         let id = SandboxId(step.at.sandbox);
-        self.provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
-        let mut applicant = applicant(ctx, self.provider.as_ref(), &step).await?;
+        let provider = self.provider_of(&step.at.tier)?;
+        provider.renew(&id, Duration::from_secs(step.lease_s)).await.map_err(sandbox_error)?;
+        let mut applicant = applicant(ctx, provider, &step).await?;
         let (mut bank, answered) = (Bank::of(step.employer.clone()), answers(&step.answered));
         let (mut learned, file) = self.memory.of(&agent.current_url().await.map_err(browser_error)?).await;
         screenshot(ctx, agent, &format!("page-{}-before", step.page)).await;
