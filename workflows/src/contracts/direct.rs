@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use valet_core::StepFailure;
-use valet_testing::{Person, TestEngine, TestRun, blocked, lost, retry, scenario};
+use valet_core::decide::IN_DOUBT;
+use valet_testing::{Person, TestEngine, TestRun, blocked, fail, retry, scenario};
 
 use super::job_application::{choice, input, posting, site, submission, summary};
 use crate::ats::{JobPlace, detect};
@@ -146,7 +147,7 @@ fn a_job_that_was_closed_meanwhile_is_closed() {
 fn what_became_of_a_lost_answer_is_found_out_or_asked_of_a_person() {
     // The system merges what comes twice, and says so.
     let merged = system()
-        .on_step(|_: SendForm, _| Err(lost()))
+        .on_step(|_: SendForm, _| Err(fail(IN_DOUBT)))
         .on_step(|_: CheckForm, _| Ok(ApplicationResult::Received(submission())));
     let run = merged.run::<JobApplicationWorkflow>(&job(&json!({}))).expect("an end");
     let receipt: Receipt = run.output();
@@ -157,7 +158,7 @@ fn what_became_of_a_lost_answer_is_found_out_or_asked_of_a_person() {
         let world = system()
             .on_step(move |_: SendForm, _| {
                 if std::mem::replace(&mut once, false) {
-                    Err(lost())
+                    Err(fail(IN_DOUBT))
                 } else {
                     Ok(ApplicationResult::Received(submission()))
                 }
