@@ -4,12 +4,15 @@
 //! with the sandbox, so that any worker can finish what another began. It never drives the browser.
 
 mod breaker;
+pub mod fly;
+mod gate_client;
 pub mod guarded;
 pub mod local;
 pub mod process;
 pub mod reaper;
 pub mod reconcile;
 pub mod rows;
+mod secret;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -55,6 +58,8 @@ pub enum SandboxKind {
     Local,
     /// The same with a window, on an X server of its own.
     LocalHeaded,
+    /// A machine at Fly, with a browser and a gate in it.
+    Fly,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,6 +154,8 @@ pub enum SandboxError {
     Busy(SandboxId),
     #[error("the gate of sandbox {id} does not answer: {reason}")]
     Silent { id: SandboxId, reason: String },
+    #[error("{provider} has no room now: {detail}")]
+    NoRoom { provider: &'static str, detail: String },
     #[error("this machine has its {max} sandboxes")]
     Full { max: u32 },
     #[error("sandbox {id} did not start: {reason}")]
@@ -203,7 +210,7 @@ impl SandboxError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Quota { .. } => FailureClass::Quota,
-            Self::Full { .. } => FailureClass::Capacity,
+            Self::Full { .. } | Self::NoRoom { .. } => FailureClass::Capacity,
             Self::Rate { .. } => FailureClass::Rate,
             Self::NotFound(_) | Self::Gone { .. } => FailureClass::Gone,
             Self::Auth { .. } => FailureClass::Auth,

@@ -7,6 +7,7 @@ mod it {
     mod conformance;
     mod direct;
     mod egress;
+    mod fly;
     mod forms;
     mod frames;
     mod gate;

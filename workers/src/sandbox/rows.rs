@@ -10,7 +10,7 @@ use valet_protocol::worker::{NewResource, ResourceAnswer, ResourceQuestion, Whic
 use valet_workflows::job_application::steps::Price;
 use valet_workflows::sandboxes::{DESTROYED, HOST, IN_USE, PARKED, PROVIDER, READY, STARTING, STOPPING};
 
-use super::{ProvisionRequest, SandboxId};
+use super::{ProvisionRequest, SandboxId, SandboxProvider};
 use crate::runtime::{StepContext, StepError};
 
 /// For what a run pays when its sandbox costs something.
@@ -25,6 +25,16 @@ pub struct Whose {
 }
 
 impl Whose {
+    /// Of the machine that its workers name so.
+    pub fn here(provider: &dyn SandboxProvider, host: &str) -> Self {
+        Self { provider: provider.name().to_owned(), host: Some(host.to_owned()) }
+    }
+
+    /// Any worker with the provider's account reaches them.
+    pub fn anywhere(provider: &dyn SandboxProvider) -> Self {
+        Self { provider: provider.name().to_owned(), host: None }
+    }
+
     pub fn labels(&self) -> BTreeMap<String, String> {
         let host = self.host.iter().map(|host| (HOST.to_owned(), host.clone()));
         [(PROVIDER.to_owned(), self.provider.clone())].into_iter().chain(host).collect()
