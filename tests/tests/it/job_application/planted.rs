@@ -17,7 +17,7 @@ use super::house::House;
 /// A password that no form asks for.
 const KEPT: &str = "zwetschgendatschi";
 /// Parts of what the profile, its answers and its files say; none is part of a URL, an id or a word of Valet's own.
-const TOLD: [&str; 10] = [
+const TOLD: [&str; 11] = [
     "zoe.ohara@example.com",
     "O'Hara",
     "30 901820",
