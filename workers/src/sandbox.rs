@@ -4,6 +4,7 @@
 //! with the sandbox, so that any worker can finish what another began. It never drives the browser.
 
 mod breaker;
+pub mod callback;
 pub mod fly;
 mod gate_client;
 pub mod guarded;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 use valet_core::RunId;
+use valet_protocol::worker::Callback;
 
 pub use crate::gate::HostPort;
 
@@ -76,6 +78,9 @@ pub struct ProvisionRequest {
     pub headless: bool,
     /// The sandbox ends by itself this long after the last renewal.
     pub lease: Duration,
+    /// Where what runs inside may say what happens, for a provider that has something run inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,6 +216,7 @@ impl SandboxError {
         match self {
             Self::Quota { .. } => FailureClass::Quota,
             Self::Full { .. } | Self::NoRoom { .. } => FailureClass::Capacity,
+            error if error.is_disk_full() => FailureClass::Capacity,
             Self::Rate { .. } => FailureClass::Rate,
             Self::NotFound(_) | Self::Gone { .. } => FailureClass::Gone,
             Self::Auth { .. } => FailureClass::Auth,
@@ -226,6 +232,12 @@ impl SandboxError {
             | Self::Ambiguous { .. }
             | Self::Resting { .. } => FailureClass::Provider,
         }
+    }
+
+    /// The machine has no space left for what a browser writes.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } | Self::List(source)
+            if matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
     }
 
     /// Whether the same call may succeed later without anything being changed.

@@ -4,6 +4,7 @@ mod it {
     mod ada;
     mod ats;
     mod bad_pages;
+    mod callback;
     mod conformance;
     mod direct;
     mod egress;

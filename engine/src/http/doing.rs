@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 53] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 54] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -62,6 +62,7 @@ pub(super) const ACTIONS: [(Method, &str, &str); 53] = [
     (Method::PUT, "/api/v1/rules/{kind}/{name}", "rule.put"),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", "rule.remove"),
     (Method::POST, "/api/v1/sandboxes/{id}/kill", "sandbox.kill"),
+    (Method::POST, "/api/v1/webhooks/sandbox", "sandbox.event"),
     (Method::POST, "/api/v1/session", "session.open"),
     (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),
@@ -136,7 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Doing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route_scopes::{COMPLETE, ROUTES, SIGN_IN};
+    use super::super::route_scopes::{COMPLETE, ROUTES, SANDBOX_EVENT, SIGN_IN};
     use super::*;
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
         let stale: Vec<_> = ACTIONS
             .iter()
-            .filter(|(method, path, _)| ![SIGN_IN, COMPLETE].contains(&(method.clone(), *path)))
+            .filter(|(method, path, _)| ![SIGN_IN, COMPLETE, SANDBOX_EVENT].contains(&(method.clone(), *path)))
             .filter(|(method, path, _)| !ROUTES.iter().any(|(known, at, _)| known == method && at == path))
             .collect();
         assert!(stale.is_empty(), "{stale:?}");

@@ -23,6 +23,9 @@ const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.jso
 /// Its token opens it, to whoever holds that.
 pub(super) const COMPLETE: (Method, &str) = (Method::POST, "/api/v1/completions/{token}");
 
+/// The sandbox's own token, or its signature, opens it.
+pub(super) const SANDBOX_EVENT: (Method, &str) = (Method::POST, "/api/v1/webhooks/sandbox");
+
 /// Where a token is changed for a session.
 pub(super) const SIGN_IN: (Method, &str) = (Method::POST, "/api/v1/session");
 
@@ -148,12 +151,12 @@ pub(super) fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
         let is_guarded = path.starts_with("/api/") || path.starts_with("/worker/");
         return if is_guarded { Need::Token } else { Need::Nothing };
     };
-    if OPEN.contains(&route) || [SIGN_IN, COMPLETE].contains(&(method.clone(), route)) {
+    if OPEN.contains(&route) || [SIGN_IN, COMPLETE, SANDBOX_EVENT].contains(&(method.clone(), route)) {
         return Need::Nothing;
     }
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut rows = ROUTES.iter().filter(|(_, path, _)| *path == route).peekable();
-    if rows.peek().is_none() && route != COMPLETE.1 {
+    if rows.peek().is_none() && ![COMPLETE.1, SANDBOX_EVENT.1].contains(&route) {
         return Need::Closed;
     }
     // Another method of a known path runs no handler.

@@ -146,6 +146,11 @@ impl Fly {
         machines.into_iter().filter(|m| m.state != "destroyed").map(|m| (m.id, m.state, m.region)).collect()
     }
 
+    /// As it was made, or changed last.
+    pub fn config_of(&self, machine: &str) -> Option<Value> {
+        self.state.all().into_iter().find(|one| one.id == machine).map(|one| one.config)
+    }
+
     /// How many machines of this mark are not destroyed.
     pub fn living(&self, key: &str, value: &str) -> usize {
         let marked = |machine: &&Machine| machine.state != "destroyed" && machine.config["metadata"][key] == value;

@@ -21,6 +21,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use valet_protocol::worker::Callback;
 
 use super::gate_client::{GateAnswer, GateClient};
 use super::secret::hex;
@@ -243,10 +244,14 @@ impl FlyProvider {
         if let Some(run) = request.run {
             marks[RUN] = json!(run.0.to_string());
         }
+        let mut env = json!({ "VALET_GATE_CONFIG": GATE_FILE });
+        if let Some(Callback { url, token }) = &request.callback {
+            (env["VALET_CALLBACK_URL"], env["VALET_CALLBACK_TOKEN"]) = (json!(url), json!(token));
+        }
         json!({
             "image": self.config.image,
             "guest": guest(),
-            "env": { "VALET_GATE_CONFIG": GATE_FILE },
+            "env": env,
             "files": [{ "guest_path": GATE_FILE, "raw_value": STANDARD.encode(serde_json::to_vec(&gate).unwrap_or_default()) }],
             "metadata": marks,
             "restart": { "policy": "no" },

@@ -108,6 +108,22 @@ impl LocalProvider {
         .then_some(sandbox)
     }
 
+    /// The same.
+    fn check_programs(&self, id: SandboxId) -> Result<(), SandboxError> {
+        let config = &self.config;
+        let settings = match config.kind {
+            BrowserKind::Chromium => ["VALET_CHROMIUM", "VALET_CHROMEDRIVER"],
+            BrowserKind::Firefox => ["VALET_FIREFOX", "VALET_GECKODRIVER"],
+        };
+        let missing =
+            [&config.browser, &config.driver].into_iter().zip(settings).find(|(program, _)| !program.is_file());
+        missing.map_or(Ok(()), |(program, setting)| {
+            let reason =
+                format!("there is no {} on this machine: install it, or name it by {setting}", program.display());
+            Err(SandboxError::StartFailed { id, reason })
+        })
+    }
+
     /// Found missing before anything is started.
     fn check_display(&self, request: &ProvisionRequest) -> Result<(), SandboxError> {
         let config = &self.config;
@@ -187,6 +203,7 @@ impl SandboxProvider for LocalProvider {
             self.renew(&id, request.lease).await?;
             return Ok(sandbox);
         }
+        self.check_programs(id)?;
         self.check_display(request)?;
         clean(&folder).await?;
         self.take_place(&folder).await?;

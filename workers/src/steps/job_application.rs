@@ -125,13 +125,14 @@ impl Browsers {
             allow_private: self.allow_private.clone(),
             headless: tiers::is_headless(&step.at.tier),
             lease: Duration::from_secs(step.lease_s),
+            callback: None,
         };
-        let provider = self.provider_of(&step.at.tier)?;
-        match rows::reserve(&ctx, &self.whose_of(&step.at.tier), &step.at.tier, &request, &step.price).await? {
-            Reserved::Yes => {}
+        let (provider, whose) = (self.provider_of(&step.at.tier)?, self.whose_of(&step.at.tier));
+        let request = match rows::reserve(&ctx, &whose, &step.at.tier, &request, &step.price).await? {
+            Reserved::Yes(callback) => ProvisionRequest { callback, ..request },
             Reserved::Ended { why } => return Err(StepError::fail(SANDBOX_LOST, why)),
             Reserved::Spent { usd_micros } => return Ok(Provisioned::Spent { usd_micros }),
-        }
+        };
         match provider.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),

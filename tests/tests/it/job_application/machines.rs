@@ -80,6 +80,16 @@ async fn an_application_goes_on_in_its_machine_after_its_worker_was_killed() {
     let open = house.client.run(&run).await.expect("the run").tasks;
     assert!(open.iter().any(|task| task.context["live_view"] == format!("{VIEW}{machine}")), "{open:?}");
 
+    // What runs in the machine has all it needs to speak of it.
+    let config = fly.config_of(machine).expect("its configuration");
+    let named = |name: &str| (name.to_owned(), config["env"][name].as_str().expect(name).to_owned());
+    let mut speaks = tokio::process::Command::new(PROGRAM);
+    speaks.args(["sandbox-event", "step_started"]).envs(["VALET_CALLBACK_URL", "VALET_CALLBACK_TOKEN"].map(named));
+    let spoken = speaks.output().await.expect("it runs");
+    assert!(spoken.status.success(), "{}", String::from_utf8_lossy(&spoken.stderr));
+    let rows = house.client.sandboxes(false).await.expect("a list").sandboxes;
+    assert_eq!(rows[0].state, "in_use");
+
     house.worker.kill().await;
     house.worker.start();
     fly.served.faults().at_random(7, 0.2, &[Fault::Status(502), Fault::AnswerLost]);
