@@ -295,6 +295,82 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The limits of this tenant, by name. */
+        get: operations["list_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One limit. */
+        get: operations["show_limit"];
+        /**
+         * Sets a limit. Its figures hold at once, also for what waits; its workflow, step and expressions hold for steps that are asked for from
+         *     now on, by whichever engine. Nobody is stopped: a lower limit is reached as what is at work ends. All faults are told at once.
+         */
+        put: operations["put_limit"];
+        post?: never;
+        /** Removes a limit: what waits for it waits no more. */
+        delete: operations["remove_limit"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}/cool-down": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leaves a key alone until an instant: nothing of it begins, what is at work goes on. Without `until` it may begin again. */
+        post: operations["cool_limit_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the keys of a limit have: how many are at work and wait, since when, and when the next may begin. At most 1,000, those for whom
+         *     most wait first.
+         */
+        get: operations["list_limit_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/pauses": {
         parameters: {
             query?: never;
@@ -1035,6 +1111,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/sandbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes an event of a sandbox: it goes to the channel `sandbox` of its run, once by its id, and with it to whoever watches the run.
+         *     `captcha_detected` parks the sandbox until its next step, `completed` and `error` are its last word.
+         */
+        post: operations["sandbox_event"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/whoami": {
         parameters: {
             query?: never;
@@ -1366,6 +1462,15 @@ export interface components {
             /** @description What a request by cookie that changes something shows in `X-Valet-Csrf`. */
             csrf: string;
         };
+        /** @description `POST /api/v1/limits/{name}/cool-down`: nothing of this key begins before an instant; what is at work goes on. */
+        CoolDownRequest: {
+            key?: string;
+            /**
+             * Format: date-time
+             * @description At most 31 days ahead; without it the key is not left alone any more.
+             */
+            until?: string | null;
+        };
         /** @description `POST /api/v1/tokens` */
         CreateTokenRequest: {
             /**
@@ -1541,6 +1646,67 @@ export interface components {
             /** @description `waiting`, `starting`, `started`, `skipped` or `refused`. */
             state: string;
         };
+        /** @description `GET /api/v1/limits/{name}/keys`: those for whom most wait come first. */
+        LimitKeyList: {
+            keys: components["schemas"]["LimitKeyView"][];
+        };
+        /** @description What one key of a limit has. */
+        LimitKeyView: {
+            /**
+             * Format: date-time
+             * @description Nothing begins before.
+             */
+            cooled_until?: string | null;
+            key: string;
+            /**
+             * Format: int32
+             * @description Slots there are.
+             */
+            most?: number | null;
+            /**
+             * Format: date-time
+             * @description When there is a token again; absent: there is one, or none is needed.
+             */
+            next_token_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest of them waits.
+             */
+            oldest?: string | null;
+            /**
+             * Format: int64
+             * @description Slots that are had: runs of a limit of runs, steps of a limit of a step.
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Steps that wait for one.
+             */
+            waiting: number;
+        };
+        /** @description `GET /api/v1/limits` */
+        LimitList: {
+            limits: components["schemas"]["LimitView"][];
+        };
+        /** @description A limit as it stands. */
+        LimitView: {
+            /** Format: date-time */
+            changed_at: string;
+            changed_by: string;
+            key?: string | null;
+            /** Format: int32 */
+            most?: number | null;
+            name: string;
+            rate?: components["schemas"]["RateView"] | null;
+            share?: string | null;
+            step?: string | null;
+            /** Format: int64 */
+            version: number;
+            weights?: {
+                [key: string]: number;
+            };
+            workflow: string;
+        };
         MissedFires: {
             /** Format: date-time */
             from: string;
@@ -1664,6 +1830,32 @@ export interface components {
             /** @description Of a document: `{"file": "file_…"}`. */
             value: Record<string, never>;
         };
+        /** @description `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most` and `rate`. */
+        PutLimitRequest: {
+            /**
+             * @description Which key's slot is needed: CEL over `input`, `run` and `step`, as in `input.site`. Without it all have one key. What it is nothing
+             *     for has the key `""`.
+             */
+            key?: string | null;
+            /**
+             * Format: int32
+             * @description At work at once, for each key: 1 to 1,000,000.
+             */
+            most?: number | null;
+            rate?: components["schemas"]["RateView"] | null;
+            /** @description Among whom the turns of a key go round, as in `run.subject`. Without it whoever came first goes first. */
+            share?: string | null;
+            /**
+             * @description Of this step only, by its name. Without it the limit is of whole runs: a run has its slot while it is at work, and keeps it from step
+             *     to step; while it waits it has none.
+             */
+            step?: string | null;
+            /** @description Turns that a share has while the others have one: 1 to 1,000. */
+            weights?: {
+                [key: string]: number;
+            };
+            workflow: string;
+        };
         /** @description `PUT /api/v1/schedules/{name}`: the whole of it. Either `cron` or `at`. */
         PutScheduleRequest: {
             /**
@@ -1706,6 +1898,24 @@ export interface components {
              * @description Live workers that pull it, and their free slots.
              */
             workers: number;
+        };
+        /** @description A bucket of tokens: one for each attempt that begins. */
+        RateView: {
+            /**
+             * Format: int32
+             * @description How many at once after a rest. Default: `count`.
+             */
+            burst?: number | null;
+            /**
+             * Format: int32
+             * @description So many: 1 to 1,000,000.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description In so long: 1 ms to 31 days.
+             */
+            per_ms: number;
         };
         /** @description `GET /readyz` */
         Readiness: {
@@ -1917,6 +2127,19 @@ export interface components {
             /** Format: int64 */
             usd_micros: number;
         };
+        /** @description What a sandbox says of itself. */
+        SandboxEvent: {
+            data?: Record<string, never>;
+            event: components["schemas"]["SandboxEventKind"];
+            /** @description The event's own: sent again, it is the same event. */
+            id: string;
+            /** @description For people. */
+            message?: string | null;
+            /** @description Which step. */
+            step?: string | null;
+        };
+        /** @enum {string} */
+        SandboxEventKind: "step_started" | "step_completed" | "captcha_detected" | "error" | "completed";
         /** @description Sandboxes, the newest first, and what those of each tier cost. */
         SandboxList: {
             /** @description By day (UTC), the newest first, as of each sandbox's last change. */
@@ -2062,7 +2285,7 @@ export interface components {
             queue: string;
             /** Format: int32 */
             seq: number;
-            /** @description `ready`, `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`. */
+            /** @description `ready`, `blocked` (a limit has no slot for it), `running`, `stopping`, `backing_off`, `parked`, `succeeded`, `failed` or `cancelled`. */
             state: string;
         };
         /** @description `GET /api/v1/subjects/{subject}` */
@@ -3695,6 +3918,423 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutLimitRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description There was none of this name */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is set, but another engine has not heard of it yet; the same request again waits for that */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cool_limit_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CoolDownRequest"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_limit_keys: {
+        parameters: {
+            query?: {
+                /** @description Only this key. */
+                key?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitKeyList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7363,6 +8003,93 @@ export interface operations {
                 };
             };
             /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sandbox_event: {
+        parameters: {
+            query: {
+                tenant: string;
+                sandbox: string;
+            };
+            header?: {
+                /** @description `Bearer` and the sandbox's own token */
+                Authorization?: string | null;
+                /** @description Instead: `sha256=` and the body's HMAC-SHA256 under that token, in hexadecimal digits */
+                "X-Valet-Signature"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxEvent"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Neither the sandbox's token nor its signature */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has no run, or its run is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             503: {
                 headers: {
                     [name: string]: unknown;
