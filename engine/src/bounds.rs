@@ -236,6 +236,8 @@ pub const RESOURCE_ROWS_MAX: u32 = 1_000;
 /// Labels of one resource, and the bytes that are kept with it.
 pub const RESOURCE_LABELS_MAX: usize = 16;
 pub const RESOURCE_DATA_BYTES_MAX: usize = 64 * 1024;
+/// What a sandbox says of itself in one event.
+pub const SANDBOX_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// A lease that nobody renews for longer is none: a week, as a person may be given.
 pub const RESOURCE_LEASE_MAX: Duration = Duration::from_hours(8 * 24);
 /// Whose lease ended so long ago is out of reach: those that could end it look every few seconds.

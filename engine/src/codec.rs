@@ -10,6 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use uuid::Uuid;
 
+use crate::resource_token::{Named, ResourceTokens, Shown};
 use crate::task_link::TaskLinks;
 
 const VERSION: u8 = 1;
@@ -97,6 +98,8 @@ pub struct MasterKey {
     pub name: String,
     /// Under a key that follows from this one.
     pub links: TaskLinks,
+    /// The same.
+    pub resources: ResourceTokens,
     key: DataKey,
 }
 
@@ -104,7 +107,12 @@ impl MasterKey {
     pub fn new(secret: &[u8; KEY_BYTES]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, secret);
         let name = digest.as_ref()[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        Self { name, links: TaskLinks::new(secret), key: DataKey::new(0, secret) }
+        Self {
+            name,
+            links: TaskLinks::new(secret),
+            resources: ResourceTokens::new(secret),
+            key: DataKey::new(0, secret),
+        }
     }
 
     /// Reads 64 hexadecimal digits.
@@ -165,6 +173,16 @@ impl MasterKeys {
         self.all()
             .find(|key| key.name == name)
             .ok_or_else(|| CodecError::OtherMasterKey { found: name.to_owned(), expected: self.current.name.clone() })
+    }
+
+    /// The token with which a resource speaks of itself, under the current key.
+    pub fn resource_token(&self, of: &Named<'_>) -> String {
+        self.current.resources.token(of)
+    }
+
+    /// Whether it is right, under any key.
+    pub fn is_token_of_resource(&self, of: &Named<'_>, shown: Shown<'_>) -> bool {
+        self.all().any(|key| key.resources.is_right(of, shown))
     }
 
     /// The token of a task's link, under the current key.

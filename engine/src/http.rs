@@ -64,6 +64,7 @@ mod rules;
 mod run_search;
 mod run_view;
 mod runs;
+mod sandbox_events;
 mod scheduler;
 mod schedules;
 mod schema;
@@ -251,6 +252,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tiers::metrics))
         .routes(routes!(resources::sandboxes))
         .routes(routes!(resources::kill_sandbox))
+        .routes(routes!(sandbox_events::take))
         .routes(routes!(subjects::show))
         .routes(routes!(subjects::list, subjects::put))
         .routes(routes!(subjects::show_item, subjects::remove))

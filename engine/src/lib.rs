@@ -17,6 +17,7 @@ pub mod notify;
 pub mod pauses;
 pub mod ports;
 pub mod replay_check;
+pub mod resource_token;
 pub mod retention;
 pub mod routes;
 pub mod schedule;

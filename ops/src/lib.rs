@@ -17,6 +17,7 @@ pub mod program;
 mod registry;
 pub mod replay_check;
 pub mod roles;
+mod sandbox_event;
 pub mod secrets;
 pub mod settings;
 pub mod simulate;

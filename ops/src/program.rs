@@ -9,7 +9,7 @@ use crate::cli;
 use crate::registry::Registry;
 use crate::roles::{asked_to_stop, engine, up, worker};
 use crate::settings::{Settings, Source, reference};
-use crate::{bench, classify, hooks, replay_check, simulate, telemetry, tls};
+use crate::{bench, classify, hooks, replay_check, sandbox_event, simulate, telemetry, tls};
 
 /// Durable workflows for work that needs a browser and sometimes a person.
 #[derive(Parser)]
@@ -63,6 +63,8 @@ enum Verb {
     Config(ConfigCommand),
     /// Print the OpenAPI document
     Openapi,
+    /// Say what happens in a sandbox; for what runs inside one
+    SandboxEvent(sandbox_event::SandboxEventCommand),
     /// Guard one browser's driver; started by workers
     #[command(hide = true)]
     Gate {
@@ -145,6 +147,7 @@ async fn carry_out(mut program: Program, mut settings: Settings, registry: Regis
             println!("{}", serde_json::to_string_pretty(&valet_engine::http::openapi()).unwrap_or_default());
             0
         }
+        Verb::SandboxEvent(command) => ended(sandbox_event::run(command).await),
         Verb::Gate { config } => ended(worker::run_gate(&config).await),
         Verb::Operate(_) | Verb::Simulate(_) => 0,
     }

@@ -229,6 +229,27 @@ pub const SETTINGS: &[Setting] = &[
         Some("https://{company}.recruitee.com"),
         "Recruitee's careers sites, which take applications without a key; `{company}` becomes the company",
     ),
+    setting("fly.url", "VALET_FLY_URL", Some("https://api.machines.dev"), "Fly's Machines API"),
+    secret(
+        "fly.token",
+        "VALET_FLY_TOKEN",
+        "token of the app at Fly whose machines are sandboxes; without it there is no tier `fly`",
+    ),
+    setting("fly.app", "VALET_FLY_APP", Some("valet-sandbox"), "the app at Fly"),
+    setting(
+        "fly.image",
+        "VALET_FLY_IMAGE",
+        Some("registry.fly.io/valet-sandbox:latest"),
+        "image with a browser and its gate",
+    ),
+    setting("fly.regions", "VALET_FLY_REGIONS", Some("iad,ord,lax"), "regions at Fly, the first that has room"),
+    setting("fly.pool", "VALET_FLY_POOL", Some("0"), "machines that wait, unstarted, for the next sandboxes"),
+    setting(
+        "fly.live_view",
+        "VALET_FLY_LIVE_VIEW",
+        None,
+        "address of a machine's screen, with `{app}` and `{machine}`; without it nobody looks at one",
+    ),
     setting("log.format", "VALET_LOG_FORMAT", Some("text"), "`text` or `json`"),
     setting("log.filter", "VALET_LOG", Some("info"), "log filter, such as `info,valet_engine=debug`"),
 ];

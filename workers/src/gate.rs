@@ -27,6 +27,7 @@ mod proxy;
 mod server;
 pub mod state;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ pub enum GateError {
     ParseConfig { path: PathBuf, source: serde_json::Error },
     #[error("the egress rule is not valid")]
     EgressRule(#[from] egress::BadRule),
-    #[error("cannot listen on loopback")]
+    #[error("cannot listen for its holder")]
     Listen(#[source] std::io::Error),
     #[error("cannot write the gate's state")]
     WriteState(#[source] std::io::Error),
@@ -125,7 +126,7 @@ pub async fn run_with(config: GateConfig, resolver: Arc<dyn Resolve>, dialer: Ar
     let rule = EgressRule::new(&config.allowed_hosts, &config.allow_private)?;
     let before = config.adopt.then(|| GateState::read(&config.sandbox_dir)).transpose();
     let before = before.map_err(|_| GateError::NothingToAdopt("the former gate left no state"))?;
-    let listener = listen(before.as_ref().map(|state| state.gate_port)).await?;
+    let listener = listen(config.listen, before.as_ref().map(|state| state.gate_port)).await?;
     let port = listener.local_addr().map_err(GateError::Listen)?.port();
     let (lease, me) = (config.lease(), ProcessRef::of_self());
     let kept = before.as_ref().map(Kept::of).transpose();
@@ -183,7 +184,10 @@ async fn serve(
 }
 
 /// Where the former gate listened, so that its holder's address stays good; another port does as well.
-async fn listen(former: Option<u16>) -> Result<TcpListener, GateError> {
+async fn listen(wanted: Option<SocketAddr>, former: Option<u16>) -> Result<TcpListener, GateError> {
+    if let Some(wanted) = wanted {
+        return TcpListener::bind(wanted).await.map_err(GateError::Listen);
+    }
     if let Some(port) = former
         && let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await
     {

@@ -4,12 +4,16 @@
 //! with the sandbox, so that any worker can finish what another began. It never drives the browser.
 
 mod breaker;
+pub mod callback;
+pub mod fly;
+mod gate_client;
 pub mod guarded;
 pub mod local;
 pub mod process;
 pub mod reaper;
 pub mod reconcile;
 pub mod rows;
+mod secret;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 use valet_core::RunId;
+use valet_protocol::worker::Callback;
 
 pub use crate::gate::HostPort;
 
@@ -55,6 +60,8 @@ pub enum SandboxKind {
     Local,
     /// The same with a window, on an X server of its own.
     LocalHeaded,
+    /// A machine at Fly, with a browser and a gate in it.
+    Fly,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,6 +78,9 @@ pub struct ProvisionRequest {
     pub headless: bool,
     /// The sandbox ends by itself this long after the last renewal.
     pub lease: Duration,
+    /// Where what runs inside may say what happens, for a provider that has something run inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +159,8 @@ pub enum SandboxError {
     Busy(SandboxId),
     #[error("the gate of sandbox {id} does not answer: {reason}")]
     Silent { id: SandboxId, reason: String },
+    #[error("{provider} has no room now: {detail}")]
+    NoRoom { provider: &'static str, detail: String },
     #[error("this machine has its {max} sandboxes")]
     Full { max: u32 },
     #[error("sandbox {id} did not start: {reason}")]
@@ -203,7 +215,8 @@ impl SandboxError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Quota { .. } => FailureClass::Quota,
-            Self::Full { .. } => FailureClass::Capacity,
+            Self::Full { .. } | Self::NoRoom { .. } => FailureClass::Capacity,
+            error if error.is_disk_full() => FailureClass::Capacity,
             Self::Rate { .. } => FailureClass::Rate,
             Self::NotFound(_) | Self::Gone { .. } => FailureClass::Gone,
             Self::Auth { .. } => FailureClass::Auth,
@@ -219,6 +232,12 @@ impl SandboxError {
             | Self::Ambiguous { .. }
             | Self::Resting { .. } => FailureClass::Provider,
         }
+    }
+
+    /// The machine has no space left for what a browser writes.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } | Self::List(source)
+            if matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
     }
 
     /// Whether the same call may succeed later without anything being changed.

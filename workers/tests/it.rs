@@ -4,9 +4,11 @@ mod it {
     mod ada;
     mod ats;
     mod bad_pages;
+    mod callback;
     mod conformance;
     mod direct;
     mod egress;
+    mod fly;
     mod forms;
     mod frames;
     mod gate;

@@ -39,6 +39,7 @@ pub const SANDBOXES: ResourceKind = ResourceKind {
     claim: None,
     left: STOPPING,
     given_up: Some(LOST),
+    events: &[("captcha_detected", PARKED), ("step_started", IN_USE)],
 };
 
 /// The kind of a subject's account at a provider, with the browser that is its own.
@@ -62,6 +63,7 @@ pub const PROFILES: ResourceKind = ResourceKind {
     claim: Some(Claim { from: &[IDLE, COOL_DOWN], to: LOCKED, takes_over: true }),
     left: COOL_DOWN,
     given_up: None,
+    events: &[],
 };
 
 #[must_use]

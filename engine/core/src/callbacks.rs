@@ -73,6 +73,10 @@ impl Callbacks {
         format!("{PREFIX}_{}_{seq}_{}", run.0.simple(), secret.0)
     }
 
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     pub(crate) fn url(&self, token: &str) -> String {
         format!("{}/api/v1/completions/{token}", self.base_url)
     }

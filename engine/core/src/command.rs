@@ -234,6 +234,8 @@ pub enum InboxMessage {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Done,
+    /// A signal that the run has had before, under the same key.
+    Repeated,
     /// `handed_over`: the run's next step, granted to the same worker in the same commit.
     Finished {
         handed_over: Option<Box<GrantedStep>>,

@@ -626,7 +626,7 @@ impl<'a> Folding<'a> {
             Command::AnswerTask { seq, key, .. } if self.run().ended_tasks.contains_key(&seq) => {
                 self.repeated_answer(seq, &key)
             }
-            Command::Signal { name, key, .. } if self.run().has_signal(&name, &key) => Ok(Reply::Done),
+            Command::Signal { name, key, .. } if self.run().has_signal(&name, &key) => Ok(Reply::Repeated),
             Command::Complete { seq, key, .. } if self.run().ended_completions.contains_key(&seq) => {
                 self.completed_before(seq, &key)
             }
@@ -1040,7 +1040,7 @@ impl<'a> Folding<'a> {
 
     fn signal(&mut self, name: String, key: String, payload: Payload) -> Result<Reply, Rejection> {
         if self.run().has_signal(&name, &key) {
-            return Ok(Reply::Done);
+            return Ok(Reply::Repeated);
         }
         if let Phase::Closing(outcome) = &self.run().phase {
             return Err(Rejection::RunClosing { status: outcome.status() });

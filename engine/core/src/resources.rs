@@ -25,6 +25,8 @@ pub struct ResourceKind {
     pub left: &'static str,
     /// Where one ends that nobody could look after for long.
     pub given_up: Option<&'static str>,
+    /// The states of which it speaks itself, by the event that says so.
+    pub events: &'static [(&'static str, &'static str)],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +92,8 @@ impl ResourceKind {
             }
         }
         let claimed = self.claim.iter().flat_map(|claim| claim.from.iter().copied().chain([claim.to]));
-        match claimed.chain([self.left]).chain(self.given_up).find(|state| !self.has(state)) {
+        let told = self.events.iter().map(|(_, state)| *state);
+        match claimed.chain([self.left]).chain(self.given_up).chain(told).find(|state| !self.has(state)) {
             Some(unknown) => Err(KindFault::Unknown(unknown)),
             None => Ok(()),
         }
@@ -164,6 +167,7 @@ mod tests {
         claim: None,
         left: "off",
         given_up: None,
+        events: &[],
     };
 
     /// It goes round and round.

@@ -239,6 +239,11 @@ impl Registry {
         self.with_callbacks(callbacks)
     }
 
+    /// Where the API is reached from outside.
+    pub fn base_url(&self) -> &str {
+        self.callbacks.base_url()
+    }
+
     pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
         &self.callbacks
     }

@@ -925,3 +925,44 @@ pub struct SandboxCost {
     pub seconds: f64,
     pub usd_micros: u64,
 }
+
+/// What a sandbox says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxEvent {
+    /// The event's own: sent again, it is the same event.
+    pub id: String,
+    pub event: SandboxEventKind,
+    /// Which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub data: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxEventKind {
+    StepStarted,
+    StepCompleted,
+    /// A person is needed.
+    CaptchaDetected,
+    Error,
+    Completed,
+}
+
+impl SandboxEventKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StepStarted => "step_started",
+            Self::StepCompleted => "step_completed",
+            Self::CaptchaDetected => "captcha_detected",
+            Self::Error => "error",
+            Self::Completed => "completed",
+        }
+    }
+}

@@ -492,6 +492,19 @@ pub struct NewResource {
     pub day_max_usd_micros: Option<u64>,
 }
 
+/// Where a thing speaks of itself, and with what it shows that it is the one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    pub url: String,
+    pub token: String,
+}
+
+impl std::fmt::Debug for Callback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callback").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhichResource {
@@ -514,6 +527,9 @@ pub enum ResourceAnswer {
         /// What it cost the run since it was told last.
         #[serde(default)]
         charge_usd_micros: u64,
+        /// Where it may speak of itself; told with the reservation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        callback: Option<Callback>,
     },
     /// It is another's, or under a newer fence.
     Taken(Box<Resource>),

@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 56] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 57] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -66,6 +66,7 @@ pub(super) const ACTIONS: [(Method, &str, &str); 56] = [
     (Method::PUT, "/api/v1/rules/{kind}/{name}", "rule.put"),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", "rule.remove"),
     (Method::POST, "/api/v1/sandboxes/{id}/kill", "sandbox.kill"),
+    (Method::POST, "/api/v1/webhooks/sandbox", "sandbox.event"),
     (Method::POST, "/api/v1/session", "session.open"),
     (Method::DELETE, "/api/v1/session", "session.close"),
     (Method::PUT, "/api/v1/subjects/{subject}/items", "subject.put"),

@@ -13,12 +13,13 @@ use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::resources::{Resource, ResourceKind, SANDBOX};
 use valet_protocol::api::{ReasonRequest, SandboxCost, SandboxList, SandboxView};
 use valet_protocol::problem::Problem;
-use valet_protocol::worker::{NewResource, ResourceAnswer, ResourceAsk, ResourceQuestion, WhichResource};
+use valet_protocol::worker::{Callback, NewResource, ResourceAnswer, ResourceAsk, ResourceQuestion, WhichResource};
 
 use super::auth::Caller;
 use super::body::OptionalBody;
 use super::doing::Doing;
 use super::query::Parameters;
+use super::route_scopes::SANDBOX_EVENT;
 use super::worker::{Wire, own_session};
 use super::{App, Fault};
 use crate::bounds::{
@@ -110,7 +111,8 @@ pub(super) async fn of_worker(
     Ok(Json(match ask.what {
         ResourceQuestion::Reserve(new) => {
             let new = new_row(*new)?;
-            answer(store.reserve_resource(&of_step(step)?, kind, &new).await?)
+            let came = store.reserve_resource(&of_step(step)?, kind, &new).await?;
+            with_callback(&app, answer(came))
         }
         ResourceQuestion::Claim { wanted_for, key, labels, add, lease_ms } => {
             let claim = kind.claim.as_ref().ok_or_else(|| {
@@ -176,7 +178,7 @@ pub(super) async fn of_worker(
     }))
 }
 
-fn known<'a>(app: &'a App, kind: &str) -> Result<&'a ResourceKind, Fault> {
+pub(super) fn known<'a>(app: &'a App, kind: &str) -> Result<&'a ResourceKind, Fault> {
     app.engine.registry.resource(kind).ok_or_else(|| {
         let kinds: Vec<_> = app.engine.registry.resource_kinds().map(|kind| kind.name).collect();
         Fault::not_found("resource_kind", format!("resources are of one of these kinds: {}", kinds.join(", ")))
@@ -212,7 +214,7 @@ fn which_row(holder: &ResourceHolder, which: WhichResource) -> Result<Move, Faul
 fn answer(came: Came) -> ResourceAnswer {
     match came {
         Came::Is { resource, charge_micros } => {
-            ResourceAnswer::Resource { resource: Box::new(resource), charge_usd_micros: charge_micros }
+            ResourceAnswer::Resource { resource: Box::new(resource), charge_usd_micros: charge_micros, callback: None }
         }
         Came::Taken(resource) => ResourceAnswer::Taken(Box::new(resource)),
         Came::Refused(resource) => ResourceAnswer::Refused(Box::new(resource)),
@@ -220,6 +222,19 @@ fn answer(came: Came) -> ResourceAnswer {
         Came::Spent { micros } => ResourceAnswer::Spent { usd_micros: micros },
         Came::Stale => ResourceAnswer::Stale,
     }
+}
+
+/// With where the thing may speak of itself, if anything listens to it.
+fn with_callback(app: &App, answer: ResourceAnswer) -> ResourceAnswer {
+    let ResourceAnswer::Resource { resource, charge_usd_micros, .. } = answer else { return answer };
+    let is_heard = resource.kind == SANDBOX && !resource.ended;
+    let callback = is_heard.then(|| {
+        let whose = [("tenant", resource.tenant.as_str()), ("sandbox", resource.key.as_str())];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(whose).finish();
+        let token = app.engine.store.resource_token(&resource.tenant, &resource.kind, &resource.key);
+        Callback { url: format!("{}{}?{query}", app.engine.registry.base_url(), SANDBOX_EVENT), token }
+    });
+    ResourceAnswer::Resource { resource, charge_usd_micros, callback }
 }
 
 fn lease(ms: u64) -> Duration {

@@ -20,8 +20,12 @@ pub(super) enum Need {
 /// They answer nothing about runs.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
 
-/// `POST` to them shows something else than a token of the API: that of the completion in the path, or what the webhook asks for.
-pub(super) const PROVEN: [&str; 2] = ["/api/v1/completions/{token}", "/api/v1/hooks/{tenant}/{name}"];
+/// Where sandboxes speak of themselves.
+pub(super) const SANDBOX_EVENT: &str = "/api/v1/webhooks/sandbox";
+
+/// `POST` to them shows something else than a token of the API: that of the completion in the path, what the webhook asks for, the
+/// sandbox's own token or signature.
+pub(super) const PROVEN: [&str; 3] = ["/api/v1/completions/{token}", "/api/v1/hooks/{tenant}/{name}", SANDBOX_EVENT];
 
 /// Where a token is changed for a session.
 pub(super) const SIGN_IN: (Method, &str) = (Method::POST, "/api/v1/session");

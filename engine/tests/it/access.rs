@@ -168,10 +168,11 @@ fn rows() -> Vec<Row> {
 }
 
 /// Routes that want no token.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 7] = [
     "/api/v1/completions/{token}",
     "/api/v1/hooks/{tenant}/{name}",
     "/api/v1/openapi.json",
+    "/api/v1/webhooks/sandbox",
     "/healthz",
     "/metrics",
     "/readyz",

@@ -81,6 +81,10 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let held = "INSERT INTO resources (tenant, kind, key, class, state, lease_until, labels) \
                 VALUES ('acme', 'sandbox', 's-1', 'local', 'in_use', now() + interval '1 hour', '{}')";
     sqlx::query(held).execute(app.pool()).await.expect("a sandbox");
+    let speaking = app.start_run("hearing", &json!({})).await;
+    let of_it = "INSERT INTO resources (tenant, kind, key, class, state, run_id, lease_until, labels) \
+                 VALUES ('acme', 'sandbox', 's-2', 'local', 'in_use', $1::uuid, now() + interval '1 hour', '{}')";
+    sqlx::query(of_it).bind(super::worker::bare(&speaking)).execute(app.pool()).await.expect("another");
     let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
     let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
     vec![
@@ -367,6 +371,15 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/webhooks/sandbox",
+            Call::post("/api/v1/webhooks/sandbox?tenant=acme&sandbox=s-2")
+                .token(&app.store.resource_token("acme", "sandbox", "s-2"))
+                .json(&json!({ "id": "1", "event": "error", "message": "personal" })),
+            "sandbox.event",
+            run_is("waiting", false),
+            run_is("waiting", false),
+        ),
+        change(
             "/api/v1/sandboxes/{id}/kill",
             Call::post("/api/v1/sandboxes/s-1/kill").json(&json!({ "reason": "personal" })),
             "sandbox.kill",
@@ -407,7 +420,7 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 19] = [
+const TARGETS: [&str; 18] = [
     "s-1",
     "declared",
     "run_",
@@ -417,7 +430,6 @@ const TARGETS: [&str; 19] = [
     "ada",
     "workflow/ask",
     "queue/mail",
-    "limit/asks",
     "schedule/nightly",
     "trigger/signed-up",
     "incoming/orders",
@@ -444,7 +456,11 @@ async fn every_route_that_changes_something_leaves_one_row() {
         let entries = entries(&app, count).await;
         let last = entries.last().expect("a row");
         assert_eq!(last["action"], change.action);
-        let who = if change.action == "run.complete" { "completion token" } else { "ada" };
+        let who = match change.action {
+            "run.complete" => "completion token",
+            "sandbox.event" => "sandbox",
+            _ => "ada",
+        };
         assert_eq!((&last["who"], &last["via"]), (&json!(who), &json!("token")), "{last}");
         assert_eq!((&last["address"], &last["request"]), (&json!(FROM), &json!("req-1")), "{last}");
         assert!(holds(&last["before"], &change.before), "{}: before: {last}", change.action);

@@ -309,3 +309,89 @@ async fn many_claims_at_once_never_get_the_same() {
     keys.sort_unstable();
     assert_eq!(keys, ["p0", "p1", "p2", "p3", "p4"]);
 }
+
+/// A run that listens to its sandbox, with one in use; and the token of that.
+async fn speaking(app: &TestApp) -> (String, String) {
+    let run = app.start_run("hearing", &json!({})).await;
+    let held = "INSERT INTO resources (tenant, kind, key, class, state, run_id, lease_until, labels) \
+                VALUES ('acme', 'sandbox', 's-1', 'cloud', 'in_use', $1, now() + interval '1 hour', '{}')";
+    let id: Uuid = super::worker::bare(&run).parse().expect("an id");
+    sqlx::query(held).bind(id).execute(app.pool()).await.expect("a sandbox");
+    (run, app.store.resource_token("acme", "sandbox", "s-1"))
+}
+
+const HOOK: &str = "/api/v1/webhooks/sandbox?tenant=acme&sandbox=s-1";
+
+fn says(token: &str, id: &str, event: &str) -> Call {
+    Call::post(HOOK).token(token).json(&json!({ "id": id, "event": event, "message": "a puzzle" }))
+}
+
+#[tokio::test]
+async fn a_sandbox_is_told_where_to_speak_and_with_what() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let hold = holding(&app, &worker).await;
+    let reserved = of_step(&worker, &hold, &reserve("a b")).await;
+    let callback = &reserved["resource"]["callback"];
+    let expected = "https://valet.example/api/v1/webhooks/sandbox?tenant=acme&sandbox=a+b";
+    assert_eq!(callback["url"], expected);
+    let token = callback["token"].as_str().expect("a token");
+    let spoken = Call::post(expected.trim_start_matches("https://valet.example")).token(token);
+    app.send(spoken.json(&json!({ "id": "1", "event": "step_started" }))).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_puzzle_parks_a_step_goes_on_and_the_last_word_ends_the_wait() {
+    let app = TestApp::start().await;
+    let (run, token) = speaking(&app).await;
+    let state = async || listed(&app, "").await[0]["state"].clone();
+    app.send(says(&token, "1", "step_started")).await.expect(204);
+    app.send(says(&token, "2", "captcha_detected")).await.expect(204);
+    assert_eq!(state().await, "parked");
+    app.send(says(&token, "3", "step_started")).await.expect(204);
+    assert_eq!(state().await, "in_use");
+    // A word that comes twice is one word: the sandbox is not parked anew.
+    app.send(says(&token, "2", "captcha_detected")).await.expect(204);
+    assert_eq!(state().await, "in_use");
+    app.send(says(&token, "4", "step_completed")).await.expect(204);
+    app.send(says(&token, "5", "completed")).await.expect(204);
+    let ended = app.until_status(&run, "succeeded").await;
+    let heard: Vec<&str> = ended["output"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert_eq!(heard, ["step_started", "captcha_detected", "step_started", "step_completed", "completed"]);
+    app.send(says(&token, "5", "completed")).await.expect(204);
+    app.send(says(&token, "6", "error")).await.problem(409, "run_ended");
+}
+
+#[tokio::test]
+async fn only_the_sandbox_itself_is_heard() {
+    let app = TestApp::start().await;
+    let (_, token) = speaking(&app).await;
+    let other = app.store.resource_token("acme", "sandbox", "s-2");
+    let of_profile = app.store.resource_token("acme", "profile", "s-1");
+    for wrong in [other.as_str(), &of_profile, "vr_", "x", &token[..20]] {
+        app.send(says(wrong, "1", "error")).await.problem(401, "unauthorized");
+    }
+    let unknown = Call::post("/api/v1/webhooks/sandbox?tenant=acme&sandbox=s-2").token(&other);
+    app.send(unknown.json(&json!({ "id": "1", "event": "error" }))).await.problem(401, "unauthorized");
+    app.send(Call::post(HOOK).without(axum::http::header::AUTHORIZATION).json(&json!({})))
+        .await
+        .problem(401, "unauthorized");
+    // Who keeps the token to himself signs.
+    let body = json!({ "id": "1", "event": "error" });
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, token.as_bytes());
+    let tag = ring::hmac::sign(&key, body.to_string().as_bytes());
+    let digits = tag.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let signed = |digits: &str, body: &Value| {
+        Call::post(HOOK)
+            .without(axum::http::header::AUTHORIZATION)
+            .header("x-valet-signature", format!("sha256={digits}"))
+            .json(body)
+    };
+    app.send(signed(&digits, &body)).await.expect(204);
+    app.send(signed(&digits, &json!({ "id": "2", "event": "error" }))).await.problem(401, "unauthorized");
+    // What it says must be in order all the same.
+    app.send(says(&token, "", "error")).await.problem(400, "invalid_id");
+    app.send(says(&token, "1", "asleep")).await.problem(422, "invalid_body");
+    let large = json!({ "id": "1", "event": "error", "data": "x".repeat(70_000) });
+    app.send(Call::post(HOOK).token(&token).json(&large)).await.problem(413, "too_large");
+}

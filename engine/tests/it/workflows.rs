@@ -29,6 +29,7 @@ pub fn registry() -> Registry {
         .with::<Foster>()
         .with::<Placed>()
         .with::<Regret>()
+        .with::<Hearing>()
 }
 
 /// Any JSON at all.
@@ -306,6 +307,25 @@ impl Workflow for Listen {
         for _ in 0..messages.count {
             if let Some(Ok(message)) = ctx.wait_for::<Value>("go", None).await {
                 heard.push(message);
+            }
+        }
+        Ok(heard)
+    }
+}
+
+/// Hears its sandbox until that has said its last word.
+pub struct Hearing;
+
+impl Workflow for Hearing {
+    const NAME: &'static str = "hearing";
+    type Input = Any;
+    type Output = Vec<Value>;
+
+    async fn run(ctx: Context, _: Any) -> Result<Vec<Value>, Stop> {
+        let mut heard = Vec::new();
+        while !heard.iter().any(|event| event == "completed") {
+            if let Some(Ok(mut said)) = ctx.wait_for::<Value>("sandbox", None).await {
+                heard.push(said["event"]["event"].take());
             }
         }
         Ok(heard)

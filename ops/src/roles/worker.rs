@@ -16,6 +16,7 @@ use valet_workers::runtime::{
     ConfigError, Drained, Handlers, Worker, WorkerConfig, WorkerError, WorkerToken, connect_trusting,
 };
 use valet_workers::sandbox::SandboxProvider;
+use valet_workers::sandbox::fly::{FlyConfig, FlyProvider};
 use valet_workers::sandbox::guarded::Guarded;
 use valet_workers::sandbox::local::{LocalConfig, LocalProvider};
 use valet_workers::sandbox::reaper::run_reaper;
@@ -53,6 +54,9 @@ pub enum WorkerRoleError {
 const REAP_EVERY: Duration = Duration::from_secs(30);
 /// How often a worker compares what a provider has with what the engine knows; a sandbox that an operator kills is ended so soon.
 const RECONCILE_EVERY: Duration = Duration::from_secs(10);
+/// How often machines are made for the pool of a provider.
+const POOL_EVERY: Duration = Duration::from_secs(30);
+const POOL_MAX: u32 = 100;
 /// Sandboxes on one machine, at most.
 const SANDBOXES_MAX: u32 = 1_000;
 /// A subject's inbox answers whether a code has come, in so long and no more.
@@ -63,7 +67,8 @@ const INBOX_ANSWER_BYTES_MAX: usize = 4 * 1024;
 pub struct WorkerRole {
     worker: Worker,
     browsers: Option<Arc<LocalProvider>>,
-    reconciler: Option<Reconciler>,
+    reconcilers: Vec<Reconciler>,
+    pool: Option<(Arc<FlyProvider>, u32)>,
 }
 
 /// Which kind of browser this machine's runs get.
@@ -103,12 +108,10 @@ fn handlers(
     settings: &Settings,
     own_handlers: Handlers,
     provider: &Arc<dyn SandboxProvider>,
+    machines: Option<Arc<dyn SandboxProvider>>,
     host: &str,
 ) -> Result<Handlers, WorkerRoleError> {
-    let places = settings.list("door.allow_hosts")?;
-    let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
-    let allow_private =
-        places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))?;
+    let allow_private = allowed_places(settings)?;
     let systems = Systems::new(&SystemsConfig {
         greenhouse_url: settings.text("greenhouse.url")?.to_owned(),
         greenhouse_keys: keys(settings, "greenhouse.keys")?,
@@ -133,6 +136,7 @@ fn handlers(
         paced: settings.flag("worker.human_pace")?,
         keeps_states: settings.flag("worker.site_states")?,
         allow_private,
+        fly: machines,
         systems,
         memory: Memory::at(absolute(&settings.path("worker.sandbox_dir")?).with_file_name("learned")),
         outward,
@@ -144,6 +148,26 @@ fn handlers(
         }
         Ok(step.n)
     }))
+}
+
+/// Private places that may be reached.
+fn allowed_places(settings: &Settings) -> Result<Vec<HostPort>, SettingsError> {
+    let places = settings.list("door.allow_hosts")?;
+    let places: Result<Vec<HostPort>, _> = places.iter().map(|place| place.parse()).collect();
+    places.map_err(|_| wrong("door.allow_hosts", "every place is `host:port`, separated by commas".to_owned()))
+}
+
+/// Machines at Fly, where there is an account.
+fn fly(settings: &Settings) -> Result<Option<Arc<FlyProvider>>, WorkerRoleError> {
+    let Some(token) = settings.find("fly.token") else { return Ok(None) };
+    let (app, image) = (settings.text("fly.app")?.to_owned(), settings.text("fly.image")?.to_owned());
+    let mut config = FlyConfig::new(Secret::new(token), app, image);
+    settings.text("fly.url")?.clone_into(&mut config.url);
+    config.regions = settings.list("fly.regions")?;
+    config.live_view = settings.find("fly.live_view").map(ToOwned::to_owned);
+    config.opened = allowed_places(settings)?;
+    config.authorities = tls::authorities(settings)?;
+    Ok(Some(Arc::new(FlyProvider::new(config))))
 }
 
 /// `name=key,…`. What is wrong is told without a key.
@@ -193,18 +217,22 @@ pub fn build(settings: &Settings, urls: &str, own_handlers: Handlers) -> Result<
     config.labels = labels(settings)?;
     config.hand_over = settings.flag("worker.hand_over")?;
     let guarded: Arc<dyn SandboxProvider> = Arc::new(Guarded::new(Arc::clone(&provider)));
-    let handlers = handlers(settings, own_handlers, &guarded, &host)?;
+    let fly = fly(settings)?;
+    let machines = fly.as_ref().map(|fly| Arc::new(Guarded::new(Arc::clone(fly))) as Arc<dyn SandboxProvider>);
+    let handlers = handlers(settings, own_handlers, &guarded, machines.clone(), &host)?;
     let worker = Worker::new(
         config,
         handlers,
         connect_trusting(urls, &token, &tls::client_authorities(settings)?)?,
         Arc::new(tickets),
     )?;
-    let reconciler = browses.then(|| {
-        let whose = Whose { provider: guarded.name().to_owned(), host: Some(host) };
-        Reconciler::new(guarded, worker.desk(), whose)
-    });
-    Ok(WorkerRole { worker, browsers: browses.then_some(provider), reconciler })
+    let pool_size = settings.number("fly.pool", 0, POOL_MAX)?;
+    let pool = fly.filter(|_| browses && pool_size > 0).map(|fly| (fly, pool_size));
+    let here = Whose::here(guarded.as_ref(), &host);
+    let anywhere = machines.map(|machines| (Whose::anywhere(machines.as_ref()), machines));
+    let all = [(here, guarded)].into_iter().chain(anywhere).filter(|_| browses);
+    let reconcilers = all.map(|(whose, provider)| Reconciler::new(provider, worker.desk(), whose)).collect();
+    Ok(WorkerRole { worker, browsers: browses.then_some(provider), reconcilers, pool })
 }
 
 impl WorkerRole {
@@ -213,13 +241,25 @@ impl WorkerRole {
         let reaping =
             self.browsers.map(|browsers| tokio::spawn(run_reaper(browsers, REAP_EVERY, std::future::pending())));
         let reconciling =
-            self.reconciler.map(|reconciler| tokio::spawn(async move { reconciler.run(RECONCILE_EVERY).await }));
+            self.reconcilers.into_iter().map(|one| tokio::spawn(async move { one.run(RECONCILE_EVERY).await }));
+        let filling = self.pool.map(|(fly, size)| tokio::spawn(keep_pool(fly, size)));
+        let beside: Vec<_> = reaping.into_iter().chain(reconciling).chain(filling).collect();
         let drained = self.worker.run(shutdown).await;
-        for beside in reaping.into_iter().chain(reconciling) {
+        for beside in beside {
             // What it is at, the next one finishes.
             beside.abort();
         }
         Ok(drained?)
+    }
+}
+
+/// Until it is dropped.
+async fn keep_pool(fly: Arc<FlyProvider>, size: u32) {
+    loop {
+        if let Err(error) = fly.fill_pool(size).await {
+            tracing::warn!(%error, "the pool of machines at Fly is filled later");
+        }
+        tokio::time::sleep(POOL_EVERY).await;
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod contract;
 mod faults;
+pub mod fly;
 mod form;
 pub mod greenhouse;
 pub mod lever;
@@ -17,6 +18,7 @@ mod served;
 
 pub use contract::Violation;
 pub use faults::{Fault, Faults};
+pub use fly::Fly;
 pub use form::{File, Form};
 pub use greenhouse::Greenhouse;
 pub use lever::Lever;
@@ -24,5 +26,9 @@ pub use recruitee::Recruitee;
 pub use served::{Call, Served};
 
 /// The contracts, by vendor.
-pub const CONTRACTS: [(&str, &str); 3] =
-    [("greenhouse", greenhouse::CONTRACT), ("lever", lever::CONTRACT), ("recruitee", recruitee::CONTRACT)];
+pub const CONTRACTS: [(&str, &str); 4] = [
+    ("fly", fly::CONTRACT),
+    ("greenhouse", greenhouse::CONTRACT),
+    ("lever", lever::CONTRACT),
+    ("recruitee", recruitee::CONTRACT),
+];

@@ -14,6 +14,7 @@ mod every_seed;
 mod files;
 pub(super) mod house;
 mod known;
+mod machines;
 mod planted;
 mod random_kills;
 mod refused;

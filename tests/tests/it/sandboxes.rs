@@ -203,9 +203,10 @@ impl House {
             allow_private: Vec::new(),
             headless: true,
             lease,
+            callback: None,
         };
         match rows::reserve(ctx, &self.whose, "cloud", &request, &Price::default()).await? {
-            Reserved::Yes => {}
+            Reserved::Yes(_) => {}
             told => return Err(StepError::fail("refused", format!("{told:?}"))),
         }
         if self.strikes(20) {

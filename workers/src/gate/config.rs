@@ -1,5 +1,6 @@
 //! What a gate is told at its start, in a file only its owner can read.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ pub struct GateConfig {
     /// A former gate of this sandbox was killed: take over the browser it left instead of starting one.
     #[serde(default)]
     pub adopt: bool,
+    /// Where it is reached, on a machine of its own; loopback and any port without.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     pub window_px: (u32, u32),
     pub allowed_hosts: Vec<String>,
     pub allow_private: Vec<HostPort>,
@@ -60,6 +64,11 @@ impl GateConfig {
 
     pub(super) fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_s)
+    }
+
+    /// Files to hand in.
+    pub fn uploads_dir(&self) -> PathBuf {
+        self.sandbox_dir.join("uploads")
     }
 
     pub fn profile_dir(&self) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The control endpoint: `/control/{rekey|renew|status|shutdown}`, for whoever has the control secret.
+//! The control endpoint: `/control/{rekey|renew|status|shutdown}` and `/control/stage/{file}?name=…`, for whoever has the control secret.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::http::{Body, json_answer};
 
 /// Control messages are a key and a number.
 const REQUEST_MAX_BYTES: usize = 4096;
+/// Documents of an application.
+const FILE_MAX_BYTES: usize = 64 << 20;
 /// A longer lease is a mistake: sandboxes are renewed by the minute, parked ones by the hour.
 const LEASE_MAX_S: u64 = 7 * 24 * 3600;
 
@@ -37,6 +39,9 @@ pub async fn handle(shared: &Shared, verb: &str, request: Request<Incoming>) -> 
     if request.method() != Method::POST {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "control verbs are POSTed");
     }
+    if let Some(file) = verb.strip_prefix("stage/") {
+        return stage(shared, file, request).await;
+    }
     let Ok(body) = Limited::new(request.into_body(), REQUEST_MAX_BYTES).collect().await else {
         return refusal(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read");
     };
@@ -50,6 +55,32 @@ pub async fn handle(shared: &Shared, verb: &str, request: Request<Incoming>) -> 
             json_answer(StatusCode::ACCEPTED, &json!({"phase": "ending"}))
         }
         _ => refusal(StatusCode::NOT_FOUND, "unknown_verb", "rekey, renew, status or shutdown"),
+    }
+}
+
+/// For whoever cannot write to this machine. The same file under the same name is replaced.
+async fn stage(shared: &Shared, file: &str, request: Request<Incoming>) -> Response<Body> {
+    let bad = |message: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", message);
+    let Ok(file) = file.parse::<uuid::Uuid>() else { return bad("a file has a UUID") };
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let mut names = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "name");
+    let name = names.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
+    let plain = std::path::Path::new(&name).file_name().is_some_and(|plain| plain == name.as_str());
+    if !plain || name.contains(['\0', '\n']) {
+        return bad("a file name is one plain part of a path");
+    }
+    let Ok(content) = Limited::new(request.into_body(), FILE_MAX_BYTES).collect().await else {
+        return bad("the file could not be read, or is too large");
+    };
+    let folder = shared.config.uploads_dir().join(file.simple().to_string());
+    let path = folder.join(&name);
+    let written = async {
+        tokio::fs::create_dir_all(&folder).await?;
+        tokio::fs::write(&path, content.to_bytes()).await
+    };
+    match written.await {
+        Ok(()) => json_answer(StatusCode::OK, &json!({"path": path})),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "not_written", &error.to_string()),
     }
 }
 

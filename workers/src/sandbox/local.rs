@@ -6,19 +6,19 @@
 //! A gate that was killed is followed by another at the next attach, which takes over the same browser and page.
 
 pub(super) mod folder;
-mod gate_client;
 mod gate_process;
 mod host;
 pub(super) mod record;
-mod secret;
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::gate_client::{GateAnswer, GateClient};
 use super::process;
 use super::{
     Attachment, FenceNumber, ProvisionRequest, Sandbox, SandboxError, SandboxId, SandboxKind, SandboxProvider,
@@ -26,7 +26,6 @@ use super::{
 };
 use crate::gate::{BrowserKind, EgressRule, GateLimits, GateState};
 use folder::Folder;
-use gate_client::{GateAnswer, GateClient};
 use record::Record;
 
 /// Between two looks at a gate whose driver is being started anew.
@@ -105,8 +104,24 @@ impl LocalProvider {
         let state = GateState::read(folder.dir()).ok()?;
         let sandbox = record.sandbox(Some(&state));
         (sandbox.state == SandboxState::Ready
-            && self.gate.status(state.gate_port, &record.control_secret).await.is_ok())
+            && self.gate.status(here(state.gate_port), &record.control_secret).await.is_ok())
         .then_some(sandbox)
+    }
+
+    /// The same.
+    fn check_programs(&self, id: SandboxId) -> Result<(), SandboxError> {
+        let config = &self.config;
+        let settings = match config.kind {
+            BrowserKind::Chromium => ["VALET_CHROMIUM", "VALET_CHROMEDRIVER"],
+            BrowserKind::Firefox => ["VALET_FIREFOX", "VALET_GECKODRIVER"],
+        };
+        let missing =
+            [&config.browser, &config.driver].into_iter().zip(settings).find(|(program, _)| !program.is_file());
+        missing.map_or(Ok(()), |(program, setting)| {
+            let reason =
+                format!("there is no {} on this machine: install it, or name it by {setting}", program.display());
+            Err(SandboxError::StartFailed { id, reason })
+        })
     }
 
     /// Found missing before anything is started.
@@ -126,7 +141,7 @@ impl LocalProvider {
         loop {
             let (_, record, state) = self.known(id)?;
             let key = record.fence_key(fence.0);
-            match self.gate.rekey(state.gate_port, &record.control_secret, &key, fence.0).await {
+            match self.gate.rekey(here(state.gate_port), &record.control_secret, &key, fence.0).await {
                 Ok(state) => return Ok((record, state)),
                 Err(GateAnswer::Stale { current }) => {
                     return Err(SandboxError::StaleFence { id, offered: fence.0, current });
@@ -151,7 +166,7 @@ impl LocalProvider {
                 return Err(SandboxError::Silent { id, reason: "it has no browser session".into() });
             }
             tokio::time::sleep(SESSION_POLL).await;
-            let asked = self.gate.status(state.gate_port, &record.control_secret).await;
+            let asked = self.gate.status(here(state.gate_port), &record.control_secret).await;
             state = asked.map_err(|error| gone(id, &error.to_string()))?;
         }
     }
@@ -188,6 +203,7 @@ impl SandboxProvider for LocalProvider {
             self.renew(&id, request.lease).await?;
             return Ok(sandbox);
         }
+        self.check_programs(id)?;
         self.check_display(request)?;
         clean(&folder).await?;
         self.take_place(&folder).await?;
@@ -233,12 +249,12 @@ impl SandboxProvider for LocalProvider {
     async fn renew(&self, id: &SandboxId, lease: Duration) -> Result<(), SandboxError> {
         let lease_s = lease.as_secs().max(1);
         let (_, record, state) = self.known(*id)?;
-        if self.gate.renew(state.gate_port, &record.control_secret, lease_s).await.is_ok() {
+        if self.gate.renew(here(state.gate_port), &record.control_secret, lease_s).await.is_ok() {
             return Ok(());
         }
         self.revive(*id).await?;
         let (_, record, state) = self.known(*id)?;
-        let renewed = self.gate.renew(state.gate_port, &record.control_secret, lease_s).await;
+        let renewed = self.gate.renew(here(state.gate_port), &record.control_secret, lease_s).await;
         renewed.map_err(|error| SandboxError::Silent { id: *id, reason: error.to_string() })
     }
 
@@ -308,6 +324,11 @@ pub(super) async fn clean(folder: &Folder) -> Result<(), SandboxError> {
             }
         }
     }
+}
+
+/// Gates of this machine.
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 fn gone(id: SandboxId, reason: &str) -> SandboxError {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use valet_core::resources::{Resource, SANDBOX};
-use valet_protocol::worker::{NewResource, ResourceAnswer, ResourceQuestion, WhichResource};
+use valet_protocol::worker::{Callback, NewResource, ResourceAnswer, ResourceQuestion, WhichResource};
 use valet_workflows::job_application::steps::Price;
 use valet_workflows::sandboxes::{DESTROYED, HOST, IN_USE, PARKED, PROVIDER, READY, STARTING, STOPPING};
 
-use super::{ProvisionRequest, SandboxId};
+use super::{ProvisionRequest, SandboxId, SandboxProvider};
 use crate::runtime::{StepContext, StepError};
 
 /// For what a run pays when its sandbox costs something.
@@ -28,6 +28,16 @@ pub struct Whose {
 }
 
 impl Whose {
+    /// Of the machine that its workers name so.
+    pub fn here(provider: &dyn SandboxProvider, host: &str) -> Self {
+        Self { provider: provider.name().to_owned(), host: Some(host.to_owned()) }
+    }
+
+    /// Any worker with the provider's account reaches them.
+    pub fn anywhere(provider: &dyn SandboxProvider) -> Self {
+        Self { provider: provider.name().to_owned(), host: None }
+    }
+
     pub fn labels(&self) -> BTreeMap<String, String> {
         let host = self.host.iter().map(|host| (HOST.to_owned(), host.clone()));
         [(PROVIDER.to_owned(), self.provider.clone())].into_iter().chain(host).collect()
@@ -37,8 +47,8 @@ impl Whose {
 /// What the engine says to a sandbox that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// It may be asked for.
-    Yes,
+    /// It may be asked for; where what runs inside may speak.
+    Yes(Option<Callback>),
     /// It ended before, or is ending.
     Ended { why: String },
     /// Those of its tier cost too much today.
@@ -63,11 +73,15 @@ pub async fn reserve(
         usd_micros_per_hour: price.usd_micros_per_hour,
         day_max_usd_micros: price.day_max_usd_micros,
     };
+    let mut callback = None;
     match ctx.resources(SANDBOX, ResourceQuestion::Reserve(Box::new(new))).await? {
         // Made by the attempt before, whose answer was lost.
-        Some(ResourceAnswer::Resource { resource, .. }) if [READY, IN_USE].contains(&resource.state.as_str()) => {
-            return Ok(Reserved::Yes);
+        Some(ResourceAnswer::Resource { resource, callback, .. })
+            if [READY, IN_USE].contains(&resource.state.as_str()) =>
+        {
+            return Ok(Reserved::Yes(callback));
         }
+        Some(ResourceAnswer::Resource { callback: told, .. }) => callback = told,
         Some(ResourceAnswer::Spent { usd_micros }) => return Ok(Reserved::Spent { usd_micros }),
         Some(ResourceAnswer::Taken(row)) => {
             return Ok(Reserved::Ended { why: format!("it is another run's: {}", row.key) });
@@ -77,7 +91,7 @@ pub async fn reserve(
     let lease = request.lease;
     Ok(match become_(ctx, SandboxId(request.sandbox_id), STARTING, Some(lease)).await? {
         Some(ResourceAnswer::Refused(row) | ResourceAnswer::Taken(row)) => Reserved::Ended { why: ended(&row) },
-        _ => Reserved::Yes,
+        _ => Reserved::Yes(callback),
     })
 }
 

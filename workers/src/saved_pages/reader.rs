@@ -229,6 +229,7 @@ impl<'a> SavedPages<'a> {
             allowed_hosts: vec![place],
             headless: true,
             lease: LEASE,
+            callback: None,
         };
         let id = self.provider.provision(&request).await?.id;
         let attached = match self.provider.attach(&id, FenceNumber(1)).await {

@@ -38,7 +38,10 @@ pub use memory::Memory;
 
 /// What the handlers stand on.
 pub struct Browsers {
+    /// Of this machine.
     pub provider: Arc<dyn SandboxProvider>,
+    /// Machines at Fly, where an account is configured.
+    pub fly: Option<Arc<dyn SandboxProvider>>,
     /// The machine whose browsers these are, as its workers name it.
     pub host: String,
     /// Browsers with a window can be had here.
@@ -102,9 +105,12 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
 }
 
 impl Browsers {
-    /// By which the rows of these browsers are found.
-    pub fn whose(&self) -> Whose {
-        Whose { provider: self.provider.name().to_owned(), host: Some(self.host.clone()) }
+    /// By which the rows of a tier's browsers are found.
+    fn whose_of(&self, tier: &str) -> Whose {
+        match &self.fly {
+            Some(fly) if tier == tiers::FLY => Whose::anywhere(fly.as_ref()),
+            _ => Whose::here(self.provider.as_ref(), &self.host),
+        }
     }
 
     async fn provision(&self, ctx: StepContext, step: Provision) -> Result<Provisioned, StepError> {
@@ -119,36 +125,53 @@ impl Browsers {
             allow_private: self.allow_private.clone(),
             headless: tiers::is_headless(&step.at.tier),
             lease: Duration::from_secs(step.lease_s),
+            callback: None,
         };
-        let whose = self.whose();
-        match rows::reserve(&ctx, &whose, &step.at.tier, &request, &step.price).await? {
-            Reserved::Yes => {}
+        let (provider, whose) = (self.provider_of(&step.at.tier)?, self.whose_of(&step.at.tier));
+        let request = match rows::reserve(&ctx, &whose, &step.at.tier, &request, &step.price).await? {
+            Reserved::Yes(callback) => ProvisionRequest { callback, ..request },
             Reserved::Ended { why } => return Err(StepError::fail(SANDBOX_LOST, why)),
             Reserved::Spent { usd_micros } => return Ok(Provisioned::Spent { usd_micros }),
-        }
-        match self.provider.provision(&request).await {
+        };
+        match provider.provision(&request).await {
             Ok(_) => {}
             Err(SandboxError::Full { max }) => return Ok(Provisioned::Full { max }),
-            Err(error @ SandboxError::Resting { .. }) => return Ok(Provisioned::Resting { why: error.to_string() }),
+            Err(error @ (SandboxError::Resting { .. } | SandboxError::NoRoom { .. })) => {
+                return Ok(Provisioned::Resting { why: error.to_string() });
+            }
             Err(error) => return Err(sandbox_error(error)),
         }
         let id = SandboxId(step.at.sandbox);
         if let Some(why) = rows::ready(&ctx, id, request.lease).await? {
             return Err(StepError::fail(SANDBOX_LOST, why));
         }
-        let attachment = self.provider.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
+        let attachment = provider.attach(&id, fence(&ctx)).await.map_err(sandbox_error)?;
         let named = |name: &str| attachment.capabilities.get(name).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
-        Ok(Provisioned::Ready { browser: format!("{} {}", named("browserName"), named("browserVersion")) })
+        let browser = format!("{} {}", named("browserName"), named("browserVersion"));
+        // A courtesy: without it the browser is as good.
+        let live_view = provider.live_view(&id).await.ok().map(|view| view.url);
+        Ok(Provisioned::Ready { browser, live_view })
     }
 
     async fn cleanup(&self, ctx: StepContext, step: Cleanup) -> Result<(), StepError> {
         crash_point!(WorkerFinalizerBefore);
         let id = SandboxId(step.at.sandbox);
         rows::stopping(&ctx, id).await?;
-        self.provider.destroy(&id).await.map_err(sandbox_error)?;
+        self.provider_of(&step.at.tier)?.destroy(&id).await.map_err(sandbox_error)?;
         rows::destroyed(&ctx, id).await?;
         crash_point!(WorkerFinalizerAfter);
         Ok(())
+    }
+
+    /// Who has the browsers of a tier. A worker that was not told of Fly leaves its machines to those that were.
+    fn provider_of(&self, tier: &str) -> Result<&dyn SandboxProvider, StepError> {
+        match (tier, &self.fly) {
+            (tiers::FLY, Some(fly)) => Ok(fly.as_ref()),
+            (tiers::FLY, None) => {
+                Err(StepError::retry("no_account", "this worker has no account at Fly: see VALET_FLY_TOKEN"))
+            }
+            _ => Ok(self.provider.as_ref()),
+        }
     }
 
     /// Takes the browser over: whoever held it before is refused from here on.
@@ -161,7 +184,7 @@ impl Browsers {
         if let Some(why) = rows::in_use(ctx, id).await? {
             return Err(StepError::fail(SANDBOX_LOST, why));
         }
-        let attachment = self.provider.attach(&id, fence(ctx)).await.map_err(sandbox_error)?;
+        let attachment = self.provider_of(&at.tier)?.attach(&id, fence(ctx)).await.map_err(sandbox_error)?;
         let limits = AgentLimits { pace: tiers::pace(&at.tier, at.sandbox).filter(|_| self.paced), ..self.limits };
         WebDriverAgent::attach(attachment, limits).await.map_err(browser_error)
     }

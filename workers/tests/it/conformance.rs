@@ -21,6 +21,7 @@ use valet_workers::sandbox::{
     SandboxProvider, SandboxState,
 };
 
+use super::fly::Cloud;
 use super::rig::{Rig, request};
 
 const CYCLES: &str = "VALET_PROVIDER_CYCLES";
@@ -29,7 +30,7 @@ const CYCLES_USUAL: u64 = 8;
 const ATTEMPTS_MAX: u32 = 20;
 
 /// A provider under test.
-trait Subject {
+pub trait Subject {
     type Provider: SandboxProvider + 'static;
 
     fn provider(&self) -> Self::Provider;
@@ -318,3 +319,4 @@ macro_rules! conforms {
 }
 
 conforms!(local, Rig::new());
+conforms!(fly, Cloud::start().await);

@@ -66,6 +66,23 @@ async fn without_an_x_server_a_window_is_refused_by_the_name_of_its_package() {
     rig.provider.destroy(&SandboxId(asked.sandbox_id)).await.expect("destroyed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_a_driver_says_which_setting_names_it() {
+    let rig = Rig::with(|config| config.driver = "/nowhere/chromedriver".into());
+    let asked = request(Uuid::now_v7(), &[]);
+    match rig.provider.provision(&asked).await {
+        Err(SandboxError::StartFailed { reason, .. }) => {
+            let names = |word: &str| reason.contains(word);
+            assert!(
+                names("/nowhere/chromedriver") && (names("VALET_CHROMEDRIVER") || names("VALET_GECKODRIVER")),
+                "{reason}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!rig.dir(asked.sandbox_id).exists());
+}
+
 /// The X11 connection setup of a client that has no cookie; the server answers with 1 where it lets it in.
 fn opens_without_the_cookie(display: DisplayRef) -> bool {
     use std::io::{Read as _, Write as _};

@@ -197,6 +197,7 @@ pub fn request(id: Uuid, sites: &[&Site]) -> ProvisionRequest {
         allow_private: sites.iter().map(|site| site.host_port().parse().expect("host and port")).collect(),
         headless: true,
         lease: Duration::from_mins(2),
+        callback: None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! `job-application` on its ways through a site: without people, with them, through a second browser, in doubt.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 use valet_core::StepFailure;
@@ -92,7 +95,7 @@ fn ready() -> Filled {
 pub(super) fn site() -> TestEngine {
     TestEngine::new()
         .on_step(|select: SelectTier, _| Ok(choice(&select.want)))
-        .on_step(|_: Provision, _| Ok(Provisioned::Ready { browser: "chromium".to_owned() }))
+        .on_step(|_: Provision, _| Ok(Provisioned::Ready { browser: "chromium".to_owned(), live_view: None }))
         .on_step(|_: OpenPosting, _| Ok(Opened::Form(posting())))
         .on_step(|fill: FillPage, _| Ok(if fill.page < 2 { Filled::Next { fields: summary() } } else { ready() }))
         .on_step(|_: Submit, _| Ok(Sent::Confirmed(submission())))
@@ -183,7 +186,11 @@ fn site_against_programs() -> TestEngine {
         })
         .on_step(move |provision: Provision, _| {
             let is_full = provision.at.tier == "stealth" && std::mem::replace(&mut full, false);
-            Ok(if is_full { Provisioned::Full { max: 1 } } else { Provisioned::Ready { browser: "b".to_owned() } })
+            Ok(if is_full {
+                Provisioned::Full { max: 1 }
+            } else {
+                Provisioned::Ready { browser: "b".to_owned(), live_view: None }
+            })
         })
 }
 
@@ -409,4 +416,24 @@ fn a_policy_raises_what_an_application_may_escalate_unless_that_is_none() {
         let noted: Vec<_> = run.results_of::<NoteTier>();
         assert_eq!(noted.len(), expected, "each is told of");
     }
+}
+
+#[test]
+fn who_is_asked_is_told_where_the_browser_is_seen() {
+    const VIEW: &str = "https://view.example.com/1";
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let told = Rc::clone(&seen);
+    let run = site_with_people()
+        .on_step(|_: Provision, _| {
+            Ok(Provisioned::Ready { browser: "chromium".to_owned(), live_view: Some(VIEW.to_owned()) })
+        })
+        .on_task("captcha", move |task| {
+            let context: Value = task.context.read().expect("a context");
+            told.borrow_mut().push(context["live_view"].clone());
+            Person::answers(&json!({ "q1": "a garden" }))
+        })
+        .run::<JobApplicationWorkflow>(&input(&json!({ "max_escalations": 0 })))
+        .expect("an end");
+    assert_eq!(run.output::<Receipt>().tier, "chromium");
+    assert_eq!(*seen.borrow(), [json!(VIEW)]);
 }

@@ -91,6 +91,7 @@ impl<'c, 'a> Drive<'c, 'a> {
 
     /// Starts the browser. A machine that is full is asked again until another run's browser has ended.
     async fn provision(&mut self) -> Result<(), Halt> {
+        self.case.people.look_at(None);
         let mut pause = ROOM_AGAIN_MIN;
         for _ in 0..ROOM_LOOKS_MAX {
             self.status(format!("starting a browser ({})", self.at.tier));
@@ -100,7 +101,10 @@ impl<'c, 'a> Drive<'c, 'a> {
                 .step(Provision::new(self.at.clone(), &self.case.application, self.tier.price.clone()))
                 .await?
             {
-                Provisioned::Ready { .. } => return Ok(()),
+                Provisioned::Ready { live_view, .. } => {
+                    self.case.people.look_at(live_view);
+                    return Ok(());
+                }
                 Provisioned::Full { max } => {
                     self.status(format!("waiting for room: the machine has its {max} browsers"));
                 }

@@ -18,11 +18,18 @@ pub(super) struct People<'a> {
     ctx: &'a Context,
     deadline_s: u64,
     asked: u32,
+    /// Where the browser of now is seen.
+    live_view: Option<String>,
 }
 
 impl<'a> People<'a> {
     pub fn new(ctx: &'a Context, deadline_s: u64) -> Self {
-        Self { ctx, deadline_s, asked: 0 }
+        Self { ctx, deadline_s, asked: 0, live_view: None }
+    }
+
+    /// Whoever is asked from now on may look there.
+    pub fn look_at(&mut self, live_view: Option<String>) {
+        self.live_view = live_view;
     }
 
     pub fn asked(&self) -> u32 {
@@ -110,6 +117,10 @@ impl<'a> People<'a> {
         self.asked += 1;
         if self.asked > TASKS_MAX {
             return Err(Stop::failed("too_many_tasks", format!("{TASKS_MAX} answers did not finish the form")));
+        }
+        let mut context = context;
+        if let Some(live_view) = &self.live_view {
+            context["live_view"] = json!(live_view);
         }
         self.ctx.set_status(format!("waiting for a person: {reason}"));
         let wait = Duration::from_secs(self.deadline_s);

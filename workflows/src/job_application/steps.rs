@@ -199,7 +199,12 @@ in_browser!(Provision, "provision", Provisioned, browser().timeout(Duration::fro
 #[serde(rename_all = "snake_case")]
 pub enum Provisioned {
     /// `chromium 156.0…`
-    Ready { browser: String },
+    Ready {
+        browser: String,
+        /// Where a person looks at it, and acts, where its provider shows it. Opens the screen to whoever has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        live_view: Option<String>,
+    },
     /// The machine has as many browsers as it may have. Room comes when a run ends, which no attempt can hasten.
     Full { max: u32 },
     /// Its provider fails for everybody now, and is given a rest.

@@ -143,6 +143,7 @@ fn complete(subject: &Subject) -> Command {
 fn told(reply: &Result<Reply, Rejection>) -> String {
     match reply {
         Ok(Reply::Done) => "done".to_owned(),
+        Ok(Reply::Repeated) => "done before".to_owned(),
         Ok(Reply::Finished { .. }) => "taken".to_owned(),
         Err(rejection) => {
             let name = format!("{rejection:?}");

@@ -76,7 +76,11 @@ fn of_the_worker_protocol() -> Vec<Golden> {
         Golden::of::<worker::ResourceAsk>("worker/resource_ask_list", &["", "/what/list"], Tolerated),
         Golden::of::<worker::ResourceAsk>("worker/resource_ask_reap", &["", "/what/reap"], Tolerated),
         Golden::of::<worker::ResourceAsk>("worker/resource_ask_live_runs", &["", "/what/live_runs"], Tolerated),
-        Golden::of::<worker::ResourceAnswer>("worker/resource_answer", &["/resource", "/resource/resource"], Tolerated),
+        Golden::of::<worker::ResourceAnswer>(
+            "worker/resource_answer",
+            &["/resource", "/resource/resource", "/resource/callback"],
+            Tolerated,
+        ),
         Golden::of::<worker::ResourceAnswer>("worker/resource_answer_taken", &["/taken"], Tolerated),
         Golden::of::<worker::ResourceAnswer>("worker/resource_answer_refused", &["/refused"], Tolerated),
         Golden::of::<worker::ResourceAnswer>("worker/resource_answer_resources", &["/resources/0"], Tolerated),
@@ -157,6 +161,7 @@ fn of_the_api() -> Vec<Golden> {
         Golden::of::<api::WorkerList>("api/worker_list", &["", "/workers/0"], Tolerated),
         Golden::of::<api::Readiness>("api/readiness", &[""], Tolerated),
         Golden::of::<api::ArtifactList>("api/artifact_list", &["", "/artifacts/0"], Tolerated),
+        Golden::of::<api::SandboxEvent>("api/sandbox_event", &[""], Refused),
         Golden::of::<api::SandboxView>("api/sandbox_view", &[""], Tolerated),
         Golden::of::<api::SandboxList>("api/sandbox_list", &["", "/sandboxes/0", "/costs/0"], Tolerated),
         Golden::of::<api::RuleView>("api/rule_view", &[""], Tolerated),
@@ -193,10 +198,12 @@ fn every_golden_file_belongs_to_a_message() {
 /// A message that is added without a golden file is noticed. Parts of others are held by the file of the whole.
 #[test]
 fn every_message_has_a_golden_file() {
-    const PARTS: [&str; 28] = [
+    const PARTS: [&str; 30] = [
         "StartRunItem",
         "StartRunResult",
         "RunBucket",
+        "Callback",
+        "SandboxEventKind",
         "HeldStep",
         "ResourceQuestion",
         "NewResource",

@@ -14,6 +14,7 @@ use valet_core::resources::{Claim, Resource, ResourceKind};
 use super::{PgStore, audited, bounded, millis};
 use crate::audit::Deed;
 use crate::bounds::{METER_DAYS, RESOURCE_ROWS_MAX, RESOURCES_GIVEN_UP_AFTER};
+use crate::resource_token::{Named, Shown};
 use crate::store::{RunStore as _, SessionClaim, StoreError};
 
 /// Times that a reservation or a claim is tried while another makes the same.
@@ -327,6 +328,34 @@ impl PgStore {
             .bind(reason)
             .bind(&deed.who);
         Ok(bounded(audited!(query, deed).fetch_one(self.pool())).await? > 0)
+    }
+
+    /// Whether it was in a state that leads there.
+    pub async fn follow_resource(
+        &self,
+        kind: &ResourceKind,
+        of: &Resource,
+        to: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar::<_, i64>(include_str!("../sql/follow_resource.sql"))
+            .bind(&of.tenant)
+            .bind(&of.kind)
+            .bind(&of.key)
+            .bind(of.fence)
+            .bind(to)
+            .bind(kind.before(to))
+            .bind(reason);
+        Ok(bounded(query.fetch_one(self.pool())).await? > 0)
+    }
+
+    /// With which a resource speaks of itself.
+    pub fn resource_token(&self, tenant: &str, kind: &str, key: &str) -> String {
+        self.keys.masters().resource_token(&Named { tenant, kind, key })
+    }
+
+    pub fn is_token_of_resource(&self, of: &Named<'_>, shown: Shown<'_>) -> bool {
+        self.keys.masters().is_token_of_resource(of, shown)
     }
 
     /// How many ended because nobody came to look after them.

@@ -8,7 +8,8 @@ use valet_tests::wait::{until, until_true};
 use super::applicant::differences;
 use super::house::House;
 
-fn asking_seed() -> u32 {
+/// Of a form with a question that no profile answers.
+pub(super) fn asking_seed() -> u32 {
     let asks = |seed: &u32| Expectation::of(FormKind::Steps, *seed).free_question.is_some();
     (400..1_000).find(asks).expect("one of many seeds")
 }

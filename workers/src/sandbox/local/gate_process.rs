@@ -8,11 +8,11 @@ use tokio::process::{Child, Command};
 
 use super::folder::Folder;
 use super::record::Record;
-use super::secret::secret;
 use super::{END_WITHIN, LocalProvider, gone};
 use crate::gate::state::unix_ms;
 use crate::gate::{GateConfig, GatePhase, GateState};
 use crate::sandbox::process::{self, MARKER, ProcessRef};
+use crate::sandbox::secret::secret;
 use crate::sandbox::{ProvisionRequest, Sandbox, SandboxError, SandboxId};
 
 /// Between two looks at a starting gate.
@@ -119,6 +119,7 @@ impl LocalProvider {
             display: self.config.display.clone(),
             xvfb: self.config.xvfb.clone(),
             adopt: false,
+            listen: None,
             window_px: self.config.window_px,
             allowed_hosts: request.allowed_hosts.clone(),
             allow_private: request.allow_private.clone(),

@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::folder::{self, Folder};
-use super::secret::secret;
 use super::{LocalProvider, SandboxError};
 use crate::gate::{GatePhase, GateState};
+use crate::sandbox::secret::secret;
 
 const HOST_FILE: &str = ".host";
 const HOST_ID_CHARS: usize = 12;

@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 use valet_core::RunId;
 
 use super::folder::Folder;
-use super::secret::{hex, secret};
 use crate::gate::state::unix_ms;
 use crate::gate::{GatePhase, GateState};
 use crate::sandbox::process::ProcessRef;
+use crate::sandbox::secret::{hex, secret};
 use crate::sandbox::{ProvisionRequest, Sandbox, SandboxId, SandboxKind, SandboxState};
 
 const FILE: &str = "sandbox.json";

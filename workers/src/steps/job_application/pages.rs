@@ -78,10 +78,10 @@ impl Browsers {
         step: FillPage,
     ) -> Result<Filled, StepError> {
         let id = SandboxId(step.at.sandbox);
-        let lease = Duration::from_secs(step.lease_s);
-        self.provider.renew(&id, lease).await.map_err(sandbox_error)?;
+        let (provider, lease) = (self.provider_of(&step.at.tier)?, Duration::from_secs(step.lease_s));
+        provider.renew(&id, lease).await.map_err(sandbox_error)?;
         rows::renewed(ctx, id, lease).await?;
-        let mut applicant = applicant(ctx, self.provider.as_ref(), &step).await?;
+        let mut applicant = applicant(ctx, provider, &step).await?;
         let (mut bank, answered) = (Bank::of(step.employer.clone()), answers(&step.answered));
         let (mut learned, file) = self.memory.of(&agent.current_url().await.map_err(browser_error)?).await;
         screenshot(ctx, agent, &format!("page-{}-before", step.page)).await;

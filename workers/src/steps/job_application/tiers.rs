@@ -17,17 +17,21 @@ use crate::runtime::{StepContext, StepError};
 const LOCAL: &str = "local";
 /// One with a window, on a screen of its own: what a headless one shows of itself is not there.
 const LOCAL_HEADED: &str = "local_headed";
+/// A machine at Fly, with a window.
+pub(super) const FLY: &str = "fly";
+/// Two dedicated processors and 4 GiB for the minutes that an application takes.
+const FLY_COST_USD: f64 = 0.02;
 /// Times that a decision is made anew because somebody else took a time at the site meanwhile.
 const DECIDE_MAX: u32 = 8;
 
 pub(super) fn is_headless(tier: &str) -> bool {
-    tier != LOCAL_HEADED
+    !matches!(tier, LOCAL_HEADED | FLY)
 }
 
 /// Who asks for a browser that cannot be told from a person's watches how it is used, too.
 pub(super) fn pace(tier: &str, sandbox: Uuid) -> Option<Pace> {
     let (seed, _) = sandbox.as_u64_pair();
-    (tier == LOCAL_HEADED).then_some(Pace { seed })
+    (!is_headless(tier)).then_some(Pace { seed })
 }
 
 /// The tiers of this machine; those of other providers join them later.
@@ -45,6 +49,11 @@ fn offers(headed: bool, resting: Option<Duration>) -> Vec<Offer> {
     vec![offer(LOCAL, 1), Offer { missing: (!headed).then(no_screen), ..offer(LOCAL_HEADED, 2) }]
 }
 
+fn fly_offer(resting: Option<Duration>) -> Offer {
+    let failing = resting.map(|left| format!("Fly failed again and again, and rests for {} s", left.as_secs() + 1));
+    Offer { tier: FLY.to_owned(), rank: 3, cost_usd: FLY_COST_USD, has_profiles: false, missing: None, failing }
+}
+
 /// Handing the application to the hiring system itself: only where that is a known one.
 fn direct_offer(missing: Option<String>) -> Offer {
     Offer { tier: DIRECT.to_owned(), rank: 0, cost_usd: 0.0, has_profiles: true, missing, failing: None }
@@ -59,6 +68,7 @@ impl Browsers {
     pub(super) async fn select_tier(&self, ctx: StepContext, step: SelectTier) -> Result<TierChoice, StepError> {
         let site = Site::of(&step.job_url);
         let mut offers = offers(self.headed, self.provider.resting());
+        offers.extend(self.fly.as_ref().map(|fly| fly_offer(fly.resting())));
         let place = self.direct_place(&step.job_url).await;
         offers.extend(place.as_ref().map(|place| direct_offer(self.systems.lacks(place))));
         for offer in offers.iter_mut().filter(|offer| step.without.contains(&offer.tier)) {
@@ -89,9 +99,10 @@ impl Browsers {
             }
             tracing::info!(run = %ctx.run(), tier, reasons = ?decision.reasons, "a tier was chosen");
             let direct = place.filter(|_| tier == DIRECT);
+            let here = direct.is_none() && tier != FLY;
             return Ok(TierChoice {
                 tier: tier.clone(),
-                host: direct.is_none().then(|| self.host.clone()),
+                host: here.then(|| self.host.clone()),
                 direct,
                 reasons: decision.reasons,
                 considered: decision.considered,
