@@ -21,7 +21,7 @@ use crate::journal::{
 use crate::limits::{Limits, Slot};
 use crate::payload::Payload;
 use crate::placement::queue_of_session;
-use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepFailure, StepPolicy};
+use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepPolicy};
 use crate::transition::column_text;
 
 /// The run's deadline is the timer at this place, which no operation takes.
