@@ -210,6 +210,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hooks/{tenant}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a delivery of an incoming webhook: starts its run or publishes its event, once for each id of its sender. A repeat is told what
+         *     the first one made, with 200.
+         */
+        post: operations["deliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/human-tasks": {
         parameters: {
             query?: never;
@@ -1111,6 +1131,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/incoming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All incoming webhooks by name. */
+        get: operations["list_incoming_webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/incoming/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One incoming webhook, without its secrets. */
+        get: operations["show_incoming_webhook"];
+        /**
+         * Makes an incoming webhook, or changes one for the deliveries that come. The same request again changes nothing. All faults are told at
+         *     once.
+         */
+        put: operations["put_incoming_webhook"];
+        post?: never;
+        /** Removes an incoming webhook with its failures: its path is there no more. What it started goes on. */
+        delete: operations["remove_incoming_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/incoming/{name}/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Deliveries that were refused, latest first, and why. */
+        get: operations["list_incoming_failures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks/sandbox": {
         parameters: {
             query?: never;
@@ -1494,6 +1570,13 @@ export interface components {
             /** @description Only runs of these workflows are there for it. Default: all. */
             workflows?: string[] | null;
         };
+        /** @description `POST /api/v1/hooks/{tenant}/{name}`: what became of a delivery. */
+        DeliveryTaken: {
+            event?: string | null;
+            run?: string | null;
+            /** @description `started`, `published`, or `ignored` by the webhook's filter. */
+            state: string;
+        };
         /** @description `PUT /api/v1/runs/{id}/steps/{seq}/input` */
         EditRequest: {
             /** @description The whole input, in the shape that the step's worker reads. */
@@ -1606,6 +1689,67 @@ export interface components {
             entry: number;
             /** @description `run_…` */
             run: string;
+        };
+        /** @description `GET /api/v1/webhooks/incoming/{name}/failures` */
+        IncomingFailureList: {
+            /** @description Latest first; the latest hundred of thirty days. */
+            failures: components["schemas"]["IncomingFailureView"][];
+        };
+        /** @description A delivery that was refused. */
+        IncomingFailureView: {
+            /** @description Where it came from; behind a proxy, the proxy. */
+            address?: string | null;
+            /** Format: date-time */
+            at: string;
+            /** @description The problem's code and place, such as `wrong_signature`, `too_old`, `replayed` or `expression_failed at /start/run/input`. */
+            reason: string;
+        };
+        /** @description How senders prove themselves. */
+        IncomingProof: {
+            /** @description Another header than the usual one: of `github`, `stripe` and `api_key` (`X-Api-Key`). */
+            header?: string | null;
+            /**
+             * @description `github` (`X-Hub-Signature-256`), `stripe` (`Stripe-Signature`), `slack` (`X-Slack-Signature`), `standard` (Standard Webhooks), `basic`
+             *     or `api_key`.
+             */
+            kind: string;
+            /** @description One to four: any of them proves a delivery, so that senders can change over. Never shown again. Default: those that the webhook has. */
+            secrets?: string[] | null;
+            /**
+             * Format: int32
+             * @description How far the time of a signature may be off, of `stripe`, `slack` and `standard`: 10 to 86,400; default 300.
+             */
+            tolerance_seconds?: number | null;
+            /** @description Of `basic`. */
+            user?: string | null;
+        };
+        /** @description The run that a delivery starts. */
+        IncomingStart: {
+            /**
+             * @description The start of the run, as `POST /api/v1/workflows/{name}/runs` takes it, with `{"$cel": "payload.user"}` wherever a value is made of
+             *     the delivery. Default: the payload is the input.
+             */
+            run?: Record<string, never> | null;
+            workflow: string;
+        };
+        /** @description `GET /api/v1/webhooks/incoming` */
+        IncomingWebhookList: {
+            webhooks: components["schemas"]["IncomingWebhookView"][];
+        };
+        IncomingWebhookView: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            delivery_id?: string | null;
+            filter?: string | null;
+            name: string;
+            /** @description Where senders deliver: a path of this server. */
+            path: string;
+            paused: boolean;
+            /** @description Without its secrets. */
+            proof: components["schemas"]["IncomingProof"];
+            publish?: Record<string, never> | null;
+            start?: components["schemas"]["IncomingStart"] | null;
         };
         /** @description `GET /api/v1/subjects/{subject}/item` */
         Item: components["schemas"]["ItemView"] & {
@@ -1820,6 +1964,26 @@ export interface components {
             /** @description Only events of this scope. Default: of any, and of none. */
             scope?: string | null;
             workflow: string;
+        };
+        /** @description `PUT /api/v1/webhooks/incoming/{name}`: the whole of it. Either `start` or `publish`. Never personal. */
+        PutIncomingWebhookRequest: {
+            /**
+             * @description A CEL expression over `headers` (by lower-case names) and `payload` that comes to the sender's id of a delivery: the same id is
+             *     carried out once. Default: the header `webhook-id`, `x-github-delivery` or `idempotency-key`, Stripe's and Slack's own, or the
+             *     signature.
+             */
+            delivery_id?: string | null;
+            /** @description Only deliveries for which this CEL expression over `headers` and `payload` holds; others are answered and make nothing. */
+            filter?: string | null;
+            /** @description Senders are told to come again later. */
+            paused?: boolean;
+            proof: components["schemas"]["IncomingProof"];
+            /**
+             * @description The event, as `POST /api/v1/events` takes it, with `{"$cel": "payload.type"}` wherever a value is made of the delivery. Default of
+             *     its payload: the delivery's.
+             */
+            publish?: Record<string, never> | null;
+            start?: components["schemas"]["IncomingStart"] | null;
         };
         /** @description `PUT /api/v1/subjects/{subject}/items` */
         PutItemRequest: {
@@ -3553,6 +3717,110 @@ export interface operations {
                 };
             };
             /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description Whatever the sender sends: JSON, or a form, whose fields then are the payload */
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Taken before, or not of interest */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryTaken"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryTaken"];
+                };
+            };
+            /** @description Not JSON, or its signature is too old */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not prove itself */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The signature was used for another delivery */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What it maps to cannot be started or published */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7966,6 +8234,348 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_incoming_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutIncomingWebhookRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description There was none of this name */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_incoming_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_incoming_failures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncomingFailureList"];
+                };
             };
             /** @description No token, or one that is not known */
             401: {
