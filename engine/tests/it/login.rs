@@ -122,8 +122,9 @@ async fn a_request_by_cookie_that_changes_something_needs_the_sessions_word() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         let place = path.replace("{id}", "run_00000000000080008000000000000000").replace("{name}", "ask");
         for verb in item.as_object().expect("an item").keys().filter(|verb| *verb != "get") {
-            // Who completes something shows what is in its path, and nothing else.
-            let wants_no_session = ["/api/v1/completions/{token}", "/api/v1/webhooks/sandbox"].contains(&path.as_str());
+            // Who completes or delivers something shows what is in its path or what it signed, and nothing else.
+            let proven = ["/api/v1/completions/{token}", "/api/v1/hooks/{tenant}/{name}", "/api/v1/webhooks/sandbox"];
+            let wants_no_session = proven.contains(&path.as_str());
             if wants_no_session || (verb.as_str(), path.as_str()) == ("post", PATH) {
                 continue;
             }
