@@ -21,6 +21,8 @@ pub enum Via {
     Event,
     /// A delivery to an incoming webhook.
     Webhook,
+    /// A bulk operation; the request is its id.
+    Bulk,
 }
 
 impl Via {
@@ -33,6 +35,7 @@ impl Via {
             Self::Schedule => "schedule",
             Self::Event => "event",
             Self::Webhook => "webhook",
+            Self::Bulk => "bulk",
         }
     }
 }

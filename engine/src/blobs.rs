@@ -13,6 +13,8 @@ use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 use uuid::Uuid;
 
+use crate::hex;
+
 /// Where the marks of erasures lie.
 const MARKS: &str = "erased";
 /// One request to a bucket.
@@ -112,7 +114,7 @@ impl Blobs {
     pub async fn put_mark(&self, tenant: &str, subject: &str, mark: Vec<u8>) -> Result<(), BlobError> {
         let digest =
             ring::digest::digest(&ring::digest::SHA256, format!("{}:{tenant}{subject}", tenant.len()).as_bytes());
-        let name = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let name = hex::encode(digest.as_ref());
         self.store.put(&ObjectPath::from(format!("{MARKS}/{name}")), PutPayload::from(mark)).await?;
         Ok(())
     }

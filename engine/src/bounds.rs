@@ -171,6 +171,8 @@ pub const NOTICES_AT_ONCE_MAX: usize = 8;
 pub const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Attempts of one notice: with pauses from 10 s to an hour this is over half a day.
 pub const NOTICE_ATTEMPTS_MAX: u32 = 20;
+/// Tasks of which one look tells that their deadline nears.
+pub const DUE_SOON_PER_LOOK_MAX: u32 = 500;
 
 /// Costs that one finish brings; each is an entry of the journal.
 pub const STEP_COSTS_MAX: usize = 32;
@@ -256,6 +258,8 @@ pub const LIMIT_WEIGHTS_MAX: usize = 1_000;
 pub const LIMIT_WEIGHT_MAX: u32 = 1_000;
 /// The longest span of a rate, and how far ahead a key is left alone.
 pub const LIMIT_SPAN_MAX: Duration = Duration::from_hours(31 * 24);
+/// Runs that wait for too long to begin are looked for with a tick.
+pub const LIMIT_EXPIRY_MIN: Duration = Duration::from_secs(1);
 /// How long a limit waits for other engines to hear of it: a few ticks of an idle one.
 pub const LIMIT_SETTLE_MAX: Duration = Duration::from_secs(10);
 /// Keys of limits that one statement gives out from: it holds a lock meanwhile.
@@ -275,3 +279,59 @@ pub const INCOMING_SECRET_BYTES_MAX: usize = 1024;
 pub const INCOMING_TOLERANCE_S: std::ops::RangeInclusive<u32> = 10..=24 * 3600;
 /// As Stripe, Slack and Standard Webhooks recommend.
 pub const INCOMING_TOLERANCE_S_DEFAULT: u32 = 300;
+
+/// Runs of one bulk operation: its rows are added page by page, and are gone a few at a time.
+pub const BULK_OPERATION_RUNS_MAX: u32 = 500_000;
+/// Bulk operations of one tenant that have not ended.
+pub const BULK_OPERATIONS_MAX: u32 = 20;
+/// Runs a second of one.
+pub const BULK_RATE: std::ops::RangeInclusive<u32> = 1..=10_000;
+pub const BULK_RATE_DEFAULT: u32 = 100;
+/// Why runs are cancelled: it stands in each of their journals.
+pub const BULK_REASON_BYTES_MAX: usize = 1_024;
+/// Runs that are looked up in one turn.
+pub const BULK_PAGE_RUNS: u32 = 2_000;
+/// Runs that are acted on in one turn, of a quarter of a second where the rate is low; of those at once: they share commits.
+pub const BULK_TURN_RUNS_MAX: u32 = 1_000;
+pub const BULK_TURNS_PER_S: u32 = 4;
+pub const BULK_RUNS_AT_ONCE: usize = 512;
+/// Roots of trees that are removed in one turn: each may have very many children.
+pub const BULK_REMOVALS_PER_TURN: u32 = 100;
+/// Turns, of different operations, that one engine has at once.
+pub const BULK_TURNS_AT_ONCE: usize = 4;
+/// How often a run is tried that could not be reached.
+pub const BULK_TRIES_MAX: i32 = 5;
+/// What failed and is shown.
+pub const BULK_FAILURES_SHOWN_MAX: u32 = 100;
+/// How long a turn is its engine's without word of it, and how often there is word.
+pub const BULK_LEASE: Duration = Duration::from_secs(15);
+pub const BULK_RENEW_EVERY: Duration = Duration::from_secs(4);
+/// How often an engine looks again while some operation is at work elsewhere.
+pub const BULK_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The pause after a failure, and where others are at what it needs.
+pub const BULK_LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Outgoing webhooks of one tenant: each may be told of each thing that happens, and they are listed in one answer.
+pub const OUTGOING_WEBHOOKS_MAX: u32 = 50;
+/// Those of all tenants that commits look at.
+pub const OUTGOING_KNOWN_MAX: u32 = 10_000;
+/// Kinds that one webhook names, and one of them.
+pub const OUTGOING_KINDS_MAX: usize = 32;
+pub const OUTGOING_KIND_BYTES_MAX: usize = 128;
+/// An address.
+pub const OUTGOING_URL_BYTES_MAX: usize = 2048;
+/// One attempt, from the connection to the answer's head.
+pub const OUTGOING_WAIT_MAX: Duration = Duration::from_secs(10);
+/// For so long no other engine takes what is being attempted.
+pub const OUTGOING_LEASE: Duration = Duration::from_secs(30);
+/// Attempts of one engine at once, for one webhook, and for all that failed last: a receiver that does not answer holds up no other.
+pub const OUTGOING_AT_ONCE_MAX: usize = 256;
+pub const OUTGOING_AT_ONCE_OF_EACH_MAX: usize = 8;
+pub const OUTGOING_AT_ONCE_OF_FAILING_MAX: usize = 128;
+/// The least time between two looks: attempts that end together make room together.
+pub const OUTGOING_REST: Duration = Duration::from_millis(50);
+/// How often is looked for what is due, where there are webhooks.
+pub const OUTGOING_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often an engine asks for webhooks that another was told of.
+pub const OUTGOING_LEARN_EVERY: Duration = Duration::from_secs(10);
+/// Longest error that is kept.
+pub const OUTGOING_ERROR_CHARS_MAX: usize = 400;

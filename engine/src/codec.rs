@@ -10,6 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use uuid::Uuid;
 
+use crate::hex;
 use crate::resource_token::{Named, ResourceTokens, Shown};
 use crate::task_link::TaskLinks;
 
@@ -106,7 +107,7 @@ pub struct MasterKey {
 impl MasterKey {
     pub fn new(secret: &[u8; KEY_BYTES]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, secret);
-        let name = digest.as_ref()[..6].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let name = hex::encode(&digest.as_ref()[..6]);
         Self {
             name,
             links: TaskLinks::new(secret),

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
+use valet_core::command::Command;
 use valet_core::limits::LimitKey;
 use valet_crash_points::crash_point;
 use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{ADMITTED_AGAIN_MAX, KEYS_PER_ADMISSION_MAX, TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
 use crate::routes::Routes;
-use crate::store::{DueTicket, QueueWorkers, Store};
+use crate::store::{DueTicket, OverWhy, QueueWorkers, RunOver, Store};
 
 /// How often a backlogged queue is looked at.
 const TOP_UP_EVERY: Duration = Duration::from_millis(10);
@@ -111,6 +112,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 if admitted.backlog {
                     self.routes.look_for_backlog();
                 }
+                self.cancel(admitted.over);
                 admitted.again
             }
             Err(error) => {
@@ -125,6 +127,25 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         match self.store.waiting_keys().await {
             Ok(keys) => self.routes.admit(keys),
             Err(error) => tracing::warn!(%error, "steps that wait for limits could not be looked for"),
+        }
+        match self.store.expired_waits().await {
+            Ok(expired) => self.cancel(expired),
+            Err(error) => tracing::warn!(%error, "runs that wait for too long could not be looked for"),
+        }
+    }
+
+    /// Nobody waits for it: what is lost on its way is found by the next look.
+    fn cancel(&self, over: Vec<RunOver>) {
+        for RunOver { run, limit, why } in over {
+            metrics::counter!("valet_limits_cancelled_total", "why" => why.as_str()).increment(1);
+            let (by, reason) = (format!("limit/{limit}"), why.reason().to_owned());
+            self.routes.send(
+                run,
+                match why {
+                    OverWhy::InProgress => Command::Cancel { by, reason },
+                    OverWhy::Full | OverWhy::Replaced | OverWhy::Expired => Command::Dismiss { by, reason },
+                },
+            );
         }
     }
 

@@ -237,6 +237,13 @@ impl<S: Store + ?Sized> Engine<S> {
         RunId::root(self.clock.now(), self.entropy.bytes())
     }
 
+    /// The id of what is no run: later ones are greater.
+    pub fn new_id(&self) -> Uuid {
+        let millis = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
+        let [random @ .., _, _, _, _, _, _] = self.entropy.bytes();
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
     /// The same under this id, so that it can be watched before it begins.
     pub async fn start_new_run(&self, run: RunId, deed: Deed, start: StartRun) -> Result<Started, StartError> {
         let key = start.idempotency.clone();

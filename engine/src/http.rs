@@ -24,9 +24,11 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use valet_core::workflow::Door;
+use valet_outward::OutwardConfig;
 
 use crate::blobs::Blobs;
 use crate::bounds::{BULK_BYTES_MAX, FILE_BYTES_MAX, FORM_BYTES_MAX, REQUEST_BYTES_MAX, WORKER_REQUEST_BYTES_MAX};
+use crate::deliverer::{self, LazyOutward};
 use crate::engine::Engine;
 use crate::store::postgres::PgStore;
 
@@ -34,6 +36,8 @@ mod audit;
 mod auth;
 mod body;
 mod bulk;
+mod bulk_operations;
+mod bulk_work;
 mod completions;
 mod cursor;
 mod declared;
@@ -53,6 +57,7 @@ mod key;
 mod limits;
 mod mask;
 mod operations;
+mod outgoing_webhooks;
 mod pauses;
 mod places;
 mod pushed_events;
@@ -80,6 +85,7 @@ mod worker;
 mod workflows;
 
 pub use auth::FixedToken;
+pub use bulk_work::{look as look_at_bulk_operations, run as run_bulk_operations};
 pub use fault::Fault;
 pub use limits::{Limits, Rate};
 pub use scheduler::{look as look_at_schedules, run as run_schedules};
@@ -99,8 +105,14 @@ pub struct App {
     desk: desk::Desk,
     /// Tells the housekeeper that an erasure was asked for.
     pub erasures: Arc<Notify>,
+    /// Where outgoing webhooks lead.
+    pub outward: Arc<LazyOutward>,
+    /// Tells the deliverer that something is due.
+    pub deliveries: Arc<Notify>,
     /// Tells the scheduler that a schedule may be due earlier than it knows.
     schedules: Notify,
+    /// Tells that a bulk operation may have a turn earlier than is known.
+    bulk: Notify,
 }
 
 /// What the caller of [`App::new`] decides.
@@ -113,6 +125,8 @@ pub struct AppConfig {
     pub limits: Limits,
     /// Browsers reach this engine through TLS: cookies are to go no other way.
     pub secure_cookies: bool,
+    /// How far outgoing webhooks reach.
+    pub outward: OutwardConfig,
 }
 
 /// A workflow's schema that is no schema.
@@ -143,7 +157,10 @@ impl App {
             secure_cookies: config.secure_cookies,
             desk: desk::Desk::default(),
             erasures: Arc::default(),
+            outward: deliverer::lazily(config.outward),
+            deliveries: Arc::default(),
             schedules: Notify::new(),
+            bulk: Notify::new(),
         }))
     }
 
@@ -189,6 +206,13 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(run_search::list))
         .routes(routes!(run_search::count))
         .routes(routes!(bulk::start_runs).layer(DefaultBodyLimit::max(BULK_BYTES_MAX)))
+        .routes(routes!(bulk_operations::list, bulk_operations::create))
+        .routes(routes!(bulk_operations::show))
+        .routes(routes!(bulk_operations::pause))
+        .routes(routes!(bulk_operations::resume))
+        .routes(routes!(bulk_operations::cancel))
+        .routes(routes!(bulk_operations::undo))
+        .routes(routes!(bulk_operations::set_rate))
         .routes(routes!(runs::show))
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
@@ -232,6 +256,10 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(incoming_webhooks::show, incoming_webhooks::put, incoming_webhooks::remove))
         .routes(routes!(incoming_webhooks::failures))
         .routes(routes!(hooks::deliver))
+        .routes(routes!(outgoing_webhooks::list))
+        .routes(routes!(outgoing_webhooks::show, outgoing_webhooks::put, outgoing_webhooks::remove))
+        .routes(routes!(outgoing_webhooks::deliveries))
+        .routes(routes!(outgoing_webhooks::redeliver))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::show, schedules::put, schedules::remove))
         .routes(routes!(schedules::pause))

@@ -52,7 +52,7 @@ pub fn document(notice: &DueNotice, link: Option<&str>) -> Value {
 }
 
 /// Delivers until it is dropped.
-pub async fn run(store: Arc<PgStore>, listeners: Vec<Arc<dyn Listener>>, due_soon: Duration) {
+pub async fn run(store: Arc<PgStore>, listeners: Vec<Arc<dyn Listener>>) {
     if !store.has_listeners() {
         return;
     }
@@ -60,7 +60,7 @@ pub async fn run(store: Arc<PgStore>, listeners: Vec<Arc<dyn Listener>>, due_soo
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        match store.due_notices(due_soon).await {
+        match store.due_notices().await {
             Ok(notices) => deliver_all(&store, &listeners, notices).await,
             Err(error) => tracing::warn!(%error, "notices cannot be read; they are tried again"),
         }

@@ -3,9 +3,9 @@
 //! A token is the HMAC-SHA256 of what the resource is called, under a key that follows from the master key: every engine makes and knows
 //! the same. Whoever has it shows it, or signs a message with it and keeps it to himself.
 
-use std::fmt::Write as _;
-
 use ring::hmac;
+
+use crate::hex;
 
 /// Tells these tokens apart from all others.
 pub const PREFIX: &str = "vr_";
@@ -40,19 +40,19 @@ impl ResourceTokens {
     }
 
     pub fn token(&self, of: &Named<'_>) -> String {
-        format!("{PREFIX}{}", digits(hmac::sign(&self.0, &name(of)).as_ref()))
+        format!("{PREFIX}{}", hex::encode(hmac::sign(&self.0, &name(of)).as_ref()))
     }
 
     /// Compared in constant time.
     pub fn is_right(&self, of: &Named<'_>, shown: Shown<'_>) -> bool {
         match shown {
             Shown::Token(token) => {
-                let tag = token.strip_prefix(PREFIX).and_then(bytes);
+                let tag = token.strip_prefix(PREFIX).and_then(hex::decode);
                 tag.is_some_and(|tag| hmac::verify(&self.0, &name(of), &tag).is_ok())
             }
             Shown::Signature { digits, message } => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, self.token(of).as_bytes());
-                bytes(digits).is_some_and(|tag| hmac::verify(&key, message, &tag).is_ok())
+                hex::decode(digits).is_some_and(|tag| hmac::verify(&key, message, &tag).is_ok())
             }
         }
     }
@@ -66,20 +66,6 @@ fn name(of: &Named<'_>) -> Vec<u8> {
         name.extend_from_slice(part.as_bytes());
     }
     name
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn bytes(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +92,7 @@ mod tests {
     fn a_signature_is_right_for_its_own_message_only() {
         let tokens = ResourceTokens::new(&[1; 32]);
         let key = hmac::Key::new(hmac::HMAC_SHA256, tokens.token(&OWN).as_bytes());
-        let signed = digits(hmac::sign(&key, b"{}").as_ref());
+        let signed = hex::encode(hmac::sign(&key, b"{}").as_ref());
         let is_right =
             |of: &Named<'_>, message: &[u8]| tokens.is_right(of, Shown::Signature { digits: &signed, message });
         assert!(is_right(&OWN, b"{}"));

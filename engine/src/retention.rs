@@ -97,7 +97,7 @@ impl Retention {
                 if blobs.is_empty() {
                     break;
                 }
-                self.remove_blobs(removal, &blobs).await?;
+                remove_blobs(removal, &self.blobs, &blobs).await?;
             }
             loop {
                 let began = Instant::now();
@@ -124,45 +124,52 @@ impl Retention {
         loop {
             let began = Instant::now();
             let page = removal.page(tenant, before, after).await?;
-            if !page.expired.is_empty() {
-                // Roots last: what is left of a tree is found by its root.
-                loop {
-                    let members = removal.members(&page.expired).await?;
-                    if members.is_empty() {
-                        break;
-                    }
-                    let began = Instant::now();
-                    removed.runs += self.remove_runs(removal, &members).await?;
-                    rest(began).await;
-                }
-                removed.runs += self.remove_runs(removal, &page.expired).await?;
-            }
+            removed.runs += remove_whole(removal, &self.blobs, &page.expired).await?;
             let Some(next) = page.next else { return Ok(()) };
             after = next;
             rest(began).await;
         }
     }
+}
 
-    async fn remove_runs(&self, removal: &mut Removal, runs: &[Uuid]) -> Result<u64, RetentionError> {
-        loop {
-            let blobs = removal.blobs_of_runs(runs).await?;
-            if blobs.is_empty() {
-                break;
-            }
-            self.remove_blobs(removal, &blobs).await?;
-        }
-        let removed = removal.remove(runs).await?;
-        metrics::counter!("valet_runs_removed_total").increment(removed);
-        Ok(removed)
+/// Removes trees of runs by their roots, of which all has ended; answers how many runs they were.
+pub async fn remove_whole(removal: &mut Removal, blobs: &Blobs, roots: &[Uuid]) -> Result<u64, RetentionError> {
+    if roots.is_empty() {
+        return Ok(0);
     }
+    let mut removed = 0;
+    // Roots last: what is left of a tree is found by its root.
+    loop {
+        let members = removal.members(roots).await?;
+        if members.is_empty() {
+            break;
+        }
+        let began = Instant::now();
+        removed += remove_runs(removal, blobs, &members).await?;
+        rest(began).await;
+    }
+    Ok(removed + remove_runs(removal, blobs, roots).await?)
+}
 
-    async fn remove_blobs(&self, removal: &mut Removal, blobs: &[Uuid]) -> Result<(), RetentionError> {
-        for blob in blobs {
-            self.blobs.remove(*blob).await?;
+async fn remove_runs(removal: &mut Removal, blobs: &Blobs, runs: &[Uuid]) -> Result<u64, RetentionError> {
+    loop {
+        let found = removal.blobs_of_runs(runs).await?;
+        if found.is_empty() {
+            break;
         }
-        removal.forget_blobs(blobs).await?;
-        Ok(())
+        remove_blobs(removal, blobs, &found).await?;
     }
+    let removed = removal.remove(runs).await?;
+    metrics::counter!("valet_runs_removed_total").increment(removed);
+    Ok(removed)
+}
+
+async fn remove_blobs(removal: &mut Removal, blobs: &Blobs, found: &[Uuid]) -> Result<(), RetentionError> {
+    for blob in found {
+        blobs.remove(*blob).await?;
+    }
+    removal.forget_blobs(found).await?;
+    Ok(())
 }
 
 /// Leaves the database to others for a multiple of the time that was taken.

@@ -194,6 +194,48 @@ pub struct Admitted {
     pub backlog: bool,
     /// Keys that may have more after so long.
     pub again: Vec<(LimitKey, Duration)>,
+    /// Runs that are to be cancelled.
+    pub over: Vec<RunOver>,
+}
+
+/// A run that a limit cancels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOver {
+    pub run: RunId,
+    pub limit: String,
+    pub why: OverWhy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverWhy {
+    /// All slots were had when it came.
+    Full,
+    /// A later one came before it had begun.
+    Replaced,
+    /// A later one begins in its place.
+    InProgress,
+    /// It waited for too long.
+    Expired,
+}
+
+impl OverWhy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Replaced => "replaced",
+            Self::InProgress => "in_progress",
+            Self::Expired => "expired",
+        }
+    }
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "as many runs of its key as may be were there when it came",
+            Self::Replaced => "a later run of its key came before it had begun",
+            Self::InProgress => "a later run of its key takes its place",
+            Self::Expired => "it waited for longer than it may to begin",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -280,6 +322,8 @@ pub trait DueStore: Send + Sync + 'static {
     async fn admit(&self, keys: &[LimitKey], backlogged: &HashSet<String>) -> Result<Admitted, StoreError>;
     /// Keys that may have something for those who wait.
     async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError>;
+    /// Runs that waited to begin for longer than their limit lets them.
+    async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError>;
     /// Prepares partitions and removes what nobody will ask for again.
     async fn tidy(&self, now: Timestamp) -> Result<(), StoreError>;
 }

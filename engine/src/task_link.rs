@@ -6,6 +6,8 @@
 use ring::hmac;
 use uuid::Uuid;
 
+use crate::hex;
+
 /// Tells these tokens apart from those of operators and workers.
 pub const PREFIX: &str = "vl_";
 /// Other keys that may follow from the master key one day have names of their own.
@@ -23,29 +25,17 @@ impl TaskLinks {
 
     /// `vl_<id><tag>`, in hexadecimal digits.
     pub fn token(&self, task: Uuid) -> String {
-        use std::fmt::Write as _;
         let tag = hmac::sign(&self.0, task.as_bytes());
-        tag.as_ref().iter().fold(format!("{PREFIX}{}", task.simple()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        format!("{PREFIX}{}{}", task.simple(), hex::encode(tag.as_ref()))
     }
 
     /// The task that a token opens. The tag is compared in constant time.
     pub fn opened_by(&self, token: &str) -> Option<Uuid> {
         let (id, tag) = token.strip_prefix(PREFIX)?.split_at_checked(ID_DIGITS)?;
         let task = Uuid::try_parse(id).ok()?;
-        let tag = digits(tag)?;
+        let tag = hex::decode(tag)?;
         hmac::verify(&self.0, task.as_bytes(), &tag).ok().map(|()| task)
     }
-}
-
-/// Bytes of lower-case hexadecimal digits, so that a token has one spelling.
-fn digits(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

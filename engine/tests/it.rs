@@ -8,6 +8,7 @@ mod it {
     mod budget;
     mod builds;
     mod bulk;
+    mod bulk_operations;
     mod calls;
     mod claims;
     mod commits;
@@ -32,6 +33,7 @@ mod it {
     mod onward;
     mod openapi;
     mod operators;
+    mod outgoing;
     mod pauses;
     mod placement;
     mod proxy;

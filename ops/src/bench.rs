@@ -38,6 +38,8 @@ pub enum BenchCommand {
     Fanout(BenchArgs),
     /// Runs by idempotency keys, each with children by keys, at random over some keys
     Keyed(BenchArgs),
+    /// Runs under a limit of 10 for each of many keys, then under one of 1 for all: steps per second; from one run's end to the next one's
+    Limits(BenchArgs),
     /// A long backlog in one queue: memory of Redis, throughput against a short one, pause
     Backlog(BenchArgs),
     /// An engine and a worker with nothing to do: CPU and statements
@@ -76,7 +78,7 @@ pub struct BenchArgs {
     /// Worker's slots: steps in flight. A step that does nothing needs many before commits are shared by many
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: u32,
-    /// Keys to draw from (keyed)
+    /// Keys to draw from (keyed, limits)
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     keys: u32,
     /// Seconds of quiet (idle)
@@ -146,6 +148,7 @@ pub async fn run(command: BenchCommand, settings: &Settings, json: bool) -> u8 {
         BenchCommand::Parked(args) => scenario::run(Scenario::Parked, &args, settings).await,
         BenchCommand::Fanout(args) => scenario::run(Scenario::Fanout, &args, settings).await,
         BenchCommand::Keyed(args) => scenario::run(Scenario::Keyed, &args, settings).await,
+        BenchCommand::Limits(args) => scenario::run(Scenario::Limits, &args, settings).await,
         BenchCommand::Backlog(args) => scenario::run(Scenario::Backlog, &args, settings).await,
         BenchCommand::Idle(args) => scenario::run(Scenario::Idle, &args, settings).await,
         BenchCommand::Api(args) => scenario::run(Scenario::Api, &args, settings).await,

@@ -19,6 +19,7 @@ pub mod replay;
 
 mod audit;
 mod bounds;
+mod bulk;
 mod doctor;
 mod document;
 mod fields;
@@ -60,6 +61,8 @@ pub enum Verb {
     Run(start::Run),
     /// List, show, follow and operate runs
     Runs(Box<runs::Runs>),
+    /// Cancel, retry, fork, pause, resume or delete all runs that a filter chooses
+    Bulk(Box<bulk::Bulk>),
     /// List and answer tasks for people
     Human(human::Human),
     /// Show queues with their backlog and workers
@@ -74,7 +77,7 @@ pub enum Verb {
     Pauses,
     /// Tell what happened, see what it started, and say what shall start
     Events(occurrences::Occurrences),
-    /// Let other people's services start runs and publish events by their webhooks
+    /// Let other people's services start runs and publish events by their webhooks, and tell others what happens
     Webhooks(webhooks::Webhooks),
     /// Start runs at instants that are said before: make, show, pause, trigger and fill in schedules
     Schedules(schedules::Schedules),
@@ -124,6 +127,7 @@ async fn dispatch(verb: Verb, global: &Global, output: &Output) -> Result<Exit, 
     match verb {
         Verb::Run(args) => start::run(args, &client, output).await,
         Verb::Runs(args) => runs::run(*args, &client, output).await,
+        Verb::Bulk(args) => bulk::run(*args, &client, output).await,
         Verb::Human(args) => human::run(args, &client, output).await,
         Verb::Queues => queues::run(&client, output).await,
         Verb::Workers => workers::run(&client, output).await,

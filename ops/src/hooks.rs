@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use valet_core::address::HostPort;
+use valet_engine::bounds::OUTGOING_WAIT_MAX;
 use valet_engine::notify::Listener;
 use valet_engine::ports::{Clock, Machine};
 use valet_engine::store::postgres::notices::DueNotice;
@@ -21,8 +22,6 @@ use crate::cli::client::is_loopback;
 use crate::settings::{Settings, SettingsError, wrong};
 use crate::tls;
 
-/// From the connection's start to the end of the answer.
-const WEBHOOK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A program that runs longer is killed.
 const COMMAND_WAIT_MAX: Duration = Duration::from_secs(25);
 /// What a failed program said that goes into the error.
@@ -36,14 +35,7 @@ pub fn listeners(settings: &Settings) -> Result<Vec<Arc<dyn Listener>>, Settings
     let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
     if let Some(url) = webhook_url(settings)? {
         let key = settings.secret_file("hooks.webhook_secret_file")?;
-        let outward = Outward::new(OutwardConfig {
-            opened: opened(settings)?,
-            authorities: tls::authorities(settings)?,
-            time_max: WEBHOOK_WAIT_MAX,
-            body_bytes_max: ANSWER_BYTES_MAX,
-            redirects_max: 0,
-            ..OutwardConfig::default()
-        });
+        let outward = Outward::new(way_out(settings)?);
         match outward.problem(&url) {
             Some(OutwardError::Refused(place)) => {
                 let problem = format!("{place} is a private address; VALET_HOOK_ALLOW_HOSTS={place} opens it");
@@ -58,6 +50,18 @@ pub fn listeners(settings: &Settings) -> Result<Vec<Arc<dyn Listener>>, Settings
         listeners.push(Arc::new(HookCommand { program: PathBuf::from(program) }));
     }
     Ok(listeners)
+}
+
+/// How far webhooks reach. Redirects are not followed: they could lead elsewhere.
+pub fn way_out(settings: &Settings) -> Result<OutwardConfig, SettingsError> {
+    Ok(OutwardConfig {
+        opened: opened(settings)?,
+        authorities: tls::authorities(settings)?,
+        time_max: OUTGOING_WAIT_MAX,
+        body_bytes_max: ANSWER_BYTES_MAX,
+        redirects_max: 0,
+        ..OutwardConfig::default()
+    })
 }
 
 /// For `valet up`, whose webhooks go to a program beside it: opens the place of a webhook on this machine.

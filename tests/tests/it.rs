@@ -18,7 +18,9 @@ mod it {
     pub mod python_worker;
     pub mod recovery;
     pub mod redis;
+    pub mod sandbox_image;
     pub mod sandboxes;
+    pub mod schedules;
     pub mod sizes;
     pub mod stale_fence;
     pub mod tls;

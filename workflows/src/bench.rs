@@ -29,6 +29,9 @@ pub struct BenchInput {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(length(max = 1000))]
     pub child_keys: Vec<u32>,
+    /// What a limit may have for its key.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limit_key: u32,
 }
 
 /// A step that does nothing, perhaps for a while.

@@ -52,6 +52,9 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Tasks of a declared workflow: each poll looks at all of them.
 pub const DECLARED_TASKS_MAX: usize = 200;
 
+/// Signals and sleeps that one declared task waits for.
+pub const DECLARED_WAITS_MAX: usize = 20;
+
 /// A declared workflow's definition lies in the journal of each of its runs.
 pub const DECLARED_BYTES_MAX: usize = 256 * 1024;
 

@@ -54,6 +54,11 @@ pub enum Command {
         by: String,
         reason: String,
     },
+    /// [`Self::Cancel`] for a run of which nothing was done yet, because a limit has no slot for it; of another nothing becomes.
+    Dismiss {
+        by: String,
+        reason: String,
+    },
     /// Lets exhausted steps try again and a stuck run be tried with the build at hand.
     Retry {
         by: String,

@@ -295,7 +295,7 @@ impl Context {
         Ok(self.wait(name, Some(filter.to_owned()), timeout))
     }
 
-    fn wait<T: DeserializeOwned>(
+    pub(crate) fn wait<T: DeserializeOwned>(
         &self,
         name: &str,
         filter: Option<String>,

@@ -31,7 +31,7 @@ use crate::limits::{Limits, Slot};
 use crate::payload::Payload;
 use crate::placement::{is_of_session, unlabelled};
 use crate::replay::{Code, Expectation, Polled};
-use crate::run::{Figures, Identity, LiveStep, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, StepPhase};
+use crate::run::{Figures, Identity, LiveStep, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, Status, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
 use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, notices, row_changes};
 use crate::workflow::{Definition, Registry, Stop};
@@ -592,6 +592,8 @@ impl<'a> Folding<'a> {
                 Ok(Reply::Done)
             }
             Command::Cancel { by, reason } => self.cancel(by, reason),
+            Command::Dismiss { by, reason } if self.run().status() == Status::Queued => self.cancel(by, reason),
+            Command::Dismiss { .. } => Ok(Reply::Done),
             Command::Retry { by } => self.retry(&by),
             Command::SkipStep { seq, by, output } => self.skip(seq, by, output),
             Command::EditStep { seq, by, input } => self.edit(seq, by, input),

@@ -42,6 +42,8 @@ pub struct Plan {
 struct PlannedTask {
     work: Work,
     parents: Vec<String>,
+    /// Something of each group.
+    waits: Vec<Vec<PlannedWait>>,
     /// `None`: the run's input and what the parents gave.
     input: Option<Template>,
     skip_if: Option<Expression>,
@@ -49,6 +51,18 @@ struct PlannedTask {
     /// Some task sticks to its worker.
     is_remembered: bool,
     sticky: Option<TaskSticky>,
+}
+
+#[derive(Clone, Debug)]
+struct PlannedWait {
+    until: Until,
+    alias: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Until {
+    Slept { millis: u64 },
+    Signal { name: String, filter: Option<String> },
 }
 
 /// What is done for a task.

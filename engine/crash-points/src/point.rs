@@ -46,6 +46,14 @@ points! {
     EngineTicketAfter = "engine.ticket.after",
     /// The start of a finalizer is committed; its ticket is not pushed.
     EngineFinalizerStarted = "engine.finalizer.started",
+    /// It is decided which instants of schedules start runs; nothing is written.
+    EngineFirePlanned = "engine.fire.planned",
+    /// Instants are noted with the ids of their runs; none is started.
+    EngineFireNoted = "engine.fire.noted",
+    /// The run of an instant is started; that it was is not noted.
+    EngineFireStarted = "engine.fire.started",
+    /// It is noted that the runs of a look were started.
+    EngineFireSettled = "engine.fire.settled",
     /// A ticket was pulled; its step was not claimed.
     WorkerClaimBefore = "worker.claim.before",
     /// The step is granted; nothing of it was done.

@@ -9,10 +9,12 @@ use valet_core::Timestamp;
 
 use crate::problem::Problem;
 
+mod bulk_operations;
 mod limits;
 mod triggers;
 mod webhooks;
 
+pub use bulk_operations::*;
 pub use limits::*;
 pub use triggers::*;
 pub use webhooks::*;

@@ -141,3 +141,16 @@ impl TicketSource for ApalisRedis {
         Box::new(pull::Puller::open(&self.inner, queue))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backon::BackoffBuilder as _;
+
+    use super::restart_delays;
+
+    #[test]
+    fn workers_do_not_come_back_in_step() {
+        let [one, other] = [(); 2].map(|()| restart_delays().build().take(5).collect::<Vec<_>>());
+        assert_ne!(one, other);
+    }
+}

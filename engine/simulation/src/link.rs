@@ -17,7 +17,7 @@ use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
     Admitted, Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
-    NewSession, RunStore, SessionClaim, StoreError, StoredMessage,
+    NewSession, RunOver, RunStore, SessionClaim, StoreError, StoredMessage,
 };
 
 use crate::coverage;
@@ -344,6 +344,11 @@ impl DueStore for Link {
     async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError> {
         let tell = |_: &Tables, keys: &Vec<LimitKey>| (Call::WaitingKeys, Answer::exactly(keys));
         self.statement(|tables, _| tables.waiting_keys(), tell).await
+    }
+
+    async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError> {
+        let tell = |_: &Tables, expired: &Vec<RunOver>| (Call::ExpiredWaits, Answer::exactly(expired));
+        self.statement(|tables, now| tables.expired_waits(now), tell).await
     }
 
     async fn tidy(&self, at: Timestamp) -> Result<(), StoreError> {

@@ -96,6 +96,7 @@ pub enum Call {
         backlogged: HashSet<String>,
     },
     WaitingKeys,
+    ExpiredWaits,
     /// All tables' rows.
     Look,
 }

@@ -21,6 +21,7 @@ use super::doing::Doing;
 use super::{App, Fault, key, no_content};
 use crate::audit::Deed;
 use crate::executor::CommandError;
+use crate::hex;
 
 /// Ends what a run waits for with an output or an error. A repeat with the same `Idempotency-Key` (without one: with the
 /// same body) gets the first answer, any other 409.
@@ -68,7 +69,7 @@ const HOLDER: &str = "completion token";
 fn body_key(request: &CompletionRequest) -> Result<String, Fault> {
     let canonical = serde_json::to_vec(request).map_err(|e| Fault::bad_request("invalid_json", e.to_string()))?;
     let digest = Sha256::digest(canonical);
-    Ok(digest.iter().take(16).fold(String::from("body "), |key, byte| key + &format!("{byte:02x}")))
+    Ok(format!("body {}", hex::encode(&digest[..16])))
 }
 
 fn outcome(request: CompletionRequest) -> Result<CompletionOutcome, Fault> {

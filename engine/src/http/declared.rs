@@ -38,7 +38,7 @@ pub(super) struct RegisterQuery {
 /// Registers a declared workflow. The definition that is the newest already stays as it is; another one is a new version. Runs go
 /// on with the version that they began with. All faults are told at once, each with its place.
 #[utoipa::path(put, operation_id = "register_workflow", path = "/api/v1/workflows/{name}", tag = "workflows",
-    request_body(content = Object, description = "`tasks` by name, each with its `step` and perhaps `queue`, `parents`, `input`, `skip_if`, `cancel_if`, \
+    request_body(content = Object, description = "`tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, \
         `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), \
         `input_schema`, `output` (CEL), `name`, `description`"),
     params(("name" = String, Path), RegisterQuery),

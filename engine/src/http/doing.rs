@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 57] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 66] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -28,6 +28,12 @@ pub(super) const ACTIONS: [(Method, &str, &str); 57] = [
     (Method::PUT, "/api/v1/runs/{id}/steps/{seq}/input", "run.edit"),
     (Method::POST, "/api/v1/runs/{id}/fork", "run.fork"),
     (Method::PUT, "/api/v1/runs/{id}/budget", "run.budget"),
+    (Method::POST, "/api/v1/bulk-operations", "bulk.create"),
+    (Method::POST, "/api/v1/bulk-operations/{id}/pause", "bulk.pause"),
+    (Method::POST, "/api/v1/bulk-operations/{id}/resume", "bulk.resume"),
+    (Method::POST, "/api/v1/bulk-operations/{id}/cancel", "bulk.cancel"),
+    (Method::POST, "/api/v1/bulk-operations/{id}/undo", "bulk.undo"),
+    (Method::PUT, "/api/v1/bulk-operations/{id}/rate", "bulk.rate"),
     (Method::POST, "/api/v1/completions/{token}", "run.complete"),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
@@ -52,6 +58,9 @@ pub(super) const ACTIONS: [(Method, &str, &str); 57] = [
     (Method::DELETE, "/api/v1/webhooks/incoming/{name}", "incoming.remove"),
     // Or `event.push`, as the webhook says.
     (Method::POST, "/api/v1/hooks/{tenant}/{name}", "run.start"),
+    (Method::PUT, "/api/v1/webhooks/outgoing/{name}", "outgoing.put"),
+    (Method::DELETE, "/api/v1/webhooks/outgoing/{name}", "outgoing.remove"),
+    (Method::POST, "/api/v1/webhooks/outgoing/{name}/deliveries/{id}/redeliver", "outgoing.redeliver"),
     (Method::PUT, "/api/v1/schedules/{name}", "schedule.put"),
     (Method::DELETE, "/api/v1/schedules/{name}", "schedule.remove"),
     (Method::POST, "/api/v1/schedules/{name}/pause", "schedule.pause"),

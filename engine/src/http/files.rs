@@ -20,6 +20,7 @@ use super::auth::Caller;
 use super::doing::Doing;
 use super::{App, Fault, mask, subjects};
 use crate::bounds::FILE_BYTES_MAX;
+use crate::hex;
 use crate::store::postgres::queries::{BlobRecord, NewBlob};
 
 /// Longest file name kept.
@@ -160,7 +161,7 @@ pub(super) async fn store(
     by: By<'_>,
 ) -> Result<FileStored, Fault> {
     let id = app.engine.entropy.uuid();
-    let sha256 = Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let sha256 = hex::encode(&Sha256::digest(bytes));
     let sealed = app.engine.store.seal_for(tenant, subject, bytes).await?;
     // Bytes first: a row without bytes would be a promise that cannot be kept; bytes without a row are collected.
     app.blobs.put(id, sealed).await?;

@@ -18,6 +18,7 @@ use super::auth::Caller;
 use super::body::Body;
 use super::doing::Doing;
 use super::{App, Fault, key, runs, subjects, workflows};
+use crate::access::Reach;
 use crate::engine::Started;
 use crate::store::postgres::queries::RunRecord;
 use crate::store::{Loaded, RunStore as _};
@@ -39,18 +40,8 @@ pub(super) async fn fork(
     let record = runs::find(&app, &caller, &id).await?;
     let from = RunId(record.id);
     let key = key::read(&headers)?.map(|key| workflows::idempotency_key(key, &(from, &request))).transpose()?;
-    let Some((_, Loaded::Live(stored) | Loaded::Ended(stored))) = app.engine.store.load(&[from]).await?.pop() else {
-        return Err(Fault::not_found("run", format!("there is no run {from}")).at("id"));
-    };
-    let ForkRequest { entry, input, repeat_effects } = request;
-    let has_input = input.is_some();
-    let start = start(&app, &caller, record, entry, input).await?;
-    let input = has_input.then(|| start.input.clone());
-    let entry_kept = kept(&stored.chunks, entry);
-    let by = caller.name.clone();
-    let (chunks, build) = (stored.chunks.into(), stored.build);
-    let fork = Fork { from, chunks, build, by, entry, input, repeat_effects };
-    let start = StartRun { fork: Some(Box::new(fork)), idempotency: key, ..start };
+    let (start, entry_kept) = fork_of(&app, (&caller.name, &caller.reach), record, request).await?;
+    let start = StartRun { idempotency: key, ..start };
     let (run, status) = match app.engine.start_run(doing.on(""), start).await? {
         Started::Created(run) => (run, StatusCode::CREATED),
         Started::Existing(run) => (run, StatusCode::OK),
@@ -59,10 +50,31 @@ pub(super) async fn fork(
     Ok((status, Json(RunForked { id: run.to_string(), created, entry: entry_kept })).into_response())
 }
 
+/// What starts a fork of this run, by whom, within what reach; and how many entries it keeps.
+pub(super) async fn fork_of(
+    app: &App,
+    (by, reach): (&str, &Reach),
+    record: RunRecord,
+    request: ForkRequest,
+) -> Result<(StartRun, u32), Fault> {
+    let from = RunId(record.id);
+    let Some((_, Loaded::Live(stored) | Loaded::Ended(stored))) = app.engine.store.load(&[from]).await?.pop() else {
+        return Err(Fault::not_found("run", format!("there is no run {from}")).at("id"));
+    };
+    let ForkRequest { entry, input, repeat_effects } = request;
+    let has_input = input.is_some();
+    let start = start(app, reach, record, entry, input).await?;
+    let input = has_input.then(|| start.input.clone());
+    let entry_kept = kept(&stored.chunks, entry);
+    let (chunks, build) = (stored.chunks.into(), stored.build);
+    let fork = Fork { from, chunks, build, by: by.to_owned(), entry, input, repeat_effects };
+    Ok((StartRun { fork: Some(Box::new(fork)), ..start }, entry_kept))
+}
+
 /// As the other run was started. One that begins anew may have another input, which is checked like any.
 async fn start(
     app: &App,
-    caller: &Caller,
+    reach: &Reach,
     record: RunRecord,
     entry: u32,
     input: Option<serde_json::Value>,
@@ -82,5 +94,5 @@ async fn start(
     }
     let (subject, plan) = (Some(subject), Some(plan));
     let request = StartRunRequest { input, subject, plan, attributes: attributes.0, ..StartRunRequest::default() };
-    workflows::checked(app, &tenant, &caller.reach, &workflow, None, request).await
+    workflows::checked(app, &tenant, reach, &workflow, None, request).await
 }

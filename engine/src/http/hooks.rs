@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 use valet_core::declared::EXPRESSION_FAILED;
 use valet_core::declared::check::is_workflow_name;
 use valet_core::id::RunId;
@@ -171,7 +170,7 @@ impl Received<'_> {
         let below = |fault: Fault| fault.below(Target::Event.place());
         let request = read_part(made).map_err(below)?;
         pushed_events::check(&request).map_err(below)?;
-        let written = self.written(marks, known, || Made::Event(Uuid::now_v7())).await?;
+        let written = self.written(marks, known, || Made::Event(app.engine.new_id())).await?;
         let Made::Event(id) = written.made else { return Err(changed()) };
         let source = Source { tenant: self.tenant, reach: &Reach::default() };
         let occurred = Occurred { request, replay_of: None, key: None };
@@ -211,8 +210,8 @@ impl Received<'_> {
         let reason = reason(fault);
         tracing::warn!(webhook = self.webhook.name, tenant = self.tenant, reason, "a delivery was refused");
         let address = self.doing.address().map(|address| address.to_string());
-        let noted =
-            self.app.engine.store.add_incoming_failure(Uuid::now_v7(), self.webhook.id, &reason, address.as_deref());
+        let engine = &self.app.engine;
+        let noted = engine.store.add_incoming_failure(engine.new_id(), self.webhook.id, &reason, address.as_deref());
         if let Err(error) = noted.await {
             tracing::warn!(%error, webhook = self.webhook.name, "why a delivery was refused is only in the log");
         }

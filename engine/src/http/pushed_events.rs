@@ -161,7 +161,7 @@ async fn take(app: &App, caller: &Caller, doing: &Doing, occurred: Occurred) -> 
     if let Some(known) = known(app, caller, key, &hash).await? {
         return Ok(known);
     }
-    let (id, source) = (Uuid::now_v7(), Source { tenant: &caller.tenant, reach: &caller.reach });
+    let (id, source) = (app.engine.new_id(), Source { tenant: &caller.tenant, reach: &caller.reach });
     if !keep(app, &source, &occurred, id, &hash, &doing.on(event_id(id))).await? {
         // The same request came twice at once.
         let known = known(app, caller, key, &hash).await?;

@@ -35,7 +35,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 105] = [
+pub(super) const ROUTES: [Row; 119] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -46,6 +46,15 @@ pub(super) const ROUTES: [Row; 105] = [
     (Method::GET, "/api/v1/runs", &[Read]),
     (Method::GET, "/api/v1/runs/counts", &[Read]),
     (Method::GET, "/api/v1/runs/{id}", &[Read]),
+    (Method::GET, "/api/v1/bulk-operations", &[Read]),
+    // To delete runs wants `admin`: their history is gone.
+    (Method::POST, "/api/v1/bulk-operations", &[Operate]),
+    (Method::GET, "/api/v1/bulk-operations/{id}", &[Read]),
+    (Method::POST, "/api/v1/bulk-operations/{id}/pause", &[Operate]),
+    (Method::POST, "/api/v1/bulk-operations/{id}/resume", &[Operate]),
+    (Method::POST, "/api/v1/bulk-operations/{id}/cancel", &[Operate]),
+    (Method::POST, "/api/v1/bulk-operations/{id}/undo", &[Operate]),
+    (Method::PUT, "/api/v1/bulk-operations/{id}/rate", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/pause", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/resume", &[Operate]),
     (Method::POST, "/api/v1/runs/{id}/cancel", &[Operate]),
@@ -96,6 +105,13 @@ pub(super) const ROUTES: [Row; 105] = [
     // Whoever has its secret then starts runs.
     (Method::PUT, "/api/v1/webhooks/incoming/{name}", &[Admin]),
     (Method::DELETE, "/api/v1/webhooks/incoming/{name}", &[Admin]),
+    (Method::GET, "/api/v1/webhooks/outgoing", &[Read]),
+    (Method::GET, "/api/v1/webhooks/outgoing/{name}", &[Read]),
+    (Method::GET, "/api/v1/webhooks/outgoing/{name}/deliveries", &[Read]),
+    // It has the engine send requests, and tells somebody else what happens.
+    (Method::PUT, "/api/v1/webhooks/outgoing/{name}", &[Admin]),
+    (Method::DELETE, "/api/v1/webhooks/outgoing/{name}", &[Admin]),
+    (Method::POST, "/api/v1/webhooks/outgoing/{name}/deliveries/{id}/redeliver", &[Operate]),
     (Method::GET, "/api/v1/schedules", &[Read, Trigger]),
     (Method::GET, "/api/v1/schedules/{name}", &[Read, Trigger]),
     // Whoever may start a run may say when.

@@ -21,7 +21,8 @@ use super::auth::Caller;
 use super::query::Parameters;
 use super::runs::page_rows;
 use super::{App, Fault, cursor, run_view};
-use crate::store::postgres::run_search::{Place, RunFilter};
+use crate::hex;
+use crate::store::postgres::run_search::{Among, Place, RunFilter};
 
 /// Attributes that one filter names.
 const ATTRIBUTES_MAX: usize = 8;
@@ -82,11 +83,7 @@ pub(super) async fn list(
 ) -> Result<Json<RunPage>, Fault> {
     let limit = page_rows(query.limit)?;
     let statuses = query.status.map(|s| s.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>());
-    if let Some(unknown) = statuses.iter().flatten().find(|s| !run_view::STATUSES.contains(&s.as_str())) {
-        let unknown: String = unknown.chars().take(40).collect();
-        let detail = format!("no status `{unknown}`; there are: {}", run_view::STATUSES.join(", "));
-        return Err(Fault::bad_request("invalid_filter", detail).at("status"));
-    }
+    check_statuses(statuses.as_deref()).map_err(|fault| fault.at("status"))?;
     let filter = RunFilter {
         workflow: query.workflow,
         statuses,
@@ -97,6 +94,7 @@ pub(super) async fn list(
         created_from: query.created_from.as_deref().map(|text| instant(text, "created_from")).transpose()?,
         created_before: query.created_before.as_deref().map(|text| instant(text, "created_before")).transpose()?,
         reach: caller.reach.clone(),
+        among: Among::All,
     };
     let mark = mark(&filter);
     let after = query.cursor.as_deref().map(|text| read_cursor(text, &mark)).transpose()?;
@@ -154,16 +152,29 @@ pub(super) async fn count(
     }))
 }
 
-fn attributes(text: &str) -> Result<Map<String, Value>, Fault> {
-    let wrong = || {
-        let detail = format!("a JSON object of 1 to {ATTRIBUTES_MAX} values, such as {{\"site\":\"acme\"}}");
-        Fault::bad_request("invalid_filter", detail).at("attributes")
+pub(super) fn check_statuses(statuses: Option<&[String]>) -> Result<(), Fault> {
+    let Some(unknown) = statuses.iter().copied().flatten().find(|s| !run_view::STATUSES.contains(&s.as_str())) else {
+        return Ok(());
     };
-    let found: Map<String, Value> = serde_json::from_str(text).map_err(|_| wrong())?;
+    let unknown: String = unknown.chars().take(40).collect();
+    let detail = format!("no status `{unknown}`; there are: {}", run_view::STATUSES.join(", "));
+    Err(Fault::bad_request("invalid_filter", detail))
+}
+
+fn attributes(text: &str) -> Result<Map<String, Value>, Fault> {
+    let found = serde_json::from_str(text).unwrap_or_default();
+    plain_attributes(found).map_err(|fault| fault.at("attributes"))
+}
+
+pub(super) fn plain_attributes(found: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
     let is_plain = |value: &Value| !value.is_object() && !value.is_array() && !text_of(value).contains('\0');
     let fits = (1..=ATTRIBUTES_MAX).contains(&found.len())
         && found.iter().all(|(name, value)| is_plain(value) && !name.contains('\0'));
-    if fits { Ok(found) } else { Err(wrong()) }
+    if fits {
+        return Ok(found);
+    }
+    let detail = format!("a JSON object of 1 to {ATTRIBUTES_MAX} values, such as {{\"site\":\"acme\"}}");
+    Err(Fault::bad_request("invalid_filter", detail))
 }
 
 fn text_of(value: &Value) -> &str {
@@ -176,17 +187,25 @@ fn parent(text: &str) -> Result<valet_core::id::RunId, Fault> {
 
 fn instant(text: &str, field: &'static str) -> Result<Timestamp, Fault> {
     let found: Option<Timestamp> = text.parse().ok();
-    // Within what the database knows, and whatever is added to it.
-    found.filter(|at| (1970..=9999).contains(&at.year())).ok_or_else(|| {
+    let read = found.ok_or_else(|| {
         let detail = "an instant as RFC 3339 has it, such as 2026-11-21T08:00:00Z (`+` is written %2B in a URL)";
-        Fault::bad_request("invalid_filter", detail).at(field)
-    })
+        Fault::bad_request("invalid_filter", detail)
+    });
+    read.and_then(within_time).map_err(|fault| fault.at(field))
+}
+
+/// Within what the database knows, and whatever is added to it.
+pub(super) fn within_time(at: Timestamp) -> Result<Timestamp, Fault> {
+    if (1970..=9999).contains(&at.year()) {
+        return Ok(at);
+    }
+    Err(Fault::bad_request("invalid_filter", "an instant between the years 1970 and 9999"))
 }
 
 /// What tells one filter's cursors from another's.
 fn mark(filter: &RunFilter) -> String {
     let text = serde_json::to_vec(filter).unwrap_or_default();
-    Sha256::digest(text)[..6].iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    hex::encode(&Sha256::digest(text)[..6])
 }
 
 fn write_cursor((at, id): Place, mark: &str) -> String {

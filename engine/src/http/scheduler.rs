@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use valet_core::command::Command;
 use valet_core::id::RunId;
+use valet_crash_points::crash_point;
 use valet_protocol::api::StartRunRequest;
 
 use super::{App, Fault, pushed_events, workflows};
@@ -50,6 +51,10 @@ pub async fn look(app: &App) -> Result<Duration, StoreError> {
         (false, Some(_)) => SCHEDULE_LOOK_EVERY,
         (false, None) => SCHEDULE_LOOK_UNUSED,
     };
+    if next.bulk {
+        // Perhaps its engine is no more.
+        app.bulk.notify_one();
+    }
     if next.was_left {
         let left = store.left_fires(FIRE_LEFT_AFTER).await?;
         start_all(app, left, true).await?;
@@ -86,7 +91,9 @@ async fn advance(app: &App) -> Result<bool, StoreError> {
     }
     if !plans.is_empty() {
         let run_id = || RunId::root(app.engine.clock.now(), app.engine.entropy.bytes());
+        crash_point!(EngineFirePlanned);
         let fires = store.advance_schedules(&plans, run_id).await?;
+        crash_point!(EngineFireNoted if !fires.is_empty());
         start_all(app, fires, false).await?;
     }
     // Again with each look until they end: no more is needed for what is lost in between.
@@ -114,13 +121,18 @@ async fn start_all(app: &App, fires: Vec<FireToStart>, is_again: bool) -> Result
     if settled.is_empty() {
         return Ok(());
     }
-    app.engine.store.settle_fires(&settled).await
+    app.engine.store.settle_fires(&settled).await?;
+    crash_point!(EngineFireSettled);
+    Ok(())
 }
 
 /// `None`: it is not the run's fault that it could not be started now; it stays to be started.
 async fn start(app: &App, fire: FireToStart, is_again: bool) -> Option<Settled> {
     let refused = match try_start(app, &fire, is_again).await {
-        Ok(()) => None,
+        Ok(()) => {
+            crash_point!(EngineFireStarted);
+            None
+        }
         Err(fault) if fault.is_passing() => {
             tracing::warn!(code = fault.problem().code, schedule = fire.name, "a scheduled run is started later");
             return None;

@@ -3,13 +3,12 @@
 //! A page of another site can make a browser send the cookie, but reads neither it nor the word: a request by cookie that
 //! changes something shows the word in a header of its own.
 
-use std::fmt::Write as _;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
 use crate::bounds::CONSOLE_SESSION_LIFE;
+use crate::hex;
 use crate::store::postgres::console_sessions::SessionHash;
 
 /// The cookie's name.
@@ -32,7 +31,7 @@ impl std::fmt::Debug for SessionSecret {
 
 impl SessionSecret {
     pub fn random() -> Self {
-        Self(hex(&rand::random::<[u8; SECRET_BYTES]>()))
+        Self(hex::encode(&rand::random::<[u8; SECRET_BYTES]>()))
     }
 
     /// The first cookie of the name; one that cannot be a secret is none.
@@ -50,7 +49,7 @@ impl SessionSecret {
 
     /// The word of this session.
     pub fn csrf(&self) -> String {
-        hex(hmac::sign(&self.key(), CSRF_PURPOSE).as_ref())
+        hex::encode(hmac::sign(&self.key(), CSRF_PURPOSE).as_ref())
     }
 
     /// Whether the header has the word; compared in constant time.
@@ -79,13 +78,6 @@ fn cookie(value: &str, max_age_s: u64, secure: bool) -> HeaderValue {
     let secure = if secure { "; Secure" } else { "" };
     let text = format!("{NAME}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}{secure}");
     HeaderValue::try_from(text).expect("hexadecimal digits fit into a header")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -120,7 +112,7 @@ mod tests {
     #[test]
     fn the_word_is_the_hmac_of_csrf_under_the_secret() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, "0a".repeat(32).as_bytes());
-        let expected = hex(hmac::sign(&key, b"csrf").as_ref());
+        let expected = hex::encode(hmac::sign(&key, b"csrf").as_ref());
         assert_eq!(SessionSecret("0a".repeat(32)).csrf(), expected);
     }
 }

@@ -19,6 +19,7 @@ use super::doing::Doing;
 use super::{App, Fault, no_content};
 use crate::access::{Principal, Reach, Role, Scope};
 use crate::bounds::{TOKEN_LIFE_MAX_S, TOKEN_LIFE_MIN_S, TOKEN_LIMITS_MAX, TOKENS_LISTED_MAX};
+use crate::hex;
 use crate::store::postgres::tokens::{NewToken, TokenRecord};
 
 /// Bytes of a secret.
@@ -176,11 +177,7 @@ fn beyond(field: &str) -> Fault {
 }
 
 fn secret() -> String {
-    use std::fmt::Write as _;
-    rand::random::<[u8; SECRET_BYTES]>().iter().fold(SECRET_PREFIX.to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{SECRET_PREFIX}{}", hex::encode(&rand::random::<[u8; SECRET_BYTES]>()))
 }
 
 fn token_id(id: Uuid) -> String {

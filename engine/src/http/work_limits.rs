@@ -15,7 +15,8 @@ use valet_core::declared::Faults;
 use valet_core::declared::check::{WORKFLOW_NAME_RULE, is_workflow_name};
 use valet_core::limits::{LimitKey, LimitText, check};
 use valet_protocol::api::{
-    CoolDownRequest, LimitKeyList, LimitKeyView, LimitList, LimitView, PutLimitRequest, RateView,
+    CoolDownRequest, DebounceView, LimitKeyList, LimitKeyView, LimitList, LimitView, PutLimitRequest, RateView,
+    SlotHold, WhenFull,
 };
 use valet_protocol::problem::Problem;
 
@@ -26,7 +27,8 @@ use super::query::Parameters;
 use super::{App, Fault, no_content, workflows};
 use crate::access::Reach;
 use crate::bounds::{
-    LIMIT_FIGURE_MAX, LIMIT_SETTLE_MAX, LIMIT_SPAN_MAX, LIMIT_WEIGHT_MAX, LIMIT_WEIGHTS_MAX, LIMITS_MAX,
+    LIMIT_EXPIRY_MIN, LIMIT_FIGURE_MAX, LIMIT_SETTLE_MAX, LIMIT_SPAN_MAX, LIMIT_WEIGHT_MAX, LIMIT_WEIGHTS_MAX,
+    LIMITS_MAX,
 };
 use crate::store::postgres::limits::{LimitFigures, LimitKeyRecord, LimitRate, LimitRecord};
 use crate::store::{DueStore as _, LimitsStamp};
@@ -87,7 +89,17 @@ pub(super) async fn put(
         share: request.share,
         weights: request.weights,
     };
-    let figures = figures(&text, request.most, request.rate)?;
+    let figures = figures(
+        &text,
+        Asked {
+            most: request.most,
+            rate: request.rate,
+            when_full: request.when_full,
+            hold: request.hold,
+            debounce: request.debounce,
+            expires_ms: request.expires_ms,
+        },
+    )?;
     let found = workflows::find(&app, &caller.tenant, &caller.reach, &text.workflow).await;
     found.map_err(|fault| fault.at("/workflow"))?;
     let store = &app.engine.store;
@@ -163,7 +175,19 @@ pub(super) async fn cool_down(
     Ok(no_content())
 }
 
-fn figures(text: &LimitText, most: Option<u32>, rate: Option<RateView>) -> Result<LimitFigures, Fault> {
+/// Figures as they were sent.
+#[derive(Clone, Copy)]
+struct Asked {
+    most: Option<u32>,
+    rate: Option<RateView>,
+    when_full: WhenFull,
+    hold: SlotHold,
+    debounce: Option<DebounceView>,
+    expires_ms: Option<u64>,
+}
+
+fn figures(text: &LimitText, asked: Asked) -> Result<LimitFigures, Fault> {
+    let Asked { most, rate, when_full, hold, debounce, expires_ms } = asked;
     let mut faults = Faults::default();
     if !is_workflow_name(&text.name) {
         faults.add("name", WORKFLOW_NAME_RULE);
@@ -191,29 +215,54 @@ fn figures(text: &LimitText, most: Option<u32>, rate: Option<RateView>) -> Resul
             );
         }
     };
+    let span = |at: &str, ms: u64, least: u64, faults: &mut Faults| {
+        let longest = LIMIT_SPAN_MAX.as_millis() as u64;
+        if !(least..=longest).contains(&ms) {
+            faults.add(at, format!("{least} to {longest}"));
+        }
+    };
     if let Some(most) = most {
         figure("/most", most, &mut faults);
     }
     if let Some(rate) = rate {
         figure("/rate/count", rate.count, &mut faults);
         figure("/rate/burst", rate.burst.unwrap_or(1), &mut faults);
-        let longest = LIMIT_SPAN_MAX.as_millis() as u64;
-        if !(1..=longest).contains(&rate.per_ms) {
-            faults.add("/rate/per_ms", format!("1 to {longest}"));
-        }
+        span("/rate/per_ms", rate.per_ms, 1, &mut faults);
         if text.step.is_none() {
             faults.add("/rate", "a rate is of a step: name one in `step`");
         }
     }
-    if most.is_none() && rate.is_none() {
-        faults.add("/most", "say how many may be at work at once, or in `rate` how many may begin");
+    if let Some(DebounceView { quiet_ms, at_most_ms }) = debounce {
+        span("/debounce/quiet_ms", quiet_ms, 1, &mut faults);
+        if let Some(at_most_ms) = at_most_ms {
+            span("/debounce/at_most_ms", at_most_ms, quiet_ms.max(1), &mut faults);
+        }
+    }
+    if let Some(expires_ms) = expires_ms {
+        span("/expires_ms", expires_ms, LIMIT_EXPIRY_MIN.as_millis() as u64, &mut faults);
+    }
+    let of_runs = [
+        ("/when_full", when_full != WhenFull::Queue, true),
+        ("/hold", hold != SlotHold::Working, true),
+        ("/debounce", debounce.is_some(), false),
+        ("/expires_ms", expires_ms.is_some(), false),
+    ];
+    for (at, _, needs_most) in of_runs.into_iter().filter(|(_, is_said, _)| *is_said) {
+        if text.step.is_some() {
+            faults.add(at, "of whole runs only: a limit with a `step` lets its steps wait");
+        } else if needs_most && most.is_none() {
+            faults.add(at, "say in `most` how many slots there are");
+        }
+    }
+    if most.is_none() && rate.is_none() && debounce.is_none() {
+        faults.add("/most", "say how many may be at work at once, or in `rate` how many may begin, or in `debounce` after how long a run begins");
     }
     if !faults.is_empty() {
         return Err(Fault::invalid_limit(faults.into_problems()));
     }
     let rate =
         rate.map(|rate| LimitRate { count: rate.count, per_ms: rate.per_ms, burst: rate.burst.unwrap_or(rate.count) });
-    Ok(LimitFigures { most, rate })
+    Ok(LimitFigures { most, rate, when_full, hold, debounce, expires_ms })
 }
 
 /// This engine knows at once. What waits is looked at under the new figures.
@@ -268,6 +317,10 @@ fn view(record: LimitRecord) -> LimitView {
         per_ms: per_ms as u64,
         burst: record.burst.map(|burst| burst as u32),
     });
+    let debounce = record.quiet_ms.map(|quiet_ms| DebounceView {
+        quiet_ms: quiet_ms as u64,
+        at_most_ms: record.quiet_at_most_ms.map(|ms| ms as u64),
+    });
     LimitView {
         name: record.name,
         workflow: record.workflow,
@@ -277,6 +330,10 @@ fn view(record: LimitRecord) -> LimitView {
         weights: record.weights.0,
         most: record.most.map(|most| most as u32),
         rate,
+        when_full: WhenFull::ALL.into_iter().find(|one| one.as_str() == record.when_full).unwrap_or_default(),
+        hold: SlotHold::ALL.into_iter().find(|one| one.as_str() == record.hold).unwrap_or_default(),
+        debounce,
+        expires_ms: record.expires_ms.map(|ms| ms as u64),
         version: record.version as u64,
         changed_by: record.changed_by,
         changed_at: record.changed_at,

@@ -12,6 +12,7 @@ use crate::bounds;
 use crate::codec::MasterKeys;
 
 pub mod audit;
+pub mod bulk_operations;
 pub(crate) mod commit;
 pub mod console_sessions;
 pub mod declared;
@@ -23,6 +24,7 @@ mod leases;
 pub mod limits;
 mod migrate;
 pub mod notices;
+pub mod outgoing;
 pub mod pauses;
 pub mod queries;
 pub mod resources;
@@ -39,7 +41,7 @@ mod weeks;
 pub(crate) use commit::is_ticketed;
 pub use commit::statements as commit_statements;
 pub use keys::KeyRing;
-pub use migrate::{MigrateError, migrate};
+pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
 pub use run_search::statements as search_statements;
 
 /// Binds what a statement writes down of a deed besides its tenant and its doer: how, from where, in which request, what, to what.
@@ -67,6 +69,8 @@ pub struct PgStore {
     weeks: weeks::Weeks,
     /// Names of those outside who are told what happens; see [`crate::notify`].
     listeners: Vec<String>,
+    /// Webhooks that are told what happens; see [`crate::deliverer`].
+    outgoing: outgoing::KnownWebhooks,
 }
 
 impl PgStore {
@@ -113,6 +117,7 @@ impl PgStore {
             claimer: Mutex::new(None),
             weeks: weeks::Weeks::default(),
             listeners,
+            outgoing: outgoing::KnownWebhooks::default(),
         }))
     }
 

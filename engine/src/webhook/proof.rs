@@ -24,6 +24,7 @@ use valet_protocol::api::IncomingProof;
 use crate::bounds::{
     INCOMING_SECRET_BYTES_MAX, INCOMING_SECRETS_MAX, INCOMING_TOLERANCE_S, INCOMING_TOLERANCE_S_DEFAULT,
 };
+use crate::hex;
 
 /// Signatures of one delivery that are looked at: a sender shows one for each of its secrets.
 const SIGNATURES_MAX: usize = 16;
@@ -146,22 +147,7 @@ impl Proof {
 
     /// Faults of secrets that shall prove this.
     pub fn check(&self, secrets: &[String], faults: &mut Faults) {
-        if !(1..=INCOMING_SECRETS_MAX).contains(&secrets.len()) {
-            faults.add("/proof/secrets", format!("1 to {INCOMING_SECRETS_MAX}"));
-        }
-        for (place, secret) in secrets.iter().enumerate() {
-            let fits = match self.kind {
-                Kind::Standard => standard_key(secret).is_some_and(|key| !key.is_empty()),
-                _ => !secret.is_empty(),
-            };
-            if secret.len() > INCOMING_SECRET_BYTES_MAX {
-                faults.add(&format!("/proof/secrets/{place}"), format!("at most {INCOMING_SECRET_BYTES_MAX} bytes"));
-            } else if !fits {
-                let of_standard = "base64, with `whsec_` before it";
-                let message = if self.kind == Kind::Standard { of_standard } else { "must not be empty" };
-                faults.add(&format!("/proof/secrets/{place}"), message);
-            }
-        }
+        check_secrets("/proof/secrets", self.kind, secrets, faults);
     }
 
     /// Headers that hold a secret: expressions do not see them.
@@ -180,7 +166,7 @@ impl Proof {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(ProofFault::Missing);
         match self.kind {
             Kind::Github => {
-                let tag = hex(text(self.header.as_str())?.trim().strip_prefix("sha256=").ok_or(ProofFault::Wrong)?);
+                let tag = tag(text(self.header.as_str())?.trim().strip_prefix("sha256=").ok_or(ProofFault::Wrong)?);
                 signed(secrets, &[body], &[tag.ok_or(ProofFault::Wrong)?])
             }
             Kind::Stripe => {
@@ -190,7 +176,7 @@ impl Proof {
                 {
                     match name {
                         "t" => time = Some(value),
-                        "v1" => tags.extend(hex(value)),
+                        "v1" => tags.extend(tag(value)),
                         _ => {}
                     }
                 }
@@ -200,7 +186,7 @@ impl Proof {
             }
             Kind::Slack => {
                 let time = text("x-slack-request-timestamp")?;
-                let tag = hex(text("x-slack-signature")?.trim().strip_prefix("v0=").ok_or(ProofFault::Wrong)?);
+                let tag = tag(text("x-slack-signature")?.trim().strip_prefix("v0=").ok_or(ProofFault::Wrong)?);
                 let proven = signed(secrets, &[b"v0:", time.as_bytes(), b":", body], &[tag.ok_or(ProofFault::Wrong)?])?;
                 self.in_time(time, now).map(|()| proven)
             }
@@ -233,6 +219,26 @@ impl Proof {
     }
 }
 
+/// Faults of the secrets at `place`, of this kind.
+pub fn check_secrets(place: &str, kind: Kind, secrets: &[String], faults: &mut Faults) {
+    if !(1..=INCOMING_SECRETS_MAX).contains(&secrets.len()) {
+        faults.add(place, format!("1 to {INCOMING_SECRETS_MAX}"));
+    }
+    for (index, secret) in secrets.iter().enumerate() {
+        let fits = match kind {
+            Kind::Standard => standard_key(secret).is_some_and(|key| !key.is_empty()),
+            _ => !secret.is_empty(),
+        };
+        if secret.len() > INCOMING_SECRET_BYTES_MAX {
+            faults.add(&format!("{place}/{index}"), format!("at most {INCOMING_SECRET_BYTES_MAX} bytes"));
+        } else if !fits {
+            let of_standard = "base64, with `whsec_` before it";
+            let message = if kind == Kind::Standard { of_standard } else { "must not be empty" };
+            faults.add(&format!("{place}/{index}"), message);
+        }
+    }
+}
+
 /// Whether one of `tags` is that of `parts` under one of `keys`.
 fn signed(keys: &[impl AsRef<[u8]>], parts: &[&[u8]], tags: &[Vec<u8>]) -> Result<Proven, ProofFault> {
     let message = parts.concat();
@@ -257,16 +263,13 @@ fn shown(given: &[u8], expected: impl Iterator<Item = impl AsRef<[u8]>>) -> Resu
     if found { Ok(Proven { signature: None }) } else { Err(ProofFault::Wrong) }
 }
 
-fn standard_key(secret: &str) -> Option<Vec<u8>> {
+pub(super) fn standard_key(secret: &str) -> Option<Vec<u8>> {
     STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+/// Senders may write either case.
+fn tag(text: &str) -> Option<Vec<u8>> {
+    hex::decode(&text.trim().to_ascii_lowercase())
 }
 
 #[cfg(test)]

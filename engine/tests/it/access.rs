@@ -55,6 +55,14 @@ fn rows() -> Vec<Row> {
         get("/api/v1/runs", VIEWERS, Own),
         get("/api/v1/runs/counts", VIEWERS, Own),
         get("/api/v1/runs/{id}", VIEWERS, Missing),
+        get("/api/v1/bulk-operations", VIEWERS, Own),
+        post("/api/v1/bulk-operations", OPERATORS, Common),
+        get("/api/v1/bulk-operations/{id}", VIEWERS, Missing),
+        post("/api/v1/bulk-operations/{id}/pause", OPERATORS, Missing),
+        post("/api/v1/bulk-operations/{id}/resume", OPERATORS, Missing),
+        with(row(Method::PUT, "/api/v1/bulk-operations/{id}/rate", OPERATORS, Missing), json!({ "rate": 5 })),
+        post("/api/v1/bulk-operations/{id}/cancel", OPERATORS, Missing),
+        post("/api/v1/bulk-operations/{id}/undo", OPERATORS, Missing),
         post("/api/v1/runs/{id}/pause", OPERATORS, Missing),
         post("/api/v1/runs/{id}/resume", OPERATORS, Missing),
         post("/api/v1/runs/{id}/cancel", OPERATORS, Missing),
@@ -102,6 +110,12 @@ fn rows() -> Vec<Row> {
         // A webhook of that name is another one in each tenant.
         with(row(Method::PUT, "/api/v1/webhooks/incoming/{name}", ADMINS, Common), json!({ "proof": { "kind": "" } })),
         row(Method::DELETE, "/api/v1/webhooks/incoming/{name}", ADMINS, Missing),
+        get("/api/v1/webhooks/outgoing", VIEWERS, Own),
+        get("/api/v1/webhooks/outgoing/{name}", VIEWERS, Missing),
+        get("/api/v1/webhooks/outgoing/{name}/deliveries", VIEWERS, Missing),
+        post("/api/v1/webhooks/outgoing/{name}/deliveries/{id}/redeliver", OPERATORS, Missing),
+        with(row(Method::PUT, "/api/v1/webhooks/outgoing/{name}", ADMINS, Common), json!({ "url": "", "kinds": [] })),
+        row(Method::DELETE, "/api/v1/webhooks/outgoing/{name}", ADMINS, Missing),
         get("/api/v1/schedules", VIEWERS, Own),
         get("/api/v1/schedules/{name}", VIEWERS, Missing),
         // A schedule of that name is another one in each tenant.
@@ -182,6 +196,7 @@ const OPEN: [&str; 7] = [
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
 
 struct Things {
+    bulk: String,
     event: String,
     run: String,
     task: String,
@@ -204,11 +219,16 @@ impl Things {
         app.send(Call::new(Method::PUT, "/api/v1/event-triggers/ask").json(&trigger)).await.expect(201);
         let webhook = json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } });
         app.send(Call::new(Method::PUT, "/api/v1/webhooks/incoming/ask").json(&webhook)).await.expect(201);
+        let webhook = json!({ "url": "https://hooks.example/x", "kinds": ["run.*"], "workflow": "ask" });
+        app.send(Call::new(Method::PUT, "/api/v1/webhooks/outgoing/ask").json(&webhook)).await.expect(201);
         let limit = json!({ "workflow": "ask", "most": 1_000 });
         app.send(Call::new(Method::PUT, "/api/v1/limits/ask").json(&limit)).await.expect(201);
         let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
         let event = pushed["id"].as_str().expect("an id").to_owned();
-        Self { event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
+        let bulk = json!({ "action": "pause", "filter": { "subject": "nobody" } });
+        let bulk = app.send(Call::post("/api/v1/bulk-operations").json(&bulk)).await.expect(201).json();
+        let bulk = bulk["id"].as_str().expect("an id").to_owned();
+        Self { bulk, event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }
 
     fn place(&self, route: &str) -> String {
@@ -216,6 +236,7 @@ impl Things {
             route if route.starts_with("/api/v1/human-tasks") => &self.task,
             route if route.contains("/files/") || route.contains("/blobs/") => &self.file,
             route if route.contains("/tokens/") => &self.token,
+            route if route.contains("/bulk-operations/") => &self.bulk,
             route if route.contains("/events/{id}") => &self.event,
             _ => &self.run,
         };
@@ -290,7 +311,7 @@ async fn nothing_of_a_tenant_is_there_for_another() {
             Missing => assert_eq!(status, 404, "{name}: {body}"),
             Own => {
                 let told = body.to_string();
-                let theirs = [&things.run, &things.task, &things.file, &things.token, &things.event];
+                let theirs = [&things.run, &things.task, &things.file, &things.token, &things.event, &things.bulk];
                 assert!(status == 200 && theirs.iter().all(|id| !told.contains(id.as_str())), "{name}: {told}");
             }
             Common => {}

@@ -22,8 +22,9 @@ use valet_engine::bounds::{
 use valet_engine::codec::MasterKey;
 use valet_engine::engine::{Engine, Parts, Threading};
 use valet_engine::http::{App, AppConfig, FixedToken, Limits, Rate, router};
-use valet_engine::ports::Machine;
+use valet_engine::ports::{Clock, Machine};
 use valet_engine::store::postgres::PgStore;
+use valet_outward::OutwardConfig;
 use valet_queue::MemoryQueue;
 
 use super::calls::{Answer, Call, OTHER_TENANT, PEOPLE, SECOND_PERSON, WORKER};
@@ -41,6 +42,27 @@ const ONE_TENANT_MAY_WAIT_EVERYWHERE: Limits = Limits {
     tenant: Rate { per_s: TENANT_RATE_PER_S, burst: TENANT_BURST },
     tenant_streams: EVENT_STREAMS_MAX,
 };
+
+/// How an app is unlike others.
+struct Shape {
+    registry: Registry,
+    limits: Limits,
+    secure_cookies: bool,
+    outward: OutwardConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            registry: workflows::registry(),
+            limits: ONE_TENANT_MAY_WAIT_EVERYWHERE,
+            secure_cookies: false,
+            outward: OutwardConfig::default(),
+            clock: Arc::new(Machine),
+        }
+    }
+}
 
 pub struct TestApp {
     pub engine: Arc<Engine<PgStore>>,
@@ -65,20 +87,31 @@ impl TestApp {
 
     /// With this build of these workflows.
     pub async fn with(url: &str, registry: Registry) -> Self {
-        Self::build(url, registry, ONE_TENANT_MAY_WAIT_EVERYWHERE, false).await
+        Self::build(url, Shape { registry, ..Shape::default() }).await
     }
 
     /// On a new database, with these limits.
     pub async fn limited(limits: Limits) -> Self {
-        Self::build(&database::migrated().await, workflows::registry(), limits, false).await
+        Self::build(&database::migrated().await, Shape { limits, ..Shape::default() }).await
     }
 
     /// On a database that has its schema, for browsers that come through TLS.
     pub async fn behind_tls(url: &str) -> Self {
-        Self::build(url, workflows::registry(), ONE_TENANT_MAY_WAIT_EVERYWHERE, true).await
+        Self::build(url, Shape { secure_cookies: true, ..Shape::default() }).await
     }
 
-    async fn build(url: &str, registry: Registry, limits: Limits, secure_cookies: bool) -> Self {
+    /// On a database that has its schema, with this way out.
+    pub async fn reaching(url: &str, outward: OutwardConfig) -> Self {
+        Self::build(url, Shape { outward, ..Shape::default() }).await
+    }
+
+    /// On a database that has its schema, with this clock.
+    pub async fn going_by(url: &str, clock: Arc<dyn Clock>) -> Self {
+        Self::build(url, Shape { clock, ..Shape::default() }).await
+    }
+
+    async fn build(url: &str, shape: Shape) -> Self {
+        let Shape { registry, limits, secure_cookies, outward, clock } = shape;
         let store = PgStore::connect(url, MasterKey::new(&SECRET), WRITERS).await.expect("a store");
         let queue = MemoryQueue::new();
         let registry = registry.with_callbacks(Callbacks::at(PUBLIC_URL));
@@ -87,7 +120,7 @@ impl TestApp {
             store: Arc::clone(&store),
             queue: Arc::new(queue.clone()),
             registry,
-            clock: Arc::new(Machine),
+            clock,
             entropy: Arc::new(Machine),
             cache_bytes: CACHE_BYTES_MAX,
         };
@@ -105,6 +138,7 @@ impl TestApp {
             metrics: None,
             limits,
             secure_cookies,
+            outward,
         };
         let app = App::new(Arc::clone(&engine), config).expect("schemas");
         Self { router: router(Arc::clone(&app)), app, engine, store, queue, url: url.to_owned(), _files: files }

@@ -78,6 +78,11 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let token = app.send(made).await.expect(201).json()["id"].as_str().expect("an id").to_owned();
     let pushed = app.send(Call::post("/api/v1/events").json(&json!({ "key": "k" }))).await.expect(201).json();
     let event = pushed["id"].as_str().expect("an id").to_owned();
+    let webhook = json!({ "url": "https://hooks.example/x", "kinds": ["run.started"], "workflow": "anything" });
+    app.send(Call::new(Method::PUT, "/api/v1/webhooks/outgoing/told").json(&webhook)).await.expect(201);
+    app.start_run("anything", &json!({})).await;
+    let told = app.send(Call::get("/api/v1/webhooks/outgoing/told/deliveries")).await.expect(200).json();
+    let told = told["deliveries"][0]["id"].as_str().expect("a message").to_owned();
     let held = "INSERT INTO resources (tenant, kind, key, class, state, lease_until, labels) \
                 VALUES ('acme', 'sandbox', 's-1', 'local', 'in_use', now() + interval '1 hour', '{}')";
     sqlx::query(held).execute(app.pool()).await.expect("a sandbox");
@@ -85,6 +90,9 @@ async fn changes(app: &TestApp) -> Vec<Change> {
     let of_it = "INSERT INTO resources (tenant, kind, key, class, state, run_id, lease_until, labels) \
                  VALUES ('acme', 'sandbox', 's-2', 'local', 'in_use', $1::uuid, now() + interval '1 hour', '{}')";
     sqlx::query(of_it).bind(super::worker::bare(&speaking)).execute(app.pool()).await.expect("another");
+    let bulk = json!({ "action": "pause", "filter": { "subject": "nobody" } });
+    let made = app.send(Call::post("/api/v1/bulk-operations").json(&bulk)).await.expect(201).json();
+    let bulk_made = format!("/api/v1/bulk-operations/{}", made["id"].as_str().expect("an id"));
     let of_run = |run: &str, verb: &str| Call::post(format!("/api/v1/runs/{run}/{verb}"));
     let of_task = |task: &str, verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
     vec![
@@ -101,6 +109,48 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             "run.start",
             Value::Null,
             run_is("waiting", false),
+        ),
+        change(
+            "/api/v1/bulk-operations",
+            Call::post("/api/v1/bulk-operations").json(&bulk),
+            "bulk.create",
+            Value::Null,
+            json!({ "action": "pause", "filter": { "subject": "nobody" }, "rate": 100 }),
+        ),
+        change(
+            "/api/v1/bulk-operations/{id}/pause",
+            Call::post(format!("{bulk_made}/pause")),
+            "bulk.pause",
+            json!({ "state": "running" }),
+            json!({ "state": "paused" }),
+        ),
+        change(
+            "/api/v1/bulk-operations/{id}/rate",
+            Call::new(Method::PUT, format!("{bulk_made}/rate")).json(&json!({ "rate": 7 })),
+            "bulk.rate",
+            json!({ "rate": 100 }),
+            json!({ "rate": 7 }),
+        ),
+        change(
+            "/api/v1/bulk-operations/{id}/resume",
+            Call::post(format!("{bulk_made}/resume")),
+            "bulk.resume",
+            json!({ "state": "paused" }),
+            json!({ "state": "running" }),
+        ),
+        change(
+            "/api/v1/bulk-operations/{id}/cancel",
+            Call::post(format!("{bulk_made}/cancel")),
+            "bulk.cancel",
+            json!({ "state": "running" }),
+            json!({ "state": "cancelled" }),
+        ),
+        change(
+            "/api/v1/bulk-operations/{id}/undo",
+            Call::post(format!("{bulk_made}/undo")),
+            "bulk.undo",
+            Value::Null,
+            json!({ "action": "resume" }),
         ),
         change(
             "/api/v1/workflows/{name}",
@@ -274,6 +324,29 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             Value::Null,
         ),
         change(
+            "/api/v1/webhooks/outgoing/{name}",
+            Call::new(Method::PUT, "/api/v1/webhooks/outgoing/status").json(&json!({
+                "url": "https://hooks.example/personal", "kinds": ["run.*"], "filter": "subject == 'personal'",
+            })),
+            "outgoing.put",
+            Value::Null,
+            json!({ "origin": "https://hooks.example", "kinds": ["run.*"], "paused": false, "new_secrets": true }),
+        ),
+        change(
+            "/api/v1/webhooks/outgoing/{name}",
+            Call::new(Method::DELETE, "/api/v1/webhooks/outgoing/status"),
+            "outgoing.remove",
+            json!({ "origin": "https://hooks.example", "kinds": ["run.*"] }),
+            Value::Null,
+        ),
+        change(
+            "/api/v1/webhooks/outgoing/{name}/deliveries/{id}/redeliver",
+            Call::post(format!("/api/v1/webhooks/outgoing/told/deliveries/{told}/redeliver")),
+            "outgoing.redeliver",
+            Value::Null,
+            json!({ "kind": "run.started" }),
+        ),
+        change(
             "/api/v1/schedules/{name}",
             Call::new(Method::PUT, "/api/v1/schedules/nightly").json(&json!({
                 "workflow": "ask", "cron": "@yearly", "run": { "input": {}, "attributes": { "note": "personal" } },
@@ -420,7 +493,8 @@ async fn session(app: &TestApp, rows_before: usize) -> [Value; 2] {
 }
 
 /// How targets begin.
-const TARGETS: [&str; 18] = [
+const TARGETS: [&str; 20] = [
+    "bulk_",
     "s-1",
     "declared",
     "run_",
@@ -433,6 +507,7 @@ const TARGETS: [&str; 18] = [
     "schedule/nightly",
     "trigger/signed-up",
     "incoming/orders",
+    "outgoing/",
     "limit/asks",
     "event_",
     "worker/sess_",

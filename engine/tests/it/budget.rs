@@ -27,6 +27,7 @@ use valet_engine::engine::{Engine, Parts, Threading};
 use valet_engine::http::{App, AppConfig, FixedToken, Limits, Rate, router};
 use valet_engine::ports::Machine;
 use valet_engine::store::postgres::{PgStore, migrate};
+use valet_outward::OutwardConfig;
 use valet_queue::{ApalisRedis, ApalisRedisConfig, QueueName, TicketPull, TicketSource as _};
 use valet_stack::Stack;
 
@@ -168,6 +169,7 @@ impl Bench {
             metrics: None,
             limits: Limits { token: unlimited, tenant: unlimited, tenant_streams: 1 },
             secure_cookies: false,
+            outward: OutwardConfig::default(),
         };
         let router = router(App::new(Arc::clone(&engine), config).expect("schemas"));
         let client = redis::Client::open(stack.redis_url()).expect("a URL");

@@ -1,7 +1,7 @@
 //! Migrations may run again, and several processes may run them at once.
 
 use futures::future::join_all;
-use valet_engine::store::postgres::migrate;
+use valet_engine::store::postgres::{migrate, schema_state};
 
 use super::database;
 
@@ -23,6 +23,27 @@ async fn migrating_twice_changes_nothing() {
     migrate(&url).await.expect("the second");
     assert_eq!((applied(&url).await, shards(&url).await), (before, rows));
     assert_eq!(rows, i64::from(valet_core::id::SHARDS));
+}
+
+#[tokio::test]
+async fn what_is_to_be_applied_is_told_without_applying_it() {
+    let url = database::empty().await;
+    let all = schema_state(&url).await.expect("an empty one").pending;
+    assert_eq!(schema_state(&url).await.expect("still empty").pending, all, "looking changes nothing");
+    migrate(&url).await.expect("migrated");
+    let state = schema_state(&url).await.expect("a state");
+    assert_eq!((state.pending, state.unknown), (0, 0));
+    assert_eq!(i64::try_from(all).expect("few"), applied(&url).await);
+    assert!(state.server_major >= 15 && state.server_version.starts_with(&state.server_major.to_string()), "{state:?}");
+
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99999999999999, 'later', true, '', 0)";
+    sqlx::query(newer).execute(&mut database::connect(&url).await).await.expect("a later build's");
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = (SELECT min(version) FROM _sqlx_migrations)")
+        .execute(&mut database::connect(&url).await)
+        .await
+        .expect("one less");
+    let state = schema_state(&url).await.expect("a state");
+    assert_eq!((state.pending, state.unknown), (1, 1));
 }
 
 #[tokio::test]

@@ -165,9 +165,16 @@ async fn answers_fit_the_documented_schemas() {
     let trigger = serde_json::json!({ "key": "*", "workflow": "ask" });
     let webhook =
         serde_json::json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } });
+    let bulk = serde_json::json!({ "action": "cancel", "filter": { "workflow": "nothing" } });
+    let mut preview = bulk.clone();
+    preview["preview"] = Value::Bool(true);
+    let told = serde_json::json!({ "url": "https://hooks.example/x", "kinds": ["*"] });
     let delivery = || Call::post("/api/v1/hooks/acme/all").json(&serde_json::json!({}));
     let answers = [
         ("RunsStarted", Call::post("/api/v1/workflows/ask/runs/bulk").json(&runs)),
+        ("BulkOperationView", Call::post("/api/v1/bulk-operations").json(&bulk)),
+        ("BulkAnswer", Call::post("/api/v1/bulk-operations").json(&preview)),
+        ("BulkOperationList", Call::get("/api/v1/bulk-operations")),
         ("ScheduleView", Call::new(Method::PUT, "/api/v1/schedules/yearly").json(&schedule)),
         ("FireView", Call::post("/api/v1/schedules/yearly/trigger")),
         ("FireList", Call::get("/api/v1/schedules/yearly/fires")),
@@ -181,6 +188,10 @@ async fn answers_fit_the_documented_schemas() {
         ("DeliveryTaken", delivery().header("x-api-key", "s")),
         ("Problem", delivery()),
         ("IncomingFailureList", Call::get("/api/v1/webhooks/incoming/all/failures")),
+        ("OutgoingWebhookView", Call::new(Method::PUT, "/api/v1/webhooks/outgoing/all").json(&told)),
+        ("OutgoingWebhookList", Call::get("/api/v1/webhooks/outgoing")),
+        ("RunStarted", Call::post("/api/v1/workflows/ask/runs").json(&serde_json::json!({ "input": {} }))),
+        ("OutgoingDeliveryList", Call::get("/api/v1/webhooks/outgoing/all/deliveries")),
         ("RunDetail", Call::get(format!("/api/v1/runs/{run}"))),
         ("RunPage", Call::get("/api/v1/runs")),
         ("TaskView", Call::get(format!("/api/v1/human-tasks/{task}"))),

@@ -1,17 +1,20 @@
 //! Schedules: one run for each of their instants, whoever looks, dies or is late.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use chrono::TimeDelta;
 use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use valet_core::Timestamp;
 use valet_core::id::RunId;
 use valet_engine::bounds::{BACKFILL_MAX, SCHEDULE_LOOK_UNUSED};
 use valet_engine::http::{look_at_schedules, run_schedules};
-use valet_engine::ports::{Clock as _, Entropy as _, Machine};
+use valet_engine::ports::{Clock, Entropy as _, Machine};
 use valet_engine::schedule::plan;
 
 use super::access::secret;
@@ -173,6 +176,44 @@ async fn an_instant_starts_one_run_whoever_looks() {
     assert_eq!(started(&one).await, known);
 }
 
+/// The clock of an engine's machine, so many days off.
+struct Wrong(AtomicI64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        Machine.now() + TimeDelta::days(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Schedules go by the database's clock. Those of the engines may differ, and be put forward and back meanwhile.
+#[tokio::test]
+async fn engines_whose_clocks_are_wrong_start_each_instant_once_and_none_too_early() {
+    const SCHEDULES: i64 = 20;
+    const MINUTES: i64 = 5;
+    let url = database::migrated().await;
+    let clocks = [20, -20].map(|days| Arc::new(Wrong(AtomicI64::new(days))));
+    let one = TestApp::going_by(&url, Arc::<Wrong>::clone(&clocks[0])).await;
+    let two = TestApp::going_by(&url, Arc::<Wrong>::clone(&clocks[1])).await;
+    for n in 0..SCHEDULES {
+        put(&one, &format!("s{n}"), &each_minute("allow")).await.expect(201);
+    }
+    for days in [20, -20, 0] {
+        minutes_ago(&one, "s%", MINUTES as i32).await;
+        let looks = async { join_all((0..4).flat_map(|_| [look(&one), look(&two)])).await };
+        let changes = async {
+            tokio::task::yield_now().await;
+            clocks[0].0.store(-days, Ordering::SeqCst);
+            clocks[1].0.store(days, Ordering::SeqCst);
+        };
+        tokio::join!(looks, changes);
+    }
+    let counts = "SELECT count(*), count(DISTINCT run_id), count(*) FILTER (WHERE at > now()) FROM schedule_fires";
+    let (all, runs, early): (i64, i64, i64) = sqlx::query_as(counts).fetch_one(one.pool()).await.expect("counts");
+    // A minute may have come meanwhile.
+    assert!((SCHEDULES * (MINUTES + 1)..=SCHEDULES * (MINUTES + 2)).contains(&all), "{all}");
+    assert_eq!((runs, early, started(&one).await, one.runs_stored().await), (all, 0, all, all));
+}
+
 /// What an engine noted and did not start, or started and did not settle, another carries on; the run is the same one.
 #[tokio::test]
 async fn whatever_an_engine_left_is_started_once_by_another() {
@@ -205,6 +246,11 @@ async fn whatever_an_engine_left_is_started_once_by_another() {
     let after = fires(&app, "left").await.remove(0);
     assert_eq!((run_of(&after), &after["state"]), (run_of(&fire), &json!("started")));
     assert_eq!(app.runs_stored().await, started(&app).await);
+    // It was left, and then the clock went back.
+    let ahead = "UPDATE schedule_fires SET state = 'starting', moved_at = now() + interval '1 hour'";
+    sqlx::query(ahead).execute(app.pool()).await.expect("a row");
+    look(&app).await;
+    assert_eq!(fires(&app, "left").await[0]["state"], "started");
 }
 
 /// A thousand instants, two engines, and whoever looks is stopped anywhere, again and again.

@@ -49,7 +49,7 @@ async fn runs_can_be_looked_for_in_every_place() {
         connection.prepare(text.into_sql_str()).await.unwrap_or_else(|error| panic!("{error}: {text}"));
         prepared += 1;
     }
-    assert_eq!(prepared, 18);
+    assert_eq!(prepared, 49);
 }
 
 #[tokio::test]

@@ -231,6 +231,146 @@ async fn what_a_lost_engine_did_not_ask_for_the_next_tick_does() {
     assert!(app.store.waiting_keys().await.expect("keys").is_empty());
 }
 
+/// Why a run was cancelled, once it was.
+async fn why_cancelled(app: &TestApp, run: &str) -> String {
+    database::until(&format!("{run} is cancelled"), async || {
+        let shown = app.run(run).await;
+        let message = shown["error"]["message"].as_str().map(ToOwned::to_owned);
+        message.filter(|_| shown["status"] == json!("cancelled"))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_run_that_comes_while_its_key_is_full_is_cancelled_where_the_limit_says_so() {
+    let app = TestApp::start().await;
+    let limit = |when_full: &str| json!({ "workflow": "echo", "key": "input.text", "most": 1, "when_full": when_full });
+    let first = set(&app, "one", &limit("queue")).await.expect(201).json();
+    assert_eq!(first.get("when_full"), None, "{first}");
+    let runs = start(&app, "echo", &["a", "a", "b"]).await;
+    until_ready(&app, 2).await;
+    // Also those that wait by now.
+    let changed = set(&app, "one", &limit("cancel_newest")).await.expect(200).json();
+    assert_eq!(changed["when_full"], json!("cancel_newest"));
+    let why = why_cancelled(&app, &runs[1]).await;
+    assert_eq!(why, "cancelled by limit/one: as many runs of its key as may be were there when it came");
+    let late = start(&app, "echo", &["b", "c"]).await;
+    why_cancelled(&app, &late[0]).await;
+    until_ready(&app, 3).await;
+    assert_eq!(states(&app).await, is(&[("ready", 3)]));
+}
+
+#[tokio::test]
+async fn a_later_run_takes_the_place_of_the_oldest_at_work_where_the_limit_says_so() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let limit = json!({ "workflow": "echo", "most": 2, "when_full": "cancel_in_progress" });
+    set(&app, "two", &limit).await.expect(201);
+    let runs = start(&app, "echo", &["a", "b"]).await;
+    until_ready(&app, 2).await;
+    let held = worker.take(&runs[0], 1, 1).await;
+    let third = start(&app, "echo", &["c"]).await;
+    database::until("the oldest is told to stop", async || {
+        (app.run(&runs[0]).await["status"] == json!("closing")).then_some(())
+    })
+    .await;
+    assert_eq!(app.run(&third[0]).await["status"], json!("queued"), "the slot is not free before it has stopped");
+    worker.finish(&held, &json!("cancelled")).await;
+    let why = why_cancelled(&app, &runs[0]).await;
+    assert_eq!(why, "cancelled by limit/two: a later run of its key takes its place");
+    let ready = until_ready(&app, 2).await;
+    assert!([&runs[1], &third[0]].iter().all(|run| ready.contains(run)), "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_run_begins_once_no_other_of_its_key_came_for_a_while() {
+    let app = TestApp::start().await;
+    let limit = json!({ "workflow": "echo", "key": "input.text", "debounce": { "quiet_ms": 1_000 } });
+    set(&app, "quiet", &limit).await.expect(201);
+    let runs = start(&app, "echo", &["a", "a", "a", "b"]).await;
+    let came = std::time::Instant::now();
+    for early in &runs[..2] {
+        let why = why_cancelled(&app, early).await;
+        assert_eq!(why, "cancelled by limit/quiet: a later run of its key came before it had begun");
+    }
+    assert_eq!(app.run(&runs[2]).await["status"], json!("queued"));
+    let ready = until_ready(&app, 2).await;
+    assert!(came.elapsed() >= std::time::Duration::from_millis(800), "{:?}", came.elapsed());
+    assert!([&runs[2], &runs[3]].iter().all(|run| ready.contains(run)), "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_never_keeps_quiet_begins_all_the_same() {
+    let app = TestApp::start().await;
+    let limit = json!({ "workflow": "echo", "debounce": { "quiet_ms": 600_000, "at_most_ms": 600_000 } });
+    set(&app, "quiet", &limit).await.expect(201);
+    start(&app, "echo", &["a"]).await;
+    database::until("it is known since when", async || {
+        let from: Option<i64> = sqlx::query_scalar("SELECT 1::bigint FROM limit_keys WHERE quiet_from IS NOT NULL")
+            .fetch_optional(app.pool())
+            .await
+            .expect("a key");
+        from
+    })
+    .await;
+    // As if the first had come an hour ago; others did ever since.
+    sqlx::query("UPDATE limit_keys SET quiet_from = quiet_from - interval '1 hour'")
+        .execute(app.pool())
+        .await
+        .expect("done");
+    start(&app, "echo", &["a"]).await;
+    assert_eq!(until_ready(&app, 1).await.len(), 1);
+    database::until("the wait begins anew", async || {
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM limit_keys WHERE quiet_from IS NOT NULL")
+            .fetch_one(app.pool())
+            .await
+            .expect("a count");
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_too_long_to_begin_is_cancelled_and_one_that_began_is_not() {
+    let app = TestApp::start().await;
+    set(&app, "all", &json!({ "workflow": "echo", "most": 1, "expires_ms": 1_000 })).await.expect(201);
+    let runs = start(&app, "echo", &["a", "b", "c"]).await;
+    app.send(Call::post(format!("/api/v1/runs/{}/pause", runs[2]))).await.expect(200);
+    let why = why_cancelled(&app, &runs[1]).await;
+    assert_eq!(why, "cancelled by limit/all: it waited for longer than it may to begin");
+    assert_eq!(until_ready(&app, 1).await, [runs[0].clone()]);
+    assert_eq!(app.run(&runs[2]).await["status"], json!("queued"), "what is paused does not wait");
+}
+
+#[tokio::test]
+async fn a_run_has_its_slot_until_it_has_ended_where_the_limit_says_so() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    set(&app, "single", &json!({ "workflow": "pair", "most": 1, "hold": "live" })).await.expect(201);
+    let runs = start(&app, "pair", &["a", "b"]).await;
+    worker.carry_out(&runs[0], 1, json!("x")).await;
+    let second = worker.take(&runs[0], 2, 1).await;
+    let failed = json!({ "retry": { "error": { "code": "no", "message": "no" }, "after_ms": 3_600_000 } });
+    worker.finish(&second, &failed).await;
+    assert_eq!(keys(&app, "single").await[0]["running"], json!(1), "it waits for an operator, and has its slot");
+    database::until("the parked step's own slot is forgotten, and nothing is to be given out", async || {
+        app.store.waiting_keys().await.expect("keys").is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(app.run(&runs[1]).await["status"], json!("queued"));
+    app.send(Call::post(format!("/api/v1/runs/{}/retry", runs[0]))).await.expect(200);
+    let again = worker.take(&runs[0], 2, 2).await;
+    worker.finish(&again, &done()).await;
+    assert_eq!(until_ready(&app, 1).await, [runs[1].clone()]);
+    // One that ends without a step of its own at work is followed too.
+    let third = start(&app, "pair", &["c"]).await;
+    worker.carry_out(&runs[1], 1, json!("x")).await;
+    let parked = worker.take(&runs[1], 2, 1).await;
+    worker.finish(&parked, &failed).await;
+    app.send(Call::post(format!("/api/v1/runs/{}/cancel", runs[1]))).await.expect(200);
+    assert_eq!(until_ready(&app, 1).await, [third[0].clone()]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_limit_is_refused_with_its_place() {
     let app = TestApp::start().await;
@@ -253,6 +393,27 @@ async fn what_cannot_be_a_limit_is_refused_with_its_place() {
     check(rate(1, 0), 422, invalid, "/rate/per_ms").await;
     check(json!({ "workflow": "echo", "rate": { "count": 1, "per_ms": 1 } }), 422, invalid, "/rate").await;
     check(json!({ "workflow": "echo", "step": "", "most": 1 }), 422, invalid, "/step").await;
+    let of_step = |name: &str, value: Value| {
+        let mut limit = json!({ "workflow": "echo", "step": "say", "most": 1 });
+        limit[name] = value;
+        limit
+    };
+    check(of_step("when_full", json!("cancel_newest")), 422, invalid, "/when_full").await;
+    check(of_step("hold", json!("live")), 422, invalid, "/hold").await;
+    check(of_step("debounce", json!({ "quiet_ms": 1 })), 422, invalid, "/debounce").await;
+    check(of_step("expires_ms", json!(1_000)), 422, invalid, "/expires_ms").await;
+    let debounced = |more: Value| {
+        let mut limit = json!({ "workflow": "echo", "debounce": { "quiet_ms": 10 } });
+        limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        limit
+    };
+    check(debounced(json!({ "when_full": "cancel_newest" })), 422, invalid, "/when_full").await;
+    check(debounced(json!({ "hold": "live" })), 422, invalid, "/hold").await;
+    check(debounced(json!({ "expires_ms": 999 })), 422, invalid, "/expires_ms").await;
+    check(debounced(json!({ "debounce": { "quiet_ms": 0 } })), 422, invalid, "/debounce/quiet_ms").await;
+    let shorter = json!({ "debounce": { "quiet_ms": 10, "at_most_ms": 9 } });
+    check(debounced(shorter), 422, invalid, "/debounce/at_most_ms").await;
+    check(debounced(json!({ "when_full": "wait" })), 422, "invalid_body", "/when_full").await;
     check(json!({ "workflow": "none", "most": 1 }), 404, "workflow_not_found", "/workflow").await;
     set(&app, "A%20Name", &json!({ "workflow": "echo", "most": 1 })).await.problem(422, invalid).at("name");
     let limit = json!({ "workflow": "echo", "most": 1 });

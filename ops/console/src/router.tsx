@@ -36,6 +36,18 @@ export const RUN_VIEWS = [
 ] as const;
 export type RunView = (typeof RUN_VIEWS)[number];
 
+const bulkOperations = createRoute({
+  getParentRoute: () => root,
+  path: "/bulk-operations",
+  component: lazyRouteComponent(() => import("./pages/bulk-operations"), "BulkOperations"),
+});
+
+const bulkOperation = createRoute({
+  getParentRoute: () => root,
+  path: "/bulk-operations/$id",
+  component: lazyRouteComponent(() => import("./pages/bulk-operation"), "BulkOperation"),
+});
+
 const run = createRoute({
   getParentRoute: () => root,
   path: "/runs/$id",
@@ -142,6 +154,26 @@ const events = createRoute({
   component: lazyRouteComponent(() => import("./pages/events"), "Events"),
 });
 
+const webhooks = createRoute({
+  getParentRoute: () => root,
+  path: "/webhooks",
+  validateSearch: (search): { view?: "outgoing" } => (search.view === "outgoing" ? { view: search.view } : {}),
+  component: lazyRouteComponent(() => import("./pages/webhooks"), "Webhooks"),
+});
+
+const incomingWebhook = createRoute({
+  getParentRoute: () => root,
+  path: "/webhooks/incoming/$name",
+  component: lazyRouteComponent(() => import("./pages/incoming-webhook"), "IncomingWebhook"),
+});
+
+const outgoingWebhook = createRoute({
+  getParentRoute: () => root,
+  path: "/webhooks/outgoing/$name",
+  validateSearch: (search): { state?: string } => optionalText("state")(search),
+  component: lazyRouteComponent(() => import("./pages/outgoing-webhook"), "OutgoingWebhook"),
+});
+
 const subjects = createRoute({
   getParentRoute: () => root,
   path: "/subjects",
@@ -166,6 +198,8 @@ const pages = [
   overview,
   runs,
   run,
+  bulkOperations,
+  bulkOperation,
   inbox,
   task,
   workflows,
@@ -175,6 +209,9 @@ const pages = [
   schedule,
   newSchedule,
   events,
+  webhooks,
+  incomingWebhook,
+  outgoingWebhook,
   queues,
   limit,
   workers,

@@ -138,6 +138,19 @@ impl Load {
         self.post(&format!("/api/v1/queues/{queue}/resume"), None, &json!({})).await.map(drop)
     }
 
+    pub async fn put_limit(&self, name: &str, limit: &Value) -> Result<(), BenchError> {
+        self.expect(self.client.put(format!("{}/api/v1/limits/{name}", self.url)).json(limit)).await
+    }
+
+    pub async fn remove_limit(&self, name: &str) -> Result<(), BenchError> {
+        self.expect(self.client.delete(format!("{}/api/v1/limits/{name}", self.url))).await
+    }
+
+    async fn expect(&self, request: reqwest::RequestBuilder) -> Result<(), BenchError> {
+        let answer = request.bearer_auth(&self.token).send().await?;
+        if answer.status().is_success() { Ok(()) } else { Err(BenchError::Refused(answer.text().await?)) }
+    }
+
     /// One page of the newest runs; answers how long it took, and the cursor of the next.
     pub async fn page(&self, filter: &str, cursor: Option<&str>) -> Result<(Duration, Option<String>), BenchError> {
         let mut url = format!("{}/api/v1/runs?limit=50{filter}", self.url);

@@ -20,6 +20,7 @@ use crate::settings::{Settings, Source};
 mod backlog;
 mod crowd;
 mod idle;
+mod limits;
 mod parked;
 mod recovery;
 pub mod seed;
@@ -32,6 +33,7 @@ pub enum Scenario {
     Parked,
     Fanout,
     Keyed,
+    Limits,
     Backlog,
     Idle,
     Api,
@@ -46,6 +48,7 @@ impl Scenario {
             Self::Parked => "parked",
             Self::Fanout => "fanout",
             Self::Keyed => "keyed",
+            Self::Limits => "limits",
             Self::Backlog => "backlog",
             Self::Idle => "idle",
             Self::Api => "api",
@@ -56,7 +59,7 @@ impl Scenario {
     /// Where nothing else is asked for: how many, of how many steps, how often.
     fn usual(self, args: &BenchArgs) -> (u32, u32, u32) {
         match self {
-            Self::Steps => (10_000, 5, 3),
+            Self::Steps | Self::Limits => (10_000, 5, 3),
             Self::Latency => (args.rate.saturating_mul(20), 5, 3),
             Self::Parked => (100_000, 2, 1),
             Self::Fanout => (20_000, 1, 1),
@@ -145,6 +148,7 @@ async fn rounds(
             Scenario::Latency => bench.steady().await?,
             Scenario::Api => bench.api().await?,
             Scenario::Keyed => bench.keyed().await?,
+            Scenario::Limits => bench.limits().await?,
             Scenario::Fanout => bench.fan_out().await?,
             Scenario::Parked => bench.parked().await?,
             Scenario::Backlog => bench.backlog().await?,

@@ -46,6 +46,9 @@ pub const EVENTS_QUIET: Duration = Duration::from_millis(700);
 pub const DRAW_EVERY: Duration = Duration::from_millis(120);
 /// How often a followed run is looked at for what its journal does not say: whether a worker has its steps.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a followed bulk operation is looked at, and how often it is told of where nothing can be drawn.
+pub const BULK_LOOK_EVERY: Duration = Duration::from_millis(500);
+pub const BULK_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A step that no worker has taken for this long is told: at work one is taken within milliseconds.
 pub const UNTAKEN_AFTER: Duration = Duration::from_secs(3);
 
@@ -67,3 +70,9 @@ pub const VALUE_BYTES_MAX: u64 = 600 * 1024;
 /// Runs of one request, and their bytes: what the engine takes, less one line of the largest.
 pub const REQUEST_RUNS_MAX: usize = 1_000;
 pub const RUNS_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Entries of a journal in one report; the rest is told by `runs events`.
+pub const REPORT_ENTRIES_MAX: usize = 20_000;
+/// Pictures of one report, so that a browser still opens it; the others are listed.
+pub const REPORT_PICTURES_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Less free room than this on a disk is told: a browser's profile and what it downloads take some hundred MB each.
+pub const DISK_FREE_BYTES_MIN: u64 = 2_000_000_000;

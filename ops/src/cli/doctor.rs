@@ -1,4 +1,4 @@
-//! `valet doctor`: looks at the engine, the token, the workers, this machine's programs and clock; says what to do.
+//! `valet doctor`: looks at the engine, the token, the workers, this machine's programs, clock, database and folders; says what to do.
 //!
 //! It changes nothing.
 
@@ -17,6 +17,7 @@ use crate::roles::worker::browser_kind;
 use crate::settings::Settings;
 
 mod engines;
+mod places;
 mod programs;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -83,9 +84,17 @@ struct Report {
 pub async fn run(global: &Global, output: &Output) -> Result<Exit, CliError> {
     let urls = global.urls()?;
     // Settings that are wrong are told by whoever starts with them.
-    let browser = Settings::read().and_then(|settings| browser_kind(&settings)).unwrap_or_default();
-    let (engines, programs) = tokio::join!(engines::checks(global, &urls), programs::checks(browser));
-    let checks: Vec<Check> = engines.into_iter().chain(programs).collect();
+    let settings = Settings::read().ok();
+    let browser = settings.as_ref().and_then(|settings| browser_kind(settings).ok()).unwrap_or_default();
+    let of_settings = async {
+        match &settings {
+            Some(settings) => places::checks(settings).await,
+            None => Vec::new(),
+        }
+    };
+    let (engines, programs, places) =
+        tokio::join!(engines::checks(global, &urls), programs::checks(browser), of_settings);
+    let checks: Vec<Check> = engines.into_iter().chain(places).chain(programs).collect();
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
     let exit = checks.iter().map(|check| check.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done);
     let report = Report { verdict, checks };

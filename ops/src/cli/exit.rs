@@ -3,13 +3,13 @@
 /// The table as `--help` shows it.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; a followed run succeeded
-  1    a followed run failed, the engine refused the request, or a check of `doctor` failed
+  0    done; a followed run succeeded, a followed bulk operation was completed
+  1    a followed run failed, or some runs of a followed bulk operation did; the engine refused the request; a check of `doctor` failed
   2    the command line, its input or a file cannot be used
-  3    a followed run was cancelled or timed out
+  3    a followed run was cancelled or timed out, a followed bulk operation was cancelled
   4    no engine can be reached, or it cannot serve now
   5    the token is missing, unknown or does not open this route
-  130  Ctrl-C stopped following; the run goes on";
+  130  Ctrl-C stopped following; the run or the operation goes on";
 
 /// How a verb ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
-use valet_protocol::api::{CoolDownRequest, LimitKeyView, LimitView, RateView};
+use valet_protocol::api::{CoolDownRequest, LimitKeyView, LimitView, RateView, SlotHold, WhenFull};
 
 use super::client::Client;
 use super::error::CliError;
@@ -95,7 +95,7 @@ fn limits(limits: &[LimitView], now: Timestamp, style: Style) -> String {
     if limits.is_empty() {
         return "no limits: as much is at work as workers have slots".to_owned();
     }
-    let mut table = Table::new(["NAME", "OF", "KEY", "AT ONCE", "RATE", "TURNS", "BY", "SINCE"]);
+    let mut table = Table::new(["NAME", "OF", "KEY", "AT ONCE", "RATE", "RUNS", "TURNS", "BY", "SINCE"]);
     for limit in limits {
         let of =
             limit.step.as_ref().map_or_else(|| limit.workflow.clone(), |step| format!("{} {step}", limit.workflow));
@@ -105,6 +105,7 @@ fn limits(limits: &[LimitView], now: Timestamp, style: Style) -> String {
             Cell::new(limit.key.as_deref().unwrap_or("-")),
             Cell::number(&limit.most.map_or_else(|| "-".to_owned(), |most| most.to_string())),
             Cell::new(limit.rate.map_or_else(|| "-".to_owned(), rate)),
+            Cell::new(runs(limit)),
             Cell::new(limit.share.as_deref().unwrap_or("-")),
             Cell::new(&limit.changed_by),
             Cell::new(when::relative(limit.changed_at, now)),
@@ -115,6 +116,19 @@ fn limits(limits: &[LimitView], now: Timestamp, style: Style) -> String {
 
 fn rate(rate: RateView) -> String {
     format!("{} in {} s", rate.count, rate.per_ms as f64 / 1000.0)
+}
+
+/// What a limit of runs says besides.
+fn runs(limit: &LimitView) -> String {
+    let seconds = |ms: u64| format!("{} s", ms as f64 / 1000.0);
+    let parts = [
+        (limit.when_full != WhenFull::Queue).then(|| limit.when_full.as_str().to_owned()),
+        (limit.hold == SlotHold::Live).then(|| "live".to_owned()),
+        limit.debounce.map(|debounce| format!("after {} of quiet", seconds(debounce.quiet_ms))),
+        limit.expires_ms.map(|ms| format!("waits {} at most", seconds(ms))),
+    ];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    if said.is_empty() { "-".to_owned() } else { said.join(", ") }
 }
 
 fn keys(keys: &[LimitKeyView], now: Timestamp, style: Style) -> String {
@@ -141,6 +155,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_limit_of_runs_shows_what_it_says_of_them() {
+        let list: Vec<LimitView> = serde_json::from_value(json!([
+            { "name": "one", "workflow": "digest", "key": "run.subject", "most": 1, "hold": "live", "when_full": "cancel_newest",
+              "version": 1, "changed_by": "ada", "changed_at": "2026-11-22T06:00:00Z" },
+            { "name": "quiet", "workflow": "digest", "debounce": { "quiet_ms": 1500 }, "expires_ms": 60000,
+              "version": 2, "changed_by": "ada", "changed_at": "2026-11-22T06:00:00Z" },
+        ]))
+        .unwrap();
+        let text = limits(&list, "2026-11-22T06:00:02Z".parse().unwrap(), Style::default());
+        let expected = "\
+NAME   OF      KEY          AT ONCE  RATE  RUNS                                      TURNS  BY   SINCE
+one    digest  run.subject        1  -     cancel_newest, live                       -      ada  2 s ago
+quiet  digest  -                  -  -     after 1.5 s of quiet, waits 60 s at most  -      ada  2 s ago
+";
+        assert_eq!(text, expected);
+    }
 
     #[test]
     fn keys_show_what_they_have_and_when_the_next_may_begin() {

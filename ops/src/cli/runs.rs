@@ -17,11 +17,12 @@ mod counts;
 mod events;
 mod fork;
 mod list;
+mod report;
 mod show;
 mod start_many;
 
 pub use artifacts::size;
-pub use list::List;
+pub use list::{List, Which};
 
 #[derive(Args, Clone, Debug)]
 pub struct Runs {
@@ -134,6 +135,8 @@ enum RunsVerb {
     Replay(ReplayCommand),
     /// List the files that a run left, or save them
     Artifacts(artifacts::Artifacts),
+    /// Write a run as one HTML file with its pictures, to keep or to hand on; it holds what the run holds
+    Report(report::Report),
 }
 
 impl Runs {
@@ -189,6 +192,7 @@ pub async fn run(args: Runs, client: &Client, output: &Output) -> Result<Exit, C
         RunsVerb::Events(events) => events::run(events, client, output).await,
         RunsVerb::Replay(_) => Err(CliError::usage("`replay` is done by a program with workflows of its own")),
         RunsVerb::Artifacts(artifacts) => artifacts::run(artifacts, client, output).await,
+        RunsVerb::Report(report) => report::run(report, client, output).await,
     }
 }
 

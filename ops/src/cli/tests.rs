@@ -292,6 +292,98 @@ async fn many_runs_are_started_from_a_file_and_the_refused_are_named_by_their_li
     assert!(ended.err.contains("line 2 is not JSON"), "{}", ended.err);
 }
 
+const BULK: &str = "bulk_0b9a0000000080008000000000000002";
+
+fn bulk_view(state: &str, failed: u64) -> Value {
+    let ended = matches!(state, "completed" | "cancelled").then_some("2026-11-21T06:00:09Z");
+    let failures = if failed > 0 { json!([{ "run": RUN, "reason": "build_too_old" }]) } else { json!([]) };
+    json!({ "id": BULK, "action": "pause", "state": state, "filter": { "workflow": "w", "status": ["waiting"] }, "rate": 50,
+            "total": 10, "collected": true, "limited": false, "done": 7, "skipped": 1, "failed": failed, "failures": failures,
+            "can_undo": true, "created_at": "2026-11-21T06:00:00Z", "created_by": "ada", "ended_at": ended })
+}
+
+#[tokio::test]
+async fn a_bulk_operation_is_made_of_filters_and_asks_before_it_destroys() {
+    let url = Engine::default().serve().await;
+    let ended = valet(&url, &["bulk", "start", "cancel"]).await;
+    assert_eq!(ended.exit, Exit::Usage);
+    assert!(ended.err.contains("at least one filter"), "{}", ended.err);
+
+    let preview = json!({ "action": "cancel", "count": 12, "at_least": false });
+    let engine = Engine::default().answers("POST /api/v1/bulk-operations", preview.clone());
+    let url = engine.serve().await;
+    let ended = valet(&url, &["bulk", "start", "cancel", "--workflow", "w"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Usage, ""));
+    assert_eq!(ended.err, "error: this would cancel 12 runs: say --yes to do it\n");
+    let ended = valet(&url, &["bulk", "start", "delete", "--workflow", "w", "--preview", "--json"]).await;
+    assert_eq!((ended.exit, ended.json()), (Exit::Done, preview));
+    assert!(engine.asked().iter().all(|asked| asked.body.contains("\"preview\":true")), "nothing was made");
+
+    let engine = Engine::default().answers("POST /api/v1/bulk-operations", bulk_view("collecting", 0));
+    let url = engine.serve().await;
+    let words =
+        ["bulk", "start", "cancel", "--yes", "--workflow", "w", "--status", "queued, waiting", "--attribute", "n=3"];
+    let more = ["--until", "2026-11-21T06:00:00Z", "--rate", "9", "--reason", "why", "--key", "k"];
+    let ended = valet(&url, &[&words[..], &more[..]].concat()).await;
+    assert_eq!((ended.exit, ended.out), (Exit::Done, format!("{BULK}\n")));
+    let filter = json!({ "workflow": "w", "status": ["queued", "waiting"], "attributes": { "n": 3 },
+                         "created_before": "2026-11-21T06:00:00Z" });
+    assert_eq!(engine.body(0), json!({ "action": "cancel", "filter": filter, "rate": 9, "reason": "why" }));
+    assert_eq!(engine.asked()[0].key.as_deref(), Some("k"));
+    let ended = valet(&url, &["bulk", "start", "fork", "--error-code", "c", "--entry", "4", "--repeat-effects"]).await;
+    assert_eq!(ended.exit, Exit::Done);
+    let fork =
+        json!({ "action": "fork", "filter": { "error_code": "c" }, "fork": { "entry": 4, "repeat_effects": true } });
+    assert_eq!(engine.body(1), fork);
+}
+
+#[tokio::test]
+async fn a_bulk_operation_is_followed_to_its_end_which_decides_the_exit_code() {
+    for (state, failed, exit) in
+        [("completed", 0, Exit::Done), ("completed", 2, Exit::Failed), ("cancelled", 0, Exit::NotCompleted)]
+    {
+        let one = "GET /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002";
+        let undo = "POST /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002/undo";
+        let engine = Engine::default().answers(one, bulk_view(state, failed)).answers(undo, bulk_view("running", 0));
+        let url = engine.serve().await;
+        let ended = valet(&url, &["bulk", "show", BULK, "--follow"]).await;
+        assert_eq!(ended.exit, exit, "{state} {failed}");
+        assert!(ended.out.contains("workflow=w status=waiting"), "{}", ended.out);
+        assert_eq!(ended.out.contains("build_too_old"), failed > 0, "{}", ended.out);
+        let ended = valet(&url, &["bulk", "undo", BULK, "--follow", "--json"]).await;
+        assert_eq!((ended.exit, &ended.json()["state"]), (exit, &json!(state)));
+        assert_eq!(valet(&url, &["bulk", "undo", BULK]).await.exit, Exit::Done, "it is not waited for");
+    }
+}
+
+#[tokio::test]
+async fn bulk_operations_are_listed_and_changed() {
+    let of = |verb: &str| -> &'static str {
+        match verb {
+            "pause" => "POST /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002/pause",
+            "resume" => "POST /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002/resume",
+            "cancel" => "POST /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002/cancel",
+            _ => "PUT /api/v1/bulk-operations/bulk_0b9a0000000080008000000000000002/rate",
+        }
+    };
+    let list = json!({ "operations": [bulk_view("paused", 2)] });
+    let mut engine = Engine::default().answers("GET /api/v1/bulk-operations?limit=50", list);
+    for verb in ["pause", "resume", "cancel", "rate"] {
+        engine = engine.answers(of(verb), bulk_view("paused", 0));
+    }
+    let url = engine.serve().await;
+    let ended = valet(&url, &["bulk"]).await;
+    let line = ended.out.lines().nth(1).expect("a row").split_whitespace().collect::<Vec<_>>();
+    assert_eq!(line[..7], [BULK, "pause", "paused", "7", "10", "1", "2"]);
+    for verb in ["pause", "resume", "cancel"] {
+        assert_eq!(valet(&url, &["bulk", verb, BULK, "--json"]).await.json()["id"], BULK);
+    }
+    let ended = valet(&url, &["bulk", "rate", BULK, "70"]).await;
+    assert!(ended.out.contains("50 runs a second"), "{}", ended.out);
+    assert_eq!(engine.body(4), json!({ "rate": 70 }));
+    assert_eq!(valet(&url, &["bulk", "show", "bulk_unknown"]).await.exit, Exit::Failed);
+}
+
 #[tokio::test]
 async fn a_schedule_is_put_triggered_and_filled_in() {
     let view = json!({
@@ -370,6 +462,43 @@ async fn an_incoming_webhook_is_put_with_secrets_from_a_file_and_tells_what_it_r
     let both = [&["valet"], put.as_slice(), &["--start", "w", "--publish", "{}"]].concat();
     let refused = Program::try_parse_from(both).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refused.contains("'--start <WORKFLOW>' cannot be used with '--publish <JSON>'"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_outgoing_webhook_shows_its_secret_once_and_what_became_of_its_messages() {
+    let view = json!({ "name": "status", "origin": "https://hooks.example", "kinds": ["run.*"], "paused": false,
+                       "secret": "whsec_AAAA", "created_at": "2026-11-21T06:00:00Z", "created_by": "ada" });
+    let message = json!({ "id": "msg_1", "kind": "run.failed", "run": RUN, "at": "2026-11-21T06:00:00Z", "state": "failed",
+                          "attempts": 20, "status": 503, "error": "the receiver answered 503" });
+    let engine = Engine::default()
+        .answers("PUT /api/v1/webhooks/outgoing/status", view)
+        .answers(
+            "GET /api/v1/webhooks/outgoing/status/deliveries?state=failed&limit=7",
+            json!({ "deliveries": [message] }),
+        )
+        .answers("POST /api/v1/webhooks/outgoing/status/deliveries/msg_1/redeliver", json!({}));
+    let url = engine.serve().await;
+    let put = [
+        "webhooks",
+        "outgoing",
+        "put",
+        "status",
+        "--to",
+        "https://hooks.example/x",
+        "--on",
+        "run.*",
+        "--on",
+        "mail.sent",
+    ];
+    let ended = valet(&url, &put).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    assert!(ended.out.contains("whsec_AAAA (shown once)"), "{}", ended.out);
+    assert_eq!(engine.body(0), json!({ "url": "https://hooks.example/x", "kinds": ["run.*", "mail.sent"] }));
+    let failed = ["webhooks", "outgoing", "deliveries", "status", "--state", "failed", "--limit", "7"];
+    let ended = valet(&url, &failed).await;
+    assert!(ended.out.contains("the receiver answered 503\n"), "{}", ended.out);
+    let ended = valet(&url, &["webhooks", "outgoing", "redeliver", "status", "msg_1"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "msg_1  on its way\n"), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -527,6 +656,38 @@ async fn artifacts_are_saved_under_their_names_and_not_over_each_other() {
     assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
     assert_eq!(std::fs::read_to_string(to.join("page.png")).unwrap(), r#"{"a":1}"#);
     assert_eq!(std::fs::read_to_string(to.join("page-2.png")).unwrap(), r#"{"b":2}"#);
+}
+
+#[tokio::test]
+async fn a_run_is_written_as_one_file_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let artifact = |id: &str, content_type: &str| {
+        json!({ "id": id, "filename": id, "step": 3, "content_type": content_type, "size_bytes": 9, "sha256": "0",
+                "created_at": "2026-11-21T06:00:00Z" })
+    };
+    let left = json!({ "artifacts": [artifact("file_1", "image/png"), artifact("file_2", "application/json")] });
+    let engine = Engine::default()
+        .answers("GET /api/v1/runs/x", detail("running", &json!(null)))
+        .answers("GET /api/v1/runs/x/events", journal(&[json!({ "paused": { "by": "a" } }), json!("ended")]))
+        .answers("GET /api/v1/runs/x/artifacts", left)
+        .answers("GET /api/v1/files/file_1", json!({ "a": 1 }));
+    let url = engine.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("run.html");
+    let report = ["runs", "report", "x", "--to", to.to_str().unwrap()];
+    let ended = valet(&url, &report).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    assert!(ended.out.contains(", pictures: 1\n"), "{}", ended.out);
+    let html = std::fs::read_to_string(&to).unwrap();
+    assert!(
+        html.contains("data:image/png;base64,eyJhIjoxfQ==") && html.contains("<summary>2 entries</summary>"),
+        "{html}"
+    );
+    assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600, "it may be personal");
+    let ended = valet(&url, &[&report[..], &["--without-pictures"]].concat()).await;
+    assert_eq!(ended.exit, Exit::Done, "{}", ended.err);
+    let html = std::fs::read_to_string(&to).unwrap();
+    assert!(!html.contains("base64") && html.contains("<td>file_1</td>"), "{html}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `valet webhooks`: what other people's services may tell, how they prove themselves, and what was refused.
+//! `valet webhooks`: what other people's services may tell, how they prove themselves, and what was refused; and who is told what happens.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use valet_engine::ports::{Clock, Machine};
 use valet_protocol::api::{
-    IncomingFailureView, IncomingProof, IncomingStart, IncomingWebhookView, PutIncomingWebhookRequest,
+    IncomingFailureView, IncomingProof, IncomingStart, IncomingWebhookView, OutgoingDeliveryView, OutgoingWebhookView,
+    PutIncomingWebhookRequest, PutOutgoingWebhookRequest,
 };
 
 use super::client::Client;
@@ -16,6 +17,7 @@ use super::error::{CliError, at_file};
 use super::exit::Exit;
 use super::fields::Fields;
 use super::output::Output;
+use super::paging::{Paging, Rows, note_more};
 use super::style::Style;
 use super::table::{Cell, Table};
 use super::{document, when};
@@ -33,6 +35,8 @@ pub struct Webhooks {
 enum Way {
     /// Webhooks that come in: a delivery starts a run or publishes an event
     Incoming(Incoming),
+    /// Webhooks that go out: a server is told what happens to runs and tasks
+    Outgoing(Outgoing),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -98,8 +102,171 @@ struct PutIncoming {
     paused: bool,
 }
 
+#[derive(Args, Clone, Debug)]
+struct Outgoing {
+    #[command(subcommand)]
+    verb: Option<OutgoingVerb>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum OutgoingVerb {
+    /// List outgoing webhooks by name [default]
+    List,
+    /// Show an outgoing webhook, without its secrets
+    Show { name: String },
+    /// Make an outgoing webhook, or change one; a secret that is made for it is shown once
+    Put(Box<PutOutgoing>),
+    /// Show what it was told and is to be told, latest first
+    Deliveries(Deliveries),
+    /// Deliver a message once more, under the same id
+    Redeliver { name: String, id: String },
+    /// Remove an outgoing webhook with what it was still to be told
+    Remove { name: String },
+}
+
+#[derive(Args, Clone, Debug)]
+struct PutOutgoing {
+    /// a-z, A-Z, 0-9, `.`, `_` and `-`
+    name: String,
+    /// Where messages are sent
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// What it is told, such as run.failed; `*` at the end stands for anything: run.*
+    #[arg(long = "on", value_name = "KIND", required = true)]
+    kinds: Vec<String>,
+    /// Only of runs of this workflow
+    #[arg(long)]
+    workflow: Option<String>,
+    /// Only what this holds for, in CEL: "workflow != 'probe'"
+    #[arg(long, value_name = "CEL")]
+    filter: Option<String>,
+    /// File with the secret, or with one on each line while the receiver changes over; `-` reads standard input [default: those that it
+    /// has, or a new one]
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Keep it, and tell it nothing of what happens meanwhile
+    #[arg(long)]
+    paused: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Deliveries {
+    name: String,
+    /// waiting, delivered or failed
+    #[arg(long)]
+    state: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
+}
+
 pub async fn run(args: Webhooks, client: &Client, output: &Output) -> Result<Exit, CliError> {
-    let Way::Incoming(args) = args.way;
+    match args.way {
+        Way::Incoming(args) => incoming(args, client, output).await,
+        Way::Outgoing(args) => outgoing(args, client, output).await,
+    }
+}
+
+async fn outgoing(args: Outgoing, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    match args.verb.unwrap_or(OutgoingVerb::List) {
+        OutgoingVerb::List => {
+            let list = client.outgoing_webhooks().await?;
+            output.either(&list, |style| told_table(&list.webhooks, style))?;
+        }
+        OutgoingVerb::Show { name } => {
+            let webhook = client.outgoing_webhook(&name).await?;
+            output.either(&webhook, |style| told_fields(&webhook, style))?;
+        }
+        OutgoingVerb::Put(put) => {
+            let PutOutgoing { name, to: url, kinds, workflow, filter, secrets: file, paused } = *put;
+            let secrets = file.as_deref().map(secrets).transpose()?;
+            let request = PutOutgoingWebhookRequest { url, kinds, workflow, filter, secrets, paused };
+            let webhook = client.put_outgoing_webhook(&name, &request).await?;
+            output.either(&webhook, |style| told_fields(&webhook, style))?;
+        }
+        OutgoingVerb::Deliveries(Deliveries { name, state, paging }) => {
+            let rows = paging.collect(async |cursor, rows| {
+                let page = client.outgoing_deliveries(&name, state.as_deref(), cursor, rows).await?;
+                Ok(Rows { rows: page.deliveries, next_cursor: page.next_cursor })
+            });
+            let Rows { rows, next_cursor } = rows.await?;
+            let list = serde_json::json!({ "deliveries": rows, "next_cursor": next_cursor });
+            output.either(&list, |style| deliveries(&rows, style))?;
+            note_more(output, next_cursor.as_deref());
+        }
+        OutgoingVerb::Redeliver { name, id } => {
+            client.redeliver(&name, &id).await?;
+            output.either(&serde_json::json!({ "id": id, "redelivered": true }), |_| format!("{id}  on its way\n"))?;
+        }
+        OutgoingVerb::Remove { name } => {
+            client.remove_outgoing_webhook(&name).await?;
+            output.either(&serde_json::json!({ "name": name, "removed": true }), |_| format!("{name}  removed\n"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn told_fields(webhook: &OutgoingWebhookView, style: Style) -> String {
+    let mut fields = Fields::new(style);
+    fields.text("webhook", &webhook.name);
+    fields.text("tells", &webhook.origin);
+    fields.text("of", &webhook.kinds.join(", "));
+    if let Some(workflow) = &webhook.workflow {
+        fields.text("workflow", workflow);
+    }
+    if let Some(filter) = &webhook.filter {
+        fields.text("filter", filter);
+    }
+    if webhook.paused {
+        fields.marked("state", &style.status("paused"));
+    }
+    if let Some(secret) = &webhook.secret {
+        fields.text("secret", &format!("{secret} (shown once)"));
+    }
+    fields.text("made", &format!("{} by {}", when::full(webhook.created_at, Machine.now()), webhook.created_by));
+    fields.render()
+}
+
+fn told_table(webhooks: &[OutgoingWebhookView], style: Style) -> String {
+    if webhooks.is_empty() {
+        return "no outgoing webhooks; make one with `valet webhooks outgoing put NAME --to URL --on 'run.*'`"
+            .to_owned();
+    }
+    let mut table = Table::new(["WEBHOOK", "TELLS", "OF", "WORKFLOW", "FILTER", "STATE"]);
+    for webhook in webhooks {
+        table.row([
+            Cell::new(&webhook.name),
+            Cell::new(&webhook.origin),
+            Cell::new(webhook.kinds.join(", ")),
+            Cell::new(webhook.workflow.as_deref().unwrap_or_default()),
+            Cell::new(webhook.filter.as_deref().unwrap_or_default()),
+            Cell::marked(if webhook.paused { "paused" } else { "ok" }, Style::status),
+        ]);
+    }
+    table.render(style)
+}
+
+fn deliveries(deliveries: &[OutgoingDeliveryView], style: Style) -> String {
+    if deliveries.is_empty() {
+        return "it was told nothing".to_owned();
+    }
+    let now = Machine.now();
+    let mut table = Table::new(["MESSAGE", "KIND", "RUN", "WHEN", "STATE", "ATTEMPTS", "STATUS", "WHY"]);
+    for delivery in deliveries {
+        table.row([
+            Cell::new(&delivery.id),
+            Cell::new(&delivery.kind),
+            Cell::new(&delivery.run),
+            Cell::new(when::relative(delivery.at, now)),
+            Cell::marked(&delivery.state, Style::status),
+            Cell::number(&delivery.attempts),
+            Cell::new(delivery.status.map(|status| status.to_string()).unwrap_or_default()),
+            Cell::new(delivery.error.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table.render(style)
+}
+
+async fn incoming(args: Incoming, client: &Client, output: &Output) -> Result<Exit, CliError> {
     match args.verb.unwrap_or(IncomingVerb::List) {
         IncomingVerb::List => {
             let list = client.incoming_webhooks().await?;

@@ -17,9 +17,12 @@ use valet_core::workflow::Door;
 use valet_engine::access::Role;
 use valet_engine::blobs::{BlobError, Blobs, Bucket};
 use valet_engine::bounds::{CACHE_BYTES_MAX, ERASURE_GRACE, WRITERS};
+use valet_engine::deliverer::Deliverer;
 use valet_engine::engine::{Engine, EngineError, Parts, STOP_GRACE, Threading};
 use valet_engine::housekeeping::{Housekeeper, HousekeepingError};
-use valet_engine::http::{App, AppConfig, FixedToken, SchemaError, run_schedules, run_triggers, service};
+use valet_engine::http::{
+    App, AppConfig, FixedToken, SchemaError, run_bulk_operations, run_schedules, run_triggers, service,
+};
 use valet_engine::notify;
 use valet_engine::pauses::{PauseError, pause_at_start};
 use valet_engine::ports::Machine;
@@ -66,8 +69,10 @@ pub struct RunningEngine {
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     notifying: JoinHandle<()>,
+    delivering: JoinHandle<()>,
     triggering: JoinHandle<()>,
     scheduling: JoinHandle<()>,
+    bulk_operating: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     retaining: Option<JoinHandle<()>>,
     watching_keys: JoinHandle<()>,
@@ -87,8 +92,10 @@ impl RunningEngine {
         }
         // What is on its way is delivered again by another engine, or at the next start.
         self.notifying.abort();
+        self.delivering.abort();
         self.triggering.abort();
         self.scheduling.abort();
+        self.bulk_operating.abort();
         self.housekeeping.abort();
         if let Some(retaining) = &self.retaining {
             retaining.abort();
@@ -127,6 +134,8 @@ pub async fn start(
     let taker = uuid::Uuid::now_v7().simple().to_string();
     let triggers = RedisTriggers::new(&redis, &taker)?;
     let queue = ApalisRedis::new(redis)?;
+    // Before anything is committed that somebody is to be told.
+    store.learn_outgoing().await?;
     let machine = Arc::new(Machine);
     // Taken now, so that callback URLs can name it; served when all is ready.
     let listener = TcpListener::bind(address).await.map_err(|source| EngineRoleError::Listen { address, source })?;
@@ -143,7 +152,7 @@ pub async fn start(
     };
     let engine = Engine::start(parts, Threading::Threads).await?;
     let due_soon = Duration::from_secs(settings.number("hooks.due_soon_s", 0, 30 * 24 * 3600)?.into());
-    let notifying = tokio::spawn(notify::run(Arc::clone(&engine.store), listeners, due_soon));
+    let notifying = tokio::spawn(notify::run(Arc::clone(&engine.store), listeners));
     let config = AppConfig {
         tokens: tokens(settings)?,
         door: Door { allow_hosts: settings.list("door.allow_hosts")? },
@@ -151,8 +160,10 @@ pub async fn start(
         metrics: metrics_handle(),
         limits: settings.limits()?,
         secure_cookies: settings.flag("door.secure_cookies")?,
+        outward: hooks::way_out(settings)?,
     };
     let app = App::new(Arc::clone(&engine), config)?;
+    let delivering = tokio::spawn(Deliverer::new(&app, due_soon).run());
     let housekeeper = Housekeeper {
         engine: Arc::clone(&engine),
         blobs: app.blobs.clone(),
@@ -170,6 +181,7 @@ pub async fn start(
     let watching_keys = tokio::spawn(master_keys::watch(keys, Arc::clone(&engine.store)));
     let triggering = tokio::spawn(run_triggers(Arc::clone(&app), triggers));
     let scheduling = tokio::spawn(run_schedules(Arc::clone(&app)));
+    let bulk_operating = tokio::spawn(run_bulk_operations(Arc::clone(&app)));
     let (stop, stopping) = watch::channel(false);
     let serving = listen(listener, certificate, service(app, valet_console::routes()), stopping)
         .map_err(|source| EngineRoleError::Listen { address, source })?;
@@ -181,8 +193,10 @@ pub async fn start(
         stop,
         serving,
         notifying,
+        delivering,
         triggering,
         scheduling,
+        bulk_operating,
         housekeeping,
         retaining,
         watching_keys,

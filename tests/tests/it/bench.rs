@@ -68,6 +68,8 @@ async fn crowds_keys_and_triggers_add_up() {
     assert!(figure(&keyed, "children") > 50.0, "{keyed}");
     let api = bench(folder.path(), &["api", "--runs", "200", "--conns", "4", "--rounds", "1"]).await;
     assert!(figure(&api["latency_ms"], "p50") > 0.0);
+    let limits = bench(folder.path(), &["limits", "--runs", "200", "--keys", "10", "--rounds", "1"]).await;
+    assert!(figure(&limits, "runs_per_s_of_one_key") > 0.0 && figure(&limits["latency_ms"], "p99") > 0.0, "{limits}");
 }
 
 #[tokio::test]

@@ -139,6 +139,82 @@ async fn a_killed_engine_loses_no_notice() {
     assert!(repeated.len() >= 4, "what was on its way came again: {repeated:?}");
 }
 
+/// The one engine dies with messages on their way; the other delivers them, and what happens from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_engine_loses_no_message_of_a_webhook() {
+    const RUNS: usize = 12;
+    let (answering, killed) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let decide = {
+        let answering = Arc::clone(&answering);
+        move |_: &Value| if answering.load(Ordering::Acquire) { Reply::Taken } else { Reply::Never }
+    };
+    let receiver = Receiver::start(decide).await;
+    let environment = vec![("VALET_HOOK_ALLOW_HOSTS", receiver.place())];
+    let mut cluster = Cluster::start(PROGRAM, Shape { engines: 2, environment, ..Shape::default() }).await;
+    let (one, other) = (cluster.api_of(0), cluster.api_of(1));
+    let webhook = json!({ "url": receiver.url(), "kinds": ["run.started", "run.succeeded"] });
+    let made = one.put("/api/v1/webhooks/outgoing/status", &webhook).await.expect("an answer");
+    assert_eq!(made.status, 201, "{}", made.body);
+    let run_of = |delivery: &Delivery| delivery.body["data"]["run"].as_str().expect("a run").to_owned();
+    let mut probes = 0;
+    until("the other engine to know of the webhook", AGAIN_MAX, async || {
+        probes += 1;
+        let probe = other.start("bench", &json!({ "steps": 1 }), &format!("probe {probes}")).await;
+        probe.map_err(|error| error.to_string())?;
+        // Which engine ends a run is the worker's choice; the one that was asked begins it.
+        let is_told = receiver.deliveries().iter().any(|delivery| delivery.body["type"] == "run.started");
+        if is_told { Ok(()) } else { Err(format!("{probes} probes")) }
+    })
+    .await;
+    let oracle = cluster.oracle().await;
+    oracle.ended("bench", probes, LOAD_MAX).await;
+    until("all that probes told to be delivered", SOON, async || {
+        let waiting = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notices WHERE delivered_at IS NULL");
+        let waiting = waiting.fetch_one(oracle.pool()).await.expect("a count");
+        if waiting == 0 { Ok(()) } else { Err(format!("{waiting} are not")) }
+    })
+    .await;
+
+    answering.store(false, Ordering::Release);
+    let before = receiver.deliveries().len();
+    let mut runs = BTreeSet::new();
+    for n in 0..RUNS {
+        let api = if killed.load(Ordering::Acquire) || n % 2 == 1 { &other } else { &one };
+        let started = api.start("bench", &json!({ "steps": 1 }), &format!("k{n}")).await.expect("a run starts");
+        runs.insert(started.body.id);
+        if n == RUNS / 2 {
+            until("some messages to be on their way", SOON, async || {
+                let begun = receiver.deliveries().len() - before;
+                if begun >= 4 { Ok(()) } else { Err(format!("{begun} so far")) }
+            })
+            .await;
+            cluster.engines[0].kill().await;
+            killed.store(true, Ordering::Release);
+            answering.store(true, Ordering::Release);
+        }
+    }
+    cluster.oracle().await.ended("bench", probes + RUNS as u32, LOAD_MAX).await;
+    let taken = until("every message to arrive", AGAIN_MAX, async || {
+        let deliveries = receiver.deliveries().into_iter().filter(|delivery| delivery.reply == Reply::Taken);
+        let mut seen: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        for delivery in deliveries.filter(|delivery| runs.contains(&run_of(delivery))) {
+            let kind = delivery.body["type"].as_str().expect("a kind").to_owned();
+            seen.entry(run_of(&delivery)).or_default().entry(kind).or_default().insert(delivery.message.clone());
+        }
+        let whole = seen.values().filter(|kinds| kinds.len() == 2).count();
+        if whole == RUNS { Ok(seen) } else { Err(format!("{whole} of {RUNS} runs are told in full")) }
+    })
+    .await;
+    assert!(taken.values().flat_map(BTreeMap::values).all(|ids| ids.len() == 1), "one message, one id: {taken:?}");
+    let unanswered = receiver.deliveries().into_iter().filter(|delivery| delivery.reply == Reply::Never);
+    let unanswered: BTreeSet<String> = unanswered.map(|delivery| delivery.message).collect();
+    let ids: BTreeSet<&String> = taken.values().flat_map(BTreeMap::values).flatten().collect();
+    assert!(
+        unanswered.len() >= 4 && unanswered.iter().all(|id| ids.contains(id)),
+        "under the same ids: {unanswered:?}"
+    );
+}
+
 /// Asks one person.
 struct Ask;
 

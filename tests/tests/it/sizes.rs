@@ -13,7 +13,8 @@ use valet_tests::{Cluster, Shape};
 use super::PROGRAM;
 
 const PARKED: u32 = 10_000;
-const ENGINE_MAX_MB: f64 = 100.0;
+/// What the engine has allocated. Pages of the program's file come on top, 40 MB of an unoptimized build; they are its size, not that of the runs.
+const ENGINE_OWN_MAX_MB: f64 = 70.0;
 
 const IDLE_FOR: Duration = Duration::from_secs(10);
 const IDLE_CORE_MAX: f64 = 0.01;
@@ -35,7 +36,10 @@ async fn an_engine_with_ten_thousand_parked_runs_stays_small() {
     eprintln!(
         "engine: {idle_mb:.0} MB at its start, {parked_mb:.0} MB with {PARKED} parked runs ({anonymous_mb:.0} MB anonymous)"
     );
-    assert!(parked_mb <= ENGINE_MAX_MB, "the engine holds {parked_mb:.0} MB, {anonymous_mb:.0} MB of it its own");
+    assert!(
+        anonymous_mb <= ENGINE_OWN_MAX_MB,
+        "the engine holds {anonymous_mb:.0} MB of its own, {parked_mb:.0} MB in all"
+    );
 
     // They are parked, not lost.
     let api = cluster.api();

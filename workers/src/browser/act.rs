@@ -206,7 +206,9 @@ impl Session<'_> {
             return Ok(Acted { verified: true, complaint: before.complaint });
         }
         let mut after = None;
-        if !before.is_set_only() && text.chars().count() <= TYPED_MAX_CHARS {
+        // The page may replace the element while it is typed into.
+        let typed = !before.is_set_only() && text.chars().count() <= TYPED_MAX_CHARS;
+        if typed {
             match self.type_over(&found, &before, &text).await {
                 Ok(state) => after = Some(state),
                 Err(error) if !error.leaves_the_browser_usable() => return Err(error),
@@ -216,8 +218,7 @@ impl Session<'_> {
         if let Some(state) = after.filter(|state| same_text(state, &text)) {
             return Ok(Acted { verified: true, complaint: state.complaint });
         }
-        // The page may have replaced the element while it was typed into.
-        let (found, _) = self.find(target).await?;
+        let found = if typed { self.find(target).await?.0 } else { found };
         let after = state(self.dom("write", &[&found.reference, &json!(text)]).await?)?;
         if same_text(&after, &text) {
             Ok(Acted { verified: true, complaint: after.complaint })
@@ -343,14 +344,16 @@ impl Session<'_> {
         }
         // The box itself, then the label that stands for a box drawn by other means, then the box's own click.
         for by_label in [false, true] {
-            let handle = if by_label {
+            let pressed = if by_label {
                 let label = self.dom("label", &[&found.reference]).await?;
-                self.found(label).await?
+                let Some(label) = self.found(label).await? else { continue };
+                self.press(&label).await
+            } else if before.rendered {
+                self.press_here(&found).await
             } else {
-                Some(found.clone()).filter(|_| before.rendered)
+                continue;
             };
-            let Some(handle) = handle else { continue };
-            match self.press(&handle).await {
+            match pressed {
                 Err(error) if !error.leaves_the_browser_usable() => return Err(error),
                 _ => {}
             }

@@ -32,6 +32,14 @@ function isLoading(doc) {
   return doc.body.innerText.split('\n').some((line) => SAYS_SO.test(line));
 }
 
+// Whether nothing but its visitor changes the document any more: all of it has come, and nothing in it acts by itself or answers an event.
+function isInert(doc) {
+  return doc.readyState === 'complete' && !doc.querySelector('script:not([type$=json]),iframe,frame,object,embed,meta[http-equiv=refresh i]')
+    && !performance.getEntriesByType('resource').some((entry) => entry.initiatorType === 'script') && !doc.getAnimations().length
+    && !doc.evaluate('boolean(//@*[starts-with(name(), "on")])', doc, null, XPathResult.BOOLEAN_TYPE, null).booleanValue
+    && !Array.from(doc.querySelectorAll('*')).some((el) => el.shadowRoot);
+}
+
 // Whether a button is the chosen one of its kind: it says so, or its class does and that of its siblings does not.
 const CHOSEN = /(^|[-_\s])(active|selected|checked|pressed|chosen)($|[-_\s])/i;
 function looksChosen(el) {

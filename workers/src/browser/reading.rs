@@ -29,6 +29,12 @@ struct Rest {
     frames: Vec<Value>,
 }
 
+impl Rest {
+    fn still_for(&self) -> Option<Duration> {
+        self.still.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default())
+    }
+}
+
 impl Session<'_> {
     /// Waits until the page and the frames that may hold its form rest. What is said by [`super::AgentLimits`] bounds it.
     pub async fn settle(&mut self) -> Result<(), BrowserError> {
@@ -36,12 +42,15 @@ impl Session<'_> {
         let begun = Instant::now();
         let mut waits = false;
         loop {
+            let mut look_in = SETTLE_POLL;
             match self.rest().await {
                 Ok(now) => {
                     waits = now.waits && self.link.waited != Some(now.loaded_at);
-                    if now.still && !waits {
+                    let lacks = now.still.map(|still| limits.quiet.saturating_sub(still));
+                    if lacks == Some(Duration::ZERO) && !waits {
                         return Ok(());
                     }
+                    look_in = look_in.max(lacks.unwrap_or_default());
                     if waits && begun.elapsed() >= limits.loading {
                         self.link.waited = Some(now.loaded_at);
                         return Ok(());
@@ -54,19 +63,19 @@ impl Session<'_> {
             if begun.elapsed() >= if waits { limits.settle.max(limits.loading) } else { limits.settle } {
                 return Ok(());
             }
-            tokio::time::sleep(SETTLE_POLL).await;
+            tokio::time::sleep(look_in).await;
         }
     }
 
     /// How the page is now, its frames included.
     async fn rest(&mut self) -> Result<Now, BrowserError> {
-        self.enter_top().await?;
+        self.enter(&[]).await?;
         let top = self.rest_here().await?;
-        let mut now = self.judge(&top);
+        let mut now = Now { still: top.still_for(), waits: top.waits, loaded_at: top.loaded_at };
         // Frames by the way to them from the top; nothing is asked of them before the top rests.
         let mut ways: Vec<Vec<Value>> = top.frames.into_iter().map(|frame| vec![frame]).collect();
         let mut visited = 0;
-        while now.still
+        while now.still.is_some_and(|still| still >= self.agent.limits.quiet)
             && visited < FOREIGN_FRAMES_MAX
             && let Some(way) = (!ways.is_empty()).then(|| ways.remove(0))
         {
@@ -80,22 +89,16 @@ impl Session<'_> {
             let inner = self.rest_here().await?;
             if inner.depth != way.len() {
                 // It went away: the page has changed.
-                now.still = false;
+                now.still = None;
                 break;
             }
-            let judged = self.judge(&inner);
-            now.still &= judged.still;
-            now.waits |= judged.waits;
+            now.still = now.still.min(inner.still_for());
+            now.waits |= inner.waits;
             if way.len() < FRAME_DEPTH_MAX {
                 ways.extend(inner.frames.into_iter().map(|frame| way.iter().cloned().chain([frame]).collect()));
             }
         }
         Ok(now)
-    }
-
-    fn judge(&self, rest: &Rest) -> Now {
-        let quiet_ms = self.agent.limits.quiet.as_secs_f64() * 1000.0;
-        Now { still: rest.still.is_some_and(|ms| ms >= quiet_ms), waits: rest.waits, loaded_at: rest.loaded_at }
     }
 
     async fn rest_here(&mut self) -> Result<Rest, BrowserError> {
@@ -140,7 +143,8 @@ impl Session<'_> {
 }
 
 struct Now {
-    still: bool,
+    /// How long all of it has kept still; `None` while something loads.
+    still: Option<Duration>,
     waits: bool,
     loaded_at: f64,
 }

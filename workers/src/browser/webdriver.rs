@@ -168,7 +168,7 @@ impl BrowserAgent for WebDriverAgent {
             error => error,
         })?;
         session.settle().await?;
-        session.enter_top().await?;
+        session.enter(&[]).await?;
         let shown = session.script("address", ADDRESS_JS, Vec::new()).await?;
         let text = |at: usize| shown[at].as_str().unwrap_or_default().to_owned();
         // The driver tells of most such pages itself, but not of endless redirects.
@@ -176,12 +176,11 @@ impl BrowserAgent for WebDriverAgent {
             let reason: String = text(2).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
             return Err(BrowserError::Navigation(reason));
         }
-        let bound = self.limits.command;
-        let url = session.command("url", bound, |client| async move { client.current_url().await }).await?;
         if text(1) == REFUSED_TITLE {
-            return Err(BrowserError::Blocked { host: url.host_str().unwrap_or_default().to_owned() });
+            let host = url::Url::parse(&text(0)).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
+            return Err(BrowserError::Blocked { host: host.unwrap_or_default() });
         }
-        Ok(Page { url: url.into(), title: text(1) })
+        Ok(Page { url: text(0), title: text(1) })
     }
 
     async fn current_url(&self) -> Result<String, BrowserError> {

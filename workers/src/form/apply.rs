@@ -195,6 +195,7 @@ pub async fn fill_page_knowing(
         if open.is_empty()
             && let Some(chose) = work.chose.take()
             && looked < chose + agent.limits().revealed
+            && !snapshot.inert
         {
             tokio::time::sleep_until((chose + agent.limits().revealed).into()).await;
             continue;

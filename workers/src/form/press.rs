@@ -83,8 +83,9 @@ async fn watch(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextButton) -
     let old = Outline::of(before, frame);
     let old_complaints = complaints(before);
     let mut dialogs: Vec<String> = Vec::new();
+    let mut early = if next.kind == NextKind::Submit { confirmed(agent, before).await } else { None };
     loop {
-        let read = read_once(agent).await?;
+        let read = if early.is_some() { early.take() } else { read_once(agent).await? };
         dialogs.extend(agent.take_dialogs().await);
         let Some(snapshot) = read else {
             if begun.elapsed() >= limits.moved {
@@ -126,6 +127,13 @@ async fn watch(agent: &dyn BrowserAgent, before: &Snapshot, next: &NextButton) -
         }
         tokio::time::sleep(LOOK_POLL).await;
     }
+}
+
+/// A page that came in the place of the form and confirms it: what else becomes of that page matters no more.
+async fn confirmed(agent: &dyn BrowserAgent, before: &Snapshot) -> Option<Snapshot> {
+    let page = agent.snapshot().await.ok()?;
+    let is_another = page.ready == "complete" && (page.loaded_at - before.loaded_at).abs() > f64::EPSILON;
+    (is_another && classify(&page).kind == PageKind::Confirmation).then_some(page)
 }
 
 /// Messages that were not there before.

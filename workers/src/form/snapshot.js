@@ -12,7 +12,7 @@ const BUTTON = 'button,input[type=submit],input[type=button],input[type=image],i
 const CONTEXT_WORDS = /(newsletter|subscri|search|cookie|consent|footer|header|navbar|navigation|login|signin|sign-in|honeypot|banner|modal|sidebar|comment|chat|feedback|coupon|promo)/gi;
 const out = {
   url: isErrorPage() ? document.documentURI.split('?')[0] : location.href, title: document.title, lang: document.documentElement.lang || '', status: null, loaded_at: performance.timeOrigin, ready: document.readyState,
-  headings: [], text: '', controls: [], buttons: [], forms: [], frames: [], alerts: [], json_ld: [], pairs: [], truncated: false, depth: depthOf(), loading: false,
+  headings: [], text: '', controls: [], buttons: [], forms: [], frames: [], alerts: [], json_ld: [], pairs: [], truncated: false, depth: depthOf(), loading: false, inert: isInert(document),
 };
 let order = 0, nodes = 0, groupCount = 0, optionCount = 0;
 

@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub truncated: bool,
     /// The document says that something of it is still on its way.
     pub loading: bool,
+    /// Nothing but its visitor changes the document: it runs no script and moves nothing.
+    pub inert: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

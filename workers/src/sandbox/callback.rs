@@ -88,3 +88,25 @@ impl CallbackSender {
         Err(if busy { CallbackError::Busy { status, detail } } else { CallbackError::Refused { status, detail } })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backon::BackoffBuilder as _;
+
+    use super::*;
+
+    /// Before an engine that never comes back is given up.
+    const PAUSES_MAX: Duration = Duration::from_mins(5);
+
+    #[test]
+    fn pauses_grow_are_bounded_and_differ_between_sandboxes() {
+        let callback = Callback { url: "http://127.0.0.1:1/".to_owned(), token: "vr_1".to_owned() };
+        let sender = CallbackSender::new(callback).expect("a sender");
+        let [one, other] = [(); 2].map(|()| sender.pauses.build().take(2 * TRIES_MAX).collect::<Vec<_>>());
+        assert_eq!(one.len(), TRIES_MAX - 1);
+        assert!(one[0] >= PAUSE_MIN && one.windows(2).take(4).all(|pair| pair[0] < pair[1]), "{one:?}");
+        assert!(one.iter().sum::<Duration>() < PAUSES_MAX, "{one:?}");
+        // An engine that comes back is not asked by all of its sandboxes at once.
+        assert_ne!(one, other);
+    }
+}

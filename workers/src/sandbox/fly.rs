@@ -219,7 +219,7 @@ impl FlyProvider {
         Some(SocketAddr::new(address, self.config.gate_port))
     }
 
-    fn configuration(&self, request: &ProvisionRequest) -> Value {
+    fn configuration(&self, request: &ProvisionRequest) -> Result<Value, SandboxError> {
         let id = SandboxId(request.sandbox_id);
         let gate = GateConfig {
             sandbox_dir: "/var/lib/valet/sandbox".into(),
@@ -240,6 +240,7 @@ impl FlyProvider {
             allow_private: request.allow_private.clone(),
             limits: GateLimits::default(),
         };
+        let gate = serde_json::to_vec(&gate).map_err(|error| SandboxError::InvalidRequest(error.to_string()))?;
         let mut marks = json!({ KIND: "sandbox", SANDBOX: id.to_string(), CREATED: unix_ms().to_string() });
         if let Some(run) = request.run {
             marks[RUN] = json!(run.0.to_string());
@@ -248,16 +249,16 @@ impl FlyProvider {
         if let Some(Callback { url, token }) = &request.callback {
             (env["VALET_CALLBACK_URL"], env["VALET_CALLBACK_TOKEN"]) = (json!(url), json!(token));
         }
-        json!({
+        Ok(json!({
             "image": self.config.image,
             "guest": guest(),
             "env": env,
-            "files": [{ "guest_path": GATE_FILE, "raw_value": STANDARD.encode(serde_json::to_vec(&gate).unwrap_or_default()) }],
+            "files": [{ "guest_path": GATE_FILE, "raw_value": STANDARD.encode(gate) }],
             "metadata": marks,
             "restart": { "policy": "no" },
             "auto_destroy": true,
             "stop_config": { "signal": "SIGTERM", "timeout": "10s" },
-        })
+        }))
     }
 
     /// One look at a machine that is to become ready.
@@ -373,7 +374,7 @@ impl SandboxProvider for FlyProvider {
         if !known.is_empty() {
             return Err(SandboxError::Destroyed(id));
         }
-        let config = self.configuration(request);
+        let config = self.configuration(request)?;
         let machine = match self.take_from_pool(id, &config).await? {
             Some(machine) => machine,
             None => self.create(id, json!({ "name": format!("valet-{}", id.0.simple()), "config": config })).await?,

@@ -2,20 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::definition::{DeclaredWorkflow, Span, Task, TaskBackoff};
+use super::definition::{DeclaredWorkflow, Span, Task, TaskBackoff, TaskWait};
 use super::template::Template;
-use super::{Plan, PlannedTask, Work};
+use super::{Plan, PlannedTask, PlannedWait, Until, Work};
 use crate::bounds::{
     DECLARED_ATTEMPTS_MAX, DECLARED_BYTES_MAX, DECLARED_CODES_MAX, DECLARED_FAULTS_MAX, DECLARED_SPAN_MS_MAX,
-    DECLARED_TASKS_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX,
+    DECLARED_TASKS_MAX, DECLARED_WAITS_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX,
 };
 use crate::expression::Expression;
 use crate::placement::{label_problem, labels_problem};
+use crate::run::FILTER_VARIABLES;
 use crate::step::{Backoff, DEFAULT_QUEUE, StepPolicy};
 use crate::workflow::InputProblem;
 
+/// What a task waited for, as its expressions name it.
+pub(super) const WAITED: &str = "waited";
 /// Variables of a task's expressions.
-const OF_TASKS: [&str; 3] = ["input", "parents", "run"];
+const OF_TASKS: [&str; 4] = ["input", "parents", "run", WAITED];
 /// Variables of the task that runs when one has failed.
 const OF_FAILURE: [&str; 3] = ["input", "run", "error"];
 /// Variables of the run's output.
@@ -139,9 +142,13 @@ pub fn is_workflow_name(name: &str) -> bool {
         && name.bytes().all(|byte| plain(byte) || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-fn check_task_name(name: &str, place: &str, faults: &mut Faults) {
+fn is_task_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn check_task_name(name: &str, place: &str, faults: &mut Faults) {
+    if !is_task_name(name) {
         faults.add(place, "a task's name has 1 to 128 characters: a-z, A-Z, 0-9, `_` and `-`");
     }
 }
@@ -236,17 +243,17 @@ fn find_cycle(definition: &DeclaredWorkflow) -> Option<Vec<&str>> {
 /// A task sees its own parents and nothing else: what is not its parent may not have ended.
 fn check_uses(task: &PlannedTask, place: &str, faults: &mut Faults) {
     let is_parent = |name: &str| task.parents.iter().any(|parent| parent == name);
-    for (field, expression) in [("skip_if", &task.skip_if), ("cancel_if", &task.cancel_if)] {
-        if let Some(expression) = expression {
-            check_names(expression, "parents", is_parent, &format!("{place}/{field}"), faults);
-        }
-    }
+    let is_waited_for = |name: &str| task.waits.iter().flatten().any(|wait| wait.alias.as_deref() == Some(name));
     let mut inside = Vec::new();
     if let Some(input) = &task.input {
         input.expressions(&mut inside);
     }
-    for expression in inside {
-        check_names(expression, "parents", is_parent, &format!("{place}/input"), faults);
+    let conditions = [("skip_if", &task.skip_if), ("cancel_if", &task.cancel_if)].into_iter();
+    let conditions = conditions.filter_map(|(field, expression)| Some((field, expression.as_ref()?)));
+    for (field, expression) in conditions.chain(inside.into_iter().map(|expression| ("input", expression))) {
+        let place = format!("{place}/{field}");
+        check_names(expression, "parents", is_parent, &place, faults);
+        check_names(expression, WAITED, is_waited_for, &place, faults);
     }
 }
 
@@ -259,7 +266,13 @@ fn check_names(
 ) {
     for used in expression.uses().iter().filter(|used| used.variable == variable) {
         match &used.field {
+            None if variable == WAITED => {
+                faults.add(place, "`waited` is used with what a wait is called by its `as`: `waited.paid.came`");
+            }
             None => faults.add(place, format!("`{variable}` is used with a task's name: `{variable}.fetch.output`")),
+            Some(name) if !is_known(name) && variable == WAITED => {
+                faults.add(place, format!("nothing in `wait_for` is called `{name}` by its `as`"));
+            }
             Some(name) if !is_known(name) => {
                 let fix = if variable == "parents" { "; add it to `parents`" } else { "" };
                 faults.add(place, format!("`{name}` is none of its {variable}{fix}"));
@@ -272,6 +285,7 @@ fn check_names(
 fn check_on_failure(task: &Task, faults: &mut Faults) {
     let given = [
         ("parents", !task.parents.is_empty()),
+        ("wait_for", !task.wait_for.is_empty()),
         ("skip_if", task.skip_if.is_some()),
         ("cancel_if", task.cancel_if.is_some()),
         ("sticky", task.sticky.is_some()),
@@ -289,11 +303,71 @@ fn planned(task: &Task, place: &str, variables: &[&str], faults: &mut Faults) ->
     PlannedTask {
         work: work(task, place, faults),
         parents: task.parents.clone(),
+        waits: waits(&task.wait_for, &at("wait_for"), faults),
         input: task.input.as_ref().map(|input| Template::read(input, &at("input"), variables, faults)),
         skip_if: condition("skip_if", &task.skip_if, faults),
         cancel_if: condition("cancel_if", &task.cancel_if, faults),
         is_remembered: false,
         sticky: task.sticky.clone(),
+    }
+}
+
+fn waits(groups: &[Vec<TaskWait>], place: &str, faults: &mut Faults) -> Vec<Vec<PlannedWait>> {
+    if groups.iter().map(Vec::len).sum::<usize>() > DECLARED_WAITS_MAX {
+        faults.add(place, format!("a task waits for at most {DECLARED_WAITS_MAX} things"));
+        return Vec::new();
+    }
+    let (mut names, mut planned) = (BTreeSet::new(), Vec::new());
+    for (index, group) in groups.iter().enumerate() {
+        let place = format!("{place}/{index}");
+        if group.is_empty() {
+            faults.add(&place, "a group has at least one thing to wait for");
+        }
+        let mut waits = Vec::new();
+        for (index, wait) in group.iter().enumerate() {
+            let place = format!("{place}/{index}");
+            if let Some(alias) = &wait.alias {
+                if !is_task_name(alias) {
+                    faults.add(&format!("{place}/as"), "a name has 1 to 128 characters: a-z, A-Z, 0-9, `_` and `-`");
+                } else if !names.insert(alias.as_str()) {
+                    faults.add(&format!("{place}/as"), format!("`{alias}` is another's name already"));
+                }
+            }
+            let until = until(wait, &place, faults);
+            waits.extend(until.map(|until| PlannedWait { until, alias: wait.alias.clone() }));
+        }
+        planned.push(waits);
+    }
+    planned
+}
+
+fn until(wait: &TaskWait, place: &str, faults: &mut Faults) -> Option<Until> {
+    if let Some(filter) = &wait.filter {
+        let at = format!("{place}/if");
+        if wait.signal.is_none() {
+            faults.add(&at, "it chooses among signals: say in `signal` which");
+        }
+        faults.expression(&at, filter, &FILTER_VARIABLES);
+    }
+    match (&wait.sleep, &wait.signal) {
+        (Some(sleep), None) => Some(Until::Slept { millis: span(Some(sleep), &format!("{place}/sleep"), faults)? }),
+        (None, Some(name)) => {
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                faults.add(
+                    &format!("{place}/signal"),
+                    "the name of a signal has 1 to 128 bytes, and no control characters",
+                );
+            }
+            Some(Until::Signal { name: name.clone(), filter: wait.filter.clone() })
+        }
+        (Some(_), Some(_)) => {
+            faults.add(place, "either `sleep` or `signal`; put the other beside it in the group");
+            None
+        }
+        (None, None) => {
+            faults.add(place, "say what is waited for: `sleep` or `signal`");
+            None
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// The workflow that is run as a child, of code or declared: the newest version when the child begins. Its end is the
-    /// task's. Of what follows only `parents`, `input`, `skip_if` and `cancel_if` are said beside it.
+    /// task's. Of what follows only `parents`, `wait_for`, `input`, `skip_if` and `cancel_if` are said beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
     /// The queue of its workers; absent: `default`.
@@ -51,10 +51,13 @@ pub struct Task {
     /// JSON in which `{"$cel": "…"}` stands for what the expression comes to. Absent: `{"input": …, "parents": {…}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
-    /// CEL; true: the task is left out and its output is null.
+    /// What must have come, after its parents have ended, before the task begins: something of each group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wait_for: Vec<Vec<TaskWait>>,
+    /// CEL; true: the task is left out and its output is null. Looked at before anything is waited for, unless it asks for `waited`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_if: Option<String>,
-    /// CEL; true: the task and all that follow from it are cancelled.
+    /// CEL; true: the task and all that follow from it are cancelled. Looked at when `skip_if` is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_if: Option<String>,
     /// Attempts in all; absent: 3.
@@ -83,6 +86,24 @@ pub struct Task {
     /// Which worker process is to do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<TaskSticky>,
+}
+
+/// One thing to wait for: either `sleep` or `signal`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskWait {
+    /// Until so long after its parents have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<Span>,
+    /// Until a signal of this name comes, or one that came and nobody took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// CEL over `message`, as in `message.amount > 100.0`: other signals are left to others.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// As what expressions of the task see it: `waited.<as>.came`, and of a signal `waited.<as>.message`.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }
 
 /// The worker process that ended an earlier task's step.

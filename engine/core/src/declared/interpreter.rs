@@ -1,18 +1,20 @@
 //! Carries a plan out: an ordinary `async fn` over the durable operations.
 //!
 //! Tasks are looked at in the order of their names, and steps and children are polled in that order too, so that the same
-//! journal asks for the same. A task begins when all its parents have ended.
+//! journal asks for the same. A task begins when all its parents have ended and what it waits for has come.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
+use super::check::WAITED;
 use super::definition::StickyMode;
-use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask, Work};
+use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask, PlannedWait, Until, Work};
 use crate::bounds::{DECLARED_EXPRESSION_STEPS_MAX, DECLARED_PAYLOADS_BYTES_MAX};
 use crate::context::{Context, Operation, WORKER_GONE};
 use crate::expression::{Budget, Expression, ExpressionError, Value, Variables};
@@ -54,6 +56,60 @@ impl Future for Running {
     }
 }
 
+/// What a task waits for before it begins: of each group what comes first.
+struct Waiting<'a> {
+    groups: Vec<Vec<(Option<&'a str>, Coming)>>,
+    came: Came<'a>,
+}
+
+/// What came, by what the task calls it; of a signal with its message.
+type Came<'a> = BTreeMap<&'a str, Option<Payload>>;
+
+enum Coming {
+    Slept(Operation<()>),
+    Signal(Operation<Option<Result<Payload, Failure>>>),
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(ctx: &Context, task: &'a PlannedTask) -> Self {
+        let coming = |wait: &'a PlannedWait| {
+            let coming = match &wait.until {
+                Until::Slept { millis } => Coming::Slept(ctx.sleep(Duration::from_millis(*millis))),
+                Until::Signal { name, filter } => Coming::Signal(ctx.wait(name, filter.clone(), None)),
+            };
+            (wait.alias.as_deref(), coming)
+        };
+        let groups = task.waits.iter().map(|group| group.iter().map(coming).collect());
+        Self { groups: groups.collect(), came: Came::new() }
+    }
+
+    /// Ready once something of each group has come. What is not needed any more is let go.
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Came<'a>> {
+        self.groups.retain_mut(|group| {
+            let first = group.iter_mut().find_map(|(alias, coming)| {
+                let came = match coming {
+                    Coming::Slept(slept) => Pin::new(slept).poll(cx).map(|()| None),
+                    Coming::Signal(signal) => Pin::new(signal).poll(cx).map(|came| came.and_then(Result::ok)),
+                };
+                match came {
+                    Poll::Ready(message) => Some((*alias, message)),
+                    Poll::Pending => None,
+                }
+            });
+            let Some((alias, message)) = first else { return true };
+            self.came.extend(alias.map(|alias| (alias, message)));
+            false
+        });
+        if self.groups.is_empty() { Poll::Ready(std::mem::take(&mut self.came)) } else { Poll::Pending }
+    }
+}
+
+/// What the run waited for.
+enum Next<'a> {
+    Ended(&'a str, Result<Payload, Failure>),
+    Came(&'a str, Came<'a>),
+}
+
 /// How a task ended, if the run goes on after it.
 #[derive(Clone, Debug)]
 enum Ended {
@@ -84,6 +140,7 @@ pub(super) async fn run(ctx: Context, plan: Plan, input: Payload) -> Result<Payl
         Err(broken) => {
             // What is still at work is let go before anything else begins.
             tasks.running.clear();
+            tasks.waiting.clear();
             tasks.tell_of(&broken).await;
             Err(Stop::Failed(broken.failure))
         }
@@ -96,6 +153,9 @@ struct Tasks<'a> {
     input: &'a Payload,
     /// The input as expressions see it, once one looks.
     input_value: Option<Value>,
+    waiting: BTreeMap<&'a str, Waiting<'a>>,
+    /// Of the tasks that waited for something.
+    waited: BTreeMap<&'a str, Came<'a>>,
     running: BTreeMap<&'a str, Running>,
     ended: BTreeMap<&'a str, Ended>,
     /// Of the tasks that were begun and that others stick to.
@@ -111,6 +171,8 @@ impl<'a> Tasks<'a> {
             plan,
             input,
             input_value: None,
+            waiting: BTreeMap::new(),
+            waited: BTreeMap::new(),
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -123,57 +185,91 @@ impl<'a> Tasks<'a> {
         loop {
             // A task that is left out may let its children begin.
             while self.begin_what_can()? {}
-            if self.running.is_empty() {
+            if self.running.is_empty() && self.waiting.is_empty() {
                 return Ok(());
             }
-            let (task, result) = next_end(&mut self.running).await;
-            match result {
-                Ok(raw) => drop(self.ended.insert(task, Ended::Done(Output { raw, value: None }))),
-                Err(failure) => {
+            match self.next().await {
+                Next::Ended(task, Ok(raw)) => drop(self.ended.insert(task, Ended::Done(Output { raw, value: None }))),
+                Next::Ended(task, Err(failure)) => {
                     return Err(Broken { task: task.to_owned(), failure });
                 }
+                Next::Came(task, came) => drop(self.waited.insert(task, came)),
             }
         }
+    }
+
+    /// Waits until one of the tasks ends or need not wait any more; of several the first by name, ends before waits.
+    async fn next(&mut self) -> Next<'a> {
+        let next = std::future::poll_fn(|cx| {
+            for (name, task) in &mut self.running {
+                if let Poll::Ready(result) = Pin::new(task).poll(cx) {
+                    return Poll::Ready(Next::Ended(name, result));
+                }
+            }
+            for (name, waiting) in &mut self.waiting {
+                if let Poll::Ready(came) = waiting.poll(cx) {
+                    return Poll::Ready(Next::Came(name, came));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        match &next {
+            Next::Ended(name, _) => drop(self.running.remove(name)),
+            Next::Came(name, _) => drop(self.waiting.remove(name)),
+        }
+        next
     }
 
     /// True: some task ended without being begun.
     fn begin_what_can(&mut self) -> Result<bool, Broken> {
         let mut ended_some = false;
         for (name, task) in &self.plan.tasks {
-            let is_new = !self.running.contains_key(name.as_str()) && !self.ended.contains_key(name.as_str());
+            let name = name.as_str();
+            let is_new =
+                !self.running.contains_key(name) && !self.ended.contains_key(name) && !self.waiting.contains_key(name);
             let is_due = || task.parents.iter().all(|parent| self.ended.contains_key(parent.as_str()));
             if !is_new || !is_due() {
                 continue;
             }
-            if let Some(ended) = self.left_out(name, task)? {
+            let has_waited = self.waited.contains_key(name);
+            if let Some(ended) = self.left_out(name, task, has_waited)? {
                 self.ended.insert(name, ended);
                 ended_some = true;
+                continue;
+            }
+            if !task.waits.is_empty() && !has_waited {
+                self.waiting.insert(name, Waiting::begin(self.ctx, task));
                 continue;
             }
             let options = self.options_of(name, task)?;
             let input = self.input_of(name, task)?;
             let running = Running::begin(self.ctx, &task.work, input, options);
             if task.is_remembered {
-                self.places.extend(running.place().map(|place| (name.as_str(), place)));
+                self.places.extend(running.place().map(|place| (name, place)));
             }
             self.running.insert(name, running);
         }
         Ok(ended_some)
     }
 
-    /// How a task ends that is not begun.
-    fn left_out(&mut self, name: &str, task: &'a PlannedTask) -> Result<Option<Ended>, Broken> {
-        let cancelled =
-            task.parents.iter().find(|parent| matches!(self.ended.get(parent.as_str()), Some(Ended::Cancelled)));
+    /// How a task ends that is not begun: as it stands before it waits, or by what came.
+    fn left_out(&mut self, name: &'a str, task: &'a PlannedTask, has_waited: bool) -> Result<Option<Ended>, Broken> {
+        let is_cancelled = |parent: &&String| matches!(self.ended.get(parent.as_str()), Some(Ended::Cancelled));
+        let cancelled = task.parents.iter().filter(|_| !has_waited).find(is_cancelled);
         if let Some(parent) = cancelled {
             self.ctx.log(format!("task `{name}` is cancelled: its parent `{parent}` was"));
             return Ok(Some(Ended::Cancelled));
         }
-        if self.holds(name, task, "cancel_if", task.cancel_if.as_ref())? {
+        let of_now = |condition: &'a Option<Expression>| {
+            let asks = |condition: &&Expression| condition.uses().iter().any(|used| used.variable == WAITED);
+            condition.as_ref().filter(|condition| asks(condition) == has_waited)
+        };
+        if self.holds(name, task, "cancel_if", of_now(&task.cancel_if))? {
             self.ctx.log(format!("task `{name}` is cancelled: its `cancel_if` holds"));
             return Ok(Some(Ended::Cancelled));
         }
-        if self.holds(name, task, "skip_if", task.skip_if.as_ref())? {
+        if self.holds(name, task, "skip_if", of_now(&task.skip_if))? {
             self.ctx.log(format!("task `{name}` is skipped: its `skip_if` holds"));
             return Ok(Some(Ended::Skipped));
         }
@@ -182,13 +278,13 @@ impl<'a> Tasks<'a> {
 
     fn holds(
         &mut self,
-        name: &str,
+        name: &'a str,
         task: &'a PlannedTask,
         field: &str,
         condition: Option<&Expression>,
     ) -> Result<bool, Broken> {
         let Some(condition) = condition else { return Ok(false) };
-        let variables = self.variables("parents", task.parents.iter().map(String::as_str), &[condition]);
+        let variables = self.variables_of(name, task, &[condition]);
         let held = condition.test(&variables, &mut self.budget);
         held.map_err(|error| expression_failed(name, field, &error))
     }
@@ -213,7 +309,7 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    fn input_of(&mut self, name: &str, task: &'a PlannedTask) -> Result<Payload, Broken> {
+    fn input_of(&mut self, name: &'a str, task: &'a PlannedTask) -> Result<Payload, Broken> {
         let Some(template) = &task.input else {
             let parents: BTreeMap<&str, Option<&Payload>> =
                 task.parents.iter().map(|parent| (parent.as_str(), self.raw_output(parent))).collect();
@@ -223,7 +319,7 @@ impl<'a> Tasks<'a> {
         };
         let mut inside = Vec::new();
         template.expressions(&mut inside);
-        let variables = self.variables("parents", task.parents.iter().map(String::as_str), &inside);
+        let variables = self.variables_of(name, task, &inside);
         let filled = template.fill(&variables, &mut self.budget, "input");
         let filled = filled.map_err(|(place, error)| expression_failed(name, &place, &error))?;
         self.paid(Payload::of(&filled), name)
@@ -234,6 +330,19 @@ impl<'a> Tasks<'a> {
             Some(Ended::Done(output)) => Some(&output.raw),
             _ => None,
         }
+    }
+
+    /// What a task's own expressions may look at.
+    fn variables_of(&mut self, name: &str, task: &'a PlannedTask, expressions: &[&Expression]) -> Variables {
+        let mut variables = self.variables("parents", task.parents.iter().map(String::as_str), expressions);
+        let came = self.waited.get(name);
+        let seen = task.waits.iter().flatten().filter_map(|wait| wait.alias.as_deref()).map(|alias| {
+            let message = came.and_then(|came| came.get(alias));
+            let value = message.and_then(|message| message.as_ref()).map_or(Value::Null, read_value);
+            (alias, Value::map([("came", Value::Bool(message.is_some())), ("message", value)]))
+        });
+        variables.insert(WAITED, Value::map(seen));
+        variables
     }
 
     /// What `expressions` may look at; what they do not name is not read.
@@ -351,21 +460,6 @@ struct ParentsGave<'a> {
 struct FailureTold<'a> {
     input: &'a Payload,
     error: serde_json::Value,
-}
-
-/// Waits until one of the tasks ends; of several the first by name.
-async fn next_end<'a>(running: &mut BTreeMap<&'a str, Running>) -> (&'a str, Result<Payload, Failure>) {
-    let (name, result) = std::future::poll_fn(|cx| {
-        for (name, task) in running.iter_mut() {
-            if let Poll::Ready(result) = Pin::new(task).poll(cx) {
-                return Poll::Ready((*name, result));
-            }
-        }
-        Poll::Pending
-    })
-    .await;
-    running.remove(name);
-    (name, result)
 }
 
 /// Payloads were JSON when they came in.

@@ -491,3 +491,67 @@ fn output_of_mended(run: &Subject) -> Value {
     });
     ended.unwrap_or_else(|| panic!("not succeeded: {:?}", run.kinds()))
 }
+
+fn waiting(wait_for: &Value, more: &Value) -> Value {
+    let mut late = json!({ "step": "late", "parents": ["first"], "wait_for": wait_for });
+    late.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    json!({ "tasks": { "first": { "step": "first" }, "late": late } })
+}
+
+fn signal(run: &mut Subject, name: &str, message: &Value) {
+    let key = format!("{name}-{}", run.journal.len());
+    run.tell(Command::Signal { name: name.to_owned(), key, payload: payload(message) }).expect("taken");
+}
+
+#[test]
+fn a_task_begins_once_something_of_each_group_has_come() {
+    let groups = json!([
+        [{ "sleep": "1h", "as": "late" }, { "signal": "paid", "if": "message.amount > 3", "as": "paid" }],
+        [{ "signal": "go" }],
+    ]);
+    let input = json!({ "input": { "amount": { "$cel": "waited.paid.message.amount" }, "late": { "$cel": "waited.late.came" } } });
+    let mut run = Subject::run_declared(&waiting(&groups, &input), &json!({}));
+    signal(&mut run, "go", &json!(null));
+    assert!(run.timers.is_empty(), "nothing is waited for before its parents have ended");
+    end(&mut run, "first", done(&json!(1)));
+    assert_eq!((names(&run), run.timers.len()), (vec!["first".to_owned()], 1));
+    signal(&mut run, "paid", &json!({ "amount": 2 }));
+    assert_eq!(names(&run).len(), 1, "another signal is meant");
+    signal(&mut run, "paid", &json!({ "amount": 5 }));
+    assert_eq!(asked(&run).pop().expect("late").2, json!({ "amount": 5, "late": false }));
+    assert!(run.timers.is_empty(), "what is not needed any more is let go");
+    end(&mut run, "late", done(&json!("done")));
+    assert_eq!(output(&run), json!({ "late": "done" }));
+}
+
+#[test]
+fn a_task_is_left_out_by_what_came_or_before_anything_is_waited_for() {
+    let groups = json!([[{ "sleep": 60_000, "as": "late" }, { "signal": "paid", "as": "paid" }]]);
+    let skipped = json!({ "skip_if": "waited.late.came && !waited.paid.came" });
+    let mut run = Subject::run_declared(&waiting(&groups, &skipped), &json!({}));
+    end(&mut run, "first", done(&json!(1)));
+    let (seq, due) = run.timers.first_key_value().map(|(seq, due)| (*seq, *due)).expect("a timer");
+    run.now = due;
+    run.tell(Command::TimerDue { seq }).expect("due");
+    assert_eq!((names(&run), output(&run)), (vec!["first".to_owned()], json!({ "late": null })));
+    assert_eq!(logged(&run), ["task `late` is skipped: its `skip_if` holds"]);
+
+    let at_once = json!({ "cancel_if": "parents.first.output == 1" });
+    let mut run = Subject::run_declared(&waiting(&groups, &at_once), &json!({}));
+    end(&mut run, "first", done(&json!(1)));
+    assert_eq!(output(&run), json!({ "late": null }));
+    assert!(run.timers.is_empty());
+}
+
+#[test]
+fn a_task_that_fails_lets_go_of_what_others_wait_for() {
+    let definition = json!({ "tasks": {
+        "late": { "step": "late", "wait_for": [[{ "sleep": "1d" }, { "signal": "go" }]] },
+        "work": { "step": "work" },
+    } });
+    let mut run = Subject::run_declared(&definition, &json!({}));
+    assert_eq!(run.timers.len(), 1);
+    end(&mut run, "work", fail("no"));
+    assert_eq!(failure(&run).code, "no");
+    assert!(run.timers.is_empty());
+}

@@ -58,6 +58,17 @@ fn parents_are_other_tasks_and_lead_nowhere_back() {
     let s = |parents: Value| json!({ "step": "s", "parents": parents });
     of_a(json!({ "parents": ["b"] }), "/tasks/a/parents/0", "no task `b`");
     of_a(json!({ "parents": ["a"] }), "/tasks/a/parents/0", "cannot wait for itself");
+    of_a(json!({ "wait_for": [[]] }), "/tasks/a/wait_for/0", "at least one thing");
+    of_a(json!({ "wait_for": [[{}]] }), "/tasks/a/wait_for/0/0", "`sleep` or `signal`");
+    of_a(json!({ "wait_for": [[{ "sleep": "1s", "signal": "go" }]] }), "/tasks/a/wait_for/0/0", "either");
+    of_a(json!({ "wait_for": [[{ "sleep": "soon" }]] }), "/tasks/a/wait_for/0/0/sleep", "a duration is");
+    of_a(json!({ "wait_for": [[{ "signal": "" }]] }), "/tasks/a/wait_for/0/0/signal", "1 to 128 bytes");
+    of_a(json!({ "wait_for": [[{ "signal": "go", "if": "message." }]] }), "/tasks/a/wait_for/0/0/if", "");
+    of_a(json!({ "wait_for": [[{ "sleep": 1, "if": "true" }]] }), "/tasks/a/wait_for/0/0/if", "say in `signal`");
+    let twice = json!([[{ "sleep": 1, "as": "x" }], [{ "sleep": 2, "as": "x" }]]);
+    of_a(json!({ "wait_for": twice }), "/tasks/a/wait_for/1/0/as", "another's name");
+    of_a(json!({ "wait_for": [vec![json!({ "sleep": 1 }); 21]] }), "/tasks/a/wait_for", "at most 20");
+    of_a(json!({ "skip_if": "waited.paid.came" }), "/tasks/a/skip_if", "nothing in `wait_for` is called `paid`");
     one(&tasks(&json!({ "a": s(json!([])), "b": s(json!(["a", "a"])) })), "/tasks/b/parents/1", "twice");
     let ring = json!({ "d": s(json!([])), "c": s(json!(["d", "b"])), "b": s(json!(["a"])), "a": s(json!(["c"])), "e": s(json!(["a"])) });
     one(&tasks(&ring), "/tasks/a/parents", "a → c → b → a");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use valet_core::Timestamp;
 
-/// `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most` and `rate`.
+/// `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most`, `rate` and `debounce`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutLimitRequest {
@@ -31,6 +31,81 @@ pub struct PutLimitRequest {
     /// Begun in a while, for each key. Of steps only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateView>,
+    /// Of whole runs with `most` only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub when_full: WhenFull,
+    /// Of whole runs with `most` only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hold: SlotHold,
+    /// Of whole runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceView>,
+    /// A run that has waited for so long to begin is cancelled: 1 s to 31 days. Without it a run waits for as long as it takes. Of whole
+    /// runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What becomes of runs that would begin while all slots of their key are had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// They wait for their turn.
+    #[default]
+    Queue,
+    /// They are cancelled.
+    CancelNewest,
+    /// They begin, and the oldest that have a slot are cancelled. A run that waits has no slot, unless it has it for life.
+    CancelInProgress,
+}
+
+impl WhenFull {
+    pub const ALL: [Self; 3] = [Self::Queue, Self::CancelNewest, Self::CancelInProgress];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::CancelNewest => "cancel_newest",
+            Self::CancelInProgress => "cancel_in_progress",
+        }
+    }
+}
+
+/// How long a run has its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotHold {
+    /// While it is at work: one that waits for a person, sleeps, backs off or is paused lets others work.
+    #[default]
+    Working,
+    /// From its first step until it has ended, waits and clean-ups included. With `most` of 1 there is one live run of a key.
+    Live,
+}
+
+impl SlotHold {
+    pub const ALL: [Self; 2] = [Self::Working, Self::Live];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// A run begins once no other of its key came for a while; those before it are cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DebounceView {
+    /// So long: 1 ms to 31 days.
+    pub quiet_ms: u64,
+    /// At the latest so long after the first that came. Without it a key that never keeps quiet never begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_ms: Option<u64>,
 }
 
 /// A bucket of tokens: one for each attempt that begins.
@@ -69,6 +144,14 @@ pub struct LimitView {
     pub most: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateView>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub when_full: WhenFull,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hold: SlotHold,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
     pub version: u64,
     pub changed_by: String,
     #[schema(value_type = String, format = DateTime)]

@@ -1,4 +1,4 @@
-//! Webhooks: those of other people's services that come in.
+//! Webhooks: those of other people's services that come in, and those that go out.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -119,4 +119,90 @@ pub struct DeliveryTaken {
     pub run: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+}
+
+/// `PUT /api/v1/webhooks/outgoing/{name}`: the whole of it. Never personal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutOutgoingWebhookRequest {
+    /// Where messages are sent, by `http` or `https`; what has no public address is refused unless the engine's settings open it.
+    pub url: String,
+    /// What it is told: `run.started`, `run.stuck`, `run.succeeded` and the other ends, `human_task.opened`,
+    /// `human_task.due_soon`, `human_task.closed`, and what workflow code says; `*` at the end stands for anything: `run.*`.
+    pub kinds: Vec<String>,
+    /// Only of runs of this workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// Only what this CEL expression over `kind`, `workflow`, `subject` and `data` (what workflow code said) holds for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// One to four, base64 after `whsec_`: messages are signed under each, so that the receiver can change over. Default: those that the
+    /// webhook has; of a new one the engine makes one and shows it once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
+    /// What happens meanwhile it is not told; what it is still to be told waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+/// `GET /api/v1/webhooks/outgoing`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutgoingWebhookList {
+    pub webhooks: Vec<OutgoingWebhookView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutgoingWebhookView {
+    pub name: String,
+    /// Its URL without path and query, which may be secret.
+    pub origin: String,
+    pub kinds: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    pub paused: bool,
+    /// Only in the answer that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    pub created_by: String,
+}
+
+/// `GET /api/v1/webhooks/outgoing/{name}/deliveries`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutgoingDeliveryList {
+    pub deliveries: Vec<OutgoingDeliveryView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One message to one webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutgoingDeliveryView {
+    /// `msg_…`: the receiver's `webhook-id`, the same in each attempt.
+    pub id: String,
+    pub kind: String,
+    pub run: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `waiting`, `delivered` or `failed` (given up).
+    pub state: String,
+    pub attempts: u32,
+    /// The receiver's last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub delivered_at: Option<Timestamp>,
+    /// Of the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
 }

@@ -10,7 +10,7 @@ use valet_core::limits::{LimitKey, LimitText, Slot};
 use valet_core::run::{Reason, Status};
 use valet_core::transition::{StepState, Transition};
 use valet_engine::store::postgres::limits::LimitFigures;
-use valet_engine::store::{Admitted, DueTicket, LimitsStamp};
+use valet_engine::store::{Admitted, DueTicket, LimitsStamp, OverWhy, RunOver};
 
 use super::audit::StepKey;
 use super::{StepRecord, Tables};
@@ -293,6 +293,19 @@ impl Tables {
         let left = had.iter().filter(|(_, (_, left_some))| *left_some).map(|(key, _)| *key);
         let keys: BTreeSet<&LimitKey> = waiting.chain(left).collect();
         keys.into_iter().take(WAITING_KEYS_MAX).cloned().collect()
+    }
+
+    pub fn expired_waits(&self, now: Timestamp) -> Vec<RunOver> {
+        let over = |((run, ..), slot): (&SlotAt, &SlotRecord)| {
+            let rule = self.limits.get(&(slot.key.tenant.clone(), slot.key.limit.clone()))?;
+            let span = TimeDelta::milliseconds(rule.figures.expires_ms? as i64);
+            let waits = self.runs.get(run).is_some_and(|run| run.row.status == Status::Queued && !run.row.paused);
+            let over = RunOver { run: *run, limit: slot.key.limit.clone(), why: OverWhy::Expired };
+            (waits && !slot.held && slot.since < now - span).then_some(over)
+        };
+        let mut all: Vec<RunOver> = self.slots.iter().filter_map(over).collect();
+        all.dedup();
+        all
     }
 
     pub(super) fn tidy_limits(&mut self, now: Timestamp) {

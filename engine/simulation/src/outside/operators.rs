@@ -346,7 +346,7 @@ pub(crate) async fn limit(fleet: Arc<Fleet>) {
     let rate = LimitRate { count: 4, per_ms: 1_000, burst: 2 };
     let quick = Kind::Quick.name();
     for round in 0..2 {
-        let figures = |most| LimitFigures { most: Some(most + round), rate: None };
+        let figures = |most| LimitFigures { most: Some(most + round), ..LimitFigures::default() };
         let put = fleet.world.draw(|dice| {
             let mut put = vec![
                 (text("each-quick", Some(quick), Some("input.name")), figures(1)),

@@ -9,7 +9,7 @@ use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Admitted, BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, Loaded, LostStep, StoredMessage,
+    Admitted, BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, Loaded, LostStep, RunOver, StoredMessage,
 };
 
 /// Instead of an answer: no column takes a value of the statement.
@@ -120,11 +120,18 @@ impl Lines for Vec<LimitKey> {
     }
 }
 
+impl Lines for Vec<RunOver> {
+    fn lines(&self) -> Vec<String> {
+        self.iter().map(|over| format!("{over:?}")).collect()
+    }
+}
+
 impl Lines for Admitted {
     fn lines(&self) -> Vec<String> {
         let mut lines = self.tickets.lines();
         lines.push(format!("backlog: {}", self.backlog));
         lines.extend(self.again.iter().map(|(key, after)| format!("{key:?} again after {} ms", after.as_millis())));
+        lines.extend(self.over.lines());
         lines
     }
 }

@@ -31,7 +31,7 @@ const AT_ONCE: usize = 3;
 const BROKEN_ABOVE: [BrokenVariant; 2] = [BrokenVariant::LoseDefinition, BrokenVariant::ForkForgets];
 /// Every kind of call that engines make by themselves, by the name of its variant. Not among them: who a run belongs to, which only
 /// workers' requests over HTTP ask; and a batch that the database refuses, for the core lets no such text through.
-const CALLS: [&str; 27] = [
+const CALLS: [&str; 28] = [
     "AddPause",
     "Admit",
     "BackloggedQueues",
@@ -42,6 +42,7 @@ const CALLS: [&str; 27] = [
     "Declare",
     "Definitions",
     "DiscardInbox",
+    "ExpiredWaits",
     "ExtendSessions",
     "FindIdempotent",
     "Heartbeat",
@@ -206,6 +207,7 @@ async fn ask(store: &PgStore, call: &Call) -> Result<Vec<String>, StoreError> {
         Call::Limits => store.limits().await?.lines(),
         Call::Admit { keys, backlogged } => store.admit(keys, backlogged).await?.lines(),
         Call::WaitingKeys => store.waiting_keys().await?.lines(),
+        Call::ExpiredWaits => store.expired_waits().await?.lines(),
         Call::Look => look(store.pool()).await.map_err(StoreError::Database)?,
     })
 }

@@ -14,6 +14,7 @@ use super::{PgStore, StoreError, bounded};
 use crate::audit::Deed;
 use crate::codec::DataKey;
 use crate::store::CommitBatch;
+use crate::webhook::outgoing::{AllWanted, Happening};
 
 /// Keys of the subjects in a batch, by (tenant, subject).
 type Keys<'a> = HashMap<(&'a str, &'a str), Arc<DataKey>>;
@@ -196,13 +197,19 @@ struct NoticeColumns {
     at: Vec<Timestamp>,
 }
 
+/// Who is told what happens.
+struct Told<'a> {
+    listeners: &'a [String],
+    webhooks: &'a AllWanted,
+}
+
 /// Whether a step row gets its ticket with the commit.
 pub(crate) fn is_ticketed(row: &StepRow, backlogged: &HashSet<String>) -> bool {
     row.state == StepState::Ready && !row.gated && !backlogged.contains(&row.policy.queue)
 }
 
 impl Columns {
-    fn fill(batch: &CommitBatch, keys: &Keys<'_>, listeners: &[String]) -> Result<Self, StoreError> {
+    fn fill(batch: &CommitBatch, keys: &Keys<'_>, told: &Told<'_>) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for transition in &batch.transitions {
             let identity = &transition.identity;
@@ -217,7 +224,7 @@ impl Columns {
             columns.timers(transition);
             columns.tasks(transition, key)?;
             columns.messages(transition, key)?;
-            columns.notices(transition, key, listeners)?;
+            columns.notices(transition, key, told)?;
         }
         columns.deeds(&batch.deeds);
         Ok(columns)
@@ -442,10 +449,17 @@ impl Columns {
         Ok(())
     }
 
-    fn notices(&mut self, transition: &Transition, key: &DataKey, listeners: &[String]) -> Result<(), StoreError> {
+    fn notices(&mut self, transition: &Transition, key: &DataKey, told: &Told<'_>) -> Result<(), StoreError> {
         let (identity, chunk) = (&transition.identity, &transition.chunk);
         for (number, notice) in transition.notices.iter().enumerate() {
-            for target in listeners {
+            let what = Happening {
+                tenant: &identity.tenant,
+                workflow: &identity.workflow,
+                subject: &identity.subject,
+                kind: &notice.kind,
+                data: notice.data.as_ref(),
+            };
+            for target in told.listeners.iter().chain(&told.webhooks.told(&what)) {
                 let noticed = &mut self.noticed;
                 // The same for a transition that is sent again.
                 noticed.id.push(identity.id.derive(Seq(chunk.revision), &format!("notice {number} {target}")));
@@ -630,7 +644,8 @@ impl PgStore {
             last_week = last_week.max(identity.id.week());
         }
         self.weeks.ensure(&self.pool, first_week, last_week).await?;
-        let columns = Columns::fill(batch, &keys, &self.listeners)?;
+        let told = Told { listeners: &self.listeners, webhooks: &self.outgoing.now() };
+        let columns = Columns::fill(batch, &keys, &told)?;
         let slot = &self.writers[writer % self.writers.len()];
         let mut connection = self.dedicated(slot).await?;
         let done = columns.execute(batch.id, &mut connection).await;

@@ -12,7 +12,7 @@ use valet_core::limits::{LimitKey, LimitText};
 use super::pauses::{PauseRecord, of_tick};
 use super::{PgStore, StoreError, bounded, millis};
 use crate::pauses::Paused;
-use crate::store::{Admitted, Due, DueStore, DueTicket, LimitsStamp, LostStep, QueueWorkers};
+use crate::store::{Admitted, Due, DueStore, DueTicket, LimitsStamp, LostStep, QueueWorkers, RunOver};
 
 #[derive(sqlx::FromRow)]
 struct TickRecord {
@@ -99,6 +99,10 @@ impl DueStore for PgStore {
         let query = sqlx::query_as::<_, (String, String, String)>(include_str!("../sql/waiting_keys.sql"));
         let rows = bounded(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|(tenant, limit, key)| LimitKey { tenant, limit, key }).collect())
+    }
+
+    async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError> {
+        self.runs_expired().await
     }
 
     async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {

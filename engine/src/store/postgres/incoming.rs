@@ -11,7 +11,7 @@ use crate::bounds::{INCOMING_FAILURES_KEPT_MAX, INCOMING_WEBHOOKS_MAX};
 use crate::store::StoreError;
 
 /// Secrets of a tenant that are of no end user are sealed for nobody: no subject has an empty name, so that none is erased with one.
-const NOBODY: &str = "";
+pub(super) const NOBODY: &str = "";
 
 /// A webhook that is to be kept.
 #[derive(Clone, Debug)]

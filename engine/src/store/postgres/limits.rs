@@ -8,17 +8,22 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::{Attempt, RunId, Seq, SessionId};
 use valet_core::limits::{LimitKey, LimitText};
+use valet_protocol::api::{DebounceView, SlotHold, WhenFull};
 
 use super::{PgStore, audited, bounded};
 use crate::audit::Deed;
 use crate::bounds::{LIMIT_KEYS_SHOWN_MAX, LIMITS_MAX};
-use crate::store::{Admitted, DueTicket, StoreError};
+use crate::store::{Admitted, DueTicket, OverWhy, RunOver, StoreError};
 
-/// How many may be at work, or begin.
+/// How many may be at work, or begin, and what becomes of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitFigures {
     pub most: Option<u32>,
     pub rate: Option<LimitRate>,
+    pub when_full: WhenFull,
+    pub hold: SlotHold,
+    pub debounce: Option<DebounceView>,
+    pub expires_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,11 @@ pub struct LimitRecord {
     pub rate: Option<i32>,
     pub per_ms: Option<i64>,
     pub burst: Option<i32>,
+    pub when_full: String,
+    pub hold: String,
+    pub quiet_ms: Option<i64>,
+    pub quiet_at_most_ms: Option<i64>,
+    pub expires_ms: Option<i64>,
     pub version: i64,
     pub changed_by: String,
     pub changed_at: Timestamp,
@@ -84,6 +94,18 @@ struct AdmittedRecord {
     name: Option<String>,
     key: Option<String>,
     again_ms: Option<f64>,
+    over: Option<String>,
+}
+
+impl AdmittedRecord {
+    fn over(self) -> Option<RunOver> {
+        let why = match self.over?.as_str() {
+            "full" => OverWhy::Full,
+            "replaced" => OverWhy::Replaced,
+            _ => OverWhy::InProgress,
+        };
+        Some(RunOver { run: RunId(self.run_id?), limit: self.name?, why })
+    }
 }
 
 impl PgStore {
@@ -114,6 +136,7 @@ impl PgStore {
         let mut admitted = Admitted::default();
         for record in bounded(query.fetch_all(self.pool())).await? {
             match record {
+                record @ AdmittedRecord { over: Some(_), .. } => admitted.over.extend(record.over()),
                 AdmittedRecord { run_id: Some(run), seq, attempt, queue: Some(queue), ticketed: true, .. } => {
                     let (seq, attempt) = (Seq(seq as u32), Attempt(attempt as u32));
                     admitted.tickets.push(DueTicket { queue, run: RunId(run), seq, attempt });
@@ -154,7 +177,19 @@ impl PgStore {
             .bind(rate.map(|rate| rate.burst as i32))
             .bind(&deed.who)
             .bind(i64::from(LIMITS_MAX));
-        bounded(audited!(query, deed).fetch_optional(self.pool())).await
+        let query = audited!(query, deed)
+            .bind(figures.when_full.as_str())
+            .bind(figures.hold.as_str())
+            .bind(figures.debounce.map(|debounce| debounce.quiet_ms as i64))
+            .bind(figures.debounce.and_then(|debounce| debounce.at_most_ms).map(|ms| ms as i64))
+            .bind(figures.expires_ms.map(|ms| ms as i64));
+        bounded(query.fetch_optional(self.pool())).await
+    }
+
+    pub(super) async fn runs_expired(&self) -> Result<Vec<RunOver>, StoreError> {
+        let query = sqlx::query_as::<_, (Uuid, String)>(include_str!("../sql/expired_waits.sql"));
+        let over = |(run, limit)| RunOver { run: RunId(run), limit, why: OverWhy::Expired };
+        Ok(bounded(query.fetch_all(self.pool())).await?.into_iter().map(over).collect())
     }
 
     /// True if it was there. What waits for it does so no more.

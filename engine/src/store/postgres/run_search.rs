@@ -6,6 +6,9 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
 use sqlx::types::Json;
 use uuid::Uuid;
 use valet_core::Timestamp;
@@ -31,6 +34,17 @@ pub struct RunFilter {
     pub created_before: Option<Timestamp>,
     #[serde(skip)]
     pub reach: Reach,
+    #[serde(skip)]
+    pub among: Among,
+}
+
+/// Which runs are looked at at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Among {
+    #[default]
+    All,
+    Live,
+    Ended,
 }
 
 /// Where a page ended.
@@ -87,50 +101,68 @@ impl By {
         matches!(self, Self::Parent | Self::Attributes)
     }
 
-    fn put_into(self, text: &str, subject: &str, attributes: &str, parent: &str) -> String {
+    fn put_into(self, among: Among, text: &str, [subject, attributes, parent]: [&str; 3]) -> String {
         let condition = match self {
-            Self::Newest => return text.to_owned(),
-            Self::Subject => format!("subject = {subject}"),
-            Self::WentWrong => "status <> 'succeeded'".to_owned(),
-            Self::Parent => format!("parent_run = {parent} OFFSET 0"),
+            Self::Newest => None,
+            Self::Subject => Some(format!("subject = {subject}")),
+            Self::WentWrong => Some("status <> 'succeeded'".to_owned()),
+            Self::Parent => Some(format!("parent_run = {parent} OFFSET 0")),
             Self::Attributes => {
-                format!("tenant = $1 AND attributes @> {attributes}::jsonb AND attributes <> '{{}}' OFFSET 0")
+                Some(format!("tenant = $1 AND attributes @> {attributes}::jsonb AND attributes <> '{{}}' OFFSET 0"))
             }
         };
-        let of = |table: &str| format!("(SELECT * FROM {table} WHERE {condition})");
-        let text = text.replace("finished_runs AS ended", &format!("{} AS ended", of("finished_runs")));
-        text.replace("FROM runs AS live", &format!("FROM {} AS live", of("runs")))
+        let of = |table: &str, left_out: Among| match &condition {
+            _ if among == left_out => format!("(SELECT * FROM {table} WHERE false)"),
+            Some(condition) => format!("(SELECT * FROM {table} WHERE {condition})"),
+            None => table.to_owned(),
+        };
+        let ended = of("finished_runs", Among::Live);
+        let text = text.replace("finished_runs AS ended", &format!("{ended} AS ended"));
+        text.replace("FROM runs AS live", &format!("FROM {} AS live", of("runs", Among::Ended)))
     }
 }
 
+const AMONG: [Among; 3] = [Among::All, Among::Live, Among::Ended];
 const ALL: [By; 5] = [By::Newest, By::Subject, By::WentWrong, By::Parent, By::Attributes];
 
 /// One statement for each place where runs are looked for.
+type OfPlaces = Vec<String>;
+
 struct Statements {
-    list: Vec<String>,
-    window: Vec<String>,
-    count_live: Vec<String>,
-    count_ended: Vec<String>,
+    /// Each by which runs are looked at.
+    list: Vec<OfPlaces>,
+    window: Vec<OfPlaces>,
+    count: Vec<OfPlaces>,
+    count_live: OfPlaces,
+    count_ended: OfPlaces,
 }
 
 static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
-    let each = |text: &str, [subject, attributes, parent]: [&str; 3]| {
-        ALL.iter().map(|by| by.put_into(text, subject, attributes, parent)).collect()
+    let places = |among: Among, text: &str, parameters: [&str; 3]| -> OfPlaces {
+        ALL.iter().map(|by| by.put_into(among, text, parameters)).collect()
     };
+    let each = |text: &str, parameters: [&str; 3]| -> Vec<OfPlaces> {
+        AMONG.iter().map(|&among| places(among, text, parameters)).collect()
+    };
+    let list = include_str!("../sql/list_runs.sql");
+    let of_list = ["$10", "$11", "$13"];
     Statements {
-        list: each(include_str!("../sql/list_runs.sql"), ["$10", "$11", "$13"]),
+        list: each(list, of_list),
         window: each(include_str!("../sql/run_window.sql"), ["$6", "NULL", "$7"]),
-        count_live: each(include_str!("../sql/count_live_runs.sql"), ["$3", "$4", "$6"]),
-        count_ended: each(include_str!("../sql/count_ended_runs.sql"), ["$3", "$4", "$6"]),
+        count: each(&format!("SELECT count(*) FROM (\n{list}\n) AS fitting"), of_list),
+        count_live: places(Among::All, include_str!("../sql/count_live_runs.sql"), ["$3", "$4", "$6"]),
+        count_ended: places(Among::All, include_str!("../sql/count_ended_runs.sql"), ["$3", "$4", "$6"]),
     }
 });
 
 /// All statements of lists and counts, as they are sent.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let Statements { list, window, count_live, count_ended } = &*STATEMENTS;
+    let Statements { list, window, count, count_live, count_ended } = &*STATEMENTS;
     // No window is taken of what is read whole.
-    let windows = ALL.iter().zip(window).filter(|(by, _)| !by.is_whole()).map(|(_, text)| text);
-    list.iter().chain(windows).chain(count_live).chain(count_ended).map(String::as_str)
+    let windows = window.iter().flat_map(|places| ALL.iter().zip(places));
+    let windows = windows.filter(|(by, _)| !by.is_whole()).map(|(_, text)| text);
+    let lists = list.iter().chain(count).flatten();
+    lists.chain(windows).chain(count_live).chain(count_ended).map(String::as_str)
 }
 
 impl PgStore {
@@ -168,23 +200,8 @@ impl PgStore {
         (after, end): (Option<Place>, Option<Place>),
         most: u32,
     ) -> Result<(Vec<RunRecord>, Option<Place>), StoreError> {
-        let query = sqlx::query_as::<_, RunRecord>(STATEMENTS.list[by as usize].as_str())
-            .bind(tenant)
-            .bind(after.map(|(at, _)| at))
-            .bind(after.map(|(_, id)| id))
-            .bind(end.map(|(at, _)| at))
-            .bind(end.map(|(_, id)| id))
-            .bind(filter.created_from)
-            .bind(filter.created_before)
-            .bind(&filter.workflow)
-            .bind(&filter.statuses)
-            .bind(&filter.subject)
-            .bind(filter.attributes.as_ref().map(Json))
-            .bind(&filter.error_code)
-            .bind(filter.parent.map(|run| run.0))
-            .bind(&filter.reach.workflows)
-            .bind(&filter.reach.subjects)
-            .bind(i64::from(most) + 1);
+        let text = &STATEMENTS.list[filter.among as usize][by as usize];
+        let query = listed::<RunRecord>(text, tenant, filter, (after, end), most);
         let mut runs = bounded(query.fetch_all(&self.pool)).await?;
         let full = runs.len() > most as usize;
         runs.truncate(most as usize);
@@ -201,7 +218,7 @@ impl PgStore {
         after: Option<Place>,
         rows: u32,
     ) -> Result<Option<Place>, StoreError> {
-        let query = sqlx::query_as::<_, Place>(STATEMENTS.window[by as usize].as_str())
+        let query = sqlx::query_as::<_, Place>(STATEMENTS.window[filter.among as usize][by as usize].as_str())
             .bind(tenant)
             .bind(after.map(|(at, _)| at))
             .bind(after.map(|(_, id)| id))
@@ -211,6 +228,19 @@ impl PgStore {
             .bind(filter.parent.map(|run| run.0))
             .bind(i64::from(rows));
         bounded(query.fetch_optional(&self.pool)).await
+    }
+
+    /// How many runs there are, and whether there may be more: of the newest so many.
+    pub async fn count_runs(&self, tenant: &str, filter: &RunFilter, most: u32) -> Result<(u64, bool), StoreError> {
+        let by = match By::of(filter) {
+            By::Newest if filter.attributes.is_some() => By::Attributes,
+            by => by,
+        };
+        let end = if by.is_whole() { None } else { self.window_end(tenant, filter, by, None, most).await? };
+        let text = &STATEMENTS.count[filter.among as usize][by as usize];
+        let (count,) = bounded(listed::<(i64,)>(text, tenant, filter, (None, end), most).fetch_one(&self.pool)).await?;
+        let count = count.unsigned_abs();
+        Ok((count.min(most.into()), end.is_some() || count > most.into()))
     }
 
     /// Live runs by status, of the newest [`RUNS_COUNTED_MAX`].
@@ -262,6 +292,33 @@ impl PgStore {
     }
 }
 
+/// What a statement of a list wants to know.
+fn listed<'q, T: for<'r> sqlx::FromRow<'r, PgRow>>(
+    text: &'static str,
+    tenant: &'q str,
+    filter: &'q RunFilter,
+    (after, end): (Option<Place>, Option<Place>),
+    most: u32,
+) -> QueryAs<'q, Postgres, T, PgArguments> {
+    sqlx::query_as::<_, T>(text)
+        .bind(tenant)
+        .bind(after.map(|(at, _)| at))
+        .bind(after.map(|(_, id)| id))
+        .bind(end.map(|(at, _)| at))
+        .bind(end.map(|(_, id)| id))
+        .bind(filter.created_from)
+        .bind(filter.created_before)
+        .bind(&filter.workflow)
+        .bind(&filter.statuses)
+        .bind(&filter.subject)
+        .bind(filter.attributes.as_ref().map(Json))
+        .bind(&filter.error_code)
+        .bind(filter.parent.map(|run| run.0))
+        .bind(&filter.reach.workflows)
+        .bind(&filter.reach.subjects)
+        .bind(i64::from(most) + 1)
+}
+
 fn counted_by(filter: &RunFilter) -> By {
     match By::of(filter) {
         By::Newest if filter.attributes.is_some() => By::Attributes,
@@ -303,10 +360,14 @@ mod tests {
     #[test]
     fn every_statement_but_the_plain_ones_looks_elsewhere() {
         let plain = include_str!("../sql/list_runs.sql");
-        assert_eq!(STATEMENTS.list[By::Newest as usize], plain);
+        let list = |among: Among, by: By| STATEMENTS.list[among as usize][by as usize].as_str();
+        assert_eq!(list(Among::All, By::Newest), plain);
+        let (live, ended) = ("FROM runs AS live", "FROM finished_runs AS ended");
         for by in &ALL[1..] {
-            let text = &STATEMENTS.list[*by as usize];
-            assert!(!text.contains("FROM runs AS live") && !text.contains("finished_runs AS ended"), "{text}");
+            let text = list(Among::All, *by);
+            assert!(!text.contains(live) && !text.contains(ended), "{text}");
         }
+        assert!(list(Among::Live, By::Newest).contains(live) && !list(Among::Live, By::Newest).contains(ended));
+        assert!(!list(Among::Ended, By::Newest).contains(live) && list(Among::Ended, By::Newest).contains(ended));
     }
 }

@@ -92,6 +92,8 @@ pub struct NextSchedule {
     pub waits: bool,
     /// Some run was to be started, and its engine did not say that it was.
     pub was_left: bool,
+    /// A bulk operation is at work.
+    pub bulk: bool,
 }
 
 impl NextSchedule {

@@ -1,3 +1,3 @@
 -- What these keys have free goes to those who wait for it; see the function.
-SELECT run_id, seq, attempt, queue, ticketed, tenant, name, key, (extract(epoch FROM again_at - now()) * 1000)::float8 AS again_ms
+SELECT run_id, seq, attempt, queue, ticketed, tenant, name, key, (extract(epoch FROM again_at - now()) * 1000)::float8 AS again_ms, over
 FROM admit_steps($1::text[], $2::text[], $3::text[], $4::text[])

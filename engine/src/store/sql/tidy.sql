@@ -18,7 +18,8 @@ WITH old_batches AS (
       AND NOT EXISTS (SELECT 1 FROM sessions x WHERE p.name = 'sess_' || replace(x.id::text, '-', ''))
 ), old_notices AS (
     DELETE FROM notices WHERE id IN (
-        SELECT id FROM notices WHERE next_at IS NULL AND at < now() - interval '30 days' LIMIT 5000)
+        -- Also what waits for somebody who is gone.
+        SELECT id FROM notices WHERE at < now() - interval '30 days' LIMIT 5000)
 ), old_visits AS (
     DELETE FROM tier_visits WHERE (run_id, browser) IN (
         SELECT run_id, browser FROM tier_visits WHERE begins_at < now() - interval '30 days' ORDER BY begins_at LIMIT 5000)
@@ -54,9 +55,18 @@ WITH old_batches AS (
     -- Those of one instant, which is over.
     DELETE FROM schedules s WHERE s.at < now() - interval '30 days' AND s.next_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM schedule_fires f WHERE f.schedule_id = s.id)
+), old_bulk AS (
+    -- One at a time: it may have been about very many runs.
+    DELETE FROM bulk_operations WHERE id IN (
+        SELECT id FROM bulk_operations WHERE ended_at < now() - interval '30 days' ORDER BY ended_at LIMIT 1)
+    RETURNING id
+), old_bulk_items AS (
+    DELETE FROM bulk_items i USING old_bulk b WHERE i.operation_id = b.id
 ), old_slots AS (
     -- Of steps that are gone, with nobody after them who would have noticed.
     DELETE FROM slots s WHERE NOT EXISTS (SELECT FROM steps t WHERE t.run_id = s.run_id AND t.seq = s.seq)
+), old_slots_of_life AS (
+    DELETE FROM slots_of_life s WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = s.run_id)
 ), old_limit_keys AS (
     DELETE FROM limit_keys k WHERE k.full_at < now() AND (k.cooled_until IS NULL OR k.cooled_until < now())
       AND NOT EXISTS (SELECT FROM slots s WHERE s.tenant = k.tenant AND s.name = k.name AND s.key = k.key)

@@ -10,7 +10,11 @@ SELECT tenant, name, key FROM (
     SELECT w.tenant, w.name, w.key FROM waiting w
     LEFT JOIN had h USING (tenant, name, key) LEFT JOIN limit_keys k USING (tenant, name, key)
     LEFT JOIN limits l ON l.tenant = w.tenant AND l.name = w.name
-    WHERE (l.most IS NULL OR h.slots IS NULL OR h.slots < l.most OR h.left_some) AND (k.cooled_until IS NULL OR k.cooled_until <= now())
+    WHERE (CASE WHEN l.hold = 'live' THEN (SELECT count(*) FROM runs_with_slot(w.tenant, w.name, w.key, true)) < l.most
+               ELSE l.most IS NULL OR h.slots IS NULL OR h.slots < l.most OR h.left_some END
+          -- Those who are to be cancelled may not have heard of it.
+          OR l.when_full <> 'queue' OR l.quiet_ms IS NOT NULL)
+      AND (k.cooled_until IS NULL OR k.cooled_until <= now())
     UNION
     SELECT tenant, name, key FROM had WHERE left_some
 ) AS keys

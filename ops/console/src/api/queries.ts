@@ -7,7 +7,7 @@ export const FAST_MS = 2_000;
 export const SLOW_MS = 5_000;
 export const PAGE_ROWS = 100;
 /** Pages that are read again by themselves; who scrolled further reads on in peace. */
-const LIVE_PAGES_MAX = 2;
+export const LIVE_PAGES_MAX = 2;
 
 export const runsQuery = (filter: RunFilter) =>
   infiniteQueryOptions({
@@ -285,3 +285,25 @@ export const triggersQuery = queryOptions({
   queryFn: ({ signal }) => told(api.GET("/api/v1/event-triggers", { signal })),
   refetchInterval: SLOW_MS,
 });
+
+export const incomingWebhooksQuery = queryOptions({
+  queryKey: ["webhooks", "incoming"],
+  queryFn: ({ signal }) => told(api.GET("/api/v1/webhooks/incoming", { signal })),
+  refetchInterval: SLOW_MS,
+});
+
+export const incomingWebhookQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["webhooks", "incoming", name],
+    queryFn: ({ signal }) => told(api.GET("/api/v1/webhooks/incoming/{name}", { params: { path: { name } }, signal })),
+    refetchInterval: SLOW_MS,
+  });
+
+/** Deliveries that were refused. */
+export const refusalsQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["webhooks", "incoming", name, "failures"],
+    queryFn: ({ signal }) =>
+      told(api.GET("/api/v1/webhooks/incoming/{name}/failures", { params: { path: { name } }, signal })),
+    refetchInterval: FAST_MS,
+  });

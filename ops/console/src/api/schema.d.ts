@@ -34,6 +34,133 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bulk-operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bulk operations, newest first; kept for 30 days after their end. */
+        get: operations["list_bulk_operations"];
+        put?: never;
+        /**
+         * Does something to all runs that a filter chooses, a few at a time. Its runs are those that were there before it and fit the filter when
+         *     they are looked up, which is done before the first of them is acted on. With `preview` it only counts them. The same `Idempotency-Key` and body
+         *     answer the first one with 200.
+         */
+        post: operations["create_bulk_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One bulk operation, how far it is, and the first runs on which it failed. */
+        get: operations["show_bulk_operation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leaves the rest as it is. What was done stays done. */
+        post: operations["cancel_bulk_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins nothing more until it is resumed. What it is at now is done. */
+        post: operations["pause_bulk_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}/rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Makes it faster or slower, from its next turn on. */
+        put: operations["set_bulk_rate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Goes on with one that was paused. */
+        post: operations["resume_bulk_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bulk-operations/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes an operation that takes one back which has ended: what that paused is resumed, what it resumed is paused, and no other run. The
+         *     same again answers the same one with 200.
+         */
+        post: operations["undo_bulk_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/completions/{token}": {
         parameters: {
             query?: never;
@@ -1187,6 +1314,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/outgoing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All outgoing webhooks by name. */
+        get: operations["list_outgoing_webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/outgoing/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One outgoing webhook, without its secrets. */
+        get: operations["show_outgoing_webhook"];
+        /**
+         * Makes an outgoing webhook, or changes one, for what happens from now on: another engine knows of it within ten seconds. The same request
+         *     again changes nothing. A secret that is made for it is shown once.
+         */
+        put: operations["put_outgoing_webhook"];
+        post?: never;
+        /** Removes an outgoing webhook with what it was still to be told. */
+        delete: operations["remove_outgoing_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/outgoing/{name}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an outgoing webhook was told and is to be told, latest first; kept for 30 days. */
+        get: operations["list_outgoing_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/outgoing/{name}/deliveries/{id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delivers a message once more from its first attempt, under the same id, whether it was delivered or given up. */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks/sandbox": {
         parameters: {
             query?: never;
@@ -1527,6 +1727,137 @@ export interface components {
              */
             budget_usd_micros?: number | null;
         };
+        /**
+         * @description What is done to each run, as by the route of one run.
+         * @enum {string}
+         */
+        BulkAction: "cancel" | "retry" | "fork" | "pause" | "resume" | "delete";
+        /** @description Either the one or the other. */
+        BulkAnswer: components["schemas"]["BulkOperationView"] | components["schemas"]["BulkPreview"];
+        /** @description A run on which the action failed. */
+        BulkFailure: {
+            /** @description The code that the route of one run would have answered. */
+            reason: string;
+            run: string;
+        };
+        /** @description Which runs: as the list of runs has it, all conditions at once. */
+        BulkFilter: {
+            /** @description Runs whose attributes have all of these values. */
+            attributes?: Record<string, never> | null;
+            /**
+             * Format: date-time
+             * @description Runs that began earlier.
+             */
+            created_before?: string | null;
+            /**
+             * Format: date-time
+             * @description Runs that began then or later.
+             */
+            created_from?: string | null;
+            error_code?: string | null;
+            /** @description Children of this run. */
+            parent?: string | null;
+            /** @description One of these. */
+            status?: string[] | null;
+            subject?: string | null;
+            workflow?: string | null;
+        };
+        /** @description Of the action `fork`. */
+        BulkFork: {
+            /**
+             * Format: int32
+             * @description How many entries of each run's journal are kept. Default 0: each begins anew, with its input.
+             */
+            entry?: number;
+            /** @description An effect that a run may have had, and whose end the fork would not know, is had once more. */
+            repeat_effects?: boolean;
+        };
+        /** @description A page, newest first. */
+        BulkOperationList: {
+            next_cursor?: string | null;
+            operations: components["schemas"]["BulkOperationView"][];
+        };
+        /** @description `POST /api/v1/bulk-operations` */
+        BulkOperationRequest: {
+            action: components["schemas"]["BulkAction"];
+            /** @description At least one condition. */
+            filter?: components["schemas"]["BulkFilter"];
+            fork?: components["schemas"]["BulkFork"] | null;
+            /** @description Only count the runs. */
+            preview?: boolean;
+            /**
+             * Format: int32
+             * @description Runs a second, 1 to 10,000; default 100.
+             */
+            rate?: number | null;
+            /** @description Of `cancel`: stands in each run. */
+            reason?: string | null;
+        };
+        /** @description One action on many runs, and how far it is. */
+        BulkOperationView: {
+            action: components["schemas"]["BulkAction"];
+            /** @description `…/undo` makes an operation that takes it back. */
+            can_undo: boolean;
+            collected: boolean;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: int64 */
+            done: number;
+            /** Format: date-time */
+            ended_at?: string | null;
+            /**
+             * Format: int64
+             * @description While it runs: how long it will take at this rate.
+             */
+            eta_seconds?: number | null;
+            /** Format: int64 */
+            failed: number;
+            /** @description The first of those that failed; only where one operation is shown. */
+            failures?: components["schemas"]["BulkFailure"][];
+            filter: components["schemas"]["BulkFilter"];
+            fork?: components["schemas"]["BulkFork"] | null;
+            /** @description `bulk_…` */
+            id: string;
+            /** @description There were more runs than one operation takes; the others want another. */
+            limited: boolean;
+            /**
+             * Format: int32
+             * @description Runs a second, at most.
+             */
+            rate: number;
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description The action did not fit them any more: ended, say, or paused by somebody else.
+             */
+            skipped: number;
+            /** @description `collecting` (its runs are looked up), `running`, `paused`, `cancelled` (what was left stays as it is) or `completed`. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Runs that it is about: known once `collected`.
+             */
+            total: number;
+            undo_of?: string | null;
+            undone_by?: string | null;
+        };
+        /** @description How many runs an operation would be about. Nothing was made. */
+        BulkPreview: {
+            action: components["schemas"]["BulkAction"];
+            /** @description There are more, or there may be: no more were counted. */
+            at_least: boolean;
+            /** Format: int64 */
+            count: number;
+        };
+        /** @description `PUT /api/v1/bulk-operations/{id}/rate` */
+        BulkRateRequest: {
+            /**
+             * Format: int32
+             * @description Runs a second, 1 to 10,000.
+             */
+            rate: number;
+        };
         /** @description `POST /api/v1/completions/{token}`: one of the two. */
         CompletionRequest: {
             error?: components["schemas"]["RunError"] | null;
@@ -1569,6 +1900,19 @@ export interface components {
             tenant?: string | null;
             /** @description Only runs of these workflows are there for it. Default: all. */
             workflows?: string[] | null;
+        };
+        /** @description A run begins once no other of its key came for a while; those before it are cancelled. */
+        DebounceView: {
+            /**
+             * Format: int64
+             * @description At the latest so long after the first that came. Without it a key that never keeps quiet never begins.
+             */
+            at_most_ms?: number | null;
+            /**
+             * Format: int64
+             * @description So long: 1 ms to 31 days.
+             */
+            quiet_ms: number;
         };
         /** @description `POST /api/v1/hooks/{tenant}/{name}`: what became of a delivery. */
         DeliveryTaken: {
@@ -1837,6 +2181,10 @@ export interface components {
             /** Format: date-time */
             changed_at: string;
             changed_by: string;
+            debounce?: components["schemas"]["DebounceView"] | null;
+            /** Format: int64 */
+            expires_ms?: number | null;
+            hold?: components["schemas"]["SlotHold"];
             key?: string | null;
             /** Format: int32 */
             most?: number | null;
@@ -1849,6 +2197,7 @@ export interface components {
             weights?: {
                 [key: string]: number;
             };
+            when_full?: components["schemas"]["WhenFull"];
             workflow: string;
         };
         MissedFires: {
@@ -1864,6 +2213,57 @@ export interface components {
         OpenConsoleSession: {
             /** @description `vt_…` */
             token: string;
+        };
+        /** @description `GET /api/v1/webhooks/outgoing/{name}/deliveries` */
+        OutgoingDeliveryList: {
+            deliveries: components["schemas"]["OutgoingDeliveryView"][];
+            next_cursor?: string | null;
+        };
+        /** @description One message to one webhook. */
+        OutgoingDeliveryView: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int32 */
+            attempts: number;
+            /** Format: date-time */
+            delivered_at?: string | null;
+            /** @description Of the last attempt. */
+            error?: string | null;
+            /** @description `msg_…`: the receiver's `webhook-id`, the same in each attempt. */
+            id: string;
+            kind: string;
+            /**
+             * Format: date-time
+             * @description Of the next attempt.
+             */
+            next_at?: string | null;
+            run: string;
+            /** @description `waiting`, `delivered` or `failed` (given up). */
+            state: string;
+            /**
+             * Format: int32
+             * @description The receiver's last.
+             */
+            status?: number | null;
+            task?: string | null;
+        };
+        /** @description `GET /api/v1/webhooks/outgoing` */
+        OutgoingWebhookList: {
+            webhooks: components["schemas"]["OutgoingWebhookView"][];
+        };
+        OutgoingWebhookView: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            filter?: string | null;
+            kinds: string[];
+            name: string;
+            /** @description Its URL without path and query, which may be secret. */
+            origin: string;
+            paused: boolean;
+            /** @description Only in the answer that made it. */
+            secret?: string | null;
+            workflow?: string | null;
         };
         /** @description `GET /api/v1/pauses`, and the answer to `resume`: what is paused now. */
         PauseList: {
@@ -1994,8 +2394,17 @@ export interface components {
             /** @description Of a document: `{"file": "file_…"}`. */
             value: Record<string, never>;
         };
-        /** @description `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most` and `rate`. */
+        /** @description `PUT /api/v1/limits/{name}`: the whole of it. At least one of `most`, `rate` and `debounce`. */
         PutLimitRequest: {
+            debounce?: components["schemas"]["DebounceView"] | null;
+            /**
+             * Format: int64
+             * @description A run that has waited for so long to begin is cancelled: 1 s to 31 days. Without it a run waits for as long as it takes. Of whole
+             *     runs only.
+             */
+            expires_ms?: number | null;
+            /** @description Of whole runs with `most` only. */
+            hold?: components["schemas"]["SlotHold"];
             /**
              * @description Which key's slot is needed: CEL over `input`, `run` and `step`, as in `input.site`. Without it all have one key. What it is nothing
              *     for has the key `""`.
@@ -2018,7 +2427,30 @@ export interface components {
             weights?: {
                 [key: string]: number;
             };
+            /** @description Of whole runs with `most` only. */
+            when_full?: components["schemas"]["WhenFull"];
             workflow: string;
+        };
+        /** @description `PUT /api/v1/webhooks/outgoing/{name}`: the whole of it. Never personal. */
+        PutOutgoingWebhookRequest: {
+            /** @description Only what this CEL expression over `kind`, `workflow`, `subject` and `data` (what workflow code said) holds for. */
+            filter?: string | null;
+            /**
+             * @description What it is told: `run.started`, `run.stuck`, `run.succeeded` and the other ends, `human_task.opened`,
+             *     `human_task.due_soon`, `human_task.closed`, and what workflow code says; `*` at the end stands for anything: `run.*`.
+             */
+            kinds: string[];
+            /** @description What happens meanwhile it is not told; what it is still to be told waits. */
+            paused?: boolean;
+            /**
+             * @description One to four, base64 after `whsec_`: messages are signed under each, so that the receiver can change over. Default: those that the
+             *     webhook has; of a new one the engine makes one and shows it once.
+             */
+            secrets?: string[] | null;
+            /** @description Where messages are sent, by `http` or `https`; what has no public address is refused unless the engine's settings open it. */
+            url: string;
+            /** @description Only of runs of this workflow. */
+            workflow?: string | null;
         };
         /** @description `PUT /api/v1/schedules/{name}`: the whole of it. Either `cron` or `at`. */
         PutScheduleRequest: {
@@ -2395,6 +2827,11 @@ export interface components {
             /** @description What the step comes to, in the shape of its output; `null` for a clean-up. */
             output?: unknown;
         };
+        /**
+         * @description How long a run has its slot.
+         * @enum {string}
+         */
+        SlotHold: "working" | "live";
         /** @description A run of several: as it would be started alone, with its key. */
         StartRunItem: components["schemas"]["StartRunRequest"] & {
             /** @description As the header `Idempotency-Key`. Default: that header's own key, `/` and the item's place in the list, from 0. */
@@ -2583,6 +3020,11 @@ export interface components {
             /** Format: int32 */
             version: number;
         };
+        /**
+         * @description What becomes of runs that would begin while all slots of their key are had.
+         * @enum {string}
+         */
+        WhenFull: "queue" | "cancel_newest" | "cancel_in_progress";
         /** @description `GET /api/v1/whoami` */
         WhoAmI: {
             name: string;
@@ -2755,6 +3197,618 @@ export interface operations {
             };
             /** @description A token of another scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_bulk_operations: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 200; default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique per tenant; up to 255 characters; kept with the operation */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkOperationRequest"];
+            };
+        };
+        responses: {
+            /** @description A preview, or what the key names */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkAnswer"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_bulk_rate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRateRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_bulk_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8623,6 +9677,427 @@ export interface operations {
             };
         };
     };
+    list_outgoing_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutgoingWebhookList"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_outgoing_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutgoingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_outgoing_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutOutgoingWebhookRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutgoingWebhookView"];
+                };
+            };
+            /** @description There was none of this name */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutgoingWebhookView"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_outgoing_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_outgoing_deliveries: {
+        parameters: {
+            query?: {
+                /** @description `waiting`, `delivered` or `failed`. */
+                state?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 200; default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutgoingDeliveryList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token of another scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; come back after `Retry-After` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part is away; come back after `Retry-After` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sandbox_event: {
         parameters: {
             query: {
@@ -9098,7 +10573,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description` */
+        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description` */
         requestBody: {
             content: {
                 "application/json": Record<string, never>;

@@ -31,6 +31,22 @@ describe("a limit's form", () => {
     expect(requestOf(typed)).toEqual(put);
   });
 
+  it("says of runs what was said of them", () => {
+    const put = {
+      workflow: "apply",
+      most: 1,
+      when_full: "cancel_in_progress" as const,
+      hold: "live" as const,
+      debounce: { quiet_ms: 1_500, at_most_ms: 60_000 },
+      expires_ms: 2_000,
+    };
+    const typed = typedOf({ ...put, name: "site", ...view });
+    expect(typed).toMatchObject({ quiet: "1.5", quietAtMost: "60", expires: "2" });
+    expect(requestOf(typed)).toEqual(put);
+    expect(faultsOf(typed, true)).toEqual({});
+    expect(faultsOf({ ...NEW, name: "quiet", workflow: "apply", quiet: "1" }, true)).toEqual({});
+  });
+
   it.each([1, 999, 1_000, 90_000, 60_000, 3_600_000, 172_800_000])("keeps a span of %d ms", (per_ms) => {
     const typed = typedOf({ name: "site", workflow: "apply", step: "s", rate: { count: 1, per_ms }, ...view });
     expect(requestOf(typed).rate).toEqual({ count: 1, per_ms });
@@ -54,6 +70,15 @@ describe("a limit's form", () => {
     ["/rate/per_ms", { count: "5", step: "s", per: "0" }],
     ["/rate/per_ms", { count: "5", step: "s", per: "32", unit: 86_400_000 }],
     ["/rate/per_ms", { count: "5", step: "s", per: "soon" }],
+    ["/when_full", { whenFull: "cancel_newest" as const, step: "s" }],
+    ["/when_full", { whenFull: "cancel_newest" as const, most: "" }],
+    ["/hold", { hold: "live" as const, step: "s" }],
+    ["/debounce/quiet_ms", { quiet: "0" }],
+    ["/debounce/quiet_ms", { quiet: "1", step: "s" }],
+    ["/debounce/quiet_ms", { quietAtMost: "5" }],
+    ["/debounce/at_most_ms", { quiet: "5", quietAtMost: "4" }],
+    ["/expires_ms", { expires: "0.5" }],
+    ["/expires_ms", { expires: "soon" }],
     ["/weights/gold", { weights: [1, 2].map((turns) => ({ share: "gold", turns: String(turns) })) }],
     ["/weights/a~1b", { weights: [{ share: "a/b", turns: "1001" }] }],
   ])("finds fault at %s as it is typed", (place, typed) => {

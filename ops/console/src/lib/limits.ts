@@ -8,11 +8,14 @@ type View = components["schemas"]["LimitView"];
 type Key = components["schemas"]["LimitKeyView"];
 type Put = components["schemas"]["PutLimitRequest"];
 type Rate = components["schemas"]["RateView"];
+export type WhenFull = components["schemas"]["WhenFull"];
+export type SlotHold = components["schemas"]["SlotHold"];
 
 /** As the engine has them. */
 const FIGURE_MAX = 1_000_000;
 const WEIGHT_MAX = 1_000;
 const SPAN_MAX_MS = 31 * 24 * 3_600_000;
+const EXPIRY_MIN_MS = 1_000;
 export const KEY_BYTES_MAX = 256;
 /** Keys that one answer has at most. */
 export const KEYS_MAX = 1_000;
@@ -44,7 +47,24 @@ export interface Typed {
   /** Milliseconds of its unit. */
   unit: number;
   burst: string;
+  whenFull: WhenFull;
+  hold: SlotHold;
+  /** Seconds, as are the two below. */
+  quiet: string;
+  quietAtMost: string;
+  expires: string;
 }
+
+export const WHEN_FULL: readonly { value: WhenFull; label: string }[] = [
+  { value: "queue", label: "it waits" },
+  { value: "cancel_newest", label: "it is cancelled" },
+  { value: "cancel_in_progress", label: "it begins, and the oldest at work is cancelled" },
+];
+
+export const HOLDS: readonly { value: SlotHold; label: string }[] = [
+  { value: "working", label: "while it is at work" },
+  { value: "live", label: "until it has ended, waits included" },
+];
 
 export const NEW: Typed = {
   name: "",
@@ -58,6 +78,11 @@ export const NEW: Typed = {
   per: "1",
   unit: 60_000,
   burst: "",
+  whenFull: "queue",
+  hold: "working",
+  quiet: "",
+  quietAtMost: "",
+  expires: "",
 };
 
 /** Of a limit that is there. */
@@ -77,7 +102,20 @@ export function typedOf(view: View): Typed {
     unit,
     // A burst of the whole rate is what holds when nothing is said.
     burst: rate?.burst == null || rate.burst === rate.count ? "" : String(rate.burst),
+    whenFull: view.when_full ?? NEW.whenFull,
+    hold: view.hold ?? NEW.hold,
+    quiet: seconds(view.debounce?.quiet_ms),
+    quietAtMost: seconds(view.debounce?.at_most_ms),
+    expires: seconds(view.expires_ms),
   };
+}
+
+function seconds(ms: number | null | undefined): string {
+  return ms == null ? "" : String(ms / 1_000);
+}
+
+function milliseconds(typed: string): number {
+  return Math.round(Number(typed) * 1_000);
 }
 
 /** The largest unit of which a span is a whole number. */
@@ -99,6 +137,17 @@ export function requestOf(typed: Typed): Put {
       : {}),
     ...(typed.most.trim() === "" ? {} : { most: Number(typed.most) }),
     ...(typed.count.trim() === "" ? {} : { rate: rateOf(typed) }),
+    ...(typed.whenFull === NEW.whenFull ? {} : { when_full: typed.whenFull }),
+    ...(typed.hold === NEW.hold ? {} : { hold: typed.hold }),
+    ...(typed.quiet.trim() === ""
+      ? {}
+      : {
+          debounce: {
+            quiet_ms: milliseconds(typed.quiet),
+            ...(typed.quietAtMost.trim() === "" ? {} : { at_most_ms: milliseconds(typed.quietAtMost) }),
+          },
+        }),
+    ...(typed.expires.trim() === "" ? {} : { expires_ms: milliseconds(typed.expires) }),
   };
 }
 
@@ -134,7 +183,26 @@ export function faultsOf(typed: Typed, sending: boolean): Faults {
   } else if (typed.burst.trim() !== "") {
     add("/rate/count", "at once of how many?");
   }
-  if (typed.count.trim() === "")
+  const span = (place: string, text: string, least: number) => {
+    if (text.trim() === "") return;
+    const ms = milliseconds(text);
+    if (!(ms >= least && ms <= SPAN_MAX_MS)) add(place, `${duration(least)} to 31 days`);
+  };
+  span("/debounce/quiet_ms", typed.quiet, 1);
+  if (typed.quiet.trim() !== "") span("/debounce/at_most_ms", typed.quietAtMost, milliseconds(typed.quiet));
+  else if (typed.quietAtMost.trim() !== "") add("/debounce/quiet_ms", "after how long without another?");
+  span("/expires_ms", typed.expires, EXPIRY_MIN_MS);
+  const ofRuns = [
+    { place: "/when_full", isSaid: typed.whenFull !== NEW.whenFull, needsMost: true },
+    { place: "/hold", isSaid: typed.hold !== NEW.hold, needsMost: true },
+    { place: "/debounce/quiet_ms", isSaid: typed.quiet.trim() !== "", needsMost: false },
+    { place: "/expires_ms", isSaid: typed.expires.trim() !== "", needsMost: false },
+  ];
+  for (const { place, needsMost } of ofRuns.filter(({ isSaid }) => isSaid)) {
+    if (typed.step.trim() !== "") add(place, "of whole runs only: a limit of a step lets its steps wait");
+    else if (needsMost && typed.most.trim() === "") add(place, "say above how many may be at work at once");
+  }
+  if (typed.count.trim() === "" && typed.quiet.trim() === "")
     missing("/most", typed.most, "say how many may be at work at once, or below how many may begin");
   typed.weights.forEach(({ share, turns }, index) => {
     const name = share.trim();
@@ -159,6 +227,18 @@ function isWhole(text: string, most: number): boolean {
 export function rateWords({ count, per_ms, burst }: Rate): string {
   const rate = `${count.toLocaleString()} in ${duration(per_ms)}`;
   return burst == null || burst === count ? rate : `${rate}, ${burst.toLocaleString()} at once`;
+}
+
+/** What a limit of runs says besides, in words. */
+export function runWords({ when_full, hold, debounce, expires_ms }: View): string[] {
+  return [
+    when_full == null || when_full === "queue"
+      ? ""
+      : `full: ${WHEN_FULL.find(({ value }) => value === when_full)?.label ?? when_full}`,
+    hold === "live" ? "slots until runs have ended" : "",
+    debounce == null ? "" : `begins ${duration(debounce.quiet_ms)} after the last`,
+    expires_ms == null ? "" : `waits ${duration(expires_ms)} at most`,
+  ].filter((part) => part !== "");
 }
 
 export type Standing = "cooled" | "full" | "rate" | "free";

@@ -167,7 +167,7 @@ function List() {
 const SHOWN = 2;
 
 function Started({ runs }: { runs: Event["runs"] }) {
-  if (runs.length === 0) return <span className="faint">nothing: no trigger fits</span>;
+  if (runs.length === 0) return <span className="faint clip">nothing: no trigger fits</span>;
   return (
     <span className="row-actions">
       {runs

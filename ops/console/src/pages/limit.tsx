@@ -6,7 +6,7 @@ import { ApiError, type Schemas } from "../api/client";
 import { limitKeysQuery, limitQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { quoted } from "../lib/filters";
-import { KEYS_MAX, rateWords, type Standing, standingOf } from "../lib/limits";
+import { KEYS_MAX, rateWords, runWords, type Standing, standingOf } from "../lib/limits";
 import { typed } from "../lib/words";
 import { useAct } from "../ui/act";
 import { Ago, Button, Card, Command, Empty, Fact, Facts, Fault, Loading, Page } from "../ui/basics";
@@ -81,6 +81,7 @@ function About({ limit }: { limit: LimitView }) {
       </Fact>
       <Fact name="for each">{limit.key == null ? "all together" : <code>{limit.key}</code>}</Fact>
       {limit.most != null && <Fact name="at once">{limit.most.toLocaleString()}</Fact>}
+      {runWords(limit).length > 0 && <Fact name="runs">{runWords(limit).join("; ")}</Fact>}
       {limit.rate != null && <Fact name="rate">{rateWords(limit.rate)}</Fact>}
       <Fact name="turns">
         {limit.share == null ? "who came first" : <code>{limit.share}</code>}

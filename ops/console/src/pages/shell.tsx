@@ -17,10 +17,12 @@ interface Place {
   to:
     | "/"
     | "/runs"
+    | "/bulk-operations"
     | "/inbox"
     | "/workflows"
     | "/schedules"
     | "/events"
+    | "/webhooks"
     | "/queues"
     | "/workers"
     | "/sandboxes"
@@ -39,10 +41,12 @@ const PLACES: Place[][] = [
   [
     { to: "/", name: "Overview", icon: "overview", hotkey: "o", scopes: ["read"] },
     { to: "/runs", name: "Runs", icon: "runs", hotkey: "r", scopes: ["read"] },
+    { to: "/bulk-operations", name: "Bulk operations", icon: "bulk", hotkey: "m", scopes: ["read"] },
     { to: "/inbox", name: "Inbox", icon: "inbox", hotkey: "i", scopes: ["read", "answer"] },
     { to: "/workflows", name: "Workflows", icon: "workflows", hotkey: "w", scopes: ["read", "trigger"] },
     { to: "/schedules", name: "Schedules", icon: "schedules", hotkey: "h", scopes: ["read", "trigger"] },
     { to: "/events", name: "Events", icon: "events", hotkey: "e", scopes: ["read", "trigger"] },
+    { to: "/webhooks", name: "Webhooks", icon: "webhooks", hotkey: "l", scopes: ["read", "trigger"] },
   ],
   [
     { to: "/queues", name: "Queues and limits", icon: "queues", hotkey: "q", scopes: ["read"] },
@@ -205,6 +209,8 @@ function Keys({ places, onClose }: { places: Place[]; onClose: () => void }) {
     ...places.map(({ name, hotkey }) => [`g ${hotkey}`, name]),
     ["/", "Runs: go to a run, or filter"],
     ["j k", "Inbox: next and last task"],
+    ["a", "Inbox: to the first field of the answer"],
+    ["Esc", "Inbox: out of a field"],
     ["c", "Inbox: claim"],
     ["p", "Inbox: the picture, large"],
     ["r", "Inbox: reject"],

@@ -4,8 +4,9 @@ import { useState } from "react";
 import { api, type Schemas, told } from "../api/client";
 import { tokensQuery } from "../api/queries";
 import { useAct } from "../ui/act";
-import { Ago, Button, Command, Copy, Empty, Fault, Loading, Page } from "../ui/basics";
-import { Ask, Dialog } from "../ui/dialog";
+import { Ago, Button, Command, Empty, Fault, Loading, Page } from "../ui/basics";
+import { Ask } from "../ui/dialog";
+import { SecretOnce } from "../ui/secret";
 import { Table } from "../ui/table";
 
 type Token = Schemas["TokenView"];
@@ -98,7 +99,9 @@ export function Tokens() {
       )}
       <Command text="valet tokens" />
       {making && <Make onClose={() => setMaking(false)} onMade={setMade} />}
-      {made !== undefined && <Made made={made} onClose={() => setMade(undefined)} />}
+      {made !== undefined && (
+        <SecretOnce title={`The token ${made.name}`} secret={made.secret} onClose={() => setMade(undefined)} />
+      )}
       {revoking !== undefined && <Revoke token={revoking} onClose={() => setRevoking(undefined)} />}
     </Page>
   );
@@ -186,23 +189,6 @@ function words(text: string): string[] {
     .split(",")
     .map((one) => one.trim())
     .filter((one) => one !== "");
-}
-
-function Made({ made, onClose }: { made: Schemas["TokenCreated"]; onClose: () => void }) {
-  return (
-    <Dialog title={`The token ${made.name}`} onClose={onClose}>
-      <p>This is the only time that the secret is shown.</p>
-      <div className="command">
-        <code tabIndex={0}>{made.secret}</code>
-        <Copy text={made.secret} what="the secret" />
-      </div>
-      <footer>
-        <Button look="main" onClick={onClose}>
-          I have kept it
-        </Button>
-      </footer>
-    </Dialog>
-  );
 }
 
 function Revoke({ token, onClose }: { token: Token; onClose: () => void }) {

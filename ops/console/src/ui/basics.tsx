@@ -103,6 +103,16 @@ export function Command({ text }: { text: string }) {
   );
 }
 
+/** A text to take elsewhere. */
+export function Value({ text, what }: { text: string; what: string }) {
+  return (
+    <div className="command value">
+      <code tabIndex={0}>{text}</code>
+      <Copy text={text} what={what} />
+    </div>
+  );
+}
+
 export function JsonView({ value, label }: { value: unknown; label: string }) {
   const text = value === undefined ? "null" : JSON.stringify(value, null, 2);
   return (

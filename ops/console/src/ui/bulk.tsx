@@ -1,11 +1,16 @@
 // What is done to the chosen runs, or to all that fit the filters.
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useRef, useState } from "react";
+import type { BulkAction } from "../api/bulk-operations";
 import { api, type Schemas, told } from "../api/client";
+import { useMay } from "../api/session";
 import { type Progress, toEach } from "../lib/bulk";
+import { type ActionKind, ACTIONS } from "../lib/bulk-operations";
 import type { RunFilter } from "../lib/filters";
 import { plural } from "../lib/words";
 import { Button, RunLink, sentence } from "./basics";
+import { BulkStart } from "./bulk-start";
 import { Ask } from "./dialog";
 import type { IconName } from "./icon";
 
@@ -30,9 +35,6 @@ const KINDS: Kind[] = [
   { verb: "cancel", name: "Cancel", icon: "stop", danger: true, fits: isLive },
 ];
 
-/** Rows that are read at once, and the most that one action is for. */
-const PAGE_ROWS = 200;
-const RUNS_MAX = 20_000;
 /** Failures that are shown one by one. */
 const SHOWN = 5;
 
@@ -43,26 +45,55 @@ interface BulkProps {
   onDone: () => void;
 }
 
+const ICONS: Record<BulkAction, IconName> = {
+  pause: "pause",
+  resume: "play",
+  retry: "retry",
+  fork: "fork",
+  cancel: "stop",
+  delete: "close",
+};
+
 export function BulkActions({ filter, chosen, runs, onDone }: BulkProps) {
-  const [kind, setKind] = useState<Kind>();
-  const isFiltered = Object.keys(filter).length > 0;
-  if (chosen.size === 0 && !isFiltered) return null;
+  if (chosen.size > 0) {
+    return <OfChosen chosen={runs.filter(({ id }) => chosen.has(id))} onDone={onDone} />;
+  }
+  return Object.keys(filter).length > 0 ? <OfAll filter={filter} /> : null;
+}
+
+/** Done by the engine, which goes on with it whoever looks. */
+function OfAll({ filter }: { filter: RunFilter }) {
+  const may = useMay();
+  const [kind, setKind] = useState<ActionKind>();
   return (
     <div className="bulk" role="toolbar" aria-label="actions on several runs">
-      <span>{chosen.size > 0 ? `${plural(chosen.size, "run")} chosen` : "All that fit the filters"}</span>
+      <span>All that fit the filters</span>
+      {ACTIONS.filter(({ scope }) => may(scope)).map((one) => (
+        <Button key={one.action} icon={ICONS[one.action]} look="quiet" onClick={() => setKind(one)}>
+          {one.name}
+        </Button>
+      ))}
+      <Link to="/bulk-operations" className="button quiet">
+        Those before
+      </Link>
+      {kind !== undefined && <BulkStart kind={kind} filter={filter} onClose={() => setKind(undefined)} />}
+    </div>
+  );
+}
+
+/** Done from here, one by one: they are few, and were chosen by hand. */
+function OfChosen({ chosen, onDone }: { chosen: readonly Run[]; onDone: () => void }) {
+  const [kind, setKind] = useState<Kind>();
+  return (
+    <div className="bulk" role="toolbar" aria-label="actions on several runs">
+      <span>{plural(chosen.length, "run")} chosen</span>
       {KINDS.map((one) => (
         <Button key={one.verb} icon={one.icon} look="quiet" onClick={() => setKind(one)}>
           {one.name}
         </Button>
       ))}
       {kind !== undefined && (
-        <BulkDialog
-          kind={kind}
-          filter={filter}
-          chosen={chosen.size > 0 ? runs.filter(({ id }) => chosen.has(id)) : undefined}
-          onClose={() => setKind(undefined)}
-          onDone={onDone}
-        />
+        <BulkDialog kind={kind} chosen={chosen} onClose={() => setKind(undefined)} onDone={onDone} />
       )}
     </div>
   );
@@ -70,14 +101,12 @@ export function BulkActions({ filter, chosen, runs, onDone }: BulkProps) {
 
 interface BulkDialogProps {
   kind: Kind;
-  filter: RunFilter;
-  /** `undefined`: all that fit the filters. */
-  chosen: readonly Run[] | undefined;
+  chosen: readonly Run[];
   onClose: () => void;
   onDone: () => void;
 }
 
-function BulkDialog({ kind, filter, chosen, onClose, onDone }: BulkDialogProps) {
+function BulkDialog({ kind, chosen, onClose, onDone }: BulkDialogProps) {
   const client = useQueryClient();
   const [reason, setReason] = useState("");
   const [progress, setProgress] = useState<Progress>();
@@ -88,8 +117,7 @@ function BulkDialog({ kind, filter, chosen, onClose, onDone }: BulkDialogProps) 
     setState("working");
     setError(undefined);
     try {
-      const runs = chosen ?? (await all(filter, stop.current.signal));
-      const ids = runs.filter(kind.fits).map(({ id }) => id);
+      const ids = chosen.filter(kind.fits).map(({ id }) => id);
       const end = await toEach(ids, (id) => act(kind.verb, id, reason), setProgress, stop.current.signal);
       setProgress(end);
       setState("done");
@@ -104,10 +132,9 @@ function BulkDialog({ kind, filter, chosen, onClose, onDone }: BulkDialogProps) 
     if (state === "done") onDone();
     onClose();
   };
-  const whose = chosen === undefined ? "all runs that fit the filters" : plural(chosen.length, "run");
   return (
     <Ask
-      title={`${kind.name} ${whose}`}
+      title={`${kind.name} ${plural(chosen.length, "run")}`}
       action={state === "done" ? "Close" : state === "working" ? "Working…" : kind.name}
       leave={state === "working" ? "Stop" : "Not now"}
       danger={kind.danger && state === "asking"}
@@ -133,7 +160,7 @@ function BulkDialog({ kind, filter, chosen, onClose, onDone }: BulkDialogProps) 
 }
 
 function Shown({ progress, done }: { progress: Progress | undefined; done: boolean }) {
-  if (progress === undefined) return <p role="status">looking for the runs…</p>;
+  if (progress === undefined) return <p role="status">working…</p>;
   const { total, failed } = progress;
   return (
     <div className="stack">
@@ -149,19 +176,6 @@ function Shown({ progress, done }: { progress: Progress | undefined; done: boole
       ))}
     </div>
   );
-}
-
-async function all(filter: RunFilter, signal: AbortSignal): Promise<Run[]> {
-  const found: Run[] = [];
-  let cursor: string | null = null;
-  do {
-    const query: RunFilter & { limit: number; cursor?: string } = { ...filter, limit: PAGE_ROWS };
-    if (cursor !== null) query.cursor = cursor;
-    const page: Schemas["RunPage"] = await told(api.GET("/api/v1/runs", { params: { query }, signal }));
-    found.push(...page.runs);
-    cursor = page.next_cursor ?? null;
-  } while (cursor !== null && found.length < RUNS_MAX);
-  return found;
 }
 
 function act(verb: Verb, id: string, reason: string): Promise<unknown> {

@@ -7,6 +7,8 @@ const PATHS = {
   workflows: "M2.5 3.5h4v3h-4zM9.5 9.5h4v3h-4zM4.5 6.5V11h5",
   schedules: "M2.5 4h11v9.5h-11zM2.5 7h11M5.5 2.5V4M10.5 2.5V4M8 9v2l1.5 1",
   events: "M9 2 4 9h4l-1 5 5-7H8z",
+  webhooks: "M6 6.5a2.5 2.5 0 1 1 3.6 2.2L12 12.5M8.5 6.2 5 11.5M3 9.5a2.5 2.5 0 1 0 3.5 2.8h6",
+  bulk: "M2.5 3.5h3v3h-3zM2.5 9.5h3v3h-3zM8 5h5.5M8 11h5.5",
   tiers: "M2.5 13.5h3v-4h-3zM6.5 13.5h3v-7h-3zM10.5 13.5h3v-11h-3z",
   queues: "M8 2.5 14 5 8 7.5 2 5zM2 8l6 2.5L14 8M2 11l6 2.5 6-2.5",
   workers: "M5 5h6v6H5zM7 2.5V5M9 2.5V5M7 11v2.5M9 11v2.5M2.5 7H5M2.5 9H5M11 7h2.5M11 9h2.5",

@@ -7,15 +7,17 @@ use serde::Serialize;
 use serde_json::Value;
 use valet_core::Timestamp;
 use valet_protocol::api::{
-    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, CoolDownRequest,
-    CreateTokenRequest, EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList,
-    FireView, ForkRequest, IncomingFailureList, IncomingWebhookList, IncomingWebhookView, Item, ItemList, ItemStored,
-    KillRequest, LimitKeyList, LimitList, LimitView, PauseList, PauseRequest, PauseView, PushEventRequest,
-    PutEventTriggerRequest, PutIncomingWebhookRequest, PutItemRequest, PutScheduleRequest, QueueList, Readiness,
-    ReasonRequest, ResumeRequest, RuleList, RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary,
-    RunsStarted, SandboxList, SandboxView, ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest,
-    StartRunsRequest, SubjectView, TaskPage, TaskView, TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest,
-    UseList, WorkerList, WorkflowList, WorkflowRegistered, WorkflowView,
+    AnswerRequest, ArtifactList, AuditPage, BackfillRequest, Backfilled, BudgetRequest, BulkOperationList,
+    BulkOperationRequest, BulkOperationView, BulkPreview, BulkRateRequest, CoolDownRequest, CreateTokenRequest,
+    EditRequest, EventList, EventTriggerList, EventTriggerView, EventView, FileStored, FireList, FireView, ForkRequest,
+    IncomingFailureList, IncomingWebhookList, IncomingWebhookView, Item, ItemList, ItemStored, KillRequest,
+    LimitKeyList, LimitList, LimitView, OutgoingDeliveryList, OutgoingWebhookList, OutgoingWebhookView, PauseList,
+    PauseRequest, PauseView, PushEventRequest, PutEventTriggerRequest, PutIncomingWebhookRequest, PutItemRequest,
+    PutOutgoingWebhookRequest, PutScheduleRequest, QueueList, Readiness, ReasonRequest, ResumeRequest, RuleList,
+    RuleView, RunCounts, RunDetail, RunForked, RunPage, RunStarted, RunSummary, RunsStarted, SandboxList, SandboxView,
+    ScheduleList, ScheduleView, SignalRequest, SkipRequest, StartRunRequest, StartRunsRequest, SubjectView, TaskPage,
+    TaskView, TierMetrics, TokenCreated, TokenList, TriggerScheduleRequest, UseList, WorkerList, WorkflowList,
+    WorkflowRegistered, WorkflowView,
 };
 use valet_protocol::filename::{FILENAME_HEADER, decode_filename};
 
@@ -115,6 +117,42 @@ impl Client {
         body::json(self.send(&Call { wait_max: Some(TRANSFER_WAIT_MAX), ..call }).await?).await
     }
 
+    /// Makes an operation: one, however often the request has to be repeated.
+    pub async fn start_bulk(
+        &self,
+        request: &BulkOperationRequest,
+        key: &str,
+    ) -> Result<BulkOperationView, ClientError> {
+        body::json(self.send(&Call::post(path(["bulk-operations"]), document(request)).once(key)).await?).await
+    }
+
+    /// Counts the runs that it would be about.
+    pub async fn preview_bulk(&self, request: &BulkOperationRequest) -> Result<BulkPreview, ClientError> {
+        let request = BulkOperationRequest { preview: true, ..request.clone() };
+        let call = Call::post(path(["bulk-operations"]), document(&request));
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn bulk_operations(&self, cursor: Option<&str>, rows: u32) -> Result<BulkOperationList, ClientError> {
+        let call = Call::get(path(["bulk-operations"])).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn bulk_operation(&self, id: &str) -> Result<BulkOperationView, ClientError> {
+        body::json(self.send(&Call::get(path(["bulk-operations", id]))).await?).await
+    }
+
+    /// `pause`, `resume`, `cancel` or `undo`: each again changes nothing more.
+    pub async fn change_bulk(&self, id: &str, verb: &str) -> Result<BulkOperationView, ClientError> {
+        let call = Call::post(path(["bulk-operations", id, verb]), Body::Empty);
+        body::json(self.send(&Call { repeatable: true, ..call }).await?).await
+    }
+
+    pub async fn set_bulk_rate(&self, id: &str, rate: u32) -> Result<BulkOperationView, ClientError> {
+        let call = Call::post(path(["bulk-operations", id, "rate"]), document(&BulkRateRequest { rate }));
+        body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
+    }
+
     pub async fn push_event(&self, request: &PushEventRequest, key: &str) -> Result<EventView, ClientError> {
         body::json(self.send(&Call::post(path(["events"]), document(request)).once(key)).await?).await
     }
@@ -180,6 +218,45 @@ impl Client {
 
     pub async fn incoming_failures(&self, name: &str) -> Result<IncomingFailureList, ClientError> {
         body::json(self.send(&Call::get(path(["webhooks", "incoming", name, "failures"]))).await?).await
+    }
+
+    pub async fn outgoing_webhooks(&self) -> Result<OutgoingWebhookList, ClientError> {
+        body::json(self.send(&Call::get(path(["webhooks", "outgoing"]))).await?).await
+    }
+
+    pub async fn outgoing_webhook(&self, name: &str) -> Result<OutgoingWebhookView, ClientError> {
+        body::json(self.send(&Call::get(path(["webhooks", "outgoing", name]))).await?).await
+    }
+
+    /// Not repeated by itself: a secret that is made for it is told once.
+    pub async fn put_outgoing_webhook(
+        &self,
+        name: &str,
+        request: &PutOutgoingWebhookRequest,
+    ) -> Result<OutgoingWebhookView, ClientError> {
+        let call = Call::post(path(["webhooks", "outgoing", name]), document(request));
+        body::json(self.send(&Call { method: Method::PUT, ..call }).await?).await
+    }
+
+    pub async fn remove_outgoing_webhook(&self, name: &str) -> Result<(), ClientError> {
+        self.send(&Call::delete(path(["webhooks", "outgoing", name]))).await.map(drop)
+    }
+
+    pub async fn outgoing_deliveries(
+        &self,
+        name: &str,
+        state: Option<&str>,
+        cursor: Option<&str>,
+        rows: u32,
+    ) -> Result<OutgoingDeliveryList, ClientError> {
+        let call = Call::get(path(["webhooks", "outgoing", name, "deliveries"]));
+        let call = call.query("state", state).query("cursor", cursor).query("limit", Some(rows));
+        body::json(self.send(&call).await?).await
+    }
+
+    pub async fn redeliver(&self, name: &str, id: &str) -> Result<(), ClientError> {
+        let place = path(["webhooks", "outgoing", name, "deliveries", id, "redeliver"]);
+        self.send(&Call::post(place, Body::Empty)).await.map(drop)
     }
 
     pub async fn schedules(&self, cursor: Option<&str>, rows: u32) -> Result<ScheduleList, ClientError> {

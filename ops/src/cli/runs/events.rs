@@ -1,6 +1,7 @@
 //! `valet runs events` and `valet runs follow`: a run's journal.
 
 use clap::Args;
+use valet_protocol::api::RunEvent;
 
 use crate::cli::bounds::EVENTS_QUIET;
 use crate::cli::client::{Client, EventId};
@@ -27,10 +28,22 @@ pub async fn run(args: Events, client: &Client, output: &Output) -> Result<Exit,
     if args.follow {
         return tail(&args, client, output).await;
     }
-    // Events up to this revision are there; of its last entry nothing says that it is the last, except silence.
     let revision = client.run(&args.id).await?.run.revision;
-    let mut stream = client.events(&args.id, args.after);
-    let mut reached = args.after.is_some_and(|after| after.revision >= revision);
+    so_far(&args.id, args.after, revision, client, |event| print(&event, output).map(|()| true)).await?;
+    Ok(Exit::Done)
+}
+
+/// The journal behind `after` up to a revision, as long as `each` wants more.
+pub(super) async fn so_far(
+    id: &str,
+    after: Option<EventId>,
+    revision: u32,
+    client: &Client,
+    mut each: impl FnMut(RunEvent) -> Result<bool, CliError>,
+) -> Result<(), CliError> {
+    // Events up to this revision are there; of its last entry nothing says that it is the last, except silence.
+    let mut stream = client.events(id, after);
+    let mut reached = after.is_some_and(|after| after.revision >= revision);
     loop {
         let event = if reached {
             match tokio::time::timeout(EVENTS_QUIET, stream.next()).await {
@@ -42,9 +55,11 @@ pub async fn run(args: Events, client: &Client, output: &Output) -> Result<Exit,
         };
         let Some(event) = event else { break };
         reached = event.revision >= revision;
-        print(&event, output)?;
+        if !each(event)? {
+            break;
+        }
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// With `--json`, events as they come; people get the progress view.
@@ -73,6 +88,6 @@ async fn tail(args: &Events, client: &Client, output: &Output) -> Result<Exit, C
     }
 }
 
-fn print(event: &valet_protocol::api::RunEvent, output: &Output) -> Result<(), CliError> {
+fn print(event: &RunEvent, output: &Output) -> Result<(), CliError> {
     if output.is_json() { output.document_line(event) } else { output.print(&entry_line(event, output.style())) }
 }

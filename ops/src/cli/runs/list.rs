@@ -3,7 +3,7 @@
 use clap::Args;
 use valet_core::Timestamp;
 use valet_engine::ports::{Clock, Machine};
-use valet_protocol::api::{RunPage, RunSummary};
+use valet_protocol::api::{BulkFilter, RunPage, RunSummary};
 
 use crate::cli::client::{Client, RunFilter};
 use crate::cli::error::CliError;
@@ -56,6 +56,24 @@ impl Which {
             status: None,
             subject: self.subject,
             attributes: (!attributes.is_empty()).then(|| serde_json::Value::Object(attributes).to_string()),
+            error_code: self.error_code,
+            parent: self.parent,
+            created_from: self.since.map(|when| when.at(now)),
+            created_before: self.until.map(|when| when.at(now)),
+        }
+    }
+}
+
+impl Which {
+    /// The same for a bulk operation.
+    pub fn bulk_filter(self, status: Option<String>, now: Timestamp) -> BulkFilter {
+        let attributes: serde_json::Map<String, serde_json::Value> =
+            self.attributes.into_iter().map(|(name, value)| (name, value.0)).collect();
+        BulkFilter {
+            workflow: self.workflow,
+            status: status.map(|words| words.split(',').map(|word| word.trim().to_owned()).collect()),
+            subject: self.subject,
+            attributes: (!attributes.is_empty()).then_some(attributes),
             error_code: self.error_code,
             parent: self.parent,
             created_from: self.since.map(|when| when.at(now)),

@@ -118,7 +118,7 @@ fn steps(steps: &[StepView], now: Timestamp, style: Style) -> String {
 }
 
 /// Why each browser is of its tier, and what the run waits for at its site.
-fn tiers(steps: &[StepView]) -> String {
+pub(super) fn tiers(steps: &[StepView]) -> String {
     let mut text = String::new();
     for step in steps.iter().filter(|step| step.name == SelectTier::NAME) {
         let Some(choice) = step.output.clone().and_then(|output| serde_json::from_value::<TierChoice>(output).ok())

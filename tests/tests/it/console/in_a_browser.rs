@@ -1,8 +1,10 @@
 //! What people do with the console, and that everybody can.
 
+mod bulk;
 mod limits;
 mod pages;
 mod targets;
+mod webhooks;
 
 use std::path::Path;
 
@@ -181,10 +183,12 @@ async fn many_runs_are_cancelled_and_a_viewer_is_offered_nothing_of_it() {
     browser.go("/runs?status=running&workflow=staged").await;
     browser.sees("All that fit the filters").await;
     browser.click("Cancel").await;
-    browser.sees("Cancel all runs that fit the filters").await;
-    browser.click("Cancel").await;
-    browser.sees("120 of 120 runs done").await;
-    browser.click("Close").await;
+    browser.sees("It applies to 120 runs now.").await;
+    browser.fill("Reason", "the stage is closed").await;
+    browser.click("Cancel 120 runs").await;
+    browser.sees("120 of 120 runs cancelled").await;
+    browser.sees("the stage is closed").await;
+    browser.go("/runs?status=running&workflow=staged").await;
     browser.sees("No run fits these filters.").await;
 
     let vera = scene.token("vera", "viewer").await;
@@ -216,6 +220,11 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
     scene.api().post("/api/v1/events", &json!({ "key": "order:paid" }), None).await.expect("an event is taken");
     let policy = json!({ "pace_s": 30, "note": "as agreed" });
     scene.api().put("/api/v1/rules/site/*.example.com", &policy).await.expect("a rule is set");
+    let held = json!({ "action": "pause", "filter": { "workflow": "staged" } });
+    let bulk = scene.api().post("/api/v1/bulk-operations", &held, None).await.expect("an operation is made");
+    let bulk = bulk.body["id"].as_str().expect("an id").to_owned();
+    let shop = json!({ "proof": { "kind": "api_key", "secrets": ["open sesame"] }, "start": { "workflow": "asks" } });
+    scene.api().put("/api/v1/webhooks/incoming/shop", &shop).await.expect("a webhook is made");
     let limit = json!({ "workflow": "staged", "key": "input.stage", "most": 2 });
     scene.api().put("/api/v1/limits/per-stage", &limit).await.expect("a limit is set");
     let item = json!({ "kind": "answer", "name": "Visa?", "value": "no" });
@@ -225,6 +234,8 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
     let pages = [
         ("/".to_owned(), "Ended runs"),
         ("/runs".to_owned(), "and no more"),
+        ("/bulk-operations".to_owned(), "no run fitted it"),
+        (format!("/bulk-operations/{bulk}"), "no run fitted it"),
         (format!("/runs/{run}"), "person question"),
         (format!("/runs/{run}?view=graph"), "What led to what"),
         (format!("/runs/{run}?view=data"), "Input"),
@@ -241,6 +252,8 @@ async fn no_page_has_a_serious_fault_or_is_wider_than_a_phone() {
         ("/new-schedule".to_owned(), "Next ten fires"),
         ("/events".to_owned(), "order:paid"),
         ("/events?view=triggers".to_owned(), "edit paid"),
+        ("/webhooks".to_owned(), "pause shop"),
+        ("/webhooks/incoming/shop".to_owned(), "None was refused in 30 days."),
         ("/tiers".to_owned(), "edit *.example.com"),
         ("/queues".to_owned(), "edit per-stage"),
         ("/limits/per-stage".to_owned(), "Nothing is at work under this limit"),

@@ -16,6 +16,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub struct Delivery {
     /// `Valet-Event`
     pub event: String,
+    /// `webhook-id`
+    pub message: String,
     pub body: Value,
     pub reply: Reply,
     signature: String,
@@ -113,7 +115,7 @@ async fn serve(stream: TcpStream, kept: &Mutex<Vec<Delivery>>, decide: &Decide) 
 
 /// The next request of a connection; `None` at its end.
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Delivery> {
-    let (mut event, mut signature, mut length) = (String::new(), String::new(), 0);
+    let (mut event, mut message, mut signature, mut length) = (String::new(), String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -126,6 +128,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Delivery> {
         let Some((name, value)) = line.split_once(": ") else { continue };
         match name.to_ascii_lowercase().as_str() {
             "valet-event" => value.clone_into(&mut event),
+            "webhook-id" => value.clone_into(&mut message),
             "valet-signature" => value.clone_into(&mut signature),
             "content-length" => length = value.parse().ok()?,
             _ => {}
@@ -136,5 +139,5 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Delivery> {
     stream.read_exact(&mut bytes).await.ok()?;
     let text = String::from_utf8(bytes).expect("a notice is UTF-8");
     let body = serde_json::from_str(&text).expect("a notice is JSON");
-    Some(Delivery { event, body, reply: Reply::Taken, signature, text })
+    Some(Delivery { event, message, body, reply: Reply::Taken, signature, text })
 }

@@ -236,12 +236,13 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
     keepDraft(task.id, to);
     setFound({});
   };
+  const toField = () => form.current?.querySelector<HTMLElement>("input, textarea, select")?.focus();
   const send = () => {
     if (answer.isPending) return;
     const wrong = faultsIn(schema, cleaned(value));
     setFound(wrong);
     if (Object.keys(wrong).length === 0) answer.mutate();
-    else form.current?.querySelector<HTMLElement>("input, textarea, select")?.focus();
+    else toField();
   };
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
@@ -252,8 +253,10 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
       event.preventDefault();
       send();
     }
+    // Out of the field, so that the other keys count again.
+    if (event.key === "Escape" && event.target instanceof HTMLElement) event.target.blur();
   };
-  useHotkeys({ c: () => claim.mutate(), r: () => setRejecting(true) });
+  useHotkeys({ a: toField, c: () => claim.mutate(), r: () => setRejecting(true) });
   const ended = conflict(answer.error) ?? conflict(claim.error);
   return (
     <form ref={form} className="task-form" onSubmit={submit} onKeyDown={press}>

@@ -4,52 +4,45 @@ import { type ReactNode, useState } from "react";
 import { api, ApiError, type Schemas, told } from "../../api/client";
 import { workflowsQuery } from "../../api/queries";
 import { quoted } from "../../lib/filters";
-import { coolFaults, faultsOf, NEW, placeOf, requestOf, type Typed, typedOf, UNITS } from "../../lib/limits";
+import {
+  coolFaults,
+  faultsOf,
+  HOLDS,
+  NEW,
+  placeOf,
+  requestOf,
+  type Typed,
+  typedOf,
+  UNITS,
+  WHEN_FULL,
+} from "../../lib/limits";
 import { instantOf, localInput } from "../../lib/schedules";
 import { type Faults, faultsOfProblem } from "../../lib/schema";
 import { useAct } from "../../ui/act";
-import { Button, Command, Prose } from "../../ui/basics";
+import { Button, Command } from "../../ui/basics";
 import { Ask } from "../../ui/dialog";
+import { Field } from "../../ui/field";
 import { useNow } from "../../ui/now";
 
 type Limit = Schemas["LimitView"];
-type TextName = "name" | "step" | "key" | "share" | "most" | "count" | "per" | "burst";
-
-interface FieldProps {
-  id: string;
-  label: ReactNode;
-  hint?: string;
-  optional?: boolean;
-  fault: string | undefined;
-  children: (describedBy: string) => ReactNode;
-}
-
-/** Label, control, what is wrong, what it means. */
-function Field({ id, label, hint, optional = false, fault, children }: FieldProps) {
-  return (
-    <div className={fault === undefined ? "field" : "field wrong"}>
-      <label htmlFor={id}>
-        {label} {optional && <span className="optional">optional</span>}
-      </label>
-      {children(`${id}-about`)}
-      <div id={`${id}-about`} className="below">
-        {fault !== undefined && (
-          <p className="field-fault">
-            <Prose text={fault} />
-          </p>
-        )}
-        {hint !== undefined && (
-          <p className="hint">
-            <Prose text={hint} />
-          </p>
-        )}
-      </div>
-    </div>
-  );
-}
+type TextName =
+  "name" | "step" | "key" | "share" | "most" | "count" | "per" | "burst" | "quiet" | "quietAtMost" | "expires";
 
 /** Places of a request at which the form shows what is wrong. */
-const PLACES = ["name", "/workflow", "/step", "/key", "/share", "/most", "/rate", "/weights"];
+const PLACES = [
+  "name",
+  "/workflow",
+  "/step",
+  "/key",
+  "/share",
+  "/most",
+  "/rate",
+  "/weights",
+  "/when_full",
+  "/hold",
+  "/debounce",
+  "/expires_ms",
+];
 
 function isShown(place: string): boolean {
   return PLACES.some((shown) => place === shown || place.startsWith(`${shown}/`));
@@ -192,6 +185,64 @@ export function LimitDialog({ was, onClose }: { was?: Limit; onClose: () => void
           </Field>
         </div>
       </fieldset>
+      <fieldset className="group">
+        <legend>
+          Runs <span className="optional">optional, of whole runs</span>
+        </legend>
+        <div className="fields">
+          <Field id="limit-when-full" label="One that finds its key full" fault={found["/when_full"]}>
+            {(describedBy) => (
+              <Choice
+                id="limit-when-full"
+                options={WHEN_FULL}
+                value={typed.whenFull}
+                describedBy={describedBy}
+                onChange={(whenFull) => change({ whenFull })}
+              />
+            )}
+          </Field>
+          <Field id="limit-hold" label="A run has its slot" fault={found["/hold"]}>
+            {(describedBy) => (
+              <Choice
+                id="limit-hold"
+                options={HOLDS}
+                value={typed.hold}
+                describedBy={describedBy}
+                onChange={(hold) => change({ hold })}
+              />
+            )}
+          </Field>
+        </div>
+        <div className="fields">
+          <Field
+            id="limit-quiet"
+            label="Seconds without another"
+            optional
+            hint="A run begins then; those of its key before it are cancelled."
+            fault={found["/debounce/quiet_ms"]}
+          >
+            {input("quiet", "short")}
+          </Field>
+          <Field
+            id="limit-quietAtMost"
+            label="Seconds at most"
+            optional
+            hint="After the first of those that came."
+            fault={found["/debounce/at_most_ms"]}
+          >
+            {input("quietAtMost", "short")}
+          </Field>
+          <Field
+            id="limit-expires"
+            label="Seconds it waits to begin"
+            optional
+            hint="Then it is cancelled. Without it a run waits for as long as it takes."
+            fault={found["/expires_ms"]}
+          >
+            {input("expires", "short")}
+          </Field>
+        </div>
+      </fieldset>
       <Turns typed={typed} found={found} onChange={change}>
         {input("share", "mono")}
       </Turns>
@@ -199,6 +250,34 @@ export function LimitDialog({ was, onClose }: { was?: Limit; onClose: () => void
         text={`valet limits set ${quoted(name === "" ? "NAME" : name)} ${quoted(JSON.stringify(requestOf(typed)))}`}
       />
     </Ask>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  id: string;
+  options: readonly { value: T; label: string }[];
+  value: T;
+  describedBy: string;
+  onChange: (value: T) => void;
+}
+
+function Choice<T extends string>({ id, options, value, describedBy, onChange }: ChoiceProps<T>) {
+  return (
+    <select
+      id={id}
+      aria-describedby={describedBy}
+      value={value}
+      onChange={(event) => {
+        const chosen = options.find((option) => option.value === event.target.value);
+        if (chosen !== undefined) onChange(chosen.value);
+      }}
+    >
+      {options.map((option) => (
+        <option key={option.value} value={option.value}>
+          {option.label}
+        </option>
+      ))}
+    </select>
   );
 }
 

@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { Schemas } from "../../api/client";
 import { limitsQuery } from "../../api/queries";
 import { useMay } from "../../api/session";
-import { type Load, rateWords } from "../../lib/limits";
+import { type Load, rateWords, runWords } from "../../lib/limits";
 import { Ago, Button, Card, Command, Empty, Fault, Loading } from "../../ui/basics";
 import { Table } from "../../ui/table";
 import { LimitDialog } from "./dialogs";
@@ -98,8 +98,13 @@ export function Limits() {
   );
 }
 
-function allowed({ most, rate }: Limit): string {
-  const parts = [most == null ? "" : `${most.toLocaleString()} at once`, rate == null ? "" : rateWords(rate)];
+function allowed(limit: Limit): string {
+  const { most, rate } = limit;
+  const parts = [
+    most == null ? "" : `${most.toLocaleString()} at once`,
+    rate == null ? "" : rateWords(rate),
+    ...runWords(limit),
+  ];
   return parts.filter(Boolean).join("; ");
 }
 
