@@ -230,6 +230,7 @@ fn people() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(human_tasks::list))
         .routes(routes!(human_tasks::show))
         .routes(routes!(human_tasks::claim))
+        .routes(routes!(human_tasks::release))
         .routes(routes!(human_tasks::answer))
         .routes(routes!(human_tasks::reject))
         .routes(routes!(files::upload).layer(DefaultBodyLimit::max(FILE_BYTES_MAX + FORM_BYTES_MAX)))

@@ -48,6 +48,8 @@ pub enum BenchCommand {
     Api(BenchArgs),
     /// A worker fails, then the engine is killed: time until their work goes on
     Recovery(BenchArgs),
+    /// Schedules that are due in the same minute: from the minute to the first journal entry of each one's run
+    Schedules(BenchArgs),
     /// Saved pages whose controls people have labelled: how many the agent understands, and how fast
     Forms(forms::FormsArgs),
     /// Fill a database with finished runs and their journals; then pages of `runs list`
@@ -57,7 +59,7 @@ pub enum BenchCommand {
 /// How to measure.
 #[derive(Args, Clone)]
 pub struct BenchArgs {
-    /// How many: runs of a round; children of `fanout`; ready steps of `backlog`
+    /// How many: runs of a round; children of `fanout`; ready steps of `backlog`; schedules
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     runs: Option<u32>,
     /// No-op steps of a run
@@ -153,6 +155,7 @@ pub async fn run(command: BenchCommand, settings: &Settings, json: bool) -> u8 {
         BenchCommand::Idle(args) => scenario::run(Scenario::Idle, &args, settings).await,
         BenchCommand::Api(args) => scenario::run(Scenario::Api, &args, settings).await,
         BenchCommand::Recovery(args) => scenario::run(Scenario::Recovery, &args, settings).await,
+        BenchCommand::Schedules(args) => scenario::run(Scenario::Schedules, &args, settings).await,
         BenchCommand::Seed(args) => scenario::seed::run(&args, settings).await,
     };
     match outcome {

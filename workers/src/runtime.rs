@@ -18,6 +18,7 @@
 //! `pulse` (heartbeats), `calls` and `lane` (how messages get there).
 
 mod attempt;
+mod batching;
 mod bounds;
 mod calls;
 mod chain;
@@ -42,6 +43,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use batching::Batching;
 pub use bounds::{BLOB_BYTES_MAX, DRAIN_TIMEOUT, GRACE, PROGRESS_BYTES_MAX, QUEUES_MAX, REQUESTS_IN_FLIGHT, SLOTS_MAX};
 pub use config::{ConfigError, WorkerConfig};
 pub use context::{Blobs, StepContext};

@@ -294,7 +294,7 @@ fn task_of(method: &Method, path: &str) -> Option<Uuid> {
     let rest = path.strip_prefix("/api/v1/human-tasks/")?;
     let id = match rest.split_once('/') {
         None if method == Method::GET => rest,
-        Some((id, "claim" | "answer" | "reject")) if method == Method::POST => id,
+        Some((id, "claim" | "release" | "answer" | "reject")) if method == Method::POST => id,
         _ => return None,
     };
     parse_prefixed("task", id).ok()

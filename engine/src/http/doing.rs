@@ -15,7 +15,7 @@ use crate::audit::{Deed, Via};
 
 /// Every route of people and producers that changes something. What workers do stands in the journal; what they keep of a subject outlives
 /// its run, and stands here.
-pub(super) const ACTIONS: [(Method, &str, &str); 66] = [
+pub(super) const ACTIONS: [(Method, &str, &str); 67] = [
     (Method::POST, "/api/v1/workflows/{name}/runs", "run.start"),
     (Method::POST, "/api/v1/workflows/{name}/runs/bulk", "run.start"),
     (Method::PUT, "/api/v1/workflows/{name}", "workflow.register"),
@@ -37,6 +37,7 @@ pub(super) const ACTIONS: [(Method, &str, &str); 66] = [
     (Method::POST, "/api/v1/completions/{token}", "run.complete"),
     (Method::POST, "/api/v1/runs/{id}/signals/{name}", "run.signal"),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", "task.claim"),
+    (Method::POST, "/api/v1/human-tasks/{id}/release", "task.release"),
     (Method::POST, "/api/v1/human-tasks/{id}/answer", "task.answer"),
     (Method::POST, "/api/v1/human-tasks/{id}/reject", "task.reject"),
     (Method::POST, "/api/v1/files", "file.store"),

@@ -1,4 +1,4 @@
-//! Tasks for people: the list, claiming one, answering or rejecting it.
+//! Tasks for people: the list, claiming one and handing it back, answering or rejecting it.
 
 use std::sync::Arc;
 
@@ -90,9 +90,29 @@ pub(super) async fn claim(
         return Err(ended(&task));
     }
     if !claimed {
-        let by = task.claimed_by.as_deref().unwrap_or("somebody");
-        let fault = Fault::conflict("task_taken", format!("the task is claimed by {by}"));
-        return Err(fault.by(task.claimed_by.clone(), task.claimed_at));
+        return Err(taken(&task));
+    }
+    Ok(Json(run_view::task(task)))
+}
+
+/// Hands a claimed task back, for whoever comes next. Another's claim is ended by those alone who may operate runs.
+#[utoipa::path(post, operation_id = "release_task", path = "/api/v1/human-tasks/{id}/release", tag = "human tasks", params(("id" = String, Path)),
+    responses((status = 200, body = TaskView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    doing: Doing,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, Fault> {
+    let task = find_now(&app, &caller, &id).await?;
+    let any = caller.scopes.contains(&Scope::Operate);
+    app.engine.store.release_task(&doing.on_task(task.id), task.id, any).await?;
+    let task = find(&app, &caller, &id).await?;
+    if has_ended(&task) {
+        return Err(ended(&task));
+    }
+    if task.state == "claimed" {
+        return Err(taken(&task));
     }
     Ok(Json(run_view::task(task)))
 }
@@ -174,6 +194,12 @@ fn ended(task: &TaskRecord) -> Fault {
     let by = task.ended_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
     let fault = Fault::conflict("task_ended", format!("the task has ended: {}{by}", task.state));
     fault.outcome(&task.state).by(task.ended_by.clone(), task.ended_at)
+}
+
+fn taken(task: &TaskRecord) -> Fault {
+    let by = task.claimed_by.as_deref().unwrap_or("somebody");
+    let fault = Fault::conflict("task_taken", format!("the task is claimed by {by}"));
+    fault.by(task.claimed_by.clone(), task.claimed_at)
 }
 
 fn problems(task: &TaskRecord, answer: &serde_json::Value) -> Vec<InputProblem> {

@@ -91,22 +91,23 @@ pub(super) async fn put(
         Some(known) => Some(store.open_outgoing(known).await?),
         None => None,
     };
-    let url = checked(&app, &name, &request).map_err(Fault::invalid_webhook)?;
+    let (kept_url, kept_secrets) = kept.unzip();
+    let url_text = request.url.as_deref().or(kept_url.as_deref());
+    let url = checked(&app, &name, url_text, &request).map_err(Fault::invalid_webhook)?;
     if let Some(workflow) = &request.workflow {
         let found = workflows::find(&app, &caller.tenant, &caller.reach, workflow).await;
         found.map_err(|fault| fault.at("/workflow"))?;
     }
-    let made = (request.secrets.is_none() && kept.is_none()).then(|| {
+    let made = (request.secrets.is_none() && kept_secrets.is_none()).then(|| {
         let mut random = [0; 32];
         random.chunks_mut(16).for_each(|half| half.copy_from_slice(&app.engine.entropy.bytes()));
         vec![outgoing::new_secret(&random)]
     });
-    let (kept_url, kept_secrets) = kept.unzip();
     let secrets = request.secrets.as_ref().filter(|secrets| kept_secrets.as_ref() != Some(secrets)).or(made.as_ref());
     let new = NewOutgoing {
         tenant: &caller.tenant,
         name: &name,
-        url: Some(request.url.as_str()).filter(|url| kept_url.as_deref() != Some(url)),
+        url: request.url.as_deref().filter(|url| kept_url.as_deref() != Some(url)),
         origin: &url.origin().ascii_serialization(),
         secrets: secrets.map(Vec::as_slice),
         kinds: &request.kinds,
@@ -197,14 +198,17 @@ pub(super) async fn redeliver(
 fn checked(
     app: &App,
     name: &str,
+    url: Option<&str>,
     request: &PutOutgoingWebhookRequest,
 ) -> Result<Url, Vec<valet_core::workflow::InputProblem>> {
     let mut faults = Faults::default();
     if !is_workflow_name(name) {
         faults.add("name", WORKFLOW_NAME_RULE);
     }
-    let url = request.url.parse::<Url>().ok().filter(|_| request.url.len() <= OUTGOING_URL_BYTES_MAX);
+    let is_missing = url.is_none();
+    let url = url.filter(|url| url.len() <= OUTGOING_URL_BYTES_MAX).and_then(|url| url.parse::<Url>().ok());
     match &url {
+        None if is_missing => faults.add("/url", "is missing: a new webhook says where its messages are sent"),
         None => faults.add("/url", "not the URL of a server, such as https://example.com/hooks"),
         // What its name leads to is seen when it is called.
         Some(url) => {

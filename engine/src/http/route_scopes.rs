@@ -35,7 +35,7 @@ type Row = (Method, &'static str, &'static [Scope]);
 /// Whoever is no worker.
 const OF_PEOPLE: [Scope; 5] = [Trigger, Read, Operate, Answer, Admin];
 
-pub(super) const ROUTES: [Row; 119] = [
+pub(super) const ROUTES: [Row; 120] = [
     (Method::GET, "/api/v1/workflows", &[Read, Trigger]),
     (Method::GET, "/api/v1/workflows/{name}", &[Read, Trigger]),
     // What runs do is decided by who may decide who does what.
@@ -71,6 +71,7 @@ pub(super) const ROUTES: [Row; 119] = [
     (Method::GET, "/api/v1/human-tasks", &[Read, Answer]),
     (Method::GET, "/api/v1/human-tasks/{id}", &[Read, Answer]),
     (Method::POST, "/api/v1/human-tasks/{id}/claim", &[Answer]),
+    (Method::POST, "/api/v1/human-tasks/{id}/release", &[Answer]),
     (Method::POST, "/api/v1/human-tasks/{id}/answer", &[Answer]),
     (Method::POST, "/api/v1/human-tasks/{id}/reject", &[Answer]),
     // An answer may name a file, as an input does.

@@ -78,6 +78,7 @@ fn rows() -> Vec<Row> {
         get("/api/v1/human-tasks", VIEWERS, Own),
         get("/api/v1/human-tasks/{id}", VIEWERS, Missing),
         post("/api/v1/human-tasks/{id}/claim", REVIEWERS, Missing),
+        post("/api/v1/human-tasks/{id}/release", REVIEWERS, Missing),
         with(post("/api/v1/human-tasks/{id}/answer", REVIEWERS, Missing), json!({ "answer": {} })),
         post("/api/v1/human-tasks/{id}/reject", REVIEWERS, Missing),
         post("/api/v1/files", REVIEWERS, Common),

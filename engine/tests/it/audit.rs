@@ -246,10 +246,17 @@ async fn changes(app: &TestApp) -> Vec<Change> {
             json!({ "state": "claimed" }),
         ),
         change(
+            "/api/v1/human-tasks/{id}/release",
+            of_task(&answered, "release"),
+            "task.release",
+            json!({ "state": "claimed", "claimed_by": "ada" }),
+            json!({ "state": "open" }),
+        ),
+        change(
             "/api/v1/human-tasks/{id}/answer",
             of_task(&answered, "answer").json(&json!({ "answer": { "age": 7_654_321 } })),
             "task.answer",
-            json!({ "state": "claimed" }),
+            json!({ "state": "open" }),
             json!({ "state": "answered" }),
         ),
         change(

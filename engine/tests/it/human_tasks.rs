@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+use super::access::secret;
 use super::app::TestApp;
 use super::calls::{Answer, Call, SECOND_PERSON};
 use super::database;
@@ -124,6 +125,29 @@ async fn a_task_is_claimed_by_one_person_who_may_claim_it_again() {
     let refused = app.send(claim.token(SECOND_PERSON)).await.problem(409, "task_taken");
     assert!(refused.json()["detail"].as_str().is_some_and(|d| d.contains("ada")), "{refused:?}");
     app.send(answer(&task, &json!({ "age": 3 }))).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_task_is_handed_back_by_who_has_it_or_by_an_operator() {
+    let app = TestApp::start().await;
+    let reviewer = secret(&app, &json!({ "name": "reviewer", "role": "reviewer" })).await;
+    let (_, task) = asked(&app, &json!({})).await;
+    let of = |verb: &str| Call::post(format!("/api/v1/human-tasks/{task}/{verb}"));
+    app.send(of("claim")).await.expect(200);
+    app.send(of("release").token(&reviewer)).await.problem(409, "task_taken");
+    for _ in 0..2 {
+        let open = app.send(of("release")).await.expect(200).json();
+        assert_eq!(
+            (&open["state"], &open["claimed_by"], &open["claimed_at"]),
+            (&json!("open"), &Value::Null, &Value::Null)
+        );
+    }
+    app.send(of("claim").token(&reviewer)).await.expect(200);
+    // Who may operate runs takes it from somebody who went home.
+    app.send(of("release")).await.expect(200);
+    app.send(of("claim")).await.expect(200);
+    app.send(answer(&task, &json!({ "age": 3 }))).await.expect(200);
+    app.send(of("release")).await.problem(409, "task_ended");
 }
 
 #[tokio::test]

@@ -369,6 +369,10 @@ async fn what_is_wrong_is_refused_with_its_place_and_addresses_and_secrets_are_s
     let before = row().await;
     let again = put(&app, "status", &webhook).await.expect(200).json();
     assert_eq!((again.get("secret"), row().await), (None, before.clone()), "nothing changes, and it is shown once");
+    // Who changes something else need not know where it leads.
+    put(&app, "status", &json!({ "kinds": ["run.*"] })).await.expect(200);
+    assert_eq!(row().await, before);
+    put(&app, "new", &json!({ "kinds": ["run.*"] })).await.problem(422, "invalid_webhook").at("/url");
     let hex = "hush".bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     assert!(!before.contains("hush") && !before.contains(&hex), "{before}");
 }

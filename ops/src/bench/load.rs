@@ -146,6 +146,27 @@ impl Load {
         self.expect(self.client.delete(format!("{}/api/v1/limits/{name}", self.url))).await
     }
 
+    /// Makes or changes all of these, by name.
+    pub async fn put_schedules(&self, schedules: Vec<(String, Value)>, conns: u32) -> Result<(), BenchError> {
+        let load = self.clone();
+        let put = pooled(schedules, conns, move |(name, schedule)| {
+            let load = load.clone();
+            async move {
+                load.expect(load.client.put(format!("{}/api/v1/schedules/{name}", load.url)).json(&schedule)).await
+            }
+        });
+        put.await.map(drop)
+    }
+
+    pub async fn remove_schedules(&self, names: Vec<String>, conns: u32) -> Result<(), BenchError> {
+        let load = self.clone();
+        let removed = pooled(names, conns, move |name| {
+            let load = load.clone();
+            async move { load.expect(load.client.delete(format!("{}/api/v1/schedules/{name}", load.url))).await }
+        });
+        removed.await.map(drop)
+    }
+
     async fn expect(&self, request: reqwest::RequestBuilder) -> Result<(), BenchError> {
         let answer = request.bearer_auth(&self.token).send().await?;
         if answer.status().is_success() { Ok(()) } else { Err(BenchError::Refused(answer.text().await?)) }

@@ -23,6 +23,7 @@ mod idle;
 mod limits;
 mod parked;
 mod recovery;
+mod schedules;
 pub mod seed;
 
 /// What is measured.
@@ -38,6 +39,7 @@ pub enum Scenario {
     Idle,
     Api,
     Recovery,
+    Schedules,
 }
 
 impl Scenario {
@@ -53,6 +55,7 @@ impl Scenario {
             Self::Idle => "idle",
             Self::Api => "api",
             Self::Recovery => "recovery",
+            Self::Schedules => "schedules",
         }
     }
 
@@ -67,6 +70,7 @@ impl Scenario {
             Self::Idle => (0, 1, 1),
             Self::Keyed | Self::Api => (10_000, 1, 3),
             Self::Recovery => (args.slots.min(200), 1, 3),
+            Self::Schedules => (1_000, 1, 1),
         }
     }
 
@@ -154,6 +158,7 @@ async fn rounds(
             Scenario::Backlog => bench.backlog().await?,
             Scenario::Idle => bench.idle().await?,
             Scenario::Recovery => bench.recovery().await?,
+            Scenario::Schedules => bench.schedules().await?,
         });
     }
     bench.meter.close().await;

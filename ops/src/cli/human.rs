@@ -43,6 +43,11 @@ enum HumanVerb {
         /// Id of the task
         id: String,
     },
+    /// Hand a claimed task back, for whoever comes next
+    Release {
+        /// Id of the task
+        id: String,
+    },
     /// Answer a task; at a terminal its questions are asked one by one
     Answer(answer::Answer),
     /// Decline a task; the workflow decides what that means
@@ -65,6 +70,10 @@ pub async fn run(args: Human, client: &Client, output: &Output) -> Result<Exit, 
         HumanVerb::Show { id } => show::run(&id, client, output).await,
         HumanVerb::Claim { id } => {
             let task = client.claim(&id).await?;
+            tell(&task, output)
+        }
+        HumanVerb::Release { id } => {
+            let task = client.release(&id).await?;
             tell(&task, output)
         }
         HumanVerb::Answer(answer) => answer::run(answer, client, output).await,

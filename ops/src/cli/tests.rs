@@ -159,6 +159,7 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "human list --run x",
         "human show x",
         "human claim x",
+        "human release x",
         "human answer x --set a=b --set c=d",
         "human answer x --answer {}",
         "human reject x --reason no",

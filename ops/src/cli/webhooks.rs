@@ -128,9 +128,9 @@ enum OutgoingVerb {
 struct PutOutgoing {
     /// a-z, A-Z, 0-9, `.`, `_` and `-`
     name: String,
-    /// Where messages are sent
+    /// Where messages are sent [default: where they go; a new one needs it]
     #[arg(long, value_name = "URL")]
-    to: String,
+    to: Option<String>,
     /// What it is told, such as run.failed; `*` at the end stands for anything: run.*
     #[arg(long = "on", value_name = "KIND", required = true)]
     kinds: Vec<String>,

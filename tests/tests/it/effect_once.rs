@@ -126,6 +126,8 @@ async fn workers_killed_while_they_send_never_send_twice() {
         filed = applications.buffer_unordered(IN_FLIGHT).collect() => filed,
         () = doomed.replace() => unreachable!("workers are replaced for as long as applications go on"),
     };
+    // The last application may be over before the kill that follows its click.
+    let _ = tokio::time::timeout(Duration::from_millis(AFTER_MS[2]) + LOOK_EVERY * 4, doomed.replace()).await;
 
     let doubts = filed.iter().flat_map(|(_, filed)| &filed.asked).filter(|task| task.reason == "in_doubt").count();
     eprintln!(

@@ -141,7 +141,7 @@ fn unsaid(hold: &Hold, otherwise: Outcome) -> Outcome {
     Outcome::Fail { error: failure("in_doubt", message) }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

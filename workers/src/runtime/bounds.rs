@@ -73,5 +73,11 @@ pub(super) const CLAIM_BYTES: usize = 256;
 /// What an aborted task gets to come to its next await. One that does not blocks its thread.
 pub(super) const ABORT_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long a step waits for others that are done with it, at most: its slot and its lease are held meanwhile.
+pub(super) const BATCH_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Inputs of a batch. One step more may lie above it.
+pub(super) const GATHERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Kinds of costs that one attempt names, one less than a finish may carry: the rest is summed as `other`.
 pub const COSTS_MAX: usize = 31;

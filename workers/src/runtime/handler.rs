@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use valet_core::payload::Payload;
 use valet_core::step::Step;
 
+use super::batching::{Batched, Batching};
 use super::context::StepContext;
 use super::step_error::StepError;
 
@@ -39,6 +40,23 @@ impl Handlers {
         Fut: Future<Output = Result<S::Output, StepError>> + Send + 'static,
     {
         self.on_named(S::NAME, Arc::new(Typed { call: handler, step: std::marker::PhantomData::<fn(S)> }))
+    }
+
+    /// Registers a handler that does several steps of `S` in one call. Those of one key are gathered (`|_| String::new()`: all), by
+    /// `rules`; the results come in the order of the steps, each a step's own. A step that must stop leaves its batch before it begins;
+    /// in the middle its context says so, and its result counts no more.
+    ///
+    /// # Panics
+    /// If `S` has a handler already, or `rules` are beyond their bounds.
+    pub fn on_batch<S, K, F, Fut>(self, rules: Batching, key: K, handler: F) -> Self
+    where
+        S: Step,
+        K: Fn(&S) -> String + Send + Sync + 'static,
+        F: Fn(Vec<(StepContext, S)>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<Result<S::Output, StepError>>> + Send + 'static,
+    {
+        rules.check();
+        self.on_named(S::NAME, Arc::new(Batched::new(rules, key, handler)))
     }
 
     /// Registers a handler whose step is known by name only.
@@ -78,19 +96,20 @@ where
     Fut: Future<Output = Result<S::Output, StepError>> + Send + 'static,
 {
     fn run(&self, ctx: StepContext, input: Payload) -> BoxFuture<'static, Result<Payload, StepError>> {
-        let step: S = match input.read() {
+        let step: S = match read_step(&input) {
             Ok(step) => step,
-            Err(error) => {
-                let wrong = StepError::fail("bad_step_input", format_args!("the input of {}: {error}", S::NAME));
-                return std::future::ready(Err(wrong)).boxed();
-            }
+            Err(wrong) => return std::future::ready(Err(wrong)).boxed(),
         };
         let work = (self.call)(ctx, step);
-        async move {
-            let output = work.await?;
-            Payload::of(&output)
-                .map_err(|error| StepError::fail("bad_step_output", format_args!("the output of {}: {error}", S::NAME)))
-        }
-        .boxed()
+        async move { written::<S>(&work.await?) }.boxed()
     }
+}
+
+pub(super) fn read_step<S: Step>(input: &Payload) -> Result<S, StepError> {
+    input.read().map_err(|error| StepError::fail("bad_step_input", format_args!("the input of {}: {error}", S::NAME)))
+}
+
+pub(super) fn written<S: Step>(output: &S::Output) -> Result<Payload, StepError> {
+    let wrong = |error| StepError::fail("bad_step_output", format_args!("the output of {}: {error}", S::NAME));
+    Payload::of(output).map_err(wrong)
 }

@@ -30,6 +30,10 @@ pub(super) fn step_ended(step: &str, outcome: &'static str, took: Duration) {
     histogram!("valet_worker_step_seconds", "step" => step.to_owned()).record(took.as_secs_f64());
 }
 
+pub(super) fn batch_begun(step: &str, size: usize) {
+    histogram!("valet_worker_batch_size", "step" => step.to_owned()).record(size as f64);
+}
+
 pub(super) fn slots(free: usize, all: u32) {
     gauge!("valet_worker_slots_free").set(free as f64);
     gauge!("valet_worker_slots").set(all);

@@ -1,6 +1,7 @@
 //! The runtime against a small reference engine (grants, fences, leases, hand-over), in steered time and over HTTP.
 
 mod batches;
+mod batching;
 mod drains;
 mod effects;
 mod engine;

@@ -126,7 +126,9 @@ pub struct DeliveryTaken {
 #[serde(deny_unknown_fields)]
 pub struct PutOutgoingWebhookRequest {
     /// Where messages are sent, by `http` or `https`; what has no public address is refused unless the engine's settings open it.
-    pub url: String,
+    /// Default: where those of the webhook go; a new one needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// What it is told: `run.started`, `run.stuck`, `run.succeeded` and the other ends, `human_task.opened`,
     /// `human_task.due_soon`, `human_task.closed`, and what workflow code says; `*` at the end stands for anything: `run.*`.
     pub kinds: Vec<String>,

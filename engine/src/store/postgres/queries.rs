@@ -235,6 +235,13 @@ impl PgStore {
         Ok(bounded(query.fetch_optional(&self.pool)).await?.is_some())
     }
 
+    /// Hands it back. With `any` it may be claimed by another; false if it is claimed by nobody whose claim may be ended.
+    pub async fn release_task(&self, deed: &Deed, id: Uuid, any: bool) -> Result<bool, StoreError> {
+        let query = sqlx::query(include_str!("../sql/release_task.sql"));
+        let query = audited!(query.bind(id).bind(&deed.tenant).bind(&deed.who).bind(any), deed);
+        Ok(bounded(query.fetch_optional(&self.pool)).await?.is_some())
+    }
+
     pub async fn list_queues(&self, tenant: &str) -> Result<Vec<QueueRecord>, StoreError> {
         let query = sqlx::query_as::<_, QueueRecord>(include_str!("../sql/list_queues.sql")).bind(tenant);
         bounded(query.fetch_all(&self.pool)).await

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { answerWords, faultsOf, isOf, kindsOf, NEW, requestOf, typedOf } from "./outgoing";
+import { answerWords, faultsOf, kindsOf, NEW, requestOf, typedOf } from "./outgoing";
 
 const WAS = {
   name: "crm",
@@ -35,20 +35,15 @@ it("the engine makes the first secret; later ones are made here, given or kept",
 });
 
 it("what is missing is said", () => {
-  expect(Object.keys(faultsOf({ ...NEW, kinds: new Set(), secretFrom: "given" }))).toEqual([
+  expect(Object.keys(faultsOf({ ...NEW, kinds: new Set(), secretFrom: "given" }, undefined))).toEqual([
     "name",
     "/url",
     "/kinds",
     "/secrets",
   ]);
-  expect(faultsOf({ ...NEW, name: "crm", url: "https://crm.example.com" })).toEqual({});
-});
-
-it("a URL that is typed once more is of the same place", () => {
-  expect(isOf(WAS.origin, "https://crm.example.com/in?key=1")).toBe(true);
-  expect(
-    ["https://crm.example.org/in", "http://crm.example.com/in", "crm"].map((url) => isOf(WAS.origin, url)),
-  ).toEqual([false, false, false]);
+  expect(faultsOf({ ...NEW, name: "crm", url: "https://crm.example.com" }, undefined)).toEqual({});
+  expect(faultsOf(typedOf(WAS), WAS)).toEqual({});
+  expect(requestOf(typedOf(WAS), WAS, "").url).toBeUndefined();
 });
 
 it("what became of a message is said", () => {

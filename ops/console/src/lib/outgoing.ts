@@ -45,7 +45,7 @@ export const NEW: TypedOutgoing = {
   secrets: "",
 };
 
-/** Without the URL, which is not shown. */
+/** Without the URL, which is not shown; left empty it stays as it is. */
 export function typedOf({ name, kinds, workflow, filter }: Outgoing): TypedOutgoing {
   const hasBox = (kind: string) => KINDS.some((one) => one.kind === kind);
   return {
@@ -72,9 +72,9 @@ export function kindsOf({ kinds, others }: TypedOutgoing): string[] {
 export function requestOf(typed: TypedOutgoing, was: Outgoing | undefined, made: string): PutOutgoing {
   const { secretFrom, workflow, filter } = typed;
   return {
-    url: typed.url.trim(),
     kinds: kindsOf(typed),
     paused: was?.paused ?? false,
+    ...(typed.url.trim() === "" ? {} : { url: typed.url.trim() }),
     ...(workflow === "" ? {} : { workflow }),
     ...(filter.trim() === "" ? {} : { filter: filter.trim() }),
     ...(secretFrom === "given" ? { secrets: lines(typed.secrets) } : {}),
@@ -83,18 +83,13 @@ export function requestOf(typed: TypedOutgoing, was: Outgoing | undefined, made:
 }
 
 /** What is missing, by its place in the request. */
-export function faultsOf(typed: TypedOutgoing): Faults {
+export function faultsOf(typed: TypedOutgoing, was: Outgoing | undefined): Faults {
   const found: Faults = {};
   if (typed.name.trim() === "") found.name = "this is missing";
-  if (typed.url.trim() === "") found["/url"] = "this is missing";
+  if (was === undefined && typed.url.trim() === "") found["/url"] = "this is missing";
   if (kindsOf(typed).length === 0) found["/kinds"] = "choose at least one";
   if (typed.secretFrom === "given" && lines(typed.secrets).length === 0) found["/secrets"] = "this is missing";
   return found;
-}
-
-/** Whether a URL is of the place that is shown: what is typed once more is not to lead elsewhere. */
-export function isOf(origin: string, url: string): boolean {
-  return URL.canParse(url.trim()) && new URL(url.trim()).origin === origin;
 }
 
 /** What the receiver did with a message at last. */

@@ -212,6 +212,7 @@ function Keys({ places, onClose }: { places: Place[]; onClose: () => void }) {
     ["a", "Inbox: to the first field of the answer"],
     ["Esc", "Inbox: out of a field"],
     ["c", "Inbox: claim"],
+    ["b", "Inbox: hand back"],
     ["p", "Inbox: the picture, large"],
     ["r", "Inbox: reject"],
     ["Ctrl Enter", "Inbox: send the answer"],

@@ -400,6 +400,10 @@ impl Client {
         body::json(self.send(&Call::post(path(["human-tasks", id, "claim"]), Body::Empty)).await?).await
     }
 
+    pub async fn release(&self, id: &str) -> Result<TaskView, ClientError> {
+        body::json(self.send(&Call::post(path(["human-tasks", id, "release"]), Body::Empty)).await?).await
+    }
+
     pub async fn answer(&self, id: &str, answer: Value, key: &str) -> Result<TaskView, ClientError> {
         let call = Call::post(path(["human-tasks", id, "answer"]), document(&AnswerRequest { answer })).once(key);
         body::json(self.send(&call).await?).await

@@ -209,7 +209,12 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
   const [rejecting, setRejecting] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const params = { path: { id: task.id } };
+  const mine = task.claimed_by === name;
   const claim = useAct({ run: () => told(api.POST("/api/v1/human-tasks/{id}/claim", { params })), done: "Yours." });
+  const release = useAct({
+    run: () => told(api.POST("/api/v1/human-tasks/{id}/release", { params })),
+    done: "Handed back.",
+  });
   const answer = useMutation({
     mutationFn: () => {
       const header = { "Idempotency-Key": draftOf(task.id)?.key ?? newKey() };
@@ -256,14 +261,14 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
     // Out of the field, so that the other keys count again.
     if (event.key === "Escape" && event.target instanceof HTMLElement) event.target.blur();
   };
-  useHotkeys({ a: toField, c: () => claim.mutate(), r: () => setRejecting(true) });
-  const ended = conflict(answer.error) ?? conflict(claim.error);
+  useHotkeys({ a: toField, b: () => mine && release.mutate(), c: () => claim.mutate(), r: () => setRejecting(true) });
+  const ended = conflict(answer.error) ?? conflict(claim.error) ?? conflict(release.error);
   return (
     <form ref={form} className="task-form" onSubmit={submit} onKeyDown={press}>
       {ended !== undefined ? (
         <Conflict problem={ended} value={value} />
       ) : (
-        <Fault error={shownError(answer.error, found) ?? claim.error} />
+        <Fault error={shownError(answer.error, found) ?? claim.error ?? release.error} />
       )}
       <SchemaForm schema={schema} value={value} onChange={change} faults={found} />
       <footer className="actions">
@@ -277,7 +282,11 @@ function Answer({ task, next }: { task: Task; next: string | undefined }) {
         >
           Done
         </Button>
-        {task.claimed_by !== name && (
+        {mine ? (
+          <Button onClick={() => release.mutate()} disabled={release.isPending} hotkey="b">
+            Hand back
+          </Button>
+        ) : (
           <Button onClick={() => claim.mutate()} disabled={claim.isPending} hotkey="c">
             Claim
           </Button>

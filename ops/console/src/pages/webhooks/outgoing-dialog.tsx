@@ -30,7 +30,7 @@ export function OutgoingDialog({ was, onClose }: { was?: Outgoing; onClose: () =
   const name = typed.name.trim();
   // Kinds and secrets are told by their places in a list, which are one field here.
   const told = Object.fromEntries(Object.entries(answered).map(([place, fault]) => [placeOf(place) ?? place, fault]));
-  const found: Faults = { ...told, ...(sending ? faultsOf(typed) : {}) };
+  const found: Faults = { ...told, ...(sending ? faultsOf(typed, was) : {}) };
   const act = useAct({
     run: async () => {
       try {
@@ -50,7 +50,7 @@ export function OutgoingDialog({ was, onClose }: { was?: Outgoing; onClose: () =
   const submit = () => {
     setSending(true);
     setAnswered({});
-    if (Object.keys(faultsOf(typed)).length === 0) act.mutate();
+    if (Object.keys(faultsOf(typed, was)).length === 0) act.mutate();
   };
   const change = (next: Partial<TypedOutgoing>) => {
     setTyped({ ...typed, ...next });
@@ -104,10 +104,11 @@ export function OutgoingDialog({ was, onClose }: { was?: Outgoing; onClose: () =
       <Field
         id="outgoing-url"
         label="URL"
+        optional={was !== undefined}
         hint={
           was === undefined
             ? "Of a server with a public address. Only where it begins is ever shown again."
-            : `The whole of it, once more: it may hold a secret, so that only \`${was.origin}\` is shown.`
+            : `Leave it empty, and it stays as it is: it may hold a secret, so that only \`${was.origin}\` is shown.`
         }
         fault={found["/url"]}
       >
