@@ -772,6 +772,24 @@ pub struct WorkerView {
     #[schema(value_type = String, format = DateTime)]
     pub last_seen_at: Timestamp,
     pub draining: bool,
+    /// Steps that require labels go to workers that have them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What it does, longest at work first: 20 at most, of the runs that the caller reaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_work: Vec<AtWorkView>,
+}
+
+/// A step that a worker does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AtWorkView {
+    pub run: String,
+    pub seq: u32,
+    pub workflow: String,
+    /// The step's.
+    pub name: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub granted_at: Timestamp,
 }
 
 /// `GET /readyz`

@@ -150,3 +150,25 @@ async fn which_run_was_given_which_file_is_noted() {
     assert_eq!(uses.as_array().map(Vec::len), Some(1), "{uses}");
     assert_eq!((&uses[0]["run"], &uses[0]["kind"], &uses[0]["name"]), (&json!(run), &json!("file"), &json!(file)));
 }
+
+#[tokio::test]
+async fn what_a_worker_does_is_shown_to_those_who_reach_its_run() {
+    let app = TestApp::start().await;
+    let (run, _) = (echo(&app, PEOPLE).await, echo(&app, PEOPLE).await);
+    let everybodys = Worker::open(&app).await;
+    everybodys.take(&run, 1, 1).await;
+    let limited = json!({ "name": "asker", "role": "viewer", "workflows": ["ask"] });
+    let limited = secret(&app, &limited).await;
+    let seen = async |token: &str| {
+        let workers = app.send(Call::get("/api/v1/workers").token(token)).await.expect(200).json()["workers"].clone();
+        let runs = workers[0]["at_work"].as_array().cloned().unwrap_or_default();
+        (
+            workers[0]["running"].clone(),
+            runs.iter().map(|step| (step["run"].clone(), step["seq"].clone())).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(seen(PEOPLE).await, (json!(1), vec![(json!(run), json!(1))]));
+    for token in [limited.as_str(), OTHER_TENANT] {
+        assert_eq!(seen(token).await, (json!(1), Vec::new()), "how busy it is, and no more");
+    }
+}

@@ -22,17 +22,22 @@ fn render(workers: &[WorkerView], now: Timestamp, style: Style) -> String {
     if workers.is_empty() {
         return "no workers; start one with `valet worker`".to_owned();
     }
-    let mut table = Table::new(["WORKER", "NAME", "QUEUES", "RUNNING", "SLOTS", "SEEN", "STATE"]);
+    let mut table = Table::new(["WORKER", "NAME", "QUEUES", "LABELS", "RUNNING", "SLOTS", "SEEN", "STATE", "DOES"]);
     for worker in workers {
         let state = if worker.draining { "draining" } else { "ok" };
+        let labels = worker.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        // What it has been at longest; all of them are in `--json`.
+        let does = worker.at_work.first().map(|step| format!("{} of {}", step.name, step.run)).unwrap_or_default();
         table.row([
             Cell::new(&worker.session),
             Cell::new(&worker.name),
             Cell::new(worker.queues.join(", ")),
+            Cell::new(labels.collect::<Vec<_>>().join(", ")),
             Cell::number(&worker.running),
             Cell::number(&worker.slots),
             Cell::new(when::relative(worker.last_seen_at, now)),
             Cell::marked(state, Style::status),
+            Cell::new(does),
         ]);
     }
     table.render(style)
@@ -40,6 +45,8 @@ fn render(workers: &[WorkerView], now: Timestamp, style: Style) -> String {
 
 #[cfg(test)]
 mod tests {
+    use valet_protocol::api::AtWorkView;
+
     use super::*;
 
     #[test]
@@ -53,11 +60,19 @@ mod tests {
             running: 1,
             last_seen_at: "2026-11-21T06:00:00Z".parse().unwrap(),
             draining: true,
+            labels: [("gpu".to_owned(), "yes".to_owned())].into(),
+            at_work: vec![AtWorkView {
+                run: "run_1".to_owned(),
+                seq: 3,
+                workflow: "apply".to_owned(),
+                name: "fill-page".to_owned(),
+                granted_at: "2026-11-21T05:59:00Z".parse().unwrap(),
+            }],
         };
         let text = render(&[worker], "2026-11-21T06:00:02Z".parse().unwrap(), Style::default());
         let expected = "\
-WORKER  NAME  QUEUES            RUNNING  SLOTS  SEEN     STATE
-sess_1  left  browser, default        1      4  2 s ago  draining
+WORKER  NAME  QUEUES            LABELS   RUNNING  SLOTS  SEEN     STATE     DOES
+sess_1  left  browser, default  gpu=yes        1      4  2 s ago  draining  fill-page of run_1
 ";
         assert_eq!(text, expected);
     }

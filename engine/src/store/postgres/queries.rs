@@ -1,5 +1,6 @@
 //! Reads for people: pages of runs, one run, tasks, queues, workers, blobs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -102,6 +103,21 @@ pub struct WorkerRecord {
     pub seen_at: Timestamp,
     pub draining: bool,
     pub running: i64,
+    #[sqlx(json)]
+    pub labels: BTreeMap<String, String>,
+    /// The oldest of them.
+    #[sqlx(json)]
+    pub at_work: Vec<AtWorkRecord>,
+}
+
+/// A step that a worker holds.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct AtWorkRecord {
+    pub run_id: Uuid,
+    pub seq: u32,
+    pub workflow: String,
+    pub name: String,
+    pub granted_at: Timestamp,
 }
 
 /// A file or artifact; its bytes lie in the blob store.
@@ -247,9 +263,10 @@ impl PgStore {
         bounded(query.fetch_all(&self.pool)).await
     }
 
-    /// Those that do this tenant's steps.
-    pub async fn list_workers(&self, tenant: &str) -> Result<Vec<WorkerRecord>, StoreError> {
-        let query = sqlx::query_as::<_, WorkerRecord>(include_str!("../sql/list_workers.sql")).bind(tenant);
+    /// Those that do this tenant's steps, each with what it does within this reach.
+    pub async fn list_workers(&self, tenant: &str, reach: &Reach) -> Result<Vec<WorkerRecord>, StoreError> {
+        let query = sqlx::query_as::<_, WorkerRecord>(include_str!("../sql/list_workers.sql"));
+        let query = query.bind(tenant).bind(&reach.workflows).bind(&reach.subjects);
         bounded(query.fetch_all(&self.pool)).await
     }
 

@@ -1,10 +1,14 @@
 // The workers that live: what they pull, what they hold, and whether they take more.
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { pausesQuery, workersQuery } from "../api/queries";
 import { useMay } from "../api/session";
 import { Ago, Command, Copy, Empty, Fault, Loading, Page } from "../ui/basics";
 import { PauseButton } from "../ui/pause-button";
 import { Table } from "../ui/table";
+
+/** Steps of a worker. */
+const SHOWN = 4;
 
 export function Workers() {
   const { data, error, isPending } = useQuery(workersQuery);
@@ -59,11 +63,32 @@ export function Workers() {
             },
             { name: "holds", align: "right", cell: ({ running }) => running },
             {
-              name: "queues",
+              name: "does",
+              cell: ({ at_work = [] }) => (
+                <ul className="plain">
+                  {at_work.slice(0, SHOWN).map(({ run, seq, name, granted_at }) => (
+                    <li key={`${run} ${seq}`}>
+                      <Link to="/runs/$id" params={{ id: run }}>
+                        {name}
+                      </Link>{" "}
+                      <Ago at={granted_at} />
+                    </li>
+                  ))}
+                  {at_work.length > SHOWN && <li>and more</li>}
+                </ul>
+              ),
+            },
+            {
+              name: "labels and queues",
               className: "grow",
               wideOnly: true,
-              cell: ({ queues }) => (
+              cell: ({ queues, labels = {} }) => (
                 <span className="tags">
+                  {Object.entries(labels).map(([name, value]) => (
+                    <span key={name} className="tag">
+                      {name}={value}
+                    </span>
+                  ))}
                   {queues.map((queue) => (
                     <span key={queue} className="tag mono">
                       {queue}

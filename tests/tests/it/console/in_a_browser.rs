@@ -112,6 +112,10 @@ async fn a_run_is_started_watched_paused_resumed_and_answered() {
     browser.sees("May it go out?").await;
     browser.press("c").await;
     browser.sees("yours").await;
+    browser.click("Hand back").await;
+    browser.sees_no("yours").await;
+    browser.press("c").await;
+    browser.sees("yours").await;
     browser.fill("Answer", "It may.").await;
     browser.click("Done").await;
     browser.sees("Nobody is needed.").await;
