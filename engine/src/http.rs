@@ -60,6 +60,7 @@ mod operations;
 mod outgoing_webhooks;
 mod pauses;
 mod places;
+mod problem_codes;
 mod pushed_events;
 mod query;
 mod recent;
@@ -88,6 +89,7 @@ pub use auth::FixedToken;
 pub use bulk_work::{look as look_at_bulk_operations, run as run_bulk_operations};
 pub use fault::Fault;
 pub use limits::{Limits, Rate};
+pub use problem_codes::{PROBLEM_CODES, ProblemCode};
 pub use scheduler::{look as look_at_schedules, run as run_schedules};
 pub use triggers::run as run_triggers;
 
@@ -175,7 +177,7 @@ impl App {
     info(
         title = "Valet",
         description = "Durable workflows for work that needs a browser and sometimes a person. Errors are \
-                       application/problem+json with a stable `code`.",
+                       application/problem+json with a stable `code`; all codes are in engine/ERRORS.md.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&Credentials),

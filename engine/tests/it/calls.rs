@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use serde_json::Value;
+use valet_engine::http::PROBLEM_CODES;
 
 /// The tokens that [`super::app::TestApp`] knows.
 pub const PEOPLE: &str = "a-persons-token";
@@ -105,6 +106,8 @@ impl Answer {
         assert_eq!(answer.header(header::CONTENT_TYPE.as_str()), Some("application/problem+json"), "{answer:?}");
         let problem = answer.json();
         assert_eq!(problem["code"], code, "{problem}");
+        let known = PROBLEM_CODES.iter().any(|(known, statuses, _)| *known == code && statuses.contains(&status));
+        assert!(known, "{status} {code} is not in the catalogue (src/http/problem_codes.rs)");
         assert_eq!(problem["status"], status, "{problem}");
         assert!(problem["title"].as_str().is_some_and(|t| !t.is_empty()), "{problem}");
         assert!(problem["detail"].as_str().is_some_and(|t| !t.is_empty()), "{problem}");
