@@ -196,6 +196,9 @@ pub struct EventView {
     pub replay_of: Option<String>,
     /// One for each trigger that it fitted.
     pub runs: Vec<EventRunView>,
+    /// How many waits of runs took it; not told to tokens that reach only some runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken: Option<u32>,
     /// Of one event, for those who see inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
