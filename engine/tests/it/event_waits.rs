@@ -40,8 +40,12 @@ async fn push(app: &TestApp, call: Call) -> Value {
     app.send(call).await.expect(201).json()["woken"].clone()
 }
 
-async fn count(app: &TestApp, table: &str) -> i64 {
-    sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(app.pool()).await.expect("a count")
+const WAITS: &str = "SELECT count(*) FROM event_waits";
+const WAKES: &str = "SELECT count(*) FROM event_wakes";
+const TIMERS: &str = "SELECT count(*) FROM timers";
+
+async fn count(app: &TestApp, of: &'static str) -> i64 {
+    sqlx::query_scalar(of).fetch_one(app.pool()).await.expect("a count")
 }
 
 /// The key that the run waits for.
@@ -72,7 +76,7 @@ async fn an_event_wakes_each_run_that_waits_for_it_once() {
     for run in &runs {
         assert_eq!(waits_for(&app, run).await, "next", "it goes on, and waits for the next");
     }
-    assert_eq!((count(&app, "event_waits").await, count(&app, "event_wakes").await), (2, 0));
+    assert_eq!((count(&app, WAITS).await, count(&app, WAKES).await), (2, 0));
     let text: String = sqlx::query_scalar("SELECT string_agg(w::text, '') FROM event_waits w")
         .fetch_one(app.pool())
         .await
@@ -83,7 +87,7 @@ async fn an_event_wakes_each_run_that_waits_for_it_once() {
         let run = app.run(run).await;
         assert_eq!((&run["status"], &run["output"]), (&json!("succeeded"), &json!("over")));
     }
-    assert_eq!(count(&app, "event_waits").await, 0);
+    assert_eq!(count(&app, WAITS).await, 0);
     let audited: i64 = sqlx::query_scalar("SELECT count(*) FROM audit WHERE action = 'run.wake' AND via = 'event'")
         .fetch_one(app.pool())
         .await
@@ -143,7 +147,7 @@ async fn a_run_that_is_cancelled_waits_no_more_and_a_paused_one_keeps_what_came(
     let (gone, paused) = (app.start_run("paid", &json!({})).await, app.start_run("paid", &json!({})).await);
     let act = |run: &str, what: &str| Call::post(format!("/api/v1/runs/{run}/{what}")).json(&json!({ "reason": "r" }));
     app.send(act(&gone, "cancel")).await.expect(200);
-    assert_eq!(count(&app, "event_waits").await, 1);
+    assert_eq!(count(&app, WAITS).await, 1);
     app.send(Call::post(format!("/api/v1/runs/{paused}/pause"))).await.expect(200);
     assert_eq!(push(&app, event("paid", &json!(1))).await, 1);
     assert_eq!(push(&app, event("paid", &json!(2))).await, 0, "the first is there already");
@@ -205,7 +209,7 @@ async fn whom_an_engine_left_untold_another_tells_once() {
     let woken = async || {
         app.send(Call::get(format!("/api/v1/events/event_{}", id.simple()))).await.expect(200).json()["woken"].clone()
     };
-    assert_eq!((woken().await, count(&app, "event_wakes").await), (json!(1), 0));
+    assert_eq!((woken().await, count(&app, WAKES).await), (json!(1), 0));
 
     // Another engine had told it, and died before it said so; the run waits for the next, or has ended.
     for _ in 0..2 {
@@ -216,7 +220,7 @@ async fn whom_an_engine_left_untold_another_tells_once() {
             "INSERT INTO event_wakes (event_id, run_id, seq, since) VALUES ($1, $2, $3, now() - interval '1 minute')";
         sqlx::query(left).bind(id).bind(run).bind(seq).execute(app.pool()).await.expect("a row");
         look_at_schedules(&app.app).await.expect("a look");
-        assert_eq!((woken().await, count(&app, "event_wakes").await), (json!(1), 0), "it was woken, once");
+        assert_eq!((woken().await, count(&app, WAKES).await), (json!(1), 0), "it was woken, once");
         app.send(event("next", &json!(null))).await.expect(201);
     }
     assert_eq!(app.run(&run).await["status"], "succeeded");
@@ -229,16 +233,16 @@ async fn an_event_of_an_erased_subject_is_told_to_nobody() {
     declare(&app, "paid", json!({ "event": "paid" })).await;
     let (gone, run) = (app.start_run("paid", &json!({})).await, app.start_run("paid", &json!({})).await);
     keep(&app, "paid", "ada").await;
-    assert_eq!(count(&app, "event_wakes").await, 2);
+    assert_eq!(count(&app, WAKES).await, 2);
     app.store.forget_subject("acme", "ada", Machine.now()).await.expect("it is forgotten");
-    assert_eq!(count(&app, "event_wakes").await, 0);
+    assert_eq!(count(&app, WAKES).await, 0);
     let (id, wakes) = keep(&app, "paid", "eve").await;
     assert_eq!(wakes, 2);
     app.send(Call::post(format!("/api/v1/runs/{gone}/cancel")).json(&json!({ "reason": "r" }))).await.expect(200);
     sqlx::query("UPDATE events SET body = ''").execute(app.pool()).await.expect("a row");
     make_old(&app).await;
     look_at_schedules(&app.app).await.expect("a look passes over what cannot be opened");
-    assert_eq!((waits_for(&app, &run).await, count(&app, "event_wakes").await), (json!("paid"), 0));
+    assert_eq!((waits_for(&app, &run).await, count(&app, WAKES).await), (json!("paid"), 0));
     let other = keep(&app, "paid", "eve").await.0;
     make_old(&app).await;
     look_at_schedules(&app.app).await.expect("a look");
@@ -274,10 +278,10 @@ async fn the_first_of_a_group_lets_the_others_go() {
     } } });
     register(&app, "any", &definition).await.expect(201);
     let run = app.start_run("any", &json!({})).await;
-    assert_eq!(count(&app, "event_waits").await, 2);
+    assert_eq!(count(&app, WAITS).await, 2);
     // Both fit: whichever the run is told of first lets the other go.
     assert_eq!(push(&app, event("a", &json!(1))).await, 1);
-    assert_eq!((count(&app, "event_waits").await, count(&app, "timers").await), (0, 0));
+    assert_eq!((count(&app, WAITS).await, count(&app, TIMERS).await), (0, 0));
     assert_ne!(app.run(&run).await["status"], "waiting");
     let put = Call::new(Method::PUT, "/api/v1/workflows/wrong").json(&json!({ "tasks": { "x": {
         "step": "s", "wait_for": [[{ "sleep": 1 }, { "event": "" }]],

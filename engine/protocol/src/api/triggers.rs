@@ -161,7 +161,7 @@ pub struct Backfilled {
 pub struct PushEventRequest {
     /// What happened, such as `user:created`. Never personal.
     pub key: String,
-    /// Which triggers may see it, besides those without a scope. Never personal.
+    /// Which triggers and waiting runs may see it, besides those without a scope. Never personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// The end user whom it is about: what it carries is sealed for them, and erased with them. Default: `default`.
