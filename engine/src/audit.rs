@@ -82,6 +82,11 @@ impl Deed {
         Self { who: name.to_owned(), via: Via::Event, ..Self::queued(tenant) }
     }
 
+    /// The event of this id, which the run waited for. The run is not known yet.
+    pub fn woken(tenant: &str, event: String) -> Self {
+        Self { who: event, via: Via::Event, action: "run.wake", ..Self::queued(tenant) }
+    }
+
     pub fn address_text(&self) -> Option<String> {
         self.address.map(|address| address.to_string())
     }

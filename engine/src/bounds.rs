@@ -215,8 +215,10 @@ pub const FIRE_LEFT_AFTER: Duration = Duration::from_secs(10);
 
 /// Event triggers of one tenant: an event may fit them all, and is answered once their runs have begun.
 pub const EVENT_TRIGGERS_MAX: u32 = 500;
-/// An event's key, a trigger's pattern of keys, a scope.
-pub const EVENT_KEY_BYTES_MAX: usize = 255;
+/// Waiting runs that one event wakes: those that have waited longest.
+pub const EVENT_WAKES_MAX: u32 = 10_000;
+/// Of them are told before the next are read: what is told is noted page by page.
+pub const EVENT_WAKES_PER_PAGE: u32 = 500;
 /// Work of a trigger's expressions for one event.
 pub const TRIGGER_STEPS_MAX: u64 = 100_000;
 /// Rules of one kind that a tenant has: those of tiers are read whole whenever one is chosen.

@@ -508,7 +508,8 @@ impl<O: Outward> Executor<O> {
         let work = std::mem::take(&mut slot.deciding);
         let Some(transition) = decision.transition else {
             let ended = slot.machine.as_ref().is_some_and(|machine| machine.run().status().is_terminal());
-            if !ended && work.iter().any(|work| !work.loaded) {
+            let is_final = decision.replies.iter().all(|reply| matches!(reply, Ok(Reply::Ignored)));
+            if !ended && !is_final && work.iter().any(|work| !work.loaded) {
                 // Another engine may have moved the run on: nothing is refused on the word of a cache.
                 for work in work.into_iter().rev() {
                     slot.mailbox.push_front(work);

@@ -209,6 +209,7 @@ fn batch_len(waiting: &[Pending]) -> usize {
     for (index, pending) in waiting.iter().enumerate() {
         let transition = &pending.transition;
         rows += 2 + transition.steps.len() + transition.timers.len() + transition.tasks.len() + transition.outbox.len();
+        rows += transition.event_waits.len();
         bytes += weight_bytes(transition);
         if index > 0 && (rows > COMMIT_ROWS_MAX || bytes > COMMIT_BYTES_MAX) {
             return index;

@@ -17,6 +17,7 @@ mod it {
     mod declared_children;
     mod desk;
     mod door;
+    mod event_waits;
     mod events;
     mod fans;
     mod files;

@@ -9,6 +9,7 @@ mod it {
     pub mod database_away;
     pub mod drain;
     pub mod effect_once;
+    pub mod event_waits;
     pub mod forms;
     pub mod hooks;
     pub mod imports;

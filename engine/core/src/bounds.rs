@@ -52,7 +52,10 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Tasks of a declared workflow: each poll looks at all of them.
 pub const DECLARED_TASKS_MAX: usize = 200;
 
-/// Signals and sleeps that one declared task waits for.
+/// An event's key, a pattern of keys, a scope.
+pub const EVENT_KEY_BYTES_MAX: usize = 255;
+
+/// Signals, events and sleeps that one declared task waits for.
 pub const DECLARED_WAITS_MAX: usize = 20;
 
 /// A declared workflow's definition lies in the journal of each of its runs.

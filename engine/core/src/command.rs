@@ -38,6 +38,14 @@ pub enum Command {
         key: String,
         payload: Payload,
     },
+    /// An event was published that the wait at `seq` may be for: taken once, and only if the wait's filter holds.
+    Event {
+        seq: Seq,
+        /// The event's id.
+        key: String,
+        /// A [`PublishedEvent`](crate::event::PublishedEvent).
+        message: Payload,
+    },
     AnswerTask {
         seq: Seq,
         by: String,
@@ -239,8 +247,10 @@ pub enum InboxMessage {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Done,
-    /// A signal that the run has had before, under the same key.
+    /// A signal or an event that the run has had before, under the same key.
     Repeated,
+    /// An event that is not for this wait: its filter does not hold, or another came first. Nothing will change that.
+    Ignored,
     /// `handed_over`: the run's next step, granted to the same worker in the same commit.
     Finished {
         handed_over: Option<Box<GrantedStep>>,
@@ -277,6 +287,8 @@ pub enum Rejection {
     TaskEnded { ended: String, by: Option<String> },
     #[error("no such task is open in this run")]
     NoSuchTask,
+    #[error("the run waits for no event there")]
+    NoSuchWait,
     #[error("no such token: it is wrong, or the run waits for it no more")]
     NoSuchCompletion,
     #[error("the token was used before, with another key")]

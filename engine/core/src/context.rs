@@ -22,6 +22,7 @@ use crate::Timestamp;
 use crate::attributes;
 use crate::bounds::{ATTRIBUTES_MAX, FAN_OUT_MAX, NAME_BYTES_MAX, OPERATIONS_PER_POLL_MAX};
 use crate::callbacks::{Callbacks, Secret};
+use crate::event::{AwaitedEvent, EventPattern, channel_of};
 use crate::expression::{Expression, ExpressionError};
 use crate::id::{Attempt, RunId, Seq, SessionId};
 use crate::journal::{
@@ -295,6 +296,28 @@ impl Context {
         Ok(self.wait(name, Some(filter.to_owned()), timeout))
     }
 
+    /// Waits for the next event that is published from now on and fits; `None` after the timeout. What was published before
+    /// the transition that begins the wait was committed does not count.
+    pub fn wait_for_event<T: DeserializeOwned>(
+        &self,
+        event: impl Into<EventPattern>,
+        timeout: Option<Duration>,
+    ) -> Operation<AwaitedEvent<T>> {
+        self.wait_event(event.into(), None, timeout)
+    }
+
+    /// The same for the first for which `filter` holds, a CEL expression over `message`, a [`PublishedEvent`](crate::PublishedEvent), such as
+    /// `message.payload.amount > 100.0`. An event that the filter cannot be asked about is none of its.
+    pub fn wait_for_event_where<T: DeserializeOwned>(
+        &self,
+        event: impl Into<EventPattern>,
+        filter: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Operation<AwaitedEvent<T>>, ExpressionError> {
+        Expression::compile(filter, &FILTER_VARIABLES)?;
+        Ok(self.wait_event(event.into(), Some(filter.to_owned()), timeout))
+    }
+
     pub(crate) fn wait<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -303,10 +326,21 @@ impl Context {
     ) -> Operation<Option<Result<T, Failure>>> {
         let deadline = timeout.map(|timeout| after(self.now(), timeout));
         let name = name.to_owned();
-        self.operation(Op::Wait { name, deadline, filter }, |delivery| match delivery {
-            Delivery::Signal(payload) => Some(payload.read().map_err(|e| Failure::new("bad_signal", e.to_string()))),
-            Delivery::Resolution(_) => None,
-        })
+        self.operation(Op::Wait { name, deadline, filter, event: None }, read_message)
+    }
+
+    pub(crate) fn wait_event<T: DeserializeOwned>(
+        &self,
+        event: EventPattern,
+        filter: Option<String>,
+        timeout: Option<Duration>,
+    ) -> Operation<Option<Result<T, Failure>>> {
+        let deadline = timeout.map(|timeout| after(self.now(), timeout));
+        let event = event.tidied();
+        let seq = self.take_seq();
+        let name = channel_of(seq, &event.key);
+        self.emit_op(seq, Op::Wait { name, deadline, filter, event: Some(event) });
+        self.pending(seq, read_message)
     }
 
     /// Opens a task for a person and waits until it ends.
@@ -766,6 +800,13 @@ fn go_to_labelled(policy: &mut StepPolicy, step: &str) {
 pub(crate) fn start_by(op: &StepOp, now: Timestamp) -> Option<Timestamp> {
     let wait = op.sticky.map(|_| STICKY_PATIENCE).or(op.policy.schedule_timeout_ms.map(Duration::from_millis))?;
     Some(after(now, wait))
+}
+
+fn read_message<T: DeserializeOwned>(delivery: Delivery) -> Option<Result<T, Failure>> {
+    match delivery {
+        Delivery::Signal(payload) => Some(payload.read().map_err(|e| Failure::new("bad_signal", e.to_string()))),
+        Delivery::Resolution(_) => None,
+    }
 }
 
 fn read_step<T: DeserializeOwned>(delivery: Delivery) -> Result<T, StepFailure> {

@@ -33,7 +33,9 @@ use crate::placement::{is_of_session, unlabelled};
 use crate::replay::{Code, Expectation, Polled};
 use crate::run::{Figures, Identity, LiveStep, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, Status, StepPhase};
 use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
-use crate::transition::{Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, notices, row_changes};
+use crate::transition::{
+    Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, event_wait_changes, notices, row_changes,
+};
 use crate::workflow::{Definition, Registry, Stop};
 
 /// The code of a failure that says: the effect may or may not have happened.
@@ -582,6 +584,7 @@ impl<'a> Folding<'a> {
                 Ok(Reply::Done)
             }
             Command::Signal { name, key, payload } => self.signal(name, key, payload),
+            Command::Event { seq, key, message } => self.event(seq, key, message),
             Command::AnswerTask { seq, by, key, answer } => self.answer(seq, by, key, answer),
             Command::Pause { by } => {
                 self.pause(by);
@@ -629,6 +632,7 @@ impl<'a> Folding<'a> {
                 self.repeated_answer(seq, &key)
             }
             Command::Signal { name, key, .. } if self.run().has_signal(&name, &key) => Ok(Reply::Repeated),
+            Command::Event { seq, key, .. } if self.run().has_event(seq, &key) => Ok(Reply::Repeated),
             Command::Complete { seq, key, .. } if self.run().ended_completions.contains_key(&seq) => {
                 self.completed_before(seq, &key)
             }
@@ -1056,6 +1060,22 @@ impl<'a> Folding<'a> {
         Ok(Reply::Done)
     }
 
+    /// A wait takes one event. What its filter lets by is not kept: nobody else could take it.
+    fn event(&mut self, seq: Seq, key: String, message: Payload) -> Result<Reply, Rejection> {
+        if self.run().has_event(seq, &key) {
+            return Ok(Reply::Repeated);
+        }
+        let wait = self.run().waits.get(&seq).filter(|wait| wait.event.is_some()).ok_or(Rejection::NoSuchWait)?;
+        let is_served = self.run().channels.get(&wait.name).is_some_and(|channel| !channel.kept.is_empty());
+        if is_served || wait.chooses(&VecDeque::from([message.clone()])).is_none() {
+            return Ok(Reply::Ignored);
+        }
+        let name = wait.name.clone();
+        self.record(Entry::SignalKept { name, key, payload: message });
+        self.settle();
+        Ok(Reply::Done)
+    }
+
     fn answer(&mut self, seq: Seq, by: String, key: String, answer: TaskAnswer) -> Result<Reply, Rejection> {
         if self.run().ended_tasks.contains_key(&seq) {
             return self.repeated_answer(seq, &key);
@@ -1325,6 +1345,7 @@ impl<'a> Folding<'a> {
         run.last_at = now;
         run.build = run.build.max(registry.build());
         let (steps, timers, tasks) = row_changes(run, &touched, granted, now);
+        let event_waits = event_wait_changes(run, &touched);
         let notices = notices(run, created.is_some(), &entries, &tasks);
         let row = run_row(run);
         run.attributes_set.clear();
@@ -1341,6 +1362,7 @@ impl<'a> Folding<'a> {
             gate,
             timers,
             tasks,
+            event_waits,
             outbox,
             consumed,
             notices,

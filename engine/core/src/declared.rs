@@ -63,6 +63,14 @@ struct PlannedWait {
 enum Until {
     Slept { millis: u64 },
     Signal { name: String, filter: Option<String> },
+    Published { key: PlannedKey, scope: Option<String>, filter: Option<String> },
+}
+
+/// Of the events that are waited for.
+#[derive(Clone, Debug)]
+enum PlannedKey {
+    Pattern(String),
+    Computed(Expression),
 }
 
 /// What is done for a task.

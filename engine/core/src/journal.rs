@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::callbacks::Secret;
+use crate::event::EventPattern;
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure, StepPolicy};
@@ -207,6 +208,9 @@ pub enum Op {
         /// Only messages are taken for which this expression over `message` holds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filter: Option<String>,
+        /// The messages are published events that fit this; `name` is a channel of this wait alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<EventPattern>,
     },
     Human {
         task: HumanSpec,
@@ -287,6 +291,7 @@ impl Op {
         match self {
             Self::Step(_) => "step",
             Self::Sleep { .. } => "sleep",
+            Self::Wait { event: Some(_), .. } => "event",
             Self::Wait { .. } => "wait",
             Self::Human { .. } => "human",
             Self::Child { .. } => "child",

@@ -14,6 +14,7 @@ pub mod command;
 pub mod context;
 pub mod decide;
 pub mod declared;
+pub mod event;
 pub mod expression;
 pub mod fan;
 pub mod id;
@@ -30,6 +31,7 @@ pub mod transition;
 pub mod workflow;
 
 pub use context::{ChildOptions, Children, Context, FanOptions};
+pub use event::{EventPattern, PublishedEvent};
 pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
 pub use payload::Payload;
 pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepOptions, StepPlace, StepPolicy};

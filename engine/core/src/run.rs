@@ -11,6 +11,7 @@ use crate::bounds::{ANSWERS_CARRIED_MAX, FILTER_STEPS_MAX, STATUS_LINE_BYTES_MAX
 use crate::callbacks::Secret;
 use crate::command::{GrantedStep, Parent};
 use crate::context::after;
+use crate::event::{EventPattern, channel_of, is_channel};
 use crate::expression::{Budget, Expression, Variables};
 use crate::fan::Fan;
 use crate::id::{Attempt, LeaseId, RunId, Seq};
@@ -128,11 +129,20 @@ pub struct RegisteredFinalizer {
 pub struct LiveWait {
     pub name: String,
     pub filter: Option<String>,
+    /// What it takes are published events that fit this.
+    pub event: Option<EventPattern>,
 }
 
 impl LiveWait {
+    fn reason(&self) -> Reason {
+        match &self.event {
+            Some(event) => Reason::Event { key: event.key.clone() },
+            None => Reason::Signal { name: self.name.clone() },
+        }
+    }
+
     /// Where the first message lies that it takes. A message that the filter cannot be asked about is none.
-    fn chooses(&self, kept: &VecDeque<Payload>) -> Option<usize> {
+    pub(crate) fn chooses(&self, kept: &VecDeque<Payload>) -> Option<usize> {
         let Some(filter) = &self.filter else { return (!kept.is_empty()).then_some(0) };
         if kept.is_empty() {
             return None;
@@ -210,6 +220,7 @@ pub(crate) struct Touched {
     pub steps: BTreeMap<Seq, bool>,
     pub timers: BTreeMap<Seq, bool>,
     pub tasks: BTreeMap<Seq, bool>,
+    pub event_waits: BTreeMap<Seq, bool>,
 }
 
 /// The state of a run.
@@ -308,6 +319,10 @@ pub enum Reason {
     Signal {
         name: String,
     },
+    /// A published event whose key fits.
+    Event {
+        key: String,
+    },
     Timer {
         until: Timestamp,
     },
@@ -350,6 +365,7 @@ impl Reason {
             Self::Person { reason: text, .. }
             | Self::Paused { by: text }
             | Self::Signal { name: text }
+            | Self::Event { key: text }
             | Self::Child { workflow: text }
             | Self::Completion { name: text, .. }
             | Self::Stuck { text } => tidy(text),
@@ -488,7 +504,7 @@ impl Run {
                     until: *self.timers.get(seq).unwrap_or(&task.deadline),
                 })
             })
-            .or_else(|| self.waits.values().next().map(|wait| Reason::Signal { name: wait.name.clone() }))
+            .or_else(|| self.waits.values().next().map(LiveWait::reason))
             .or_else(|| {
                 let (seq, completion) = self.completions.iter().next()?;
                 let until = *self.timers.get(seq)?;
@@ -523,6 +539,13 @@ impl Run {
     /// Timers of operations: the run's deadline is none.
     fn own_timers(&self) -> impl Iterator<Item = Timestamp> {
         self.timers.iter().filter(|(seq, _)| **seq != RUN_DEADLINE).map(|(_, at)| *at)
+    }
+
+    /// The event of this id came to the wait at `seq` before.
+    pub(crate) fn has_event(&self, seq: Seq, id: &str) -> bool {
+        let prefix = channel_of(seq, "");
+        let mut from = self.channels.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+        from.any(|(_, channel)| channel.keys.iter().any(|known| known == id))
     }
 
     /// A message of this key came in before.
@@ -666,8 +689,12 @@ impl Run {
                 self.set_timer_if(seq, step.start_by);
             }
             Op::Sleep { until } => self.set_timer(seq, *until),
-            Op::Wait { name, deadline, filter } => {
-                self.waits.insert(seq, LiveWait { name: name.clone(), filter: filter.clone() });
+            Op::Wait { name, deadline, filter, event } => {
+                if event.is_some() {
+                    self.touched.event_waits.entry(seq).or_insert(false);
+                }
+                let wait = LiveWait { name: name.clone(), filter: filter.clone(), event: event.clone() };
+                self.waits.insert(seq, wait);
                 self.set_timer_if(seq, *deadline);
             }
             Op::Human { task } => {
@@ -728,7 +755,7 @@ impl Run {
     fn close(&mut self, seq: Seq) {
         self.remove_step(seq);
         self.clear_timer(seq);
-        take_out(&mut self.waits, seq);
+        self.remove_wait(seq);
         if let Some(LiveChild { key: Some(key), .. }) = take_out(&mut self.children, seq) {
             self.forget_unanswered(&key);
         }
@@ -778,6 +805,21 @@ impl Run {
             Resolution::TimerFired => {}
         }
         self.close(seq);
+    }
+
+    fn remove_wait(&mut self, seq: Seq) {
+        let Some(LiveWait { name, event: Some(_), .. }) = take_out(&mut self.waits, seq) else { return };
+        self.touched.event_waits.entry(seq).or_insert(true);
+        // Its channel is nobody else's: what came in and was not taken is of no use any more.
+        if let Some(channel) = self.channels.get_mut(&name) {
+            channel.kept.clear();
+        }
+    }
+
+    fn remove_waits(&mut self) {
+        for seq in self.waits.keys().copied().collect::<Vec<_>>() {
+            self.remove_wait(seq);
+        }
     }
 
     fn take_message(&mut self, seq: Seq, index: usize) {
@@ -844,7 +886,8 @@ impl Run {
         carried.finalizers = unfinished
             .map(|(seq, f)| CarriedFinalizer { seq: *seq, op: f.op.clone(), compensates: f.compensates })
             .collect();
-        let channels = self.channels.iter();
+        // What events came to, nobody waits for any more.
+        let channels = self.channels.iter().filter(|(name, _)| !is_channel(name));
         carried.channels = channels
             .map(|(name, channel)| CarriedChannel {
                 name: name.clone(),
@@ -872,7 +915,7 @@ impl Run {
                 self.close(seq);
             }
         }
-        self.waits.clear();
+        self.remove_waits();
         self.children.clear();
         self.fans.clear();
         self.keyed.clear();
@@ -965,7 +1008,7 @@ impl Run {
     fn begin_closing(&mut self, outcome: &RunOutcome) {
         self.phase = Phase::Closing(outcome.clone());
         self.held.clear();
-        self.waits.clear();
+        self.remove_waits();
         self.completions.clear();
         self.children.retain(|_, child| child.on_close == ClosePolicy::Cancel);
         self.fans.retain(|_, fan| fan.on_close == ClosePolicy::Cancel && fan.wanted);

@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use crate::command::{IdempotencyKey, InboxMessage, OpenTask};
+use crate::event::EventPattern;
 use crate::id::{Attempt, LeaseId, RunId, Seq, SessionId, TaskId};
 use crate::journal::{Chunk, Entry, Op, task_id};
 use crate::limits::{LimitKey, Slot};
@@ -30,6 +31,7 @@ pub struct Transition {
     pub gate: Option<bool>,
     pub timers: Vec<TimerChange>,
     pub tasks: Vec<TaskChange>,
+    pub event_waits: Vec<EventWaitChange>,
     pub outbox: Vec<OutboxRow>,
     /// Inbox rows that this transition consumed: (sender, number).
     pub consumed: Vec<(RunId, i64)>,
@@ -260,6 +262,13 @@ pub enum TaskChange {
     },
 }
 
+/// What a store must know to tell the run of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventWaitChange {
+    Begin { seq: Seq, event: EventPattern },
+    End { seq: Seq },
+}
+
 /// A message to another run, written in the sender's commit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxRow {
@@ -325,6 +334,17 @@ pub(crate) fn row_changes(
         })
         .collect();
     (steps, timers, tasks)
+}
+
+/// The same of waits for published events.
+pub(crate) fn event_wait_changes(run: &Run, touched: &Touched) -> Vec<EventWaitChange> {
+    let changed = touched.event_waits.iter();
+    let change = changed.filter_map(|(seq, existed)| match (existed, run.waits.get(seq)) {
+        (false, Some(wait)) => Some(EventWaitChange::Begin { seq: *seq, event: wait.event.clone()? }),
+        (true, None) => Some(EventWaitChange::End { seq: *seq }),
+        _ => None,
+    });
+    change.collect()
 }
 
 /// A step that is bound to a host waits while that host has workers, however busy they are; one that demands a worker, while

@@ -21,6 +21,7 @@ mod it {
     mod people;
     mod placement;
     mod program;
+    mod published;
     mod replay;
     mod retries;
     mod steps;

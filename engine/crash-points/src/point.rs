@@ -54,6 +54,10 @@ points! {
     EngineFireStarted = "engine.fire.started",
     /// It is noted that the runs of a look were started.
     EngineFireSettled = "engine.fire.settled",
+    /// An event is kept with what it starts and whom it wakes; nothing of that was done.
+    EngineEventKept = "engine.event.kept",
+    /// Waiting runs were told of an event; that they were is not noted.
+    EngineEventTold = "engine.event.told",
     /// A ticket was pulled; its step was not claimed.
     WorkerClaimBefore = "worker.claim.before",
     /// The step is granted; nothing of it was done.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use valet_core::declared::Faults;
 use valet_core::declared::check::{WORKFLOW_NAME_RULE, is_workflow_name};
+use valet_core::event::{EVENT_KEY_RULE, is_event_key};
 use valet_protocol::api::{EventTriggerList, EventTriggerView, PutEventTriggerRequest};
 use valet_protocol::problem::Problem;
 
@@ -15,7 +16,7 @@ use super::auth::Caller;
 use super::body::Body;
 use super::doing::Doing;
 use super::{App, Fault, no_content, workflows};
-use crate::bounds::{EVENT_KEY_BYTES_MAX, EVENT_TRIGGERS_MAX};
+use crate::bounds::EVENT_TRIGGERS_MAX;
 use crate::store::postgres::events::{NewTrigger, TriggerRecord};
 use crate::trigger::{Trigger, default_run};
 
@@ -124,9 +125,8 @@ async fn find(app: &App, caller: &Caller, name: &str) -> Result<TriggerRecord, F
 
 /// Of events' keys and scopes, and of patterns of them.
 pub(super) fn check_key(field: &str, text: Option<&str>, faults: &mut Faults) {
-    let fits = |text: &str| (1..=EVENT_KEY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-    if text.is_some_and(|text| !fits(text)) {
-        faults.add(field, format!("1 to {EVENT_KEY_BYTES_MAX} bytes, and no control characters"));
+    if text.is_some_and(|text| !is_event_key(text)) {
+        faults.add(field, EVENT_KEY_RULE);
     }
 }
 

@@ -264,6 +264,7 @@ impl From<Rejection> for Fault {
             Rejection::BuildTooOld { .. } => Self::conflict("build_too_old", detail),
             Rejection::NothingToRetry { .. } => Self::conflict("nothing_to_retry", detail),
             Rejection::Exists => Self::conflict("run_exists", detail),
+            Rejection::NoSuchWait => Self::not_found("wait", detail),
             Rejection::NoSuchCompletion => Self::not_found("completion", detail).at("token"),
             Rejection::CompletedBefore => Self::conflict("completed_before", detail).at("Idempotency-Key"),
             Rejection::NoSuchEntry { .. } => Self::not_found("entry", detail).at("/entry"),

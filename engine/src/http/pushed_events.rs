@@ -1,7 +1,8 @@
 //! Events that somebody pushes, and the runs that they start through the door of `POST /workflows/{name}/runs`.
 //!
 //! What an event starts is decided when it comes, checked, and kept with it in one statement, with the ids of the runs. Only then are
-//! they started. What an engine leaves when it dies is started by any, by the same ids (`scheduler.rs`).
+//! they started. What an engine leaves when it dies is started by any, by the same ids (`scheduler.rs`). Runs that wait for the event are
+//! told of it the same way: the statement that keeps it notes whom, and a run takes it once.
 
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 use uuid::Uuid;
-use valet_core::Timestamp;
-use valet_core::command::StartRun;
+use valet_core::command::{Command, Reply, StartRun};
 use valet_core::declared::{EXPRESSION_FAILED, Faults};
 use valet_core::id::{RunId, parse_prefixed};
+use valet_core::{Payload, PublishedEvent, Timestamp};
+use valet_crash_points::crash_point;
 use valet_protocol::api::{EventList, EventRunView, EventView, PushEventRequest, StartRunRequest};
 use valet_protocol::problem::Problem;
 
@@ -31,7 +33,8 @@ use crate::access::Reach;
 use crate::audit::Deed;
 use crate::bounds::{FIRE_LEFT_AFTER, FIRES_AT_ONCE};
 use crate::store::postgres::events::{
-    EventRecord, EventRunRecord, LeftEventRun, NewEvent, NewEventRun, SettledEventRun, TriggerRecord,
+    EventRecord, EventRunRecord, EventWake, LeftEvent, LeftEventRun, NewEvent, NewEventRun, SettledEventRun,
+    SettledWake, TriggerRecord,
 };
 use crate::store::{RunStore as _, StoreError};
 use crate::trigger::{Event, Trigger};
@@ -50,7 +53,7 @@ pub(super) struct ListQuery {
     limit: Option<u32>,
 }
 
-/// Takes an event, and starts a run for each trigger that it fits. The same `Idempotency-Key` and body answer the first one with 200.
+/// Takes an event, starts a run for each trigger that it fits, and wakes the runs that wait for it. The same `Idempotency-Key` and body answer the first one with 200.
 #[utoipa::path(post, operation_id = "push_event", path = "/api/v1/events", tag = "events", request_body = PushEventRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Unique per tenant; up to 255 characters; kept for 30 days")),
     responses((status = 201, body = EventView), (status = 200, body = EventView), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem),
@@ -227,12 +230,59 @@ pub(super) async fn keep(
         request_hash: hash,
         replay_of: *replay_of,
         runs: &runs,
+        reach: source.reach,
     };
-    if !store.add_event(&new, deed).await? {
-        return Ok(false);
-    }
+    let Some(kept) = store.add_event(&new, deed).await? else { return Ok(false) };
+    crash_point!(EngineEventKept);
     start_all(app, source.tenant, id, starts).await?;
+    if kept.wakes > 0 {
+        let event = PublishedEvent {
+            id: event_id(id),
+            key: request.key.clone(),
+            scope: request.scope.clone(),
+            subject: subject.to_owned(),
+            payload: &request.payload,
+            at: kept.at,
+        };
+        tell_all(app, source.tenant, id, &Payload::of(&event).map_err(StoreError::Json)?).await?;
+    }
     Ok(true)
+}
+
+/// Tells those who are still to be told, page by page.
+async fn tell_all(app: &App, tenant: &str, id: Uuid, message: &Payload) -> Result<(), StoreError> {
+    let store = &app.engine.store;
+    let mut after = None;
+    loop {
+        let page = store.event_wakes(id, after).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        let told = page.into_iter().map(|wake| tell(app, Deed::woken(tenant, event_id(id)), id, wake, message));
+        let told: Vec<_> = futures::stream::iter(told).buffer_unordered(FIRES_AT_ONCE).collect().await;
+        let settled: Vec<SettledWake> = told.into_iter().flatten().collect();
+        crash_point!(EngineEventTold);
+        if !settled.is_empty() {
+            store.settle_event_wakes(id, &settled).await?;
+        }
+    }
+}
+
+/// `None`: it stays to be told.
+async fn tell(app: &App, deed: Deed, id: Uuid, wake: EventWake, message: &Payload) -> Option<SettledWake> {
+    let command = Command::Event { seq: wake.seq, key: event_id(id), message: message.clone() };
+    let deed = Deed { target: wake.run.to_string(), ..deed };
+    let woken = match app.engine.command_by(deed, wake.run, command).await {
+        Ok(reply) => matches!(reply, Reply::Done | Reply::Repeated),
+        Err(error) if Fault::from(error.clone()).is_passing() => return None,
+        // It has ended, or waits no more.
+        Err(error) => {
+            tracing::debug!(%error, run = %wake.run, "not told of an event");
+            false
+        }
+    };
+    let counted = if woken { "woken" } else { "passed" };
+    metrics::counter!("valet_event_wakes_total", "result" => counted).increment(1);
+    Some(SettledWake { wake, woken })
 }
 
 /// The event that this key names already.
@@ -304,6 +354,25 @@ pub(super) async fn start_left(app: &App) -> Result<(), StoreError> {
     settle(app, started).await
 }
 
+/// Tells the runs that another engine, or this one before it died, was to tell.
+pub(super) async fn tell_left(app: &App) -> Result<(), StoreError> {
+    for LeftEvent { event, tenant } in app.engine.store.left_events(FIRE_LEFT_AFTER).await? {
+        let opened = app.engine.store.open_event(&event).await;
+        let EventRecord { id, key, scope, subject, at, .. } = event;
+        let message = match opened {
+            Ok(payload) => Payload::of(&PublishedEvent { id: event_id(id), key, scope, subject, payload, at })?,
+            Err(error) if error.is_of_one() => {
+                tracing::warn!(%error, event = event_id(id), "nobody is told of an event: it cannot be opened");
+                app.engine.store.drop_event_wakes(id).await?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        tell_all(app, &tenant, id, &message).await?;
+    }
+    Ok(())
+}
+
 async fn start_again(app: &App, left: &LeftEventRun) -> Result<(), Fault> {
     let engine = &app.engine;
     if engine.store.identity(left.run()).await?.is_some() {
@@ -360,6 +429,7 @@ async fn views(app: &App, caller: &Caller, events: Vec<EventRecord>) -> Result<V
     runs.retain(|run| caller.reach.has_workflow(&run.workflow));
     let of = |event: Uuid| runs.iter().filter(move |run| run.event_id == event).map(run_view).collect();
     let view = |event: EventRecord| EventView {
+        woken: (caller.reach == Reach::default()).then_some(event.woken()),
         id: event_id(event.id),
         runs: of(event.id),
         key: event.key,

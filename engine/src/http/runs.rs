@@ -9,6 +9,7 @@ use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::bounds::NAME_BYTES_MAX;
 use valet_core::command::Command;
+use valet_core::event::is_channel;
 use valet_core::id::{IdError, RunId, Seq};
 use valet_core::payload::Payload;
 use valet_protocol::api::{
@@ -176,6 +177,10 @@ pub(super) async fn signal(
 ) -> Result<Response, Fault> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Fault::bad_request("invalid_name", "a channel's name has 1 to 128 bytes").at("name"));
+    }
+    if is_channel(&name) {
+        let detail = "only published events come by this name: POST /api/v1/events publishes one";
+        return Err(Fault::bad_request("invalid_name", detail).at("name"));
     }
     let given = key::read(&headers)?;
     let run = run_id(&id, "id")?;

@@ -3,7 +3,7 @@
 //! A look asks the store what is due, plans (`schedule::plan`), and has the plan carried out: one statement moves the schedule's next
 //! instant and notes what becomes of those before it, with the id of each run that is to be started. Only then are those runs started, by
 //! their ids. Whoever dies in between leaves them to any engine; whoever comes late finds the schedule moved, or the run there.
-//! What events were to start is taken on the same way.
+//! What events were to start, and whom they were to wake, is taken on the same way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub async fn look(app: &App) -> Result<Duration, StoreError> {
         let left = store.left_fires(FIRE_LEFT_AFTER).await?;
         start_all(app, left, true).await?;
         pushed_events::start_left(app).await?;
+        pushed_events::tell_left(app).await?;
     }
     for _ in 0..ROUNDS_MAX {
         let due_in = next.due_in().unwrap_or(most);

@@ -276,7 +276,7 @@ pub(super) async fn finish_one(app: &App, session: SessionId, finish: Finish) ->
         Ok(Reply::Finished { handed_over }) => {
             FinishAnswer::Accepted { next: handed_over.map(|step| Box::new(grant(*step, None))) }
         }
-        Ok(Reply::Done | Reply::Repeated) => FinishAnswer::Accepted { next: None },
+        Ok(Reply::Done | Reply::Repeated | Reply::Ignored) => FinishAnswer::Accepted { next: None },
         Err(CommandError::Rejected(rejection)) => FinishAnswer::Refused { why: rejection.to_string() },
         Err(error @ (CommandError::NotFound | CommandError::BadData)) => {
             FinishAnswer::Refused { why: error.to_string() }

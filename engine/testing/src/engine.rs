@@ -73,6 +73,7 @@ pub struct TestEngine {
     pub(crate) steps: BTreeMap<String, OnStep>,
     pub(crate) tasks: BTreeMap<String, OnTask>,
     pub(crate) waits: BTreeMap<String, OnWait>,
+    pub(crate) published: BTreeMap<String, OnWait>,
     pub(crate) children: BTreeMap<String, OnChild>,
     pub(crate) completions: BTreeMap<String, OnCompletion>,
     pub(crate) parked: BTreeMap<String, OnParked>,
@@ -98,6 +99,7 @@ impl TestEngine {
             steps: BTreeMap::new(),
             tasks: BTreeMap::new(),
             waits: BTreeMap::new(),
+            published: BTreeMap::new(),
             children: BTreeMap::new(),
             completions: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -164,6 +166,14 @@ impl TestEngine {
     #[must_use]
     pub fn on_wait<T: Serialize>(mut self, name: &str, mut handler: impl FnMut(u32) -> Option<T> + 'static) -> Self {
         self.waits.insert(name.to_owned(), Box::new(move |nth| handler(nth).as_ref().map(payload)));
+        self
+    }
+
+    /// What an event that is published when nothing else moves a run which waits for one of this pattern of keys carries: the
+    /// handler is given the number of the wait, from 1. The event's key is the pattern. `None`: nothing comes.
+    #[must_use]
+    pub fn on_event<T: Serialize>(mut self, key: &str, mut handler: impl FnMut(u32) -> Option<T> + 'static) -> Self {
+        self.published.insert(key.to_owned(), Box::new(move |nth| handler(nth).as_ref().map(payload)));
         self
     }
 

@@ -45,6 +45,7 @@ fn waits_for(reason: Option<&Reason>) -> String {
         Some(Reason::Signal { name }) => {
             format!("it waits for the signal `{name}`: send it with `.signal(..)` or `.on_wait(..)`")
         }
+        Some(Reason::Event { key }) => format!("it waits for the event `{key}`: publish it with `.on_event(..)`"),
         Some(Reason::Timer { until }) => format!("it sleeps until {until}"),
         Some(Reason::Child { workflow }) => {
             format!("it waits for its child `{workflow}`: add `.workflow::<..>()` or `.on_child(..)`")

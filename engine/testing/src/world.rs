@@ -12,9 +12,9 @@ use valet_core::journal::{CompletionOutcome, Entry, RunOutcome};
 use valet_core::run::Reason;
 use valet_core::step::StepPolicy;
 use valet_core::transition::StepState;
-use valet_core::{Failure, Outcome, Payload, Timestamp};
+use valet_core::{EventPattern, Failure, Outcome, Payload, PublishedEvent, Timestamp};
 
-use crate::answers::Operator;
+use crate::answers::{self, Operator};
 use crate::bounds::{ATTEMPT_TAKES, OPERATOR_RETRIES_MAX};
 use crate::engine::{Event, TestEngine, Unfit, fits};
 use crate::meddling::{Attempted, Fault, Meddling};
@@ -409,16 +409,33 @@ impl World {
         let waiting = self.runs.iter().find_map(|(run, stored)| {
             let mut waits = stored.run().waits.iter();
             let (seq, wait) = waits.find(|(seq, _)| !self.left_alone.contains(&(*run, **seq)))?;
-            Some((*run, *seq, wait.name.clone()))
+            Some((*run, *seq, wait.clone()))
         });
-        let Some((run, seq, name)) = waiting else { return Ok(false) };
+        let Some((run, seq, wait)) = waiting else { return Ok(false) };
         self.left_alone.insert((run, seq));
+        let name = match wait.event {
+            Some(event) => return self.publish(run, seq, event),
+            None => wait.name,
+        };
         let Some(handler) = self.engine.waits.get_mut(&name) else { return Ok(true) };
         let nth = self.heard.entry((run, name.clone())).or_insert(0);
         *nth += 1;
         if let Some(payload) = handler(*nth) {
             self.tell(run, Command::Signal { name, key: format!("wait {seq}"), payload })?;
         }
+        Ok(true)
+    }
+
+    /// Somebody publishes an event that fits.
+    fn publish(&mut self, run: RunId, seq: Seq, EventPattern { key, scope }: EventPattern) -> Result<bool, Trouble> {
+        let Some(handler) = self.engine.published.get_mut(&key) else { return Ok(true) };
+        let nth = self.heard.entry((run, format!("event {key}"))).or_insert(0);
+        *nth += 1;
+        let Some(payload) = handler(*nth) else { return Ok(true) };
+        let subject = self.runs.get(&run).map(|stored| stored.run().identity.subject.clone()).unwrap_or_default();
+        let event = PublishedEvent { id: format!("event_{nth}"), key, scope, subject, payload, at: self.now };
+        let (key, message) = (event.id.clone(), answers::payload(&event));
+        self.tell(run, Command::Event { seq, key, message })?;
         Ok(true)
     }
 

@@ -242,6 +242,7 @@ async fn what_is_not_there_is_named() {
         case(of_run("signals/go").json(&json!({})), 404, "run_not_found", Some("id")),
         case(of_run("explode"), 404, "route_not_found", None),
         case(of_run(&format!("signals/{}", "x".repeat(129))).json(&json!({})), 400, "invalid_name", Some("name")),
+        case(of_run("signals/event%20%231%20order").json(&json!({})), 400, "invalid_name", Some("name")),
         case(of_run("cancel").body("{\"reason\":1}"), 422, "invalid_body", Some("/reason")),
         case(of_run("cancel").body("{\"why\":\"x\"}"), 422, "invalid_body", Some("/why")),
         case(of_run("cancel").body("nonsense"), 400, "invalid_json", None),

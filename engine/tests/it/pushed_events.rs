@@ -5,6 +5,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use valet_core::id::RunId;
+use valet_engine::access::Reach;
 use valet_engine::audit::Deed;
 use valet_engine::http::look_at_schedules;
 use valet_engine::ports::{Clock as _, Entropy as _, Machine};
@@ -18,7 +19,7 @@ async fn put(app: &TestApp, name: &str, trigger: &Value) -> Answer {
     app.send(Call::new(Method::PUT, format!("/api/v1/event-triggers/{name}")).json(trigger)).await
 }
 
-fn event(key: &str, payload: &Value) -> Call {
+pub fn event(key: &str, payload: &Value) -> Call {
     Call::post("/api/v1/events").json(&json!({ "key": key, "payload": payload }))
 }
 
@@ -162,9 +163,10 @@ async fn what_an_engine_left_is_started_once_by_another() {
         request_hash: b"",
         replay_of: None,
         runs: &runs,
+        reach: &Reach::default(),
     };
     // Its engine dies before it starts the run.
-    assert!(app.store.add_event(&new, &Deed::queued("acme")).await.expect("it is kept"));
+    assert!(app.store.add_event(&new, &Deed::queued("acme")).await.expect("it is kept").is_some());
     let body: Vec<u8> =
         sqlx::query_scalar("SELECT body FROM event_runs").fetch_one(app.pool()).await.expect("a sealed start");
     look_at_schedules(&app.app).await.expect("a look");

@@ -175,6 +175,9 @@ fn fields(event: &EventView, style: Style) -> String {
         let outcome = outcome.map_or("", String::as_str);
         fields.text("started", &format!("{}: {} {} {outcome}", run.trigger, run.workflow, run.state));
     }
+    if let Some(woken) = event.woken {
+        fields.text("woke", &format!("{woken} waiting"));
+    }
     fields.render()
 }
 

@@ -28,6 +28,7 @@ pub fn short(reason: &Value, now: Timestamp) -> String {
         Reason::Stopping { name, .. } => format!("step {name} is told to stop"),
         Reason::Person { reason, until } => format!("a person: {reason} (ends {})", when::relative(until, now)),
         Reason::Signal { name } => format!("signal {name}"),
+        Reason::Event { key } => format!("event {key}"),
         Reason::Timer { until } => format!("timer: {}", when::relative(until, now)),
         Reason::Child { workflow } => format!("child {workflow}"),
         Reason::Completion { name, until } => {

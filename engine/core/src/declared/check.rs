@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::definition::{DeclaredWorkflow, Span, Task, TaskBackoff, TaskWait};
+use super::definition::{DeclaredWorkflow, EventKey, Span, Task, TaskBackoff, TaskWait};
 use super::template::Template;
-use super::{Plan, PlannedTask, PlannedWait, Until, Work};
+use super::{Plan, PlannedKey, PlannedTask, PlannedWait, Until, Work};
 use crate::bounds::{
     DECLARED_ATTEMPTS_MAX, DECLARED_BYTES_MAX, DECLARED_CODES_MAX, DECLARED_FAULTS_MAX, DECLARED_SPAN_MS_MAX,
     DECLARED_TASKS_MAX, DECLARED_WAITS_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX,
 };
+use crate::event::{EVENT_KEY_RULE, is_channel, is_event_key};
 use crate::expression::Expression;
 use crate::placement::{label_problem, labels_problem};
 use crate::run::FILTER_VARIABLES;
@@ -19,6 +20,8 @@ use crate::workflow::InputProblem;
 pub(super) const WAITED: &str = "waited";
 /// Variables of a task's expressions.
 const OF_TASKS: [&str; 4] = ["input", "parents", "run", WAITED];
+/// Variables of the key of an event that a task waits for.
+const OF_KEYS: [&str; 3] = ["input", "parents", "run"];
 /// Variables of the task that runs when one has failed.
 const OF_FAILURE: [&str; 3] = ["input", "run", "error"];
 /// Variables of the run's output.
@@ -303,7 +306,7 @@ fn planned(task: &Task, place: &str, variables: &[&str], faults: &mut Faults) ->
     PlannedTask {
         work: work(task, place, faults),
         parents: task.parents.clone(),
-        waits: waits(&task.wait_for, &at("wait_for"), faults),
+        waits: waits(task, &at("wait_for"), faults),
         input: task.input.as_ref().map(|input| Template::read(input, &at("input"), variables, faults)),
         skip_if: condition("skip_if", &task.skip_if, faults),
         cancel_if: condition("cancel_if", &task.cancel_if, faults),
@@ -312,7 +315,8 @@ fn planned(task: &Task, place: &str, variables: &[&str], faults: &mut Faults) ->
     }
 }
 
-fn waits(groups: &[Vec<TaskWait>], place: &str, faults: &mut Faults) -> Vec<Vec<PlannedWait>> {
+fn waits(task: &Task, place: &str, faults: &mut Faults) -> Vec<Vec<PlannedWait>> {
+    let groups = &task.wait_for;
     if groups.iter().map(Vec::len).sum::<usize>() > DECLARED_WAITS_MAX {
         faults.add(place, format!("a task waits for at most {DECLARED_WAITS_MAX} things"));
         return Vec::new();
@@ -333,7 +337,7 @@ fn waits(groups: &[Vec<TaskWait>], place: &str, faults: &mut Faults) -> Vec<Vec<
                     faults.add(&format!("{place}/as"), format!("`{alias}` is another's name already"));
                 }
             }
-            let until = until(wait, &place, faults);
+            let until = until(task, wait, &place, faults);
             waits.extend(until.map(|until| PlannedWait { until, alias: wait.alias.clone() }));
         }
         planned.push(waits);
@@ -341,33 +345,69 @@ fn waits(groups: &[Vec<TaskWait>], place: &str, faults: &mut Faults) -> Vec<Vec<
     planned
 }
 
-fn until(wait: &TaskWait, place: &str, faults: &mut Faults) -> Option<Until> {
+fn until(task: &Task, wait: &TaskWait, place: &str, faults: &mut Faults) -> Option<Until> {
     if let Some(filter) = &wait.filter {
         let at = format!("{place}/if");
-        if wait.signal.is_none() {
-            faults.add(&at, "it chooses among signals: say in `signal` which");
+        if wait.signal.is_none() && wait.event.is_none() {
+            faults.add(&at, "it chooses among signals or events: say in `signal` or `event` which");
         }
         faults.expression(&at, filter, &FILTER_VARIABLES);
     }
-    match (&wait.sleep, &wait.signal) {
-        (Some(sleep), None) => Some(Until::Slept { millis: span(Some(sleep), &format!("{place}/sleep"), faults)? }),
-        (None, Some(name)) => {
+    if let Some(scope) = &wait.scope {
+        let at = format!("{place}/scope");
+        if wait.event.is_none() {
+            faults.add(&at, "events have scopes: say in `event` which");
+        }
+        check_event_key(scope, &at, faults);
+    }
+    match (&wait.sleep, &wait.signal, &wait.event) {
+        (Some(sleep), None, None) => {
+            Some(Until::Slept { millis: span(Some(sleep), &format!("{place}/sleep"), faults)? })
+        }
+        (None, Some(name), None) => {
             if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
                 faults.add(
                     &format!("{place}/signal"),
                     "the name of a signal has 1 to 128 bytes, and no control characters",
                 );
+            } else if is_channel(name) {
+                faults.add(&format!("{place}/signal"), "events come by this name, and no signals");
             }
             Some(Until::Signal { name: name.clone(), filter: wait.filter.clone() })
         }
-        (Some(_), Some(_)) => {
-            faults.add(place, "either `sleep` or `signal`; put the other beside it in the group");
+        (None, None, Some(key)) => {
+            let key = planned_key(task, key, &format!("{place}/event"), faults)?;
+            Some(Until::Published { key, scope: wait.scope.clone(), filter: wait.filter.clone() })
+        }
+        (None, None, None) => {
+            faults.add(place, "say what is waited for: `sleep`, `signal` or `event`");
             None
         }
-        (None, None) => {
-            faults.add(place, "say what is waited for: `sleep` or `signal`");
+        _ => {
+            faults.add(place, "one of `sleep`, `signal` and `event`; put another beside it in the group");
             None
         }
+    }
+}
+
+fn planned_key(task: &Task, key: &EventKey, place: &str, faults: &mut Faults) -> Option<PlannedKey> {
+    match key {
+        EventKey::Pattern(pattern) => {
+            check_event_key(pattern, place, faults);
+            Some(PlannedKey::Pattern(pattern.clone()))
+        }
+        EventKey::Computed(computed) => {
+            let at = format!("{place}/$cel");
+            let expression = faults.expression(&at, &computed.cel, &OF_KEYS)?;
+            check_names(&expression, "parents", |name| task.parents.iter().any(|parent| parent == name), &at, faults);
+            Some(PlannedKey::Computed(expression))
+        }
+    }
+}
+
+fn check_event_key(text: &str, place: &str, faults: &mut Faults) {
+    if !is_event_key(text) {
+        faults.add(place, EVENT_KEY_RULE);
     }
 }
 

@@ -88,7 +88,7 @@ pub struct Task {
     pub sticky: Option<TaskSticky>,
 }
 
-/// One thing to wait for: either `sleep` or `signal`.
+/// One thing to wait for: `sleep`, `signal` or `event`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskWait {
@@ -98,12 +98,36 @@ pub struct TaskWait {
     /// Until a signal of this name comes, or one that came and nobody took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// CEL over `message`, as in `message.amount > 100.0`: other signals are left to others.
+    /// Until an event is published whose key this fits; one from before its parents have ended does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventKey>,
+    /// Only events of this scope. Absent: of any, and of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// CEL over `message`, as in `message.amount > 100.0`: other signals are left to others. Of an event, `message` is its `id`, `key`,
+    /// `scope`, `subject`, `payload` and `at`.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// As what expressions of the task see it: `waited.<as>.came`, and of a signal `waited.<as>.message`.
+    /// As what expressions of the task see it: `waited.<as>.came`, and of a signal or an event `waited.<as>.message`.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+}
+
+/// Which events are waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EventKey {
+    /// A pattern of their keys: `*` stands for any characters.
+    Pattern(String),
+    Computed(ComputedKey),
+}
+
+/// The one key that a CEL expression over `input`, `parents` and `run.id` comes to. No pattern: a `*` in it would be another's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComputedKey {
+    #[serde(rename = "$cel")]
+    pub cel: String,
 }
 
 /// The worker process that ended an earlier task's step.

@@ -14,13 +14,17 @@ use serde_json::json;
 
 use super::check::WAITED;
 use super::definition::StickyMode;
-use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedTask, PlannedWait, Until, Work};
+use super::{EXPRESSION_FAILED, PAYLOAD_TOO_LARGE, Plan, PlannedKey, PlannedTask, PlannedWait, Until, Work};
 use crate::bounds::{DECLARED_EXPRESSION_STEPS_MAX, DECLARED_PAYLOADS_BYTES_MAX};
 use crate::context::{Context, Operation, WORKER_GONE};
+use crate::event::{EVENT_KEY_RULE, EventPattern, is_event_key};
 use crate::expression::{Budget, Expression, ExpressionError, Value, Variables};
 use crate::payload::Payload;
 use crate::step::{Failure, StepFailure, StepOptions, StepPlace, StepPolicy};
 use crate::workflow::Stop;
+
+/// Where a task says what it waits for.
+const WAIT_FOR: &str = "wait_for";
 
 /// A task at work.
 enum Running {
@@ -67,19 +71,26 @@ type Came<'a> = BTreeMap<&'a str, Option<Payload>>;
 
 enum Coming {
     Slept(Operation<()>),
-    Signal(Operation<Option<Result<Payload, Failure>>>),
+    /// Signal or event.
+    Message(Operation<Option<Result<Payload, Failure>>>),
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(ctx: &Context, task: &'a PlannedTask) -> Self {
-        let coming = |wait: &'a PlannedWait| {
+    /// `keys`: of the events that are waited for, in their order.
+    fn begin(ctx: &Context, task: &'a PlannedTask, keys: Vec<String>) -> Self {
+        let mut keys = keys.into_iter();
+        let mut coming = |wait: &'a PlannedWait| {
             let coming = match &wait.until {
                 Until::Slept { millis } => Coming::Slept(ctx.sleep(Duration::from_millis(*millis))),
-                Until::Signal { name, filter } => Coming::Signal(ctx.wait(name, filter.clone(), None)),
+                Until::Signal { name, filter } => Coming::Message(ctx.wait(name, filter.clone(), None)),
+                Until::Published { scope, filter, .. } => {
+                    let event = EventPattern { key: keys.next().unwrap_or_default(), scope: scope.clone() };
+                    Coming::Message(ctx.wait_event(event, filter.clone(), None))
+                }
             };
             (wait.alias.as_deref(), coming)
         };
-        let groups = task.waits.iter().map(|group| group.iter().map(coming).collect());
+        let groups = task.waits.iter().map(|group| group.iter().map(&mut coming).collect());
         Self { groups: groups.collect(), came: Came::new() }
     }
 
@@ -89,7 +100,7 @@ impl<'a> Waiting<'a> {
             let first = group.iter_mut().find_map(|(alias, coming)| {
                 let came = match coming {
                     Coming::Slept(slept) => Pin::new(slept).poll(cx).map(|()| None),
-                    Coming::Signal(signal) => Pin::new(signal).poll(cx).map(|came| came.and_then(Result::ok)),
+                    Coming::Message(message) => Pin::new(message).poll(cx).map(|came| came.and_then(Result::ok)),
                 };
                 match came {
                     Poll::Ready(message) => Some((*alias, message)),
@@ -239,7 +250,8 @@ impl<'a> Tasks<'a> {
                 continue;
             }
             if !task.waits.is_empty() && !has_waited {
-                self.waiting.insert(name, Waiting::begin(self.ctx, task));
+                let keys = self.keys_of(name, task)?;
+                self.waiting.insert(name, Waiting::begin(self.ctx, task, keys));
                 continue;
             }
             let options = self.options_of(name, task)?;
@@ -287,6 +299,26 @@ impl<'a> Tasks<'a> {
         let variables = self.variables_of(name, task, &[condition]);
         let held = condition.test(&variables, &mut self.budget);
         held.map_err(|error| expression_failed(name, field, &error))
+    }
+
+    /// The keys of the events that a task waits for.
+    fn keys_of(&mut self, name: &'a str, task: &'a PlannedTask) -> Result<Vec<String>, Broken> {
+        let mut keys = Vec::new();
+        for wait in task.waits.iter().flatten() {
+            let Until::Published { key, .. } = &wait.until else { continue };
+            keys.push(match key {
+                PlannedKey::Pattern(pattern) => pattern.clone(),
+                PlannedKey::Computed(expression) => {
+                    let variables = self.variables_of(name, task, &[expression]);
+                    let value = expression.value(&variables, &mut self.budget);
+                    match value.map_err(|error| expression_failed(name, WAIT_FOR, &error))? {
+                        serde_json::Value::String(key) if is_event_key(&key) && !key.contains('*') => key,
+                        _ => return Err(no_key(name)),
+                    }
+                }
+            });
+        }
+        Ok(keys)
     }
 
     /// What the call of a task's step asks for beside its policy.
@@ -465,6 +497,13 @@ struct FailureTold<'a> {
 /// Payloads were JSON when they came in.
 fn read_value(payload: &Payload) -> Value {
     payload.read::<serde_json::Value>().map_or(Value::Null, Value::from)
+}
+
+fn no_key(task: &str) -> Broken {
+    let message =
+        format!("task `{task}`, `{WAIT_FOR}`: the key of an event is a text of {EVENT_KEY_RULE}, without `*`");
+    let failure = Failure::new(EXPRESSION_FAILED, message).with_details(&json!({ "task": task, "field": WAIT_FOR }));
+    Broken { task: task.to_owned(), failure }
 }
 
 fn expression_failed(task: &str, field: &str, error: &ExpressionError) -> Broken {

@@ -555,3 +555,46 @@ fn a_task_that_fails_lets_go_of_what_others_wait_for() {
     assert_eq!(failure(&run).code, "no");
     assert!(run.timers.is_empty());
 }
+
+/// The waits for events that the store knows of, by their place.
+fn awaited(run: &Subject) -> Vec<(u32, String, Option<String>)> {
+    run.event_waits.iter().map(|(seq, event)| (seq.0, event.key.clone(), event.scope.clone())).collect()
+}
+
+#[test]
+fn a_task_waits_for_a_published_event_beside_sleeps_and_signals() {
+    let groups = json!([
+        [{ "event": "order:*", "scope": "eu", "if": "message.payload.amount > 3", "as": "paid" }, { "sleep": "1h", "as": "late" }],
+        [{ "signal": "go" }, { "event": { "$cel": "'user:' + input.user + ':' + parents.first.output" } }],
+    ]);
+    let input = json!({ "input": { "amount": { "$cel": "waited.paid.message.payload.amount" },
+                                   "key": { "$cel": "waited.paid.message.key" }, "late": { "$cel": "waited.late.came" } } });
+    let mut run = Subject::run_declared(&waiting(&groups, &input), &json!({ "user": "ada" }));
+    assert!(run.event_waits.is_empty(), "nothing is waited for before its parents have ended");
+    end(&mut run, "first", done(&json!("new")));
+    let (order, user) = (awaited(&run)[0].clone(), awaited(&run)[1].clone());
+    assert_eq!((order.1.as_str(), order.2.as_deref()), ("order:*", Some("eu")));
+    assert_eq!((user.1.as_str(), user.2), ("user:ada:new", None), "an expression makes the key");
+    run.publish(order.0, "event_1", &json!({ "amount": 2 })).expect("passed over");
+    run.restart();
+    run.publish(order.0, "event_2", &json!({ "amount": 5 })).expect("taken");
+    assert_eq!((awaited(&run).len(), run.timers.len(), names(&run).len()), (1, 0, 1), "the other group is still open");
+    run.publish(user.0, "event_3", &json!(null)).expect("taken");
+    assert_eq!(asked(&run).pop().expect("late").2, json!({ "amount": 5, "key": "order:paid", "late": false }));
+    assert!(run.event_waits.is_empty(), "what is not needed any more is let go");
+    end(&mut run, "late", done(&json!("done")));
+    assert_eq!(output(&run), json!({ "late": "done" }));
+}
+
+#[test]
+fn a_key_that_is_none_fails_the_run_and_names_the_task() {
+    for user in [json!("*"), json!(""), json!(7), json!(null), json!("x".repeat(256))] {
+        let definition =
+            json!({ "tasks": { "late": { "step": "late", "wait_for": [[{ "event": { "$cel": "input.user" } }]] } } });
+        let run = Subject::run_declared(&definition, &json!({ "user": user }));
+        let failure = failure(&run);
+        assert_eq!(failure.code, "expression_failed", "{user}");
+        assert!(failure.message.starts_with("task `late`, `wait_for`: "), "{}", failure.message);
+        assert!(!failure.message.contains("xxx"), "no contents");
+    }
+}

@@ -59,12 +59,31 @@ fn parents_are_other_tasks_and_lead_nowhere_back() {
     of_a(json!({ "parents": ["b"] }), "/tasks/a/parents/0", "no task `b`");
     of_a(json!({ "parents": ["a"] }), "/tasks/a/parents/0", "cannot wait for itself");
     of_a(json!({ "wait_for": [[]] }), "/tasks/a/wait_for/0", "at least one thing");
-    of_a(json!({ "wait_for": [[{}]] }), "/tasks/a/wait_for/0/0", "`sleep` or `signal`");
-    of_a(json!({ "wait_for": [[{ "sleep": "1s", "signal": "go" }]] }), "/tasks/a/wait_for/0/0", "either");
+    of_a(json!({ "wait_for": [[{}]] }), "/tasks/a/wait_for/0/0", "`sleep`, `signal` or `event`");
+    of_a(json!({ "wait_for": [[{ "sleep": "1s", "signal": "go" }]] }), "/tasks/a/wait_for/0/0", "one of");
+    of_a(json!({ "wait_for": [[{ "event": "k", "signal": "go" }]] }), "/tasks/a/wait_for/0/0", "one of");
+    of_a(json!({ "wait_for": [[{ "sleep": 1 }, { "event": "" }]] }), "/tasks/a/wait_for/0/1/event", "1 to 255 bytes");
+    of_a(json!({ "wait_for": [[{ "event": "a\nb" }]] }), "/tasks/a/wait_for/0/0/event", "control characters");
+    of_a(json!({ "wait_for": [[{ "event": "k", "scope": "" }]] }), "/tasks/a/wait_for/0/0/scope", "1 to 255 bytes");
+    of_a(json!({ "wait_for": [[{ "sleep": 1, "scope": "eu" }]] }), "/tasks/a/wait_for/0/0/scope", "say in `event`");
+    of_a(json!({ "wait_for": [[{ "event": "k", "if": "payload.n > 1" }]] }), "/tasks/a/wait_for/0/0/if", "payload");
+    of_a(json!({ "wait_for": [[{ "event": { "$cel": "1 +" } }]] }), "/tasks/a/wait_for/0/0/event/$cel", "");
+    of_a(
+        json!({ "wait_for": [[{ "event": { "$cel": "waited.x.came" } }]] }),
+        "/tasks/a/wait_for/0/0/event/$cel",
+        "waited",
+    );
+    let stranger = json!([[{ "event": { "$cel": "parents.b.output" } }]]);
+    of_a(json!({ "wait_for": stranger }), "/tasks/a/wait_for/0/0/event/$cel", "none of its parents");
+    of_a(json!({ "wait_for": [[{ "signal": "event #1 k" }]] }), "/tasks/a/wait_for/0/0/signal", "no signals");
     of_a(json!({ "wait_for": [[{ "sleep": "soon" }]] }), "/tasks/a/wait_for/0/0/sleep", "a duration is");
     of_a(json!({ "wait_for": [[{ "signal": "" }]] }), "/tasks/a/wait_for/0/0/signal", "1 to 128 bytes");
     of_a(json!({ "wait_for": [[{ "signal": "go", "if": "message." }]] }), "/tasks/a/wait_for/0/0/if", "");
-    of_a(json!({ "wait_for": [[{ "sleep": 1, "if": "true" }]] }), "/tasks/a/wait_for/0/0/if", "say in `signal`");
+    of_a(
+        json!({ "wait_for": [[{ "sleep": 1, "if": "true" }]] }),
+        "/tasks/a/wait_for/0/0/if",
+        "say in `signal` or `event`",
+    );
     let twice = json!([[{ "sleep": 1, "as": "x" }], [{ "sleep": 2, "as": "x" }]]);
     of_a(json!({ "wait_for": twice }), "/tasks/a/wait_for/1/0/as", "another's name");
     of_a(json!({ "wait_for": [vec![json!({ "sleep": 1 }); 21]] }), "/tasks/a/wait_for", "at most 20");

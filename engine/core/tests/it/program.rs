@@ -11,8 +11,8 @@ use serde_json::Value;
 use valet_core::journal::ClosePolicy;
 use valet_core::journal::{HumanOutcome, HumanSpec};
 use valet_core::{
-    Backoff, ChildOptions, Context, FanOptions, Payload, Registry, Step, StepFailure, StepOptions, StepPolicy, Stop,
-    Workflow,
+    Backoff, ChildOptions, Context, EventPattern, FanOptions, Payload, Registry, Step, StepFailure, StepOptions,
+    StepPolicy, Stop, Workflow,
 };
 
 /// One operation. What it came to is one line of the run's output.
@@ -62,6 +62,11 @@ pub enum Do {
     /// Takes the first message of `go` for which the filter holds.
     WaitWhere {
         filter: String,
+    },
+    /// Waits for a published event whose key begins with `order:`, perhaps one for which the filter holds.
+    Event {
+        filter: Option<String>,
+        ms: Option<u64>,
     },
     Ask {
         ms: u64,
@@ -252,6 +257,21 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
                 Ok(waiting) => format!("heard {}", waiting.await.and_then(Result::ok).unwrap_or_default()),
                 Err(error) => format!("no filter: {error}"),
             },
+            Do::Event { filter, ms } => {
+                let (event, ms) = (EventPattern::key("order:*"), ms.map(Duration::from_millis));
+                let waiting = match filter {
+                    Some(filter) => ctx.wait_for_event_where::<Value>(event, &filter, ms),
+                    None => Ok(ctx.wait_for_event::<Value>(event, ms)),
+                };
+                match waiting {
+                    Ok(waiting) => match waiting.await {
+                        Some(Ok(event)) => format!("{}: {}", event.key, event.payload),
+                        Some(Err(failure)) => format!("misheard: {failure}"),
+                        None => "nothing happened".to_owned(),
+                    },
+                    Err(error) => format!("no filter: {error}"),
+                }
+            }
             Do::Ask { ms } => {
                 let task = HumanSpec {
                     reason: "age".to_owned(),

@@ -13,8 +13,8 @@ use valet_core::decide::{CodeUse, Machine, StoredRun, StoredStep};
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::journal::{Chunk, Entry, RunOutcome};
 use valet_core::run::{Identity, Run};
-use valet_core::transition::{Fence, StepChange, StepState, TimerChange, Transition};
-use valet_core::{Failure, Outcome, Payload, Registry, Timestamp};
+use valet_core::transition::{EventWaitChange, Fence, StepChange, StepState, TimerChange, Transition};
+use valet_core::{EventPattern, Failure, Outcome, Payload, Registry, Timestamp};
 
 use super::program::{Do, registry};
 
@@ -36,6 +36,7 @@ pub struct Subject {
     pub journal: Vec<Chunk>,
     pub rows: BTreeMap<Seq, Row>,
     pub timers: BTreeMap<Seq, Timestamp>,
+    pub event_waits: BTreeMap<Seq, EventPattern>,
     pub now: Timestamp,
     pub last: Option<Transition>,
 }
@@ -92,6 +93,7 @@ impl Subject {
             journal: Vec::new(),
             rows: BTreeMap::new(),
             timers: BTreeMap::new(),
+            event_waits: BTreeMap::new(),
             now,
             last: None,
         }
@@ -189,6 +191,17 @@ impl Subject {
                 TimerChange::Clear { seq } => assert!(self.timers.remove(seq).is_some(), "no timer of {seq} to clear"),
             }
         }
+        for change in &transition.event_waits {
+            match change {
+                EventWaitChange::Begin { seq, event } => {
+                    let old = self.event_waits.insert(*seq, event.clone());
+                    assert!(old.is_none(), "the wait at {seq} began before");
+                }
+                EventWaitChange::End { seq } => {
+                    assert!(self.event_waits.remove(seq).is_some(), "no wait at {seq} to end");
+                }
+            }
+        }
         self.journal.push(transition.chunk.clone());
     }
 
@@ -283,6 +296,14 @@ impl Subject {
 
     pub fn signal(&mut self, name: &str, key: &str, value: &serde_json::Value) -> Result<Reply, Rejection> {
         self.tell(Command::Signal { name: name.to_owned(), key: key.to_owned(), payload: payload(value) })
+    }
+
+    /// Publishes an event, as the store would tell of it those whose pattern fits.
+    pub fn publish(&mut self, seq: u32, id: &str, payload: &serde_json::Value) -> Result<Reply, Rejection> {
+        let message = json!({
+            "id": id, "key": "order:paid", "scope": null, "subject": "ada", "payload": payload, "at": self.now,
+        });
+        self.tell(Command::Event { seq: Seq(seq), key: id.to_owned(), message: self::payload(&message) })
     }
 
     pub fn answer(&mut self, seq: u32, key: &str, value: &serde_json::Value) -> Result<Reply, Rejection> {

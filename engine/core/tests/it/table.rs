@@ -40,6 +40,7 @@ fn states() -> Vec<(&'static str, Subject)> {
         ("step backing off", with(granted(Do::Work), |s| drop(s.finish(AT, 1, 1, retry("x")).expect("taken")))),
         ("step parked", with(granted(Do::Parking), |s| drop(s.finish(AT, 1, 1, retry("x")).expect("taken")))),
         ("waits for a signal", wait()),
+        ("waits for an event", script(Do::Event { filter: None, ms: Some(1_000) })),
         ("waits for a person", script(Do::Ask { ms: 1_000 })),
         (
             "a person has answered",
@@ -51,6 +52,7 @@ fn states() -> Vec<(&'static str, Subject)> {
         ("waits for a child", script(Do::Child)),
         ("waits for somebody outside", script(Do::Complete { ms: 1_000 })),
         ("waits, paused", with(wait(), Subject::pause)),
+        ("waits for an event, paused", with(script(Do::Event { filter: None, ms: Some(1_000) }), Subject::pause)),
         (
             "a newer build's, step granted",
             with(granted(Do::Work), |s| {
@@ -91,6 +93,7 @@ fn commands(subject: &Subject) -> Vec<(&'static str, Command)> {
         ("take back", Command::TakeBack { seq: Seq(AT), attempt, lease: lease(1), effect_begun: false }),
         ("timer, too early", Command::TimerDue { seq: Seq(AT) }),
         ("signal", Command::Signal { name: "go".to_owned(), key: "k".to_owned(), payload: payload(&json!(1)) }),
+        ("event", Command::Event { seq: Seq(AT), key: "event_1".to_owned(), message: payload(&json!({ "key": "k" })) }),
         (
             "answer",
             Command::AnswerTask {
@@ -145,6 +148,7 @@ fn told(reply: &Result<Reply, Rejection>) -> String {
     match reply {
         Ok(Reply::Done) => "done".to_owned(),
         Ok(Reply::Repeated) => "done before".to_owned(),
+        Ok(Reply::Ignored) => "ignored".to_owned(),
         Ok(Reply::Finished { .. }) => "taken".to_owned(),
         Err(rejection) => {
             let name = format!("{rejection:?}");

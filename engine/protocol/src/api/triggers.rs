@@ -161,7 +161,7 @@ pub struct Backfilled {
 pub struct PushEventRequest {
     /// What happened, such as `user:created`. Never personal.
     pub key: String,
-    /// Which triggers may see it, besides those without a scope. Never personal.
+    /// Which triggers and waiting runs may see it, besides those without a scope. Never personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// The end user whom it is about: what it carries is sealed for them, and erased with them. Default: `default`.
@@ -196,6 +196,9 @@ pub struct EventView {
     pub replay_of: Option<String>,
     /// One for each trigger that it fitted.
     pub runs: Vec<EventRunView>,
+    /// How many waits of runs took it; not told to tokens that reach only some runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken: Option<u32>,
     /// Of one event, for those who see inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,

@@ -84,7 +84,7 @@ async fn answer(fleet: Arc<Fleet>, run: RunId, seq: Seq, place: String, person: 
                 }
                 return;
             }
-            Some(Ok(Reply::Finished { .. } | Reply::Repeated) | Err(_)) | None => {
+            Some(Ok(Reply::Finished { .. } | Reply::Repeated | Reply::Ignored) | Err(_)) | None => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }

@@ -7,13 +7,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
-use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
+use valet_core::transition::{
+    EventWaitChange, Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition,
+};
 
 use super::rows::sent_as;
 use super::{PgStore, StoreError, bounded};
 use crate::audit::Deed;
 use crate::codec::DataKey;
 use crate::store::CommitBatch;
+use crate::trigger::like;
 use crate::webhook::outgoing::{AllWanted, Happening};
 
 /// Keys of the subjects in a batch, by (tenant, subject).
@@ -40,6 +43,8 @@ struct Columns {
     noticed: NoticeColumns,
     deeds: Vec<DeedSent>,
     slots: Vec<SlotSent>,
+    event_waits: Vec<EventWaitSent>,
+    event_waits_over: (Vec<Uuid>, Vec<i32>),
 }
 
 sent_as!(RunSent = "commit_run" {
@@ -121,6 +126,17 @@ sent_as!(SlotSent = "commit_slot" {
     share: Option<String>,
     turn: f64,
     held: bool,
+});
+
+sent_as!(EventWaitSent = "commit_event_wait" {
+    run_id: Uuid,
+    seq: i32,
+    tenant: String,
+    subject: String,
+    workflow: String,
+    key: String,
+    key_like: Option<String>,
+    scope: Option<String>,
 });
 
 sent_as!(DeedSent = "commit_deed" {
@@ -221,6 +237,7 @@ impl Columns {
                 columns.step(transition, change, &batch.backlogged)?;
             }
             columns.slots(transition);
+            columns.event_waits(transition);
             columns.timers(transition);
             columns.tasks(transition, key)?;
             columns.messages(transition, key)?;
@@ -385,6 +402,28 @@ impl Columns {
         }));
     }
 
+    fn event_waits(&mut self, transition: &Transition) {
+        let identity = &transition.identity;
+        for change in &transition.event_waits {
+            match change {
+                EventWaitChange::Begin { seq, event } => self.event_waits.push(EventWaitSent {
+                    run_id: identity.id.0,
+                    seq: seq.0 as i32,
+                    tenant: identity.tenant.clone(),
+                    subject: identity.subject.clone(),
+                    workflow: identity.workflow.clone(),
+                    key: event.key.clone(),
+                    key_like: event.key.contains('*').then(|| like(&event.key)),
+                    scope: event.scope.clone(),
+                }),
+                EventWaitChange::End { seq } => {
+                    self.event_waits_over.0.push(identity.id.0);
+                    self.event_waits_over.1.push(seq.0 as i32);
+                }
+            }
+        }
+    }
+
     fn timers(&mut self, transition: &Transition) {
         let run = transition.run();
         for change in &transition.timers {
@@ -494,8 +533,8 @@ impl Columns {
 
     /// The lowest form of the statement that has all parts that these columns need.
     fn form(&self) -> usize {
-        if !self.slots.is_empty() {
-            return FORM_OF_LIMITS;
+        if !(self.slots.is_empty() && self.event_waits.is_empty() && self.event_waits_over.0.is_empty()) {
+            return HIGHEST_FORM;
         }
         let ends_at_once = self.runs.iter().any(|run| run.expect == 0 && run.ended);
         let is_rare = ends_at_once
@@ -587,16 +626,21 @@ impl Columns {
             .bind(&noticed.task)
             .bind(&noticed.body)
             .bind(&noticed.at);
-        // Who is under no limit does not pay for any.
-        let query = if form == FORM_OF_LIMITS { query.bind(&self.slots) } else { query };
+        // Who is under no limit and waits for no event pays for neither.
+        let query = if form == HIGHEST_FORM {
+            let (runs, seqs) = &self.event_waits_over;
+            query.bind(&self.slots).bind(&self.event_waits).bind(runs).bind(seqs)
+        } else {
+            query
+        };
         bounded(query.fetch_all(connection)).await
     }
 }
 
 /// Forms of the statement, from what every commit needs to all of it.
 const FORMS: usize = 5;
-/// The only one with the last parameter.
-const FORM_OF_LIMITS: usize = FORMS - 1;
+/// The only one with the last parameters.
+const HIGHEST_FORM: usize = FORMS - 1;
 
 /// `commit.sql` in each of its forms.
 pub fn statements() -> &'static [String; FORMS] {
@@ -696,6 +740,7 @@ mod tests {
         let types = [
             include_str!("../../../../migrations/20261122192000_commit_rows.sql"),
             include_str!("../../../../migrations/20261122215000_limits.sql"),
+            include_str!("../../../../migrations/20261123090500_event_waits.sql"),
         ];
         let types = types.concat();
         for (name, columns) in [
@@ -705,6 +750,7 @@ mod tests {
             StepSent::COLUMNS,
             DeedSent::COLUMNS,
             SlotSent::COLUMNS,
+            EventWaitSent::COLUMNS,
         ] {
             let (_, from) = types.split_once(&format!("CREATE TYPE {name} AS (")).expect("a type of this name");
             let (text, _) = from.split_once(");").expect("closed");

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 use valet_core::Timestamp;
-use valet_core::id::RunId;
+use valet_core::id::{RunId, Seq};
 
 use super::{PgStore, audited, bounded, millis};
 use crate::access::Reach;
 use crate::audit::Deed;
-use crate::bounds::{EVENT_TRIGGERS_MAX, SCHEDULES_PER_LOOK_MAX};
+use crate::bounds::{EVENT_TRIGGERS_MAX, EVENT_WAKES_MAX, EVENT_WAKES_PER_PAGE, SCHEDULES_PER_LOOK_MAX};
 use crate::store::StoreError;
 use crate::trigger::like;
 
@@ -54,6 +54,8 @@ pub struct NewEvent<'a> {
     pub request_hash: &'a [u8],
     pub replay_of: Option<Uuid>,
     pub runs: &'a [NewEventRun],
+    /// Which waiting runs may be told of it.
+    pub reach: &'a Reach,
 }
 
 /// What one trigger makes of an event.
@@ -76,6 +78,45 @@ pub struct EventRecord {
     pub replay_of: Option<Uuid>,
     pub at: Timestamp,
     pub created_by: String,
+    woken: i32,
+}
+
+impl EventRecord {
+    /// Waiting runs that took it.
+    pub fn woken(&self) -> u32 {
+        self.woken.unsigned_abs()
+    }
+}
+
+/// An event that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeptEvent {
+    pub at: Timestamp,
+    /// Waiting runs that are to be told of it.
+    pub wakes: i64,
+}
+
+/// A run that waits, perhaps, for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventWake {
+    pub run: RunId,
+    pub seq: Seq,
+}
+
+/// A run that was told of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledWake {
+    pub wake: EventWake,
+    /// It took it.
+    pub woken: bool,
+}
+
+/// An event of which runs were to be told.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LeftEvent {
+    #[sqlx(flatten)]
+    pub event: EventRecord,
+    pub tenant: String,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -170,8 +211,8 @@ impl PgStore {
         bounded(query.bind(tenant).bind(key).bind(scope).bind(&reach.workflows).fetch_all(self.pool())).await
     }
 
-    /// False if its idempotency key is known.
-    pub async fn add_event(&self, new: &NewEvent<'_>, deed: &Deed) -> Result<bool, StoreError> {
+    /// `None` if its idempotency key is known.
+    pub async fn add_event(&self, new: &NewEvent<'_>, deed: &Deed) -> Result<Option<KeptEvent>, StoreError> {
         let body = self.keys.seal_for(new.tenant, new.subject, new.payload).await?;
         let mut bodies = Vec::with_capacity(new.runs.len());
         for run in new.runs {
@@ -181,7 +222,7 @@ impl PgStore {
             });
         }
         let state = |run: &NewEventRun| if run.start.is_ok() { "starting" } else { "refused" };
-        let query = sqlx::query_scalar::<_, i64>(include_str!("../sql/add_event.sql"))
+        let query = sqlx::query_as::<_, KeptEvent>(include_str!("../sql/add_event.sql"))
             .bind(new.id)
             .bind(new.tenant)
             .bind(new.key)
@@ -199,7 +240,43 @@ impl PgStore {
             .bind(new.runs.iter().map(|run| run.start.as_ref().err().map(String::as_str)).collect::<Vec<_>>())
             .bind(new.runs.iter().map(|run| run.start.as_ref().ok().map(|(run, ..)| run.0)).collect::<Vec<_>>())
             .bind(bodies);
-        Ok(bounded(audited!(query, deed).fetch_one(self.pool())).await? > 0)
+        let query =
+            audited!(query, deed).bind(&new.reach.workflows).bind(&new.reach.subjects).bind(i64::from(EVENT_WAKES_MAX));
+        bounded(query.fetch_optional(self.pool())).await
+    }
+
+    /// A page of the runs that are to be told of an event.
+    pub async fn event_wakes(&self, event: Uuid, after: Option<EventWake>) -> Result<Vec<EventWake>, StoreError> {
+        let query = sqlx::query_as::<_, (Uuid, i32)>(include_str!("../sql/event_wakes.sql"))
+            .bind(event)
+            .bind(after.map(|wake| wake.run.0))
+            .bind(after.map(|wake| wake.seq.0 as i32))
+            .bind(i64::from(EVENT_WAKES_PER_PAGE));
+        let rows = bounded(query.fetch_all(self.pool())).await?;
+        Ok(rows.into_iter().map(|(run, seq)| EventWake { run: RunId(run), seq: Seq(seq as u32) }).collect())
+    }
+
+    pub async fn settle_event_wakes(&self, event: Uuid, settled: &[SettledWake]) -> Result<(), StoreError> {
+        let query = sqlx::query(include_str!("../sql/settle_event_wakes.sql"))
+            .bind(event)
+            .bind(settled.iter().map(|told| told.wake.run.0).collect::<Vec<_>>())
+            .bind(settled.iter().map(|told| told.wake.seq.0 as i32).collect::<Vec<_>>())
+            .bind(settled.iter().map(|told| told.woken).collect::<Vec<_>>());
+        bounded(query.execute(self.pool())).await?;
+        Ok(())
+    }
+
+    /// Nobody is told of it any more.
+    pub async fn drop_event_wakes(&self, event: Uuid) -> Result<(), StoreError> {
+        let query = sqlx::query(include_str!("../sql/drop_event_wakes.sql")).bind(event);
+        bounded(query.execute(self.pool())).await?;
+        Ok(())
+    }
+
+    /// Events of which an engine that is perhaps no more was to tell runs.
+    pub async fn left_events(&self, left_after: Duration) -> Result<Vec<LeftEvent>, StoreError> {
+        let query = sqlx::query_as::<_, LeftEvent>(include_str!("../sql/left_event_wakes.sql"));
+        bounded(query.bind(millis(left_after)).bind(SCHEDULES_PER_LOOK_MAX as i64).fetch_all(self.pool())).await
     }
 
     /// The event that an idempotency key names, with the hash of its request.

@@ -189,6 +189,15 @@ WITH input AS MATERIALIZED (
            i.at, n.held
     FROM unnest($67::commit_slot[]) AS n JOIN ok ON ok.id = n.run_id JOIN input i ON i.id = n.run_id
 --]
+--[4 waits for events
+), awaited AS (
+    INSERT INTO event_waits (run_id, seq, tenant, subject, workflow, key, key_like, scope, since)
+    SELECT w.run_id, w.seq, w.tenant, w.subject, w.workflow, w.key, w.key_like, w.scope, i.at
+    FROM unnest($68::commit_event_wait[]) AS w JOIN ok ON ok.id = w.run_id JOIN input i ON i.id = w.run_id
+), awaited_no_more AS (
+    DELETE FROM event_waits w USING unnest($69::uuid[], $70::int[]) AS d(run_id, seq), ok
+    WHERE w.run_id = d.run_id AND w.seq = d.seq AND ok.id = d.run_id
+--]
 --[2 changes
 ), gate AS (
     UPDATE steps s SET gated = g.gated, ticketed_at = CASE WHEN g.gated THEN NULL ELSE s.ticketed_at END

@@ -11,6 +11,8 @@ WITH items AS (
     DELETE FROM events WHERE tenant = $1 AND subject = $2 AND at <= $3 RETURNING id
 ), told_runs AS (
     DELETE FROM event_runs r USING told_events e WHERE r.event_id = e.id
+), told_wakes AS (
+    DELETE FROM event_wakes w USING told_events e WHERE w.event_id = e.id
 ), planned AS (
     DELETE FROM schedules WHERE tenant = $1 AND subject = $2 AND created_at <= $3 RETURNING id
 ), fires AS (

@@ -41,10 +41,14 @@ WITH old_batches AS (
     DELETE FROM events WHERE id IN (
         SELECT e.id FROM events e WHERE e.at < now() - interval '30 days'
           AND NOT EXISTS (SELECT 1 FROM event_runs r WHERE r.event_id = e.id AND r.state = 'starting')
+          AND NOT EXISTS (SELECT 1 FROM event_wakes w WHERE w.event_id = e.id)
         ORDER BY e.at LIMIT 5000)
     RETURNING id
 ), old_event_runs AS (
     DELETE FROM event_runs r USING old_events e WHERE r.event_id = e.id
+), old_event_waits AS (
+    -- Of runs that an engine ended which did not know of them.
+    DELETE FROM event_waits w WHERE NOT EXISTS (SELECT FROM runs r WHERE r.id = w.run_id)
 ), old_deliveries AS (
     DELETE FROM incoming_deliveries WHERE (webhook_id, delivery) IN (
         SELECT webhook_id, delivery FROM incoming_deliveries WHERE at < now() - interval '30 days' ORDER BY at LIMIT 5000)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use valet_core::Timestamp;
+use valet_core::event::is_channel;
 use valet_core::id::{RunId, Seq};
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution, RunOutcome, StepOp, task_id};
 use valet_protocol::api::{RunDetail, RunEvent};
@@ -69,6 +70,7 @@ enum Open {
     Person { task: String, title: String, deadline: Timestamp },
     Timer { until: Timestamp },
     Signal { name: String },
+    Event { key: String },
     Child { workflow: String },
     Children { workflow: String, count: u32, ended: u32 },
     Outside { name: String, deadline: Timestamp },
@@ -174,6 +176,9 @@ impl Story {
             Entry::AttemptEnded { seq, attempt, why, next_at, .. } => {
                 self.attempt_ended(seq, attempt.0, why, next_at, at)
             }
+            Entry::SignalKept { name, key, .. } if is_channel(&name) => {
+                Some(tell(at, Mark::Log, format!("the event {} came in", quoted(&key))))
+            }
             Entry::SignalKept { name, .. } => Some(tell(at, Mark::Log, format!("signal {} came in", quoted(&name)))),
             Entry::Paused { by } => {
                 self.paused = true;
@@ -233,6 +238,11 @@ impl Story {
                 self.begin(seq, Open::Timer { until }, at);
                 let wait = when::took(when::between(at, until));
                 Some(tell(at, Mark::Waiting, format!("sleeps for {wait}")).passing())
+            }
+            Op::Wait { event: Some(event), .. } => {
+                let what = quoted(&event.key);
+                self.begin(seq, Open::Event { key: event.key }, at);
+                Some(tell(at, Mark::Waiting, format!("waits for the event {what}")))
             }
             Op::Wait { name, .. } => {
                 let what = quoted(&name);
@@ -335,6 +345,9 @@ impl Story {
             (Open::Person { .. }, Resolution::Human(outcome)) => Some(answered(&outcome, at)),
             (Open::Signal { name }, Resolution::WaitTimedOut) => {
                 Some(tell(at, Mark::Waiting, format!("the signal {} did not come in time", quoted(&name))))
+            }
+            (Open::Event { key }, Resolution::WaitTimedOut) => {
+                Some(tell(at, Mark::Waiting, format!("the event {} did not come in time", quoted(&key))))
             }
             (Open::Outside { name, .. }, Resolution::WaitTimedOut) => {
                 Some(tell(at, Mark::Waiting, format!("nobody outside completed {} in time", quoted(&name))))
@@ -483,6 +496,7 @@ fn live_line(ongoing: &Ongoing, now: Timestamp, spinner: &str, style: Style) -> 
         }
         Open::Timer { until } => format!("  {} sleeps, goes on {}", style.dim("…"), when::relative(*until, now)),
         Open::Signal { name } => format!("  {} waits for the signal {}", style.dim("…"), quoted(name)),
+        Open::Event { key } => format!("  {} waits for the event {}", style.dim("…"), quoted(key)),
         Open::Children { workflow, count, ended } => {
             format!("  {} {ended} of {count} children {} ended", style.dim("…"), quoted(workflow))
         }

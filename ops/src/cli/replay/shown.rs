@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const HIDDEN: &str = "•••";
 
 /// Fields whose own fields are looked at: the parts of an entry, never a payload.
-const PARTS: [&str; 31] = [
+const PARTS: [&str; 32] = [
     "op",
     "with",
     "why",
@@ -20,6 +20,7 @@ const PARTS: [&str; 31] = [
     "step",
     "sleep",
     "wait",
+    "event",
     "human",
     "child",
     "finally",
@@ -42,7 +43,7 @@ const PARTS: [&str; 31] = [
 ];
 
 /// Fields whose plain values are shown: numbers, instants, names that code chose, ids.
-const PLAIN: [&str; 40] = [
+const PLAIN: [&str; 41] = [
     "seq",
     "attempt",
     "lease",
@@ -64,6 +65,7 @@ const PLAIN: [&str; 40] = [
     "reason",
     "by",
     "key",
+    "scope",
     "cleanup",
     "max_attempts",
     "initial_ms",

@@ -51,7 +51,11 @@ impl State {
             line(4, *seq, "task", task.reason.clone());
         }
         for (seq, wait) in &run.waits {
-            line(5, *seq, "wait", format!("signal `{}`", wait.name));
+            let what = match &wait.event {
+                Some(event) => format!("event `{}`", text::line(&event.key)),
+                None => format!("signal `{}`", wait.name),
+            };
+            line(5, *seq, "wait", what);
         }
         for (seq, completion) in &run.completions {
             line(5, *seq, "completion", completion.name.clone());

@@ -1,6 +1,7 @@
 //! An entry as a sentence, in words that the code chose: nothing that people or sites said is in it.
 
 use serde::Serialize;
+use valet_core::event::is_channel;
 use valet_core::journal::{AttemptEnd, Entry, HumanOutcome, Op, Resolution};
 
 use super::kind;
@@ -26,6 +27,7 @@ pub fn sentence(entry: &Entry) -> Option<String> {
         Entry::StartedInTime { seq } => format!("{seq}: a worker took it in time"),
         Entry::RanBy { seq, session } => format!("{seq}: the worker {session} ended it"),
         Entry::AnyWorker { seq, .. } => format!("{seq}: the worker that it prefers did not take it; any worker may"),
+        Entry::SignalKept { name, key, .. } if is_channel(name) => format!("the event `{}` came in", text::line(key)),
         Entry::SignalKept { name, .. } => format!("a message for `{}` came in", text::line(name)),
         Entry::CancelRequested { by, .. } => format!("{} cancels the run", text::line(by)),
         Entry::Closing { outcome } => format!("the outcome is fixed: {}", outcome.status()),

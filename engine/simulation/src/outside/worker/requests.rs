@@ -157,7 +157,7 @@ impl Worker {
                     self.handed_over_rightly(next.as_ref());
                     break;
                 }
-                Some(Ok(Reply::Done | Reply::Repeated)) => {
+                Some(Ok(Reply::Done | Reply::Repeated | Reply::Ignored)) => {
                     self.violated(step.run, format!("step {}: a finish was answered like a signal", step.seq));
                     break;
                 }

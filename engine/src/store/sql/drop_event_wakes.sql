@@ -1,0 +1,1 @@
+DELETE FROM event_wakes WHERE event_id = $1
