@@ -54,6 +54,8 @@ points! {
     EngineFireStarted = "engine.fire.started",
     /// It is noted that the runs of a look were started.
     EngineFireSettled = "engine.fire.settled",
+    /// A bulk operation acted on the runs of a turn; what became of them is not noted.
+    EngineBulkActed = "engine.bulk.acted",
     /// A ticket was pulled; its step was not claimed.
     WorkerClaimBefore = "worker.claim.before",
     /// The step is granted; nothing of it was done.
