@@ -2,6 +2,7 @@
 
 mod it {
     pub mod bench;
+    pub mod bulk_operations;
     pub mod console;
     pub mod crash;
     pub mod crash_points;

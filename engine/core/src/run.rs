@@ -22,7 +22,7 @@ use crate::journal::{
 use crate::limits::{Limits, Slot};
 use crate::payload::Payload;
 use crate::placement::queue_of_session;
-use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepPolicy};
+use crate::step::{Failure, OnExhausted, STICKY_PATIENCE, StepFailure, StepPolicy};
 use crate::transition::column_text;
 
 /// The run's deadline is the timer at this place, which no operation takes.
@@ -248,6 +248,9 @@ pub struct Run {
     pub held: VecDeque<(Seq, Resolution)>,
     /// Leases whose finish was accepted: a repeated finish finds its first answer. What a sweep ended is not among them.
     pub accepted_leases: BTreeSet<LeaseId>,
+    /// Some attempt of a step was made in the journal at hand, or a step ended otherwise than by never having begun. Of an attempt
+    /// that was lost no lease is accepted.
+    pub worked: bool,
     pub ended_tasks: BTreeMap<Seq, HumanOutcome>,
     /// Entries of the journal at hand.
     pub entries: usize,
@@ -401,6 +404,7 @@ impl Run {
             finalizers: BTreeMap::new(),
             held: VecDeque::new(),
             accepted_leases: BTreeSet::new(),
+            worked: false,
             ended_tasks: BTreeMap::new(),
             entries: 0,
             generation: 0,
@@ -471,7 +475,7 @@ impl Run {
     /// Nothing was done yet, because a limit of whole runs has no slot for this one.
     fn waits_to_begin(&self) -> bool {
         let of_run = |seq: &Seq| self.slots.get(seq).is_some_and(|slots| slots.iter().any(|slot| slot.of_run));
-        self.generation == 0 && self.accepted_leases.is_empty() && self.blocked.iter().any(of_run)
+        self.generation == 0 && !self.worked && self.blocked.iter().any(of_run)
     }
 
     /// The one stored reason of a run that is not moving; `None` once it ended.
@@ -643,11 +647,13 @@ impl Run {
             }
             Entry::AttemptEnded { seq, attempt, lease, why, next_at } => {
                 self.accepted_leases.extend(*lease);
+                self.worked = true;
                 self.attempt_ended(*seq, *attempt, why, *next_at);
             }
             Entry::StartedInTime { seq } => self.clear_timer(*seq),
             Entry::StepStopped { seq, lease, .. } => {
                 self.accepted_leases.extend(*lease);
+                self.worked = true;
                 self.remove_step(*seq);
             }
             Entry::SignalKept { name, key, payload } => self.keep(name, key, payload),
@@ -772,8 +778,12 @@ impl Run {
             self.finalizer_done(seq);
         }
         match with {
+            Resolution::StepFailed { failure: StepFailure::NotStarted(_), lease, .. } => {
+                self.accepted_leases.extend(*lease);
+            }
             Resolution::StepDone { lease, .. } | Resolution::StepFailed { lease, .. } => {
                 self.accepted_leases.extend(*lease);
+                self.worked = true;
             }
             Resolution::SignalTaken => self.take_message(seq, 0),
             Resolution::SignalChosen { index } => self.take_message(seq, *index),

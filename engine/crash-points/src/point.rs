@@ -58,6 +58,8 @@ points! {
     EngineEventKept = "engine.event.kept",
     /// Waiting runs were told of an event; that they were is not noted.
     EngineEventTold = "engine.event.told",
+    /// A bulk operation acted on the runs of a turn; what became of them is not noted.
+    EngineBulkActed = "engine.bulk.acted",
     /// A ticket was pulled; its step was not claimed.
     WorkerClaimBefore = "worker.claim.before",
     /// The step is granted; nothing of it was done.

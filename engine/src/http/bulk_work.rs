@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
 use valet_core::command::Command;
 use valet_core::id::RunId;
+use valet_crash_points::crash_point;
 use valet_protocol::api::{BulkAction, BulkFilter, BulkFork, ForkRequest};
 
 use super::bulk_operations::{Options, bulk_id, run_filter};
@@ -126,6 +127,7 @@ async fn work(app: &App, turn: &BulkTurn) -> Result<(), TurnError> {
         let is_busy = settled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Again(_)));
         (settled, if is_busy { BULK_LOOK_AGAIN } else { Duration::ZERO })
     };
+    crash_point!(EngineBulkActed);
     if store.settle_bulk_items(turn, &settled, (began.elapsed(), rest)).await? {
         for (_, outcome) in &settled {
             let (action, result) = (action.as_str(), outcome.as_str());

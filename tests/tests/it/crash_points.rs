@@ -124,10 +124,10 @@ fn complaint(point: CrashPoint, form: FormKind, seed: u32, filed: &Filed) -> Opt
 }
 
 async fn every_point_with(form: FormKind) {
-    // Those of schedules are in `schedules.rs`, those of events in `event_waits.rs`.
-    let elsewhere =
-        |point: &CrashPoint| ["engine.fire.", "engine.event."].iter().any(|of| point.as_str().starts_with(of));
-    let points = CrashPoint::ALL.iter().copied().filter(|point| !elsewhere(point));
+    // Those of schedules are in `schedules.rs`, those of events in `event_waits.rs`, those of bulk operations in `bulk_operations.rs`.
+    let elsewhere = ["engine.fire.", "engine.event.", "engine.bulk."];
+    let is_here = |point: &CrashPoint| !elsewhere.iter().any(|of| point.as_str().starts_with(of));
+    let points = CrashPoint::ALL.iter().copied().filter(is_here);
     let waiting = Mutex::new(points.zip(301..));
     let next = || waiting.lock().expect("no lane panics while it takes").next();
     let lane = async || {
