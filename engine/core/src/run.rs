@@ -935,6 +935,7 @@ impl Run {
         self.entries = 1;
         self.generation = carried.generation;
         self.journal_from = Some(revision);
+        self.worked = false;
         self.accepted_leases = carried.leases.iter().copied().collect();
         self.ended_tasks = carried.answers.iter().cloned().collect();
         self.ended_completions = carried.completions.iter().cloned().collect();

@@ -284,11 +284,10 @@ pub(crate) fn column_text<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -
     if text.len() <= bytes_max && !text.as_bytes().contains(&0) {
         return text.into_owned();
     }
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].replace('\0', "\u{fffd}")
+    // What stands for a NUL is longer than one.
+    let mut tidied = text[..text.floor_char_boundary(bytes_max)].replace('\0', "\u{fffd}");
+    tidied.truncate(tidied.floor_char_boundary(bytes_max));
+    tidied
 }
 
 /// Row changes from what was touched: what was there before against what is there now.

@@ -4,7 +4,7 @@
 pub type ProblemCode = (&'static str, &'static [u16], &'static str);
 
 /// By code.
-pub const PROBLEM_CODES: [ProblemCode; 138] = [
+pub const PROBLEM_CODES: [ProblemCode; 139] = [
     (
         "bad_request",
         &[400, 405, 406, 408, 411, 414, 431],
@@ -198,6 +198,7 @@ pub const PROBLEM_CODES: [ProblemCode; 138] = [
     ("unknown_field", &[400], "The form has a part that the route does not take."),
     ("unknown_state", &[400], "Resources of this kind have no such state."),
     ("unsupported_media_type", &[415], "Send `application/json`."),
+    ("wait_not_found", &[404], "The run waits for no event there."),
     (
         "webhook_changed",
         &[409],

@@ -22,6 +22,9 @@ async fn every_waiting_run_is_woken_once_though_the_engine_dies_that_took_the_ev
     let known = CrashPoint::ALL.iter().filter(|point| point.as_str().starts_with("engine.event."));
     assert!(known.clone().all(|point| POINTS.iter().any(|(killed, _)| killed == point)), "{known:?}");
     let mut cluster = Cluster::start(PROGRAM, Shape { engines: 2, workers: 0, ..Shape::default() }).await;
+    for engine in 0..2 {
+        cluster.engine_ready(engine).await;
+    }
     let (oracle, api) = (cluster.oracle().await, cluster.api_of(1));
     let put = async |path: &str, body| {
         let answer = api.put(path, &body).await.expect("an answer");

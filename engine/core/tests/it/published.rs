@@ -112,7 +112,7 @@ fn a_signal_of_the_patterns_name_is_no_event() {
     run.signal("order:*", "a", &json!("signal")).expect("kept");
     assert_eq!(run.status(), "waiting");
     is(run.publish(1, "event_1", &json!("event")), "Done");
-    assert_eq!(run.output(), [r#"order:paid: "event", heard "signal""#]);
+    assert_eq!(run.output(), [r#"all: order:paid: "event", heard "signal""#]);
 }
 
 /// Other code at the place of a wait is found out: what it waits for is its name.

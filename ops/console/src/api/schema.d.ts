@@ -261,7 +261,7 @@ export interface paths {
         /** Events, newest first, each with what it started; kept for 30 days. */
         get: operations["list_events"];
         put?: never;
-        /** Takes an event, and starts a run for each trigger that it fits. The same `Idempotency-Key` and body answer the first one with 200. */
+        /** Takes an event, starts a run for each trigger that it fits, and wakes the runs that wait for it. The same `Idempotency-Key` and body answer the first one with 200. */
         post: operations["push_event"];
         delete?: never;
         options?: never;
@@ -1684,6 +1684,17 @@ export interface components {
              */
             step?: number | null;
         };
+        /** @description A step that a worker does. */
+        AtWorkView: {
+            /** Format: date-time */
+            granted_at: string;
+            /** @description The step's. */
+            name: string;
+            run: string;
+            /** Format: int32 */
+            seq: number;
+            workflow: string;
+        };
         /** @description One change: who made it, to what, from where. */
         AuditEntry: {
             /** @description `run.pause`, `task.answer`, … */
@@ -1990,6 +2001,11 @@ export interface components {
             runs: components["schemas"]["EventRunView"][];
             scope?: string | null;
             subject: string;
+            /**
+             * Format: int32
+             * @description How many waits of runs took it; not told to tokens that reach only some runs.
+             */
+            woken?: number | null;
         };
         /** @description One fault and its place. */
         FieldProblem: {
@@ -2358,7 +2374,7 @@ export interface components {
             /** @description What happened, such as `user:created`. Never personal. */
             key: string;
             payload?: unknown;
-            /** @description Which triggers may see it, besides those without a scope. Never personal. */
+            /** @description Which triggers and waiting runs may see it, besides those without a scope. Never personal. */
             scope?: string | null;
             /** @description The end user whom it is about: what it carries is sealed for them, and erased with them. Default: `default`. */
             subject?: string | null;
@@ -3058,9 +3074,15 @@ export interface components {
             workers: components["schemas"]["WorkerView"][];
         };
         WorkerView: {
+            /** @description What it does, longest at work first: 20 at most, of the runs that the caller reaches. */
+            at_work?: components["schemas"]["AtWorkView"][];
             draining: boolean;
             /** Format: int32 */
             free_slots: number;
+            /** @description Steps that require labels go to workers that have them. */
+            labels?: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             last_seen_at: string;
             name: string;
@@ -10666,7 +10688,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description` */
+        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description`. `wait_for` is a list of groups, of each of which one comes: `{"sleep": "1h"}`, `{"signal": "paid", "if": CEL}`, `{"event": "order:*", "scope": "eu", "if": CEL}`, each perhaps with `as`. An event counts that is published while the task waits */
         requestBody: {
             content: {
                 "application/json": Record<string, never>;
