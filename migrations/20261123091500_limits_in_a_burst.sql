@@ -20,6 +20,8 @@ RETURNS TABLE (run_id uuid, since timestamptz, created_at timestamptz, replaced 
     WHERE s.tenant = of_tenant AND s.name = of_name AND s.key = of_key AND NOT s.held
       AND (SELECT t.state = 'blocked' AND NOT t.gated FROM steps t WHERE t.run_id = s.run_id AND t.seq = s.seq)
       AND (SELECT true FROM steps o WHERE o.run_id = s.run_id AND o.state IN ('ready', 'running', 'stopping') LIMIT 1) IS NULL
+      -- Who has its slot for life began, whatever was done of it.
+      AND (SELECT true FROM slots_of_life l WHERE l.tenant = s.tenant AND l.name = s.name AND l.key = s.key AND l.run_id = s.run_id) IS NULL
       -- Its first step that waits stands for the run.
       AND (SELECT true FROM slots e JOIN steps t ON t.run_id = e.run_id AND t.seq = e.seq
            WHERE e.run_id = s.run_id AND e.name = s.name AND e.key = s.key AND e.tenant = s.tenant AND NOT e.held
@@ -132,7 +134,10 @@ BEGIN
     THEN
         FOR debounced IN
             SELECT s.tenant, s.name, s.key FROM slots s JOIN limits l ON l.tenant = s.tenant AND l.name = s.name
-            WHERE s.run_id = the_run AND s.seq = the_seq AND l.quiet_ms IS NOT NULL ORDER BY s.name
+            WHERE s.run_id = the_run AND s.seq = the_seq AND l.quiet_ms IS NOT NULL
+              AND NOT EXISTS (SELECT FROM slots_of_life h
+                              WHERE h.tenant = s.tenant AND h.name = s.name AND h.key = s.key AND h.run_id = s.run_id)
+            ORDER BY s.name
         LOOP
             UPDATE slots o SET replaced = true
             WHERE o.tenant = debounced.tenant AND o.name = debounced.name AND o.key = debounced.key AND NOT o.held

@@ -18,9 +18,7 @@ use valet_engine::store::{Beat, CommitBatch, DeclaredName, NewSession, SessionCl
 
 pub use answer::Answer;
 pub use lines::{Lines, REFUSED};
-pub use rows::{
-    InboxRow, KeyRow, LifeRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow,
-};
+pub use rows::{InboxRow, KeyRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow};
 
 use crate::model::Tables;
 use crate::seed::SeedRun;
@@ -92,10 +90,6 @@ pub enum Call {
     TicketAgain(Paused),
     Declare(DeclaredName, Payload),
     PutLimit(LimitText, LimitFigures),
-    RemoveLimit {
-        tenant: String,
-        name: String,
-    },
     Limits,
     Admit {
         keys: Vec<LimitKey>,

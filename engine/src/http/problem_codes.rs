@@ -249,7 +249,7 @@ mod tests {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"), &mut files);
         let mut seen = 0;
-        for file in files {
+        for file in files.into_iter().filter(|file| !file.ends_with("problem_codes.rs")) {
             let text = fs::read_to_string(&file).unwrap();
             for constructor in CONSTRUCTORS {
                 for (at, _) in text.match_indices(constructor) {

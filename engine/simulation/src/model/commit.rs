@@ -9,7 +9,6 @@ use valet_core::journal::{Entry, Op, StepOp};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 use valet_engine::store::CommitBatch;
 
-use super::limits_audit::Need;
 use super::{Committed, Lease, Mail, RunRecord, StepRecord, Tables, TaskRecord};
 use crate::outside::ledger::Ledger;
 use crate::variant::BrokenVariant;
@@ -51,8 +50,7 @@ impl Tables {
             self.apply(transition, &batch.backlogged, now, &mut loses);
         }
         for (at, slot) in slots {
-            let need = Need { key: slot.key.clone(), of_run: slot.of_run, since: slot.since };
-            self.audit.limits.needed.entry((at.0, at.1)).or_default().push(need);
+            self.audit.needed.entry((at.0, at.1)).or_default().push((slot.key.clone(), slot.of_run));
             self.slots.insert(at, slot);
         }
         self.audit_limits();

@@ -30,12 +30,6 @@ fn the_engine_keeps_its_promises_and_every_kind_of_entry_and_fault_is_met() {
         "worker_told_ended",
         "scope_paused",
         "defined",
-        "limit_put",
-        "limit_removed",
-        "over_full",
-        "over_replaced",
-        "over_in_progress",
-        "over_expired",
     ];
     let met = &report.events;
     let missing: Vec<&str> = ENTRY_KINDS.into_iter().chain(faults).filter(|kind| !met.contains_key(kind)).collect();
