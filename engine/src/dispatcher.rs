@@ -11,12 +11,13 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use valet_core::command::Command;
+use valet_core::id::RunId;
 use valet_core::limits::LimitKey;
 use valet_crash_points::crash_point;
 use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{ADMITTED_AGAIN_MAX, KEYS_PER_ADMISSION_MAX, TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
-use crate::routes::Routes;
+use crate::routes::{Freed, Routes};
 use crate::store::{DueTicket, OverWhy, QueueWorkers, RunOver, Store};
 
 /// How often a backlogged queue is looked at.
@@ -64,7 +65,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Gives out what limits have free, until the channel closes. What queues up while one statement runs is the next.
-    pub async fn run_admissions(&self, mut freed: mpsc::UnboundedReceiver<Vec<LimitKey>>) {
+    pub async fn run_admissions(&self, mut freed: mpsc::UnboundedReceiver<Freed>) {
         let mut waiting = Vec::with_capacity(PUSHES_JOINED_MAX);
         // Keys that may have more at an instant; those beyond the bound are found by the tick.
         let mut later: BTreeMap<LimitKey, Instant> = BTreeMap::new();
@@ -85,7 +86,14 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 }
                 () = due => {}
             }
-            let mut keys: BTreeSet<LimitKey> = waiting.drain(..).flatten().collect();
+            let (mut keys, mut ended) = (BTreeSet::<LimitKey>::new(), Vec::new());
+            for one in waiting.drain(..) {
+                match one {
+                    Freed::Keys(some) => keys.extend(some),
+                    Freed::Ended(runs) => ended.extend(runs),
+                }
+            }
+            keys.extend(self.keys_of_life(&ended).await);
             let now = Instant::now();
             keys.extend(later.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
             let keys: Vec<LimitKey> = keys.into_iter().collect();
@@ -96,6 +104,16 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 }
             }
         }
+    }
+
+    async fn keys_of_life(&self, ended: &[RunId]) -> Vec<LimitKey> {
+        if ended.is_empty() {
+            return Vec::new();
+        }
+        self.store.keys_of_life(ended).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, runs = ended.len(), "what ended runs had of limits waits for the tick");
+            Vec::new()
+        })
     }
 
     /// Answers what is to be asked for again.

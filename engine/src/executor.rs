@@ -580,11 +580,14 @@ impl<O: Outward> Executor<O> {
             self.advance(run);
             return;
         }
-        for work in waiting {
+        // What came while it was looked for may be meant for a run that began meanwhile.
+        let (asked, later): (VecDeque<_>, _) = waiting.into_iter().partition(|work| work.loaded);
+        slot.mailbox = later;
+        for work in asked {
             let why = if new_run(&work.command).is_some() { CommandError::Contended } else { CommandError::NotFound };
             work.answer(Err(why));
         }
-        self.settle(run);
+        self.advance(run);
     }
 
     /// What the run shows with its next commit.

@@ -16,11 +16,19 @@ use crate::executor::{CommandError, Message, Work};
 use crate::store::DueTicket;
 use crate::watches::{Watch, Watches};
 
+/// What may let others begin.
+pub enum Freed {
+    /// Keys of limits that may have something for those who wait.
+    Keys(Vec<LimitKey>),
+    /// Runs that have ended; they may have had slots for life.
+    Ended(Vec<RunId>),
+}
+
 /// The channels of one engine.
 pub struct Routes {
     executors: Vec<mpsc::UnboundedSender<Message>>,
     tickets: mpsc::UnboundedSender<Vec<DueTicket>>,
-    freed: mpsc::UnboundedSender<Vec<LimitKey>>,
+    freed: mpsc::UnboundedSender<Freed>,
     wake_ups: mpsc::UnboundedSender<Timestamp>,
     backlogged: RwLock<Arc<HashSet<String>>>,
     backlog: Notify,
@@ -29,12 +37,14 @@ pub struct Routes {
     /// Transitions committed by this engine.
     changes: AtomicU64,
     blind: AtomicBool,
+    /// As of the last tick: runs have slots of limits until they have ended.
+    slots_of_life: AtomicBool,
 }
 
 /// The receiving ends, for the loops.
 pub struct Receivers {
     pub tickets: mpsc::UnboundedReceiver<Vec<DueTicket>>,
-    pub freed: mpsc::UnboundedReceiver<Vec<LimitKey>>,
+    pub freed: mpsc::UnboundedReceiver<Freed>,
     pub wake_ups: mpsc::UnboundedReceiver<Timestamp>,
 }
 
@@ -54,6 +64,7 @@ impl Routes {
             watches: Arc::default(),
             changes: AtomicU64::new(0),
             blind: AtomicBool::new(false),
+            slots_of_life: AtomicBool::new(false),
         };
         (Arc::new(routes), Receivers { tickets: tickets_in, freed: freed_in, wake_ups: wake_ups_in })
     }
@@ -102,7 +113,18 @@ impl Routes {
     /// These keys of limits may have something for those who wait.
     pub fn admit(&self, keys: Vec<LimitKey>) {
         if !keys.is_empty() {
-            let _ = self.freed.send(keys);
+            let _ = self.freed.send(Freed::Keys(keys));
+        }
+    }
+
+    pub fn set_slots_of_life(&self, some: bool) {
+        self.slots_of_life.store(some, Ordering::Relaxed);
+    }
+
+    /// These runs have ended: what they had of limits until then is free. One that began and ended since the last tick is left to the next.
+    pub fn admit_after(&self, ended: Vec<RunId>) {
+        if !ended.is_empty() && self.slots_of_life.load(Ordering::Relaxed) {
+            let _ = self.freed.send(Freed::Ended(ended));
         }
     }
 

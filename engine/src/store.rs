@@ -176,6 +176,8 @@ pub struct Due {
     pub slot_keys: Vec<LimitKey>,
     /// `None`: there is no limit, and nothing waits for one.
     pub limits: Option<LimitsStamp>,
+    /// Runs have slots of limits until they have ended.
+    pub slots_of_life: bool,
 }
 
 /// By which a change of the limits is seen: how many there are, and the newest version.
@@ -322,6 +324,8 @@ pub trait DueStore: Send + Sync + 'static {
     async fn admit(&self, keys: &[LimitKey], backlogged: &HashSet<String>) -> Result<Admitted, StoreError>;
     /// Keys that may have something for those who wait.
     async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError>;
+    /// Keys of which these runs, which have ended, had a slot for life.
+    async fn keys_of_life(&self, ended: &[RunId]) -> Result<Vec<LimitKey>, StoreError>;
     /// Runs that waited to begin for longer than their limit lets them.
     async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError>;
     /// Prepares partitions and removes what nobody will ask for again.

@@ -179,6 +179,7 @@ impl<S: Store + ?Sized> Ticker<S> {
             let asked = self.limits.ask();
             self.limits.learn(asked, stamp, self.store.limits().await?);
         }
+        self.routes.set_slots_of_life(due.slots_of_life);
         self.routes.admit(std::mem::take(&mut due.slot_keys));
         if due.shards.is_none() {
             tracing::warn!("the engine's session ended; it opens another");

@@ -114,7 +114,7 @@ impl<S: Store + ?Sized> Writer<S> {
         committed: &std::collections::HashSet<RunId>,
         backlogged: &std::collections::HashSet<String>,
     ) {
-        let (mut tickets, mut freed) = (Vec::new(), Vec::new());
+        let (mut tickets, mut freed, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for transition in transitions.iter().filter(|t| committed.contains(&t.run())) {
             for change in &transition.steps {
                 let (StepChange::Insert(row) | StepChange::Update(row)) = change else { continue };
@@ -142,12 +142,14 @@ impl<S: Store + ?Sized> Writer<S> {
                     Command::Inbox { from: transition.run(), from_seq: row.number, message: row.message.clone() };
                 self.routes.send(row.to, command);
             }
+            ended.extend(transition.ended().then_some(transition.run()));
             self.routes.changed(transition.run(), transition.ended());
         }
         if !tickets.is_empty() {
             self.routes.push(tickets);
         }
         self.routes.admit(freed);
+        self.routes.admit_after(ended);
     }
 
     fn settle(&self, batch: Vec<Pending>, committed: &std::collections::HashSet<RunId>) {

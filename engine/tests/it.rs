@@ -29,6 +29,7 @@ mod it {
     mod job_urls;
     mod limits;
     mod login;
+    mod many_keys;
     mod marks;
     mod migrations;
     mod onward;

@@ -636,7 +636,11 @@ impl Run {
             Entry::InputChanged { seq, input, .. } => self.change_input(*seq, input, revision),
             Entry::Killed { cleanup, .. } => self.kill(*cleanup),
             Entry::Op { seq, op } => self.open(*seq, op, revision),
-            Entry::Dropped { seq } => self.close(*seq),
+            Entry::Dropped { seq } => {
+                // It may have been at work: who grants it is not told here. Its run went on without it in any case.
+                self.worked |= self.steps.contains_key(seq);
+                self.close(*seq);
+            }
             Entry::Resolved { seq, with } => self.resolve(*seq, with),
             Entry::Held { seq, with } => {
                 self.resolve(*seq, with);

@@ -17,7 +17,7 @@ use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
     Admitted, Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
-    NewSession, RunOver, RunStore, SessionClaim, StoreError, StoredMessage,
+    NewSession, OverWhy, RunOver, RunStore, SessionClaim, StoreError, StoredMessage,
 };
 
 use crate::coverage;
@@ -338,6 +338,9 @@ impl DueStore for Link {
             let numbers = [self.engine, ticket.seq.0.into(), ticket.attempt.0.into(), 0];
             self.world.note("admitted engine seq attempt", Some(ticket.run), numbers);
         }
+        for over in &admitted.over {
+            self.world.note(told_over(over.why), Some(over.run), [self.engine, 0, 0, 0]);
+        }
         Ok(admitted)
     }
 
@@ -346,13 +349,32 @@ impl DueStore for Link {
         self.statement(|tables, _| tables.waiting_keys(), tell).await
     }
 
+    async fn keys_of_life(&self, ended: &[RunId]) -> Result<Vec<LimitKey>, StoreError> {
+        let tell = |_: &Tables, keys: &Vec<LimitKey>| (Call::KeysOfLife(ended.to_vec()), Answer::exactly(keys));
+        self.statement(|tables, _| tables.keys_of_life(ended), tell).await
+    }
+
     async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError> {
-        let tell = |_: &Tables, expired: &Vec<RunOver>| (Call::ExpiredWaits, Answer::exactly(expired));
-        self.statement(|tables, now| tables.expired_waits(now), tell).await
+        let tell = |_: &Tables, expired: &Vec<RunOver>| (Call::ExpiredWaits, Answer::freely(expired));
+        let expired = self.statement(Tables::expired_waits, tell).await?;
+        for over in &expired {
+            self.world.note(told_over(over.why), Some(over.run), [self.engine, 0, 0, 0]);
+        }
+        Ok(expired)
     }
 
     async fn tidy(&self, at: Timestamp) -> Result<(), StoreError> {
         let tell = |_: &Tables, done: &()| (Call::Tidy(at), Answer::exactly(done));
         self.statement(Tables::tidy, tell).await
+    }
+}
+
+/// What a limit said of a run, for the trace.
+fn told_over(why: OverWhy) -> &'static str {
+    match why {
+        OverWhy::Full => "over_full engine",
+        OverWhy::Replaced => "over_replaced engine",
+        OverWhy::InProgress => "over_in_progress engine",
+        OverWhy::Expired => "over_expired engine",
     }
 }

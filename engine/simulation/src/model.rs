@@ -9,12 +9,13 @@ mod due;
 mod forks;
 mod leases;
 mod limits;
+mod limits_audit;
 mod look;
 mod pauses;
 mod runs;
 mod shown;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -59,6 +60,7 @@ pub(crate) struct Tables {
     limit_versions: i64,
     limit_keys: BTreeMap<LimitKey, KeyRecord>,
     slots: BTreeMap<SlotAt, SlotRecord>,
+    slots_of_life: BTreeSet<(LimitKey, RunId)>,
     /// Inputs of steps and finalizers, which the journal's chunks hold.
     ops: BTreeMap<(RunId, Seq), Arc<StepOp>>,
     pub audit: Audit,
@@ -131,6 +133,7 @@ pub(crate) struct SessionRecord {
     opened_at: Timestamp,
     seen_at: Timestamp,
     expires_at: Timestamp,
+    swept: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -160,6 +163,7 @@ impl Tables {
             limit_versions: 0,
             limit_keys: BTreeMap::new(),
             slots: BTreeMap::new(),
+            slots_of_life: BTreeSet::new(),
             ops: BTreeMap::new(),
             audit: Audit::default(),
         }

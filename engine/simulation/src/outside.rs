@@ -3,6 +3,7 @@
 pub(crate) mod facts;
 pub(crate) mod fleet;
 pub(crate) mod ledger;
+pub(crate) mod limits;
 pub(crate) mod operators;
 pub(crate) mod people;
 pub(crate) mod starts;

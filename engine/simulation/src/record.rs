@@ -18,7 +18,9 @@ use valet_engine::store::{Beat, CommitBatch, DeclaredName, NewSession, SessionCl
 
 pub use answer::Answer;
 pub use lines::{Lines, REFUSED};
-pub use rows::{InboxRow, KeyRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow};
+pub use rows::{
+    InboxRow, KeyRow, LifeRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow,
+};
 
 use crate::model::Tables;
 use crate::seed::SeedRun;
@@ -90,12 +92,17 @@ pub enum Call {
     TicketAgain(Paused),
     Declare(DeclaredName, Payload),
     PutLimit(LimitText, LimitFigures),
+    RemoveLimit {
+        tenant: String,
+        name: String,
+    },
     Limits,
     Admit {
         keys: Vec<LimitKey>,
         backlogged: HashSet<String>,
     },
     WaitingKeys,
+    KeysOfLife(Vec<RunId>),
     ExpiredWaits,
     /// All tables' rows.
     Look,

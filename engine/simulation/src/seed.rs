@@ -13,7 +13,7 @@ use crate::dice::{Dice, Stream};
 use crate::knobs::{Knobs, QueueKnobs};
 use crate::outside::fleet::Fleet;
 use crate::outside::starts::PlannedStart;
-use crate::outside::{operators, people, starts, worker};
+use crate::outside::{limits, operators, people, starts, worker};
 use crate::program::{self, NEWEST_BUILD};
 use crate::record::{Recorder, Recording};
 use crate::variant::BrokenVariant;
@@ -64,7 +64,7 @@ async fn simulate(seed: u64, variant: Option<BrokenVariant>, recorder: Option<Re
     }
     doings.spawn(operators::declare(Arc::clone(&fleet)));
     if world.knobs.limits {
-        doings.spawn(operators::limit(Arc::clone(&fleet)));
+        doings.spawn(limits::limit(Arc::clone(&fleet)));
     }
     doings.spawn(engines_die(Arc::clone(&fleet)));
     doings.spawn(queue_weather(Arc::clone(&world)));

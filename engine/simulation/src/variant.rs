@@ -44,10 +44,18 @@ pub enum BrokenVariant {
     AdmitByOneLimit,
     /// A backed-off step is ready again without a slot.
     ReadyWithoutSlot,
+    /// A slot for life is free once the run's step has ended.
+    ForgetLiveSlot,
+    /// A limit that sends away those who come also cancels those who have begun.
+    DismissBegun,
+    /// A limit that lets later runs take the place of earlier ones cancels the later.
+    CancelTheNewest,
+    /// A debounced run begins before it is quiet.
+    SkipQuiet,
 }
 
 impl BrokenVariant {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::DropFence,
         Self::AckBeforeCommit,
         Self::SkipSweep,
@@ -66,6 +74,10 @@ impl BrokenVariant {
         Self::AdmitOneMore,
         Self::AdmitByOneLimit,
         Self::ReadyWithoutSlot,
+        Self::ForgetLiveSlot,
+        Self::DismissBegun,
+        Self::CancelTheNewest,
+        Self::SkipQuiet,
     ];
 
     pub fn name(self) -> &'static str {
@@ -88,6 +100,10 @@ impl BrokenVariant {
             Self::AdmitOneMore => "admit_one_more",
             Self::AdmitByOneLimit => "admit_by_one_limit",
             Self::ReadyWithoutSlot => "ready_without_slot",
+            Self::ForgetLiveSlot => "forget_live_slot",
+            Self::DismissBegun => "dismiss_begun",
+            Self::CancelTheNewest => "cancel_the_newest",
+            Self::SkipQuiet => "skip_quiet",
         }
     }
 }

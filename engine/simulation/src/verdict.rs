@@ -113,10 +113,18 @@ fn ended_rightly(program: &Program, end: &End, facts: &Facts<'_>) -> Result<(), 
     match (end.status, &end.ran) {
         (Status::Succeeded, Some(ran)) if ran.halted.is_none() => explain(&program.nodes, ran, &program.name, facts),
         (Status::Failed, Some(ran)) if ran.halted.is_some() => explain(&program.nodes, ran, &program.name, facts),
-        (Status::Cancelled, _) if cancel.is_some() || is_child => Ok(()),
+        (Status::Cancelled, _) if cancel.is_some() || is_child || was_over(facts) => Ok(()),
         (Status::TimedOut, _) if had_deadline(facts) => Ok(()),
         _ => Err(format!("{}: it cannot end as {:?} with {:?}", program.name, end.status, end.ran)),
     }
+}
+
+/// A limit cancelled it, and had said so.
+fn was_over(facts: &Facts<'_>) -> bool {
+    entries(facts.tables, facts.run).any(|entry| match entry {
+        Entry::CancelRequested { by, reason } => facts.tables.was_over(facts.run, by, reason),
+        _ => false,
+    })
 }
 
 fn had_deadline(facts: &Facts<'_>) -> bool {
@@ -320,7 +328,7 @@ fn replays(tables: &Tables, run: RunId) -> Result<(), String> {
     let active = chunks.iter().position(closes).unwrap_or(chunks.len());
     for length in [active, chunks.len()] {
         if length > 0 {
-            replay(record, &journal[length - 1], &chunks[..length], tables.has_limits())?;
+            replay(record, &journal[length - 1], &chunks[..length], tables.had_limits())?;
         }
     }
     Ok(())

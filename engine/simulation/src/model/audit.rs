@@ -6,10 +6,10 @@ use valet_core::Timestamp;
 use valet_core::command::InboxMessage;
 use valet_core::id::{Attempt, LeaseId, RunId, Seq, SessionId};
 use valet_core::journal::{ClosePolicy, Entry, HumanOutcome, Op, Resolution, StuckReason};
-use valet_core::limits::LimitKey;
 use valet_core::run::Status;
 use valet_core::transition::{OutboxRow, StepChange, Transition};
 
+use super::limits_audit::LimitsAudit;
 use super::{Lease, StepRecord, Tables};
 use crate::outside::ledger::Ledger;
 use crate::program::PANIC;
@@ -41,8 +41,9 @@ pub(crate) struct Audit {
     finalizing: HashMap<RunId, Seq>,
     /// When a run's pause was last lifted.
     unpaused_at: HashMap<RunId, Timestamp>,
-    /// What steps were said to need, and whether once for their run.
-    pub(super) needed: BTreeMap<StepKey, Vec<(LimitKey, bool)>>,
+    /// Runs of which anything was granted.
+    begun: HashSet<RunId>,
+    pub(super) limits: LimitsAudit,
 }
 
 impl Audit {
@@ -57,6 +58,7 @@ impl Audit {
     pub fn granted(&mut self, at: StepKey, attempt: Attempt, lease: LeaseId, _session: SessionId) {
         self.granted.insert((at, attempt, lease));
         *self.grants.entry(at).or_default() += 1;
+        self.begun.insert(at.0);
     }
 
     pub fn was_granted(&self, at: StepKey, attempt: Attempt, lease: LeaseId) -> bool {
@@ -70,6 +72,10 @@ impl Audit {
 
     pub fn grants(&self, at: StepKey) -> u32 {
         self.grants.get(&at).copied().unwrap_or_default()
+    }
+
+    pub(super) fn was_any_granted(&self, run: RunId) -> bool {
+        self.begun.contains(&run)
     }
 
     pub fn kept_signal(&self, run: RunId, name: &str, key: &str) -> bool {
@@ -143,6 +149,7 @@ impl Tables {
             match entry {
                 Entry::Resolved { seq, with } | Entry::Held { seq, with } => self.audit_resolution(run, *seq, with),
                 Entry::SignalKept { name, key, .. } => self.audit_signal(run, name, key),
+                Entry::CancelRequested { by, reason } => self.audit_cancel(run, by, reason),
                 Entry::Unpaused { .. } => drop(self.audit.unpaused_at.insert(run, now)),
                 Entry::FinalizerStarted { seq, .. } => {
                     let before = self.audit.finalizing.insert(run, *seq);

@@ -9,6 +9,7 @@ use valet_core::journal::{Entry, Op, StepOp};
 use valet_core::transition::{Fence, StepChange, StepRow, StepState, TaskChange, TimerChange, Transition};
 use valet_engine::store::CommitBatch;
 
+use super::limits_audit::Need;
 use super::{Committed, Lease, Mail, RunRecord, StepRecord, Tables, TaskRecord};
 use crate::outside::ledger::Ledger;
 use crate::variant::BrokenVariant;
@@ -50,7 +51,8 @@ impl Tables {
             self.apply(transition, &batch.backlogged, now, &mut loses);
         }
         for (at, slot) in slots {
-            self.audit.needed.entry((at.0, at.1)).or_default().push((slot.key.clone(), slot.of_run));
+            let need = Need { key: slot.key.clone(), of_run: slot.of_run, since: slot.since };
+            self.audit.limits.needed.entry((at.0, at.1)).or_default().push(need);
             self.slots.insert(at, slot);
         }
         self.audit_limits();

@@ -41,6 +41,7 @@ impl Tables {
             again.iter().partition(|at| self.steps.get(*at).is_some_and(|step| step.state == StepState::Blocked));
         due.slot_keys = self.left_keys(&blocked);
         due.limits = self.limits_stamp();
+        due.slots_of_life = due.limits.is_some() && !self.slots_of_life.is_empty();
         let owned = |run: &RunId| mine.contains(&run.shard());
         let mut timers: Vec<_> = self
             .timers
@@ -116,12 +117,12 @@ impl Tables {
     }
 
     /// Attempts whose session ended or whose time is long over, and grants that their workers do not list.
-    fn sweep(&self, mine: &HashSet<i16>, now: Timestamp, due: &mut Due) {
+    fn sweep(&mut self, mine: &HashSet<i16>, now: Timestamp, due: &mut Due) {
         if self.is_broken(BrokenVariant::SkipSweep) {
             return;
         }
         let granted = self.steps.iter().filter_map(|(key, record)| Some((key, record, record.lease?)));
-        let mut found = 0;
+        let (mut found, mut swept) = (0, Vec::new());
         for ((run, seq), record, lease) in granted {
             let lost = self.is_lost(&lease, now);
             if found == DUE_MAX || !mine.contains(&run.shard()) || !(lost || record.missed >= 2) {
@@ -136,7 +137,17 @@ impl Tables {
                 effect_begun: record.effect_begun,
             };
             let unknown = self.session_lives(lease.session, now) && record.missed >= 2 && !lease.is_overdue(now);
-            if unknown { due.unknown.push(step) } else { due.lost.push(step) }
+            if unknown {
+                due.unknown.push(step)
+            } else {
+                due.lost.push(step)
+            }
+            swept.extend((!self.session_lives(lease.session, now)).then_some(lease.session));
+        }
+        for session in swept {
+            if let Some(record) = self.sessions.get_mut(&session) {
+                record.swept = true;
+            }
         }
     }
 

@@ -25,6 +25,7 @@ impl Tables {
             opened_at: now,
             seen_at: now,
             expires_at: now + session.lease,
+            swept: false,
         };
         if self.sessions.insert(session.id, record).is_some() {
             self.audit.complain(None, format!("session {} was opened twice", session.id));
@@ -187,7 +188,7 @@ impl Tables {
         }
         let mut extended = 0;
         for record in self.sessions.values_mut() {
-            if record.kind == SessionKind::Worker && record.expires_at > began {
+            if record.kind == SessionKind::Worker && !record.swept && record.expires_at > began {
                 record.expires_at = record.expires_at.max(now + lease);
                 extended += 1;
             }

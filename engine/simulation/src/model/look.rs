@@ -8,7 +8,9 @@ use valet_core::id::{RunId, Seq, SessionId};
 use valet_engine::store::SessionKind;
 
 use super::{RunRecord, SessionRecord, StepRecord, Tables};
-use crate::record::{InboxRow, KeyRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow};
+use crate::record::{
+    InboxRow, KeyRow, LifeRow, LimitKeyRow, RunRow, SessionRow, ShardRow, SlotRow, StepRow, TaskRow, TimerRow,
+};
 
 impl Tables {
     pub fn look(&self) -> Vec<String> {
@@ -69,6 +71,16 @@ impl Tables {
                 turn: record.turn,
                 since: record.since,
                 held: record.held,
+                replaced: record.replaced,
+            }),
+        );
+        add(
+            &mut lines,
+            self.slots_of_life.iter().map(|(key, run)| LifeRow {
+                tenant: key.tenant.clone(),
+                name: key.limit.clone(),
+                key: key.key.clone(),
+                run_id: run.0,
             }),
         );
         add(
@@ -79,6 +91,7 @@ impl Tables {
                 key: key.key.clone(),
                 full_at: record.full_at,
                 turn: record.turn,
+                quiet_from: record.quiet_from,
             }),
         );
         add(&mut lines, self.sessions.iter().map(|(id, record)| session_row(*id, record)));

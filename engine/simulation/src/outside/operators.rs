@@ -1,27 +1,24 @@
 //! Operators and senders of signals: pause, resume, cancel, retry, messages early and late. Once the world is calm they
 //! resume, retry and send whatever a run still waits for, so that every run can end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use valet_core::command::{Command, Rejection, Reply, StartRun};
 use valet_core::decide::Fork;
 use valet_core::id::{RunId, Seq};
-use valet_core::limits::LimitText;
 use valet_core::run::{Reason, Status};
 use valet_core::{Payload, Workflow};
 use valet_engine::audit::Deed;
 use valet_engine::engine::Started;
 use valet_engine::executor::CommandError;
 use valet_engine::pauses::{EVERYBODY, PauseScope, Paused};
-use valet_engine::store::postgres::limits::{LimitFigures, LimitRate};
 use valet_engine::store::{DeclaredName, DueStore as _, Loaded, StoreError};
 
 use super::fleet::{Fleet, SimEngine};
 use super::ledger::SignalSent;
 use crate::bounds::QUIET_WITHIN;
-use crate::program::{CHANNELS, DECLARED, Fate, Interpreter, Job, Kind, NEWEST_BUILD, QUEUES, definition};
+use crate::program::{CHANNELS, DECLARED, Fate, Interpreter, Job, NEWEST_BUILD, QUEUES, definition};
 use crate::record::{Answer, Call};
 use crate::world::Violation;
 
@@ -328,42 +325,6 @@ pub(crate) async fn declare(fleet: Arc<Fleet>) {
             return;
         }
         let ms = fleet.world.draw(|dice| dice.between(300, 4_000));
-        tokio::time::sleep(Duration::from_millis(ms)).await;
-    }
-}
-
-/// Limits runs and steps, and raises the limits later: nobody is stopped by a lower one, so that no promise would tell.
-pub(crate) async fn limit(fleet: Arc<Fleet>) {
-    let text = |name: &str, step: Option<&str>, share: Option<&str>| LimitText {
-        tenant: TENANT.to_owned(),
-        name: name.to_owned(),
-        workflow: Interpreter::<NEWEST_BUILD>::NAME.to_owned(),
-        step: step.map(ToOwned::to_owned),
-        key: None,
-        share: share.map(ToOwned::to_owned),
-        weights: BTreeMap::from([("p0".to_owned(), 2)]),
-    };
-    let rate = LimitRate { count: 4, per_ms: 1_000, burst: 2 };
-    let quick = Kind::Quick.name();
-    for round in 0..2 {
-        let figures = |most| LimitFigures { most: Some(most + round), ..LimitFigures::default() };
-        let put = fleet.world.draw(|dice| {
-            let mut put = vec![
-                (text("each-quick", Some(quick), Some("input.name")), figures(1)),
-                (text("patient", Some(Kind::Patient.name()), None), LimitFigures { rate: Some(rate), ..figures(1) }),
-                (text("runs", None, Some("input.name")), figures(dice.between(1, 2) as u32)),
-            ];
-            put.retain(|_| dice.chance(0.8));
-            put
-        });
-        {
-            let mut tables = fleet.world.tables.lock();
-            for (text, figures) in put {
-                tables.put_limit(&text, figures);
-                fleet.world.record(&tables, || (Call::PutLimit(text, figures), Answer::exactly(&())));
-            }
-        }
-        let ms = fleet.world.draw(|dice| dice.between(500, 6_000));
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 }

@@ -123,6 +123,15 @@ pub struct SlotRow {
     pub turn: f64,
     pub since: Timestamp,
     pub held: bool,
+    pub replaced: bool,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct LifeRow {
+    pub tenant: String,
+    pub name: String,
+    pub key: String,
+    pub run_id: Uuid,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -133,4 +142,5 @@ pub struct LimitKeyRow {
     /// `None`: it always was.
     pub full_at: Option<Timestamp>,
     pub turn: f64,
+    pub quiet_from: Option<Timestamp>,
 }

@@ -12,8 +12,8 @@ use valet_engine::audit::Deed;
 use valet_engine::store::postgres::PgStore;
 use valet_engine::store::{DueStore as _, LeaseStore as _, RunStore as _, StoreError};
 use valet_simulation::record::{
-    Call, InboxRow, KeyRow, LimitKeyRow, Lines, REFUSED, Recorded, Recording, RunRow, SessionRow, ShardRow, SlotRow,
-    StepRow, TaskRow, TimerRow,
+    Call, InboxRow, KeyRow, LifeRow, LimitKeyRow, Lines, REFUSED, Recorded, Recording, RunRow, SessionRow, ShardRow,
+    SlotRow, StepRow, TaskRow, TimerRow,
 };
 use valet_simulation::{BrokenVariant, SimulationConfig, record_seed, run};
 
@@ -31,7 +31,7 @@ const AT_ONCE: usize = 3;
 const BROKEN_ABOVE: [BrokenVariant; 2] = [BrokenVariant::LoseDefinition, BrokenVariant::ForkForgets];
 /// Every kind of call that engines make by themselves, by the name of its variant. Not among them: who a run belongs to, which only
 /// workers' requests over HTTP ask; and a batch that the database refuses, for the core lets no such text through.
-const CALLS: [&str; 28] = [
+const CALLS: [&str; 30] = [
     "AddPause",
     "Admit",
     "BackloggedQueues",
@@ -46,6 +46,7 @@ const CALLS: [&str; 28] = [
     "ExtendSessions",
     "FindIdempotent",
     "Heartbeat",
+    "KeysOfLife",
     "Limits",
     "Load",
     "LoadInbox",
@@ -54,6 +55,7 @@ const CALLS: [&str; 28] = [
     "OpenSession",
     "Paused",
     "PutLimit",
+    "RemoveLimit",
     "RemovePause",
     "TicketAgain",
     "Tick",
@@ -204,9 +206,11 @@ async fn ask(store: &PgStore, call: &Call) -> Result<Vec<String>, StoreError> {
             let put = store.put_limit(text, *figures, &Deed::queued(&text.tenant)).await?;
             put.map_or_else(full, |_| ().lines())
         }
+        Call::RemoveLimit { tenant, name } => store.remove_limit(tenant, name, &Deed::queued(tenant)).await?.lines(),
         Call::Limits => store.limits().await?.lines(),
         Call::Admit { keys, backlogged } => store.admit(keys, backlogged).await?.lines(),
         Call::WaitingKeys => store.waiting_keys().await?.lines(),
+        Call::KeysOfLife(ended) => store.keys_of_life(ended).await?.lines(),
         Call::ExpiredWaits => store.expired_waits().await?.lines(),
         Call::Look => look(store.pool()).await.map_err(StoreError::Database)?,
     })
@@ -229,7 +233,8 @@ async fn look(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     const SESSIONS: &str = "
         SELECT id, kind, name, queues, labels, slots, free_slots, draining, opened_at, seen_at,
                nullif(expires_at, '-infinity') AS expires_at FROM sessions";
-    const KEYS: &str = "SELECT tenant, name, key, nullif(full_at, '-infinity') AS full_at, turn FROM limit_keys";
+    const KEYS: &str =
+        "SELECT tenant, name, key, nullif(full_at, '-infinity') AS full_at, turn, quiet_from FROM limit_keys";
     const SHARDS: &str = "SELECT shard, owner, nullif(expires_at, '-infinity') AS expires_at FROM shards";
     let mut lines = rows::<RunRow>(pool, RUNS).await?;
     lines.extend(rows::<StepRow>(pool, STEPS).await?);
@@ -238,6 +243,7 @@ async fn look(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     lines.extend(rows::<TaskRow>(pool, "SELECT * FROM human_tasks").await?);
     lines.extend(rows::<KeyRow>(pool, "SELECT * FROM idempotency").await?);
     lines.extend(rows::<SlotRow>(pool, "SELECT * FROM slots").await?);
+    lines.extend(rows::<LifeRow>(pool, "SELECT * FROM slots_of_life").await?);
     lines.extend(rows::<LimitKeyRow>(pool, KEYS).await?);
     lines.extend(rows::<SessionRow>(pool, SESSIONS).await?);
     lines.extend(rows::<ShardRow>(pool, SHARDS).await?);

@@ -14,6 +14,13 @@ use super::{PgStore, StoreError, bounded, millis};
 use crate::pauses::Paused;
 use crate::store::{Admitted, Due, DueStore, DueTicket, LimitsStamp, LostStep, QueueWorkers, RunOver};
 
+/// Tenant, limit, key.
+type KeyRecord = (String, String, String);
+
+fn limit_key((tenant, limit, key): KeyRecord) -> LimitKey {
+    LimitKey { tenant, limit, key }
+}
+
 #[derive(sqlx::FromRow)]
 struct TickRecord {
     kind: String,
@@ -96,9 +103,14 @@ impl DueStore for PgStore {
     }
 
     async fn waiting_keys(&self) -> Result<Vec<LimitKey>, StoreError> {
-        let query = sqlx::query_as::<_, (String, String, String)>(include_str!("../sql/waiting_keys.sql"));
-        let rows = bounded(query.fetch_all(&self.pool)).await?;
-        Ok(rows.into_iter().map(|(tenant, limit, key)| LimitKey { tenant, limit, key }).collect())
+        let query = sqlx::query_as::<_, KeyRecord>(include_str!("../sql/waiting_keys.sql"));
+        Ok(bounded(query.fetch_all(&self.pool)).await?.into_iter().map(limit_key).collect())
+    }
+
+    async fn keys_of_life(&self, ended: &[RunId]) -> Result<Vec<LimitKey>, StoreError> {
+        let query = sqlx::query_as::<_, KeyRecord>(include_str!("../sql/keys_of_life.sql"));
+        let query = query.bind(ended.iter().map(|run| run.0).collect::<Vec<_>>());
+        Ok(bounded(query.fetch_all(&self.pool)).await?.into_iter().map(limit_key).collect())
     }
 
     async fn expired_waits(&self) -> Result<Vec<RunOver>, StoreError> {
@@ -159,7 +171,10 @@ fn add(due: &mut Due, record: TickRecord) {
                 due.slot_keys.push(LimitKey { tenant, limit, key });
             }
         }
-        ("limits", ..) => due.limits = Some(LimitsStamp { count: record.seq as u32, version: record.number }),
+        ("limits", ..) => {
+            due.limits = Some(LimitsStamp { count: record.seq as u32, version: record.number });
+            due.slots_of_life = record.flag;
+        }
         ("backlog", _, _, Some(queue)) => due.ready_queues.push(queue),
         ("queue", _, _, Some(queue)) => due.queues.push(QueueWorkers {
             queue,

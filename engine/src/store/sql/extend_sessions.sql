@@ -1,6 +1,6 @@
 -- After an outage no worker could reach an engine: silence is nobody's fault, and leases begin anew before any sweep.
 -- The outage began when an engine was last seen that lived long enough for workers to reach it: one that dies again and
--- again at its start ends no outage. Sessions that had ended before stay ended.
+-- again at its start ends no outage. Sessions that had ended before stay ended, and so do those whose steps a sweep gave to others.
 WITH outage AS (
     SELECT coalesce(max(seen_at), '-infinity') AS began FROM sessions WHERE kind = 'engine' AND seen_at > opened_at + interval '3 seconds'
 )
@@ -11,4 +11,4 @@ WITH outage AS (
 )
 UPDATE sessions SET expires_at = greatest(expires_at, now() + $1 * interval '1 millisecond')
 FROM outage
-WHERE kind = 'worker' AND expires_at > outage.began AND outage.began < now() - interval '3 seconds'
+WHERE kind = 'worker' AND NOT swept AND expires_at > outage.began AND outage.began < now() - interval '3 seconds'

@@ -28,8 +28,8 @@ WITH me AS MATERIALIZED (
                                     ELSE 'ready' END
     FROM backed_off o WHERE s.ctid = o.place
     RETURNING s.queue, s.run_id, s.seq, s.state
-), lost AS (
-    SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.effect_begun_at IS NOT NULL AS begun,
+), suspected AS MATERIALIZED (
+    SELECT s.run_id, s.seq, s.attempt, s.lease_id, s.session_id, s.effect_begun_at IS NOT NULL AS begun, x.expires_at < now() AS ended,
            x.expires_at > now() AND s.missed >= 2 AND s.deadline >= now() - interval '10 seconds'
                AND (s.silent_at IS NULL OR s.silent_at >= now() - interval '5 seconds') AS unknown
     FROM steps s LEFT JOIN sessions x ON x.id = s.session_id
@@ -37,6 +37,14 @@ WITH me AS MATERIALIZED (
       AND (x.expires_at IS NULL OR x.expires_at < now() OR s.deadline < now() - interval '10 seconds' OR s.missed >= 2
            OR s.silent_at < now() - interval '5 seconds')
     LIMIT 1000
+), swept AS (
+    -- One that was given a new lease since it was read is none.
+    UPDATE sessions SET swept = true
+    WHERE id IN (SELECT e.id FROM sessions e WHERE e.id IN (SELECT session_id FROM suspected WHERE ended) AND e.expires_at < now()
+                 ORDER BY e.id FOR UPDATE SKIP LOCKED)
+    RETURNING id
+), lost AS (
+    SELECT * FROM suspected WHERE ended IS NOT TRUE OR session_id IN (SELECT id FROM swept)
 )
 SELECT 'engine' AS kind, NULL::uuid AS run_id, 0 AS seq, 0 AS attempt, NULL::uuid AS lease_id, false AS flag,
        NULL::text AS text, (SELECT count(*) FROM mine) AS number WHERE EXISTS (SELECT 1 FROM me)
@@ -75,8 +83,8 @@ UNION ALL
 SELECT DISTINCT 'slot', NULL::uuid, 0, 0, NULL::uuid, false, json_build_array(l.tenant, l.name, l.key)::text, 0
 FROM ready r JOIN slots l USING (run_id, seq) WHERE r.state = 'blocked'
 UNION ALL
--- By which it is seen that limits changed, or that steps wait for slots of some.
-SELECT 'limits', NULL, (SELECT count(*)::int FROM limits), 0, NULL, false, NULL, coalesce((SELECT max(version) FROM limits), 0)
+-- By which it is seen that limits changed, or that steps wait for slots of some, or that runs have some for life.
+SELECT 'limits', NULL, (SELECT count(*)::int FROM limits), 0, NULL, EXISTS (SELECT FROM slots_of_life), NULL, coalesce((SELECT max(version) FROM limits), 0)
 WHERE EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM slots WHERE NOT held)
 UNION ALL
 SELECT 'queue', NULL, count(*)::int, coalesce(sum(x.slots), 0)::int, NULL, false, q.queue, coalesce(sum(x.free_slots), 0)
