@@ -18,7 +18,7 @@ use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{ADMITTED_AGAIN_MAX, KEYS_PER_ADMISSION_MAX, TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
 use crate::routes::{Freed, Routes};
-use crate::store::{DueTicket, OverWhy, QueueWorkers, RunOver, Store};
+use crate::store::{DueTicket, OverWhy, QueueWorkers, RunOver, StepOver, Store};
 
 /// How often a backlogged queue is looked at.
 const TOP_UP_EVERY: Duration = Duration::from_millis(10);
@@ -131,6 +131,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                     self.routes.look_for_backlog();
                 }
                 self.cancel(admitted.over);
+                self.fail(admitted.steps_over);
                 admitted.again
             }
             Err(error) => {
@@ -164,6 +165,15 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                     OverWhy::Full | OverWhy::Replaced | OverWhy::Expired => Command::Dismiss { by, reason },
                 },
             );
+        }
+    }
+
+    /// Likewise.
+    fn fail(&self, over: Vec<StepOver>) {
+        for StepOver { run, seq, attempt, limit, replaced } in over {
+            let why = if replaced { "step_replaced" } else { "step_full" };
+            metrics::counter!("valet_limits_cancelled_total", "why" => why).increment(1);
+            self.routes.send(run, Command::OverStep { seq, attempt, limit, replaced });
         }
     }
 

@@ -198,6 +198,19 @@ pub struct Admitted {
     pub again: Vec<(LimitKey, Duration)>,
     /// Runs that are to be cancelled.
     pub over: Vec<RunOver>,
+    /// Steps that are to fail.
+    pub steps_over: Vec<StepOver>,
+}
+
+/// A step that a limit of its own lets fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepOver {
+    pub run: RunId,
+    pub seq: Seq,
+    pub attempt: Attempt,
+    pub limit: String,
+    /// By a later one; otherwise it came when all slots were had.
+    pub replaced: bool,
 }
 
 /// A run that a limit cancels.

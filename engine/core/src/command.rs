@@ -67,6 +67,13 @@ pub enum Command {
         by: String,
         reason: String,
     },
+    /// A limit of the step has no slot for it, or gives the one that it has to a later one: it fails. One whose effect has begun goes on.
+    OverStep {
+        seq: Seq,
+        attempt: Attempt,
+        limit: String,
+        replaced: bool,
+    },
     /// Lets exhausted steps try again and a stuck run be tried with the build at hand.
     Retry {
         by: String,

@@ -32,7 +32,7 @@ use crate::payload::Payload;
 use crate::placement::{is_of_session, unlabelled};
 use crate::replay::{Code, Expectation, Polled};
 use crate::run::{Figures, Identity, LiveStep, Phase, RUN_DEADLINE, RegisteredFinalizer, Run, Status, StepPhase};
-use crate::step::{Failure, OnExhausted, Outcome, StepFailure};
+use crate::step::{Failure, LIMIT_FULL, LIMIT_REPLACED, OnExhausted, Outcome, StepFailure};
 use crate::transition::{
     Created, Fence, OutboxRow, RunRow, StepRow, Transition, column_text, event_wait_changes, notices, row_changes,
 };
@@ -597,6 +597,10 @@ impl<'a> Folding<'a> {
             Command::Cancel { by, reason } => self.cancel(by, reason),
             Command::Dismiss { by, reason } if self.run().status() == Status::Queued => self.cancel(by, reason),
             Command::Dismiss { .. } => Ok(Reply::Done),
+            Command::OverStep { seq, attempt, limit, replaced } => {
+                self.over_step(seq, attempt, &limit, replaced);
+                Ok(Reply::Done)
+            }
             Command::Retry { by } => self.retry(&by),
             Command::SkipStep { seq, by, output } => self.skip(seq, by, output),
             Command::EditStep { seq, by, input } => self.edit(seq, by, input),
@@ -1021,6 +1025,26 @@ impl<'a> Folding<'a> {
         let attempt = step.attempt;
         self.fences.push(Fence::NotGranted { seq });
         self.resolve_step(seq, attempt, None, Err(StepFailure::NotStarted(failure)));
+    }
+
+    /// The fence tells if a worker took the step meanwhile, or began its effect.
+    fn over_step(&mut self, seq: Seq, attempt: Attempt, limit: &str, replaced: bool) {
+        let Some(step) = self.run().steps.get(&seq) else { return };
+        if step.attempt != attempt || step.phase != StepPhase::Queued || self.is_finalizer(seq) {
+            return;
+        }
+        let fence = match step.grant {
+            None => Fence::NotGranted { seq },
+            Some(lease) if replaced => Fence::NotBegun { seq, attempt, lease },
+            Some(_) => return,
+        };
+        let failure = if replaced {
+            Failure::new(LIMIT_REPLACED, format!("a later step of its key has its slot of the limit `{limit}`"))
+        } else {
+            Failure::new(LIMIT_FULL, format!("all slots of its key of the limit `{limit}` were had when it came"))
+        };
+        self.fences.push(fence);
+        self.resolve_step(seq, attempt, None, Err(StepFailure::Failed(failure)));
     }
 
     // ---- timers, signals, people -----------------------------------------------------------------------------

@@ -27,6 +27,11 @@ pub trait Step: Serialize + DeserializeOwned + Send + 'static {
     }
 }
 
+/// All slots of a limit of the step were had when it came.
+pub const LIMIT_FULL: &str = "limit_full";
+/// A later step of its key has the slot of a limit in its place.
+pub const LIMIT_REPLACED: &str = "limit_replaced";
+
 /// How long a host may be without a worker before the steps that are bound to it are given up.
 pub const HOST_GONE_AFTER: Duration = Duration::from_secs(20);
 

@@ -145,6 +145,8 @@ pub enum Fence {
     Lost { seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool },
     /// The same, and the worker does not know of the grant.
     Forgotten { seq: Seq, attempt: Attempt, lease: LeaseId, effect_begun: bool },
+    /// The attempt is granted under this lease, and its effect has not begun.
+    NotBegun { seq: Seq, attempt: Attempt, lease: LeaseId },
     /// Nobody was granted the step.
     NotGranted { seq: Seq },
 }
@@ -156,6 +158,7 @@ impl Fence {
             | Self::HandsOver { seq, .. }
             | Self::Lost { seq, .. }
             | Self::Forgotten { seq, .. }
+            | Self::NotBegun { seq, .. }
             | Self::NotGranted { seq } => *seq,
         }
     }

@@ -248,8 +248,8 @@ fn figures(text: &LimitText, asked: Asked) -> Result<LimitFigures, Fault> {
         ("/expires_ms", expires_ms.is_some(), false),
     ];
     for (at, _, needs_most) in of_runs.into_iter().filter(|(_, is_said, _)| *is_said) {
-        if text.step.is_some() {
-            faults.add(at, "of whole runs only: a limit with a `step` lets its steps wait");
+        if text.step.is_some() && at != "/when_full" {
+            faults.add(at, "of whole runs only: this limit is of a `step`");
         } else if needs_most && most.is_none() {
             faults.add(at, "say in `most` how many slots there are");
         }

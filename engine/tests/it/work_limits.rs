@@ -283,6 +283,65 @@ async fn a_later_run_takes_the_place_of_the_oldest_at_work_where_the_limit_says_
 }
 
 #[tokio::test]
+async fn a_step_that_finds_its_key_full_fails_where_its_limit_says_so() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let limit =
+        json!({ "workflow": "echo", "step": "say", "key": "step.input.text", "most": 1, "when_full": "cancel_newest" });
+    set(&app, "one", &limit).await.expect(201);
+    let runs = start(&app, "echo", &["a", "a", "b"]).await;
+    let failed = app.until_status(&runs[1], "failed").await;
+    assert_eq!(failed["error"]["code"], json!("limit_full"), "{failed}");
+    let message = failed["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("limit `one`"), "it names the limit: {message}");
+    assert_eq!(until_ready(&app, 2).await.len(), 2, "those that found a slot go on");
+    // A step that tries again was there before: it waits.
+    let hold = worker.take(&runs[0], 1, 1).await;
+    let other = start(&app, "echo", &["c"]).await;
+    let again = worker.take(&other[0], 1, 1).await;
+    worker
+        .finish(&again, &json!({ "retry": { "error": { "code": "busy", "message": "busy" }, "after_ms": 50 } }))
+        .await;
+    worker.take(&other[0], 1, 2).await;
+    worker.finish(&hold, &done()).await;
+    app.until_status(&runs[0], "succeeded").await;
+}
+
+#[tokio::test]
+async fn a_later_step_takes_the_place_of_the_oldest_at_work_whose_effect_has_not_begun() {
+    let app = TestApp::start().await;
+    let worker = Worker::open(&app).await;
+    let limit = json!({ "workflow": "echo", "step": "say", "key": "step.input.text", "most": 1, "when_full": "cancel_in_progress" });
+    set(&app, "newest", &limit).await.expect(201);
+    let first = start(&app, "echo", &["a"]).await;
+    let held = worker.take(&first[0], 1, 1).await;
+    let second = start(&app, "echo", &["a"]).await;
+    let failed = app.until_status(&first[0], "failed").await;
+    assert_eq!(failed["error"]["code"], json!("limit_replaced"), "{failed}");
+    assert_eq!(worker.beat(&[&held]).await["ended"][0], json!(held.lease), "its worker is told to stop");
+    let late = worker.finish(&held, &done()).await;
+    assert!(late.get("refused").is_some(), "what comes too late is refused: {late}");
+    // Now its effect has begun: nobody takes its place any more.
+    let held = worker.take(&second[0], 1, 1).await;
+    let begin = json!({
+        "session": worker.session_uuid(), "run": held.run, "seq": held.seq, "attempt": held.attempt, "lease": held.lease,
+    });
+    worker.post("effects", &begin).await.expect(200);
+    let third = start(&app, "echo", &["a"]).await;
+    database::until("the third waits", async || {
+        (app.run(&third[0]).await["reason"]["kind"] == json!("limit")).then_some(())
+    })
+    .await;
+    // More than one look of the tick.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert_eq!(app.run(&second[0]).await["status"], json!("running"));
+    worker.finish(&held, &done()).await;
+    app.until_status(&second[0], "succeeded").await;
+    worker.carry_out(&third[0], 1, json!("x")).await;
+    app.until_status(&third[0], "succeeded").await;
+}
+
+#[tokio::test]
 async fn a_run_begins_once_no_other_of_its_key_came_for_a_while() {
     let app = TestApp::start().await;
     let limit = json!({ "workflow": "echo", "key": "input.text", "debounce": { "quiet_ms": 1_000 } });
@@ -398,7 +457,9 @@ async fn what_cannot_be_a_limit_is_refused_with_its_place() {
         limit[name] = value;
         limit
     };
-    check(of_step("when_full", json!("cancel_newest")), 422, invalid, "/when_full").await;
+    let paced =
+        json!({ "workflow": "echo", "step": "say", "rate": { "count": 1, "per_ms": 1 }, "when_full": "cancel_newest" });
+    check(paced, 422, invalid, "/when_full").await;
     check(of_step("hold", json!("live")), 422, invalid, "/hold").await;
     check(of_step("debounce", json!({ "quiet_ms": 1 })), 422, invalid, "/debounce").await;
     check(of_step("expires_ms", json!(1_000)), 422, invalid, "/expires_ms").await;

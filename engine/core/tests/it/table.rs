@@ -107,6 +107,7 @@ fn commands(subject: &Subject) -> Vec<(&'static str, Command)> {
         ("resume", Command::Unpause { by: by.clone() }),
         ("cancel", Command::Cancel { by: by.clone(), reason: reason.clone() }),
         ("dismiss", Command::Dismiss { by: by.clone(), reason: reason.clone() }),
+        ("over", Command::OverStep { seq: Seq(AT), attempt: Attempt(1), limit: "most".to_owned(), replaced: true }),
         ("skip", Command::SkipStep { seq: Seq(AT), by: by.clone(), output: payload(&json!(1)) }),
         ("edit", Command::EditStep { seq: Seq(AT), by: by.clone(), input: payload(&json!({})) }),
         ("kill", Command::Kill { by: by.clone(), reason: reason.clone(), cleanup: false }),

@@ -31,7 +31,7 @@ pub struct PutLimitRequest {
     /// Begun in a while, for each key. Of steps only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateView>,
-    /// Of whole runs with `most` only.
+    /// With `most` only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub when_full: WhenFull,
     /// Of whole runs with `most` only.
@@ -50,16 +50,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What becomes of runs that would begin while all slots of their key are had.
+/// What becomes of runs, or steps, that would begin while all slots of their key are had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// They wait for their turn.
     #[default]
     Queue,
-    /// They are cancelled.
+    /// They are cancelled; a step fails with the code `limit_full`. One that tries again waits.
     CancelNewest,
-    /// They begin, and the oldest that have a slot are cancelled. A run that waits has no slot, unless it has it for life.
+    /// They begin, and the oldest that have a slot are cancelled; a step fails with the code `limit_replaced`, unless its effect has begun. A
+    /// run that waits has no slot, unless it has it for life.
     CancelInProgress,
 }
 

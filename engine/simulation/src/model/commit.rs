@@ -123,6 +123,10 @@ impl Tables {
         let Some(record) = self.steps.get(&(run, fence.seq())) else { return false };
         match fence {
             Fence::NotGranted { .. } => record.lease.is_none(),
+            Fence::NotBegun { attempt, lease, .. } => {
+                let held = record.lease.is_some_and(|held| held.id == *lease);
+                held && record.attempt == *attempt && !record.effect_begun
+            }
             Fence::Granted { attempt, lease, .. } => {
                 record.lease.is_some_and(|held| held.id == *lease) && record.attempt == *attempt
             }

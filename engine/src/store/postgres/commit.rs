@@ -300,6 +300,7 @@ impl Columns {
                 Fence::Forgotten { attempt, lease, effect_begun, .. } => {
                     ("forgotten", Some(attempt), Some(lease), Some(*effect_begun))
                 }
+                Fence::NotBegun { attempt, lease, .. } => ("not_begun", Some(attempt), Some(lease), None),
                 Fence::NotGranted { .. } => ("not_granted", None, None, None),
             };
             self.fences.push(FenceSent {

@@ -13,7 +13,7 @@ use valet_protocol::api::{DebounceView, SlotHold, WhenFull};
 use super::{PgStore, audited, bounded};
 use crate::audit::Deed;
 use crate::bounds::{LIMIT_KEYS_SHOWN_MAX, LIMITS_MAX};
-use crate::store::{Admitted, DueTicket, OverWhy, RunOver, StoreError};
+use crate::store::{Admitted, DueTicket, OverWhy, RunOver, StepOver, StoreError};
 
 /// How many may be at work, or begin, and what becomes of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +98,12 @@ struct AdmittedRecord {
 }
 
 impl AdmittedRecord {
+    fn step_over(self) -> Option<StepOver> {
+        let (seq, attempt) = (Seq(self.seq as u32), Attempt(self.attempt as u32));
+        let replaced = self.over? != "full";
+        Some(StepOver { run: RunId(self.run_id?), seq, attempt, limit: self.name?, replaced })
+    }
+
     fn over(self) -> Option<RunOver> {
         let why = match self.over?.as_str() {
             "full" => OverWhy::Full,
@@ -136,6 +142,9 @@ impl PgStore {
         let mut admitted = Admitted::default();
         for record in bounded(query.fetch_all(self.pool())).await? {
             match record {
+                record @ AdmittedRecord { over: Some(_), seq: 1.., .. } => {
+                    admitted.steps_over.extend(record.step_over())
+                }
                 record @ AdmittedRecord { over: Some(_), .. } => admitted.over.extend(record.over()),
                 AdmittedRecord { run_id: Some(run), seq, attempt, queue: Some(queue), ticketed: true, .. } => {
                     let (seq, attempt) = (Seq(seq as u32), Attempt(attempt as u32));

@@ -57,6 +57,7 @@ WITH input AS MATERIALIZED (
                WHEN 'lost' THEN h.lost AND h.begun = f.begun AND h.lease_id = f.lease_id AND h.attempt = f.attempt
                WHEN 'forgotten' THEN h.missed >= 2 AND h.begun = f.begun AND h.lease_id = f.lease_id
                    AND h.attempt = f.attempt
+               WHEN 'not_begun' THEN NOT h.begun AND h.lease_id = f.lease_id AND h.attempt = f.attempt
                WHEN 'hands_over' THEN h.lives AND h.lease_id = f.lease_id AND h.attempt = f.attempt
                ELSE h.lease_id = f.lease_id AND h.attempt = f.attempt
            END) IS NOT TRUE

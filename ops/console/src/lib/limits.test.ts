@@ -70,7 +70,7 @@ describe("a limit's form", () => {
     ["/rate/per_ms", { count: "5", step: "s", per: "0" }],
     ["/rate/per_ms", { count: "5", step: "s", per: "32", unit: 86_400_000 }],
     ["/rate/per_ms", { count: "5", step: "s", per: "soon" }],
-    ["/when_full", { whenFull: "cancel_newest" as const, step: "s" }],
+    ["/when_full", { whenFull: "cancel_newest" as const, step: "s", most: "", count: "5" }],
     ["/when_full", { whenFull: "cancel_newest" as const, most: "" }],
     ["/hold", { hold: "live" as const, step: "s" }],
     ["/debounce/quiet_ms", { quiet: "0" }],

@@ -199,7 +199,7 @@ export function faultsOf(typed: Typed, sending: boolean): Faults {
     { place: "/expires_ms", isSaid: typed.expires.trim() !== "", needsMost: false },
   ];
   for (const { place, needsMost } of ofRuns.filter(({ isSaid }) => isSaid)) {
-    if (typed.step.trim() !== "") add(place, "of whole runs only: a limit of a step lets its steps wait");
+    if (typed.step.trim() !== "" && place !== "/when_full") add(place, "of whole runs only: this limit is of a step");
     else if (needsMost && typed.most.trim() === "") add(place, "say above how many may be at work at once");
   }
   if (typed.count.trim() === "" && typed.quiet.trim() === "")

@@ -187,7 +187,7 @@ export function LimitDialog({ was, onClose }: { was?: Limit; onClose: () => void
       </fieldset>
       <fieldset className="group">
         <legend>
-          Runs <span className="optional">optional, of whole runs</span>
+          When it is full, and runs <span className="optional">optional; of whole runs but for the first</span>
         </legend>
         <div className="fields">
           <Field id="limit-when-full" label="One that finds its key full" fault={found["/when_full"]}>
