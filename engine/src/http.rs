@@ -306,22 +306,26 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Errors are problem+json, and some may come from any route that needs a token.
+/// Errors are problem+json, and some may come from any route that needs a token, or that takes something of the caller's.
 fn describe_errors(operation: &mut Operation) {
     let is_open = operation.security.is_some();
+    let of_tokens = [
+        ("401", "No token, or one that is not known"),
+        ("403", "A token of another scope"),
+        ("429", "Too many requests; come back after `Retry-After`"),
+        ("503", "A part is away; come back after `Retry-After`"),
+    ];
+    let of_bodies = [("413", "The body is too large"), ("415", "The body is of another type")];
+    let of_json = ("422", "The body is not in order; each fault is told with its field");
+    let unread = ("400", "The path, the query, a header or the body cannot be read");
+    let body = operation.request_body.as_ref();
+    let takes_json =
+        body.is_some_and(|body| matches!(body, RefOr::T(body) if body.content.contains_key("application/json")));
+    let takes_anything = body.is_some() || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+    let told = of_tokens.into_iter().filter(|_| !is_open);
+    let told = told.chain(of_bodies.into_iter().filter(|_| body.is_some())).chain(takes_json.then_some(of_json));
+    let told: Vec<_> = told.chain(takes_anything.then_some(unread)).collect();
     let responses = &mut operation.responses.responses;
-    if !is_open {
-        for (status, description) in [
-            ("401", "No token, or one that is not known"),
-            ("403", "A token of another scope"),
-            ("429", "Too many requests; come back after `Retry-After`"),
-            ("503", "A part is away; come back after `Retry-After`"),
-        ] {
-            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            let response = ResponseBuilder::new().description(description).content("application/json", problem).build();
-            responses.entry(status.to_owned()).or_insert(RefOr::T(response));
-        }
-    }
     for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response
             && status.starts_with(['4', '5'])
@@ -330,6 +334,12 @@ fn describe_errors(operation: &mut Operation) {
         {
             response.content.insert("application/problem+json".to_owned(), content);
         }
+    }
+    for (status, description) in told {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new().description(description);
+        let response = response.content("application/problem+json", problem).build();
+        responses.entry(status.to_owned()).or_insert(RefOr::T(response));
     }
 }
 

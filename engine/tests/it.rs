@@ -19,6 +19,7 @@ mod it {
     mod door;
     mod event_waits;
     mod events;
+    mod every_operation;
     mod fans;
     mod files;
     mod health;

@@ -634,7 +634,6 @@ pub struct PutItemRequest {
     /// Of an answer: the question. Of a secret: the site and the field, as in `jobs.example.com/password`.
     pub name: String,
     /// Of a document: `{"file": "file_…"}`.
-    #[schema(value_type = Object)]
     pub value: serde_json::Value,
 }
 
@@ -669,7 +668,6 @@ pub struct ItemView {
 pub struct Item {
     #[serde(flatten)]
     pub item: ItemView,
-    #[schema(value_type = Object)]
     pub value: serde_json::Value,
 }
 

@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .at("Content-Type"));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|_| too_large())?;
-        read(&bytes).map(Self)
+        read_object(&bytes).map(Self)
     }
 }
 
@@ -39,13 +39,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
         let bytes = Bytes::from_request(request, state).await.map_err(|_| too_large())?;
-        if bytes.is_empty() { Ok(Self(T::default())) } else { read(&bytes).map(Self) }
+        if bytes.is_empty() { Ok(Self(T::default())) } else { read_object(&bytes).map(Self) }
     }
 }
 
 pub(super) fn too_large() -> Fault {
     let detail = format!("the body is larger than {REQUEST_BYTES_MAX} bytes; send files to /api/v1/files");
     Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+}
+
+/// Each body is an object. A list would be taken for the values of its fields in the order that the code happens to have.
+fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let value = read(bytes)?;
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "expected an object, not a list"));
+    }
+    Ok(value)
 }
 
 /// Reads checked JSON.
@@ -144,6 +153,17 @@ pub(super) fn without_values(message: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn a_list_is_no_body() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Shape {
+            name: String,
+        }
+        let fault = read_object::<Shape>(b" [\"x\"]").unwrap_err();
+        assert_eq!(fault.problem().code, "invalid_body");
+        assert_eq!(read_object::<Shape>(b" {\"name\": \"x\"}").unwrap().name, "x");
+    }
 
     fn code(text: &str) -> Option<String> {
         let fault = read::<Value>(text.as_bytes()).err()?;

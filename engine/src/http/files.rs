@@ -38,7 +38,8 @@ pub(super) struct Upload {
 
 /// Stores a file that inputs can name.
 #[utoipa::path(post, operation_id = "upload_file", path = "/api/v1/files", tag = "files", request_body(content = Upload, content_type = "multipart/form-data"),
-    responses((status = 201, body = FileStored), (status = 400, body = Problem), (status = 413, body = Problem)))]
+    responses((status = 201, body = FileStored), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 409, body = Problem, description = "Its subject is being erased")))]
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -34,7 +34,7 @@ use crate::webhook::{Delivery, Mapping, Proof, ProofFault, Target};
 /// the first one made, with 200.
 #[utoipa::path(post, operation_id = "deliver", path = "/api/v1/hooks/{tenant}/{name}", tag = "webhooks", security(()),
     params(("tenant" = String, Path), ("name" = String, Path)),
-    request_body(content = Object, description = "Whatever the sender sends: JSON, or a form, whose fields then are the payload"),
+    request_body(content = Value, description = "Whatever the sender sends: JSON, or a form, whose fields then are the payload"),
     responses((status = 201, body = DeliveryTaken), (status = 200, body = DeliveryTaken, description = "Taken before, or not of interest"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or its signature is too old"),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "It does not prove itself"),

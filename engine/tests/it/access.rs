@@ -196,18 +196,19 @@ const OPEN: [&str; 7] = [
 /// Of a path of [`rows`], the method that wants no token.
 const SIGN_IN: (&str, &str) = ("post", "/api/v1/session");
 
-struct Things {
-    bulk: String,
-    event: String,
-    run: String,
-    task: String,
-    file: String,
-    token: String,
+/// One of each thing that a path may name.
+pub struct Things {
+    pub bulk: String,
+    pub event: String,
+    pub run: String,
+    pub task: String,
+    pub file: String,
+    pub token: String,
 }
 
 impl Things {
     /// One of each, in the tenant `acme`.
-    async fn make(app: &TestApp) -> Self {
+    pub async fn make(app: &TestApp) -> Self {
         let run = app.start_run("ask", &json!({})).await;
         let task = app.run(&run).await["tasks"][0]["id"].as_str().expect("a task").to_owned();
         let file = super::files::upload(app, PEOPLE, "ada").await;
@@ -232,7 +233,8 @@ impl Things {
         Self { bulk, event, run, task, file, token: made["id"].as_str().expect("an id").to_owned() }
     }
 
-    fn place(&self, route: &str) -> String {
+    /// The path of a route, with their names in it.
+    pub fn place(&self, route: &str) -> String {
         let id = match route {
             route if route.starts_with("/api/v1/human-tasks") => &self.task,
             route if route.contains("/files/") || route.contains("/blobs/") => &self.file,

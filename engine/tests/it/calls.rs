@@ -63,6 +63,10 @@ impl Call {
         self.header("content-type", "application/json")
     }
 
+    pub fn sent(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn into_request(self) -> Request<Body> {
         let mut request = Request::new(Body::from(self.body));
         *request.method_mut() = self.method;
