@@ -130,6 +130,13 @@ pub const WINDOW_MAX: u32 = 2_000;
 /// A ticket older than this on a queue with idle workers was lost.
 pub const TICKET_LOST_AFTER: Duration = Duration::from_secs(2);
 
+/// Tickets that preferred workers have not taken yet: beyond it preferences are passed over.
+pub const PLACED_AT_ONCE_MAX: usize = 10_000;
+/// Of them, those that one statement asks about.
+pub const PLACED_LOOK_MAX: usize = 512;
+/// Queues whose free places one statement asks for, unless one push names more.
+pub const PLACES_ASKED_MAX: usize = 256;
+
 /// Body of a request from people or producers.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Several starts in one request: some thousand bytes each.

@@ -1,6 +1,8 @@
 //! Tickets: pushed right after a commit while a queue has no backlog, else topped up from the backlog in Postgres, so
 //! that Redis holds only a window of what workers can take soon.
 //!
+//! A step that prefers some workers has its ticket sent to where those listen, if one of them has a place (`preferences.rs`).
+//!
 //! A ticket is never made anew by age alone: only when Redis lost its data, when a push could not be confirmed, or when
 //! workers of its queue report free slots although it is old.
 
@@ -17,6 +19,7 @@ use valet_crash_points::crash_point;
 use valet_queue::{Epoch, QueueName, Ticket, TicketPush};
 
 use crate::bounds::{ADMITTED_AGAIN_MAX, KEYS_PER_ADMISSION_MAX, TICKET_LOST_AFTER, WINDOW_BASE, WINDOW_MAX};
+use crate::preferences::Preferences;
 use crate::routes::{Freed, Routes};
 use crate::store::{DueTicket, OverWhy, QueueWorkers, RunOver, StepOver, Store};
 
@@ -38,6 +41,7 @@ pub struct Dispatcher<S: ?Sized> {
     queue: Arc<dyn TicketPush>,
     routes: Arc<Routes>,
     state: Mutex<State>,
+    preferences: Preferences,
 }
 
 #[derive(Default)]
@@ -53,15 +57,61 @@ struct State {
 
 impl<S: Store + ?Sized> Dispatcher<S> {
     pub fn new(store: Arc<S>, queue: Arc<dyn TicketPush>, routes: Arc<Routes>) -> Self {
-        Self { store, queue, routes, state: Mutex::default() }
+        Self { store, queue, routes, state: Mutex::default(), preferences: Preferences::default() }
     }
 
     /// Pushes what commits made ready, until the channel closes.
     pub async fn run_pushes(&self, mut tickets: mpsc::UnboundedReceiver<Vec<DueTicket>>) {
         let mut waiting = Vec::with_capacity(PUSHES_JOINED_MAX);
-        while tickets.recv_many(&mut waiting, PUSHES_JOINED_MAX).await > 0 {
-            self.push(waiting.drain(..).flatten().collect()).await;
+        loop {
+            tokio::select! {
+                biased;
+                count = tickets.recv_many(&mut waiting, PUSHES_JOINED_MAX) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.push(waiting.drain(..).flatten().collect()).await;
+                }
+                () = self.preferences.due() => {}
+            }
+            // After each push too: a flood must not hold it up.
+            self.pass_on().await;
         }
+    }
+
+    /// What a preferred worker left goes to all.
+    async fn pass_on(&self) {
+        let overdue = self.preferences.overdue();
+        if overdue.is_empty() {
+            return;
+        }
+        match self.store.left_tickets(&overdue).await {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => {
+                metrics::counter!("valet_tickets_passed_on_total").increment(left.len() as u64);
+                self.push(left).await;
+            }
+            // They are found as lost ones are.
+            Err(error) => tracing::warn!(%error, "tickets of preferred workers could not be looked for"),
+        }
+    }
+
+    /// Tickets of steps that prefer some workers go where those listen, if one has a place.
+    async fn prefer(&self, tickets: &mut [DueTicket]) {
+        if tickets.iter().all(|ticket| ticket.prefers.is_empty()) {
+            return;
+        }
+        if let Some(ask) = self.preferences.unknown(tickets) {
+            let queues: Vec<String> = ask.iter().cloned().collect();
+            match self.store.free_places(&queues).await {
+                Ok(found) => self.preferences.learn(ask, found),
+                Err(error) => {
+                    tracing::warn!(%error, "who has a free place is not known; steps go to any worker");
+                    self.preferences.learn(ask, Vec::new());
+                }
+            }
+        }
+        self.preferences.place(tickets);
     }
 
     /// Gives out what limits have free, until the channel closes. What queues up while one statement runs is the next.
@@ -314,7 +364,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         true
     }
 
-    async fn push(&self, tickets: Vec<DueTicket>) {
+    async fn push(&self, mut tickets: Vec<DueTicket>) {
+        self.prefer(&mut tickets).await;
         let mut by_queue: BTreeMap<QueueName, Vec<Ticket>> = BTreeMap::new();
         for ticket in tickets {
             match QueueName::new(&ticket.queue) {

@@ -18,6 +18,7 @@ pub mod loader;
 pub mod notify;
 pub mod pauses;
 pub mod ports;
+mod preferences;
 pub mod replay_check;
 pub mod resource_token;
 pub mod retention;

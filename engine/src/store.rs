@@ -275,9 +275,18 @@ pub struct QueueWorkers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueTicket {
     pub queue: String,
+    /// The queues of workers that the step prefers, the best first; none of a ticket that is made anew.
+    pub prefers: Vec<String>,
     pub run: RunId,
     pub seq: Seq,
     pub attempt: Attempt,
+}
+
+/// A live worker, and the places that it has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreePlaces {
+    pub queues: Vec<String>,
+    pub free: u32,
 }
 
 /// A message between runs.
@@ -331,6 +340,10 @@ pub trait DueStore: Send + Sync + 'static {
     async fn backlogged_queues(&self) -> Result<Vec<String>, StoreError>;
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError>;
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError>;
+    /// Workers that pull one of these queues, with what they have free.
+    async fn free_places(&self, queues: &[String]) -> Result<Vec<FreePlaces>, StoreError>;
+    /// Of these attempts those that nobody took, with tickets for any worker.
+    async fn left_tickets(&self, placed: &[(RunId, Seq, Attempt)]) -> Result<Vec<DueTicket>, StoreError>;
     /// All limits there are.
     async fn limits(&self) -> Result<Vec<LimitText>, StoreError>;
     /// Gives out what these keys of limits have free. Steps of backlogged queues get no ticket with it.

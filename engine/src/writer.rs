@@ -122,8 +122,9 @@ impl<S: Store + ?Sized> Writer<S> {
                     self.routes.step_became_ready();
                 }
                 if crate::store::postgres::is_ticketed(row, backlogged) {
-                    let queue = row.policy.queue.clone();
-                    tickets.push(DueTicket { queue, run: transition.run(), seq: row.seq, attempt: row.attempt });
+                    let (queue, prefers) = (row.policy.queue.clone(), row.prefers());
+                    let (run, seq, attempt) = (transition.run(), row.seq, row.attempt);
+                    tickets.push(DueTicket { queue, prefers, run, seq, attempt });
                 } else if let StepState::BackingOff(until) = row.state {
                     self.routes.wake_at(until);
                 }

@@ -26,13 +26,23 @@ pub struct Shape {
     /// Of each worker.
     pub slots: u32,
     pub log: &'static str,
+    /// Of the first worker, the second, …; the others have none.
+    pub labels: Vec<&'static str>,
     /// Of every process besides.
     pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { engines: 1, workers: 1, queues: QUEUES.to_owned(), slots: 16, log: "info", environment: Vec::new() }
+        Self {
+            engines: 1,
+            workers: 1,
+            queues: QUEUES.to_owned(),
+            slots: 16,
+            log: "info",
+            labels: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -99,6 +109,7 @@ impl Cluster {
             ("VALET_QUEUES", self.shape.queues.clone()),
             ("VALET_SLOTS", self.shape.slots.to_string()),
         ]);
+        launch.environment.extend(self.shape.labels.get(index).map(|labels| ("VALET_LABELS", (*labels).to_owned())));
         launch
     }
 

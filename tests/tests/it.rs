@@ -17,6 +17,7 @@ mod it {
     pub mod job_application;
     pub mod limits;
     pub mod pause;
+    pub mod placement;
     pub mod python_worker;
     pub mod recovery;
     pub mod redis;

@@ -24,6 +24,12 @@ pub const NAME_BYTES_MAX: usize = 128;
 /// Labels that a step requires. Workers pull a queue for every set of their labels that a step may ask for.
 pub const LABELS_REQUIRED_MAX: usize = 4;
 
+/// Preferences of one step: 15 sets of them at most, each a queue to be looked at.
+pub const PREFERENCES_MAX: usize = 4;
+
+/// What the labels of one preference may count for.
+pub const PREFERENCE_WEIGHT_MAX: i32 = 100;
+
 /// A name or a value of a required label: it becomes part of a queue's name.
 pub const LABEL_BYTES_MAX: usize = 32;
 

@@ -29,7 +29,7 @@ use crate::journal::{
     ClosePolicy, CompletionOutcome, HumanOutcome, HumanSpec, Op, Resolution, RunOutcome, StepOp, Sticky,
 };
 use crate::payload::Payload;
-use crate::placement::{labels_problem, queue_of_host, queue_with_labels};
+use crate::placement::{labels_problem, preference_problems, queue_of_host, queue_with_labels};
 use crate::run::FILTER_VARIABLES;
 use crate::step::{Failure, HOST_GONE_AFTER, STICKY_PATIENCE, Step, StepFailure, StepOptions, StepPlace, StepPolicy};
 use crate::transition::column_text;
@@ -218,7 +218,7 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.step_with(Provision { .. }, …)`")]
     /// The same with what this call alone asks for: labels, the worker of an earlier step.
     pub fn step_with<S: Step>(&self, step: S, options: StepOptions) -> Operation<Result<S::Output, StepFailure>> {
-        self.ask(step_op(&step, &options.labels), &options, read_step::<S::Output>)
+        self.ask(step_op(&step, &options), &options, read_step::<S::Output>)
     }
 
     /// Asks for the step, for the worker too that the call wants.
@@ -258,6 +258,7 @@ impl Context {
         mut options: StepOptions,
     ) -> Operation<Result<Payload, StepFailure>> {
         policy.required_labels.append(&mut options.labels);
+        policy.prefer_labels.append(&mut options.prefer_labels);
         policy.queue = column_text(mem::take(&mut policy.queue), NAME_BYTES_MAX);
         let name = column_text(name, NAME_BYTES_MAX);
         go_to_labelled(&mut policy, &name);
@@ -407,7 +408,7 @@ impl Context {
     #[expect(clippy::needless_pass_by_value, reason = "the call reads `ctx.finally(Cleanup { .. })`")]
     /// Registers a step that runs when the run ends, however it ends. Register it before the thing exists that it cleans.
     pub fn finally<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
-        let op = step_op(&step, &BTreeMap::new());
+        let op = step_op(&step, &StepOptions::default());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
         let of = self.call(Op::Finally(Arc::new(op)));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
@@ -417,7 +418,7 @@ impl Context {
     /// Registers a step that undoes something: it runs when the run ends otherwise than by success, last registered
     /// first among the clean-ups. Register it before what it undoes.
     pub fn compensate<S: Step<Output = ()>>(&self, step: S) -> Finalizer {
-        let op = step_op(&step, &BTreeMap::new());
+        let op = step_op(&step, &StepOptions::default());
         let host_may_be_gone_ms = op.policy.schedule_timeout_ms.filter(|_| op.host.is_some());
         let of = self.call(Op::Compensate(Arc::new(op)));
         Finalizer { ctx: self.clone(), of, host_may_be_gone_ms }
@@ -761,9 +762,10 @@ impl<T> Drop for Operation<T> {
     }
 }
 
-fn step_op<S: Step>(step: &S, labels: &BTreeMap<String, String>) -> StepOp {
+fn step_op<S: Step>(step: &S, options: &StepOptions) -> StepOp {
     let mut policy = S::policy();
-    policy.required_labels.extend(labels.iter().map(|(name, value)| (name.clone(), value.clone())));
+    policy.prefer_labels.extend_from_slice(&options.prefer_labels);
+    policy.required_labels.extend(options.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     let host = step.host().map(|host| column_text(host, NAME_BYTES_MAX));
     if let Some(host) = &host {
         policy.queue = queue_of_host(&policy.queue, host);
@@ -786,6 +788,10 @@ fn step_op<S: Step>(step: &S, labels: &BTreeMap<String, String>) -> StepOp {
 
 /// A step that requires labels waits where only workers that have them look.
 fn go_to_labelled(policy: &mut StepPolicy, step: &str) {
+    let problems = preference_problems(&policy.queue, &policy.required_labels, &policy.prefer_labels);
+    if let Some((at, problem)) = problems.first() {
+        panic!("step `{step}`: prefer_labels{at}: {problem}");
+    }
     if policy.required_labels.is_empty() {
         return;
     }

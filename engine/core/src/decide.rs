@@ -872,7 +872,9 @@ impl<'a> Folding<'a> {
             let fits = !existed
                 && step.phase == StepPhase::Queued
                 && may_take_along(step, offer)
-                && !step.op.policy.effect_once;
+                && !step.op.policy.effect_once
+                // Another worker may suit it better: the dispatcher looks who has a place.
+                && step.op.policy.prefer_labels.is_empty();
             fits.then_some(*seq)
         })?;
         if !self.has_slots_from(after, seq) {

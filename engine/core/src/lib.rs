@@ -34,6 +34,7 @@ pub use context::{ChildOptions, Children, Context, FanOptions};
 pub use event::{EventPattern, PublishedEvent};
 pub use id::{Attempt, LeaseId, RunId, Seq, SessionId};
 pub use payload::Payload;
+pub use placement::PreferredLabels;
 pub use step::{Backoff, Failure, Outcome, Step, StepFailure, StepOptions, StepPlace, StepPolicy};
 pub use workflow::{Registry, Stop, Workflow};
 

@@ -5,7 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bounds::{LABEL_BYTES_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX, WORKER_QUEUES_MAX};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::{
+    LABEL_BYTES_MAX, LABELS_REQUIRED_MAX, NAME_BYTES_MAX, PREFERENCE_WEIGHT_MAX, PREFERENCES_MAX, WORKER_QUEUES_MAX,
+};
 use crate::id::SessionId;
 
 const WITH: &str = ".with.";
@@ -115,6 +120,107 @@ pub fn labels_problem(queue: &str, labels: &BTreeMap<String, String>) -> Option<
     })
 }
 
+/// Labels that a step would rather find at its worker, and what they count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreferredLabels {
+    /// All of them, or the worker has nothing of the weight.
+    pub labels: BTreeMap<String, String>,
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+}
+
+/// Where the preferred workers of a step of `queue` listen: the queues of all sets of labels that workers may have, those with the
+/// greatest sum of weights first. Empty: no worker is better than another.
+pub fn preferred_queues(
+    queue: &str,
+    required: &BTreeMap<String, String>,
+    preferred: &[PreferredLabels],
+) -> Vec<String> {
+    let plain = unlabelled(queue);
+    let preferred = &preferred[..preferred.len().min(PREFERENCES_MAX)];
+    let mut sums: BTreeMap<String, i32> = BTreeMap::new();
+    for chosen in 1_u32..(1 << preferred.len()) {
+        let some = preferred.iter().enumerate().filter(|(bit, _)| chosen & (1 << bit) != 0);
+        let Some(labels) = all_of(required, some.map(|(_, one)| &one.labels)) else { continue };
+        // Whoever has the labels of two may have those of a third.
+        let has = |one: &&PreferredLabels| one.labels.iter().all(|(name, value)| labels.get(name) == Some(value));
+        let sum = preferred.iter().filter(has).map(|one| one.weight).sum();
+        sums.insert(queue_with_labels(plain, &labels), sum);
+    }
+    sums.remove(&queue_with_labels(plain, required));
+    let mut queues: Vec<(String, i32)> = sums.into_iter().collect();
+    queues.sort_by(|(name, sum), (other, of_other)| of_other.cmp(sum).then_with(|| name.cmp(other)));
+    queues.into_iter().map(|(name, _)| name).collect()
+}
+
+/// These labels together; `None`: no worker has them, for one name has two values.
+fn all_of<'a>(
+    required: &BTreeMap<String, String>,
+    sets: impl Iterator<Item = &'a BTreeMap<String, String>>,
+) -> Option<BTreeMap<String, String>> {
+    let mut all = required.clone();
+    for (name, value) in sets.flatten() {
+        if all.insert(name.clone(), value.clone()).is_some_and(|before| before != *value) {
+            return None;
+        }
+    }
+    Some(all)
+}
+
+/// What is wrong with the preferences of a step of `queue`: where, as a JSON pointer below their list, and what to do.
+pub fn preference_problems(
+    queue: &str,
+    required: &BTreeMap<String, String>,
+    preferred: &[PreferredLabels],
+) -> Vec<(String, String)> {
+    if preferred.len() > PREFERENCES_MAX {
+        let told =
+            format!("{} preferences; a step has at most {PREFERENCES_MAX}: leave out the least", preferred.len());
+        return vec![(String::new(), told)];
+    }
+    let mut problems = Vec::new();
+    for (index, PreferredLabels { labels, weight }) in preferred.iter().enumerate() {
+        if labels.is_empty() {
+            problems.push((format!("/{index}/labels"), "no labels: name at least one".to_owned()));
+        }
+        for (name, value) in labels {
+            let at = || format!("/{index}/labels/{}", name.replace('~', "~0").replace('/', "~1"));
+            if let Some(problem) = label_problem(name, value) {
+                problems.push((at(), problem));
+            } else if let Some(must) = required.get(name).filter(|must| *must != value) {
+                let told =
+                    format!("`{name}` = `{value}`, where `{must}` is required: no worker has both, leave it out");
+                problems.push((at(), told));
+            }
+        }
+        if !(1..=PREFERENCE_WEIGHT_MAX).contains(weight) {
+            problems
+                .push((format!("/{index}/weight"), format!("the weight {weight}: use 1 to {PREFERENCE_WEIGHT_MAX}")));
+        }
+    }
+    if !problems.is_empty() || preferred.is_empty() {
+        return problems;
+    }
+    let names: BTreeSet<&String> = required.keys().chain(preferred.iter().flat_map(|one| one.labels.keys())).collect();
+    if names.len() > LABELS_REQUIRED_MAX {
+        let many = names.len();
+        problems.push((
+            String::new(),
+            format!("{many} names of labels with those that are required; at most {LABELS_REQUIRED_MAX} in all: prefer fewer"),
+        ));
+    } else if let Some(long) =
+        preferred_queues(queue, required, preferred).into_iter().find(|name| name.len() > NAME_BYTES_MAX)
+    {
+        let bytes = long.len();
+        problems.push((
+            String::new(),
+            format!("the queue `{queue}` and the labels make a name of {bytes} bytes; at most {NAME_BYTES_MAX}: shorten one of them"),
+        ));
+    }
+    problems
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -162,6 +268,67 @@ mod tests {
         assert_eq!(queue, format!("q.on.h.of.{mine}"));
         assert!(is_of_session(&queue, mine) && !is_of_session(&queue, other) && !is_of_session("q", mine));
         assert_eq!((unlabelled(&queue), unlabelled("q.with.gpu.yes"), unlabelled("q")), ("q.on.h", "q", "q"));
+    }
+
+    fn prefers(of: &[(&[(&str, &str)], i32)]) -> Vec<PreferredLabels> {
+        of.iter().map(|(of, weight)| PreferredLabels { labels: labels(of), weight: *weight }).collect()
+    }
+
+    #[test]
+    fn the_queues_of_preferred_labels_come_by_the_sum_of_their_weights() {
+        let order = |required: &[(&str, &str)], of: &[(&[(&str, &str)], i32)]| {
+            preferred_queues("q", &labels(required), &prefers(of))
+        };
+        let (gpu, eu, us) = (&[("gpu", "yes")][..], &[("zone", "eu")][..], &[("zone", "us")][..]);
+        assert_eq!(order(&[], &[]), Vec::<String>::new());
+        assert_eq!(order(&[], &[(gpu, 10)]), ["q.with.gpu.yes"]);
+        assert_eq!(order(&[], &[(gpu, 10), (eu, 30)]), ["q.with.gpu.yes.zone.eu", "q.with.zone.eu", "q.with.gpu.yes"]);
+        assert_eq!(
+            order(&[], &[(eu, 30), (us, 20), (gpu, 15)]),
+            ["q.with.gpu.yes.zone.eu", "q.with.gpu.yes.zone.us", "q.with.zone.eu", "q.with.zone.us", "q.with.gpu.yes"],
+            "no worker is in two zones"
+        );
+        assert_eq!(
+            order(&[], &[(&[("gpu", "yes"), ("zone", "eu")], 5), (gpu, 10), (eu, 3)]),
+            ["q.with.gpu.yes.zone.eu", "q.with.gpu.yes", "q.with.zone.eu"],
+            "18 of three: whoever has the labels of the last two has those of the first"
+        );
+        assert_eq!(order(&[("gpu", "yes")], &[(eu, 1)]), ["q.with.gpu.yes.zone.eu"], "what is required is had besides");
+        assert_eq!(order(&[("gpu", "yes")], &[(gpu, 9)]), Vec::<String>::new(), "every worker that may have it has it");
+        let stuck = queue_of_session("q.on.h", SessionId(Uuid::from_u128(1)));
+        assert_eq!(preferred_queues(&stuck, &labels(&[]), &prefers(&[(gpu, 1)])), ["q.on.h.with.gpu.yes"]);
+    }
+
+    #[test]
+    fn every_preferred_queue_is_one_that_workers_with_the_labels_pull() {
+        let all = prefers(&[(&[("a", "1")], 1), (&[("b", "1")], 2), (&[("c", "1")], 4)]);
+        let required = labels(&[("d", "1")]);
+        assert_eq!(preference_problems("q", &required, &all), []);
+        let worker = labels(&[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")]);
+        let pulled = queues_of_worker(&queues(&["q"]), &worker).expect("few");
+        let preferred = preferred_queues("q", &required, &all);
+        assert_eq!((preferred.len(), preferred[0].as_str()), (7, "q.with.a.1.b.1.c.1.d.1"));
+        assert!(preferred.iter().all(|queue| pulled.contains(queue)));
+    }
+
+    #[test]
+    fn preferences_that_cannot_be_are_told_with_their_place_and_what_to_do() {
+        let told = |required: &[(&str, &str)], of: &[(&[(&str, &str)], i32)]| {
+            let found = preference_problems("q", &labels(required), &prefers(of));
+            found.into_iter().map(|(at, told)| format!("{at}: {told}")).collect::<Vec<_>>().join("; ")
+        };
+        let gpu = &[("gpu", "yes")][..];
+        assert_eq!(told(&[], &[(gpu, 1), (gpu, 100)]), "");
+        assert_eq!(told(&[], &[(gpu, 0)]), "/0/weight: the weight 0: use 1 to 100");
+        assert_eq!(told(&[], &[(gpu, 1), (gpu, 101)]), "/1/weight: the weight 101: use 1 to 100");
+        assert_eq!(told(&[], &[(&[], 1)]), "/0/labels: no labels: name at least one");
+        assert!(told(&[], &[(&[("G/U", "yes")], 1)]).starts_with("/0/labels/G~1U: the label `G/U`"));
+        assert!(told(&[("gpu", "no")], &[(gpu, 1)]).contains("/0/labels/gpu: `gpu` = `yes`, where `no` is required"));
+        assert!(told(&[], &[(gpu, 1); 5]).contains("5 preferences; a step has at most 4"));
+        let many: &[(&str, &str)] = &[("a", "1"), ("b", "1"), ("c", "1")];
+        assert!(told(&[("d", "1"), ("e", "1")], &[(many, 1)]).contains("5 names of labels"));
+        let long = preference_problems(&"q".repeat(120), &labels(&[]), &prefers(&[(gpu, 1)]));
+        assert!(long[0].1.contains("shorten"), "{long:?}");
     }
 
     #[test]

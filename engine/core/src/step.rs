@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Seq;
 use crate::payload::Payload;
+use crate::placement::preferred_queues;
 
 /// The contract of a step: the value itself is the input. A worker registers a handler for it.
 pub trait Step: Serialize + DeserializeOwned + Send + 'static {
@@ -38,7 +39,7 @@ pub const HOST_GONE_AFTER: Duration = Duration::from_secs(20);
 /// How long a step waits for the worker that it prefers, and how soon it is first asked whether the one that it demands lives.
 pub const STICKY_PATIENCE: Duration = Duration::from_secs(2);
 
-pub use crate::placement::queue_of_host;
+pub use crate::placement::{PreferredLabels, queue_of_host};
 
 /// How a step is queued, bounded, retried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +80,10 @@ pub struct StepPolicy {
     /// Labels that a worker must have, all of them, to be given the step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub required_labels: BTreeMap<String, String>,
+    /// Of the workers that it may go to, those with the greatest sum of weights are given the step, if one of them has a free
+    /// place just then; else any is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefer_labels: Vec<PreferredLabels>,
 }
 
 /// Where steps go that name no queue.
@@ -100,6 +105,7 @@ impl Default for StepPolicy {
             on_exhausted: OnExhausted::default(),
             priority: 0,
             required_labels: BTreeMap::new(),
+            prefer_labels: Vec::new(),
         }
     }
 }
@@ -119,6 +125,7 @@ impl StepPolicy {
             on_exhausted,
             priority: 0,
             required_labels,
+            prefer_labels,
         } = self
         else {
             return false;
@@ -127,6 +134,7 @@ impl StepPolicy {
             && *execution_timeout_ms == DEFAULT_TIMEOUT_MS
             && non_retryable.is_empty()
             && required_labels.is_empty()
+            && prefer_labels.is_empty()
             && is_default(on_exhausted)
             && is_default(backoff)
             && queue == DEFAULT_QUEUE
@@ -182,12 +190,30 @@ impl StepPolicy {
         self.required_labels.insert(name.to_owned(), value.to_owned());
         self
     }
+
+    /// Workers with this label go first, if one of them has a free place when the step becomes ready: it never waits for one. Of
+    /// several preferences, weights of 1 to 100 of those that a worker fits are added up. At most four, and at most four
+    /// names of labels with those that are required: code that asks for others parks its run, saying why.
+    pub fn prefer_label(mut self, name: &str, value: &str, weight: i32) -> Self {
+        self.prefer_labels.push(preferred(name, value, weight));
+        self
+    }
+
+    /// The queues at which its preferred workers listen, the best first.
+    pub fn preferred_queues(&self) -> Vec<String> {
+        preferred_queues(&self.queue, &self.required_labels, &self.prefer_labels)
+    }
+}
+
+fn preferred(name: &str, value: &str, weight: i32) -> PreferredLabels {
+    PreferredLabels { labels: BTreeMap::from([(name.to_owned(), value.to_owned())]), weight }
 }
 
 /// What one call of a step asks for beside the step's own policy.
 #[derive(Clone, Debug, Default)]
 pub struct StepOptions {
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) prefer_labels: Vec<PreferredLabels>,
     pub(crate) remembers: bool,
     pub(crate) sticky: Option<(StepPlace, bool)>,
 }
@@ -200,6 +226,12 @@ impl StepOptions {
     /// As [`StepPolicy::require_label`], for this call only.
     pub fn require_label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// As [`StepPolicy::prefer_label`], for this call only; beside those of the policy.
+    pub fn prefer_label(mut self, name: &str, value: &str, weight: i32) -> Self {
+        self.prefer_labels.push(preferred(name, value, weight));
         self
     }
 

@@ -207,6 +207,13 @@ pub struct StepRow {
     pub grant: Option<(LeaseId, SessionId)>,
 }
 
+impl StepRow {
+    /// The queues of its preferred workers, the best first; none while only one worker may have it.
+    pub fn prefers(&self) -> Vec<String> {
+        if self.wants.is_some() { Vec::new() } else { self.policy.preferred_queues() }
+    }
+}
+
 /// States of a step's row. Terminal states have no row: the journal holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepState {

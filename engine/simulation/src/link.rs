@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use valet_core::Timestamp;
-use valet_core::id::{RunId, SessionId};
+use valet_core::id::{Attempt, RunId, Seq, SessionId};
 use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Admitted, Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, LeaseStore, Loaded,
-    NewSession, OverWhy, RunOver, RunStore, SessionClaim, StoreError, StoredMessage,
+    Admitted, Beat, BeatAnswer, ClaimVerdict, CommitBatch, DeclaredName, Due, DueStore, DueTicket, FreePlaces,
+    LeaseStore, Loaded, NewSession, OverWhy, RunOver, RunStore, SessionClaim, StoreError, StoredMessage,
 };
 
 use crate::coverage;
@@ -322,6 +322,16 @@ impl DueStore for Link {
             (Call::LostTickets { queues: queues.to_vec(), older_than }, Answer::freely(tickets))
         };
         self.statement(|tables, now| tables.lost_tickets(queues, older_than, now), tell).await
+    }
+
+    async fn free_places(&self, queues: &[String]) -> Result<Vec<FreePlaces>, StoreError> {
+        let tell = |_: &Tables, places: &Vec<FreePlaces>| (Call::FreePlaces(queues.to_vec()), Answer::exactly(places));
+        self.statement(|tables, now| tables.free_places(queues, now), tell).await
+    }
+
+    async fn left_tickets(&self, placed: &[(RunId, Seq, Attempt)]) -> Result<Vec<DueTicket>, StoreError> {
+        let tell = |_: &Tables, left: &Vec<DueTicket>| (Call::LeftTickets(placed.to_vec()), Answer::freely(left));
+        self.statement(|tables, _| tables.left_tickets(placed), tell).await
     }
 
     async fn limits(&self) -> Result<Vec<LimitText>, StoreError> {

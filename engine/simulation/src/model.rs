@@ -91,6 +91,8 @@ pub(crate) struct StepRecord {
     pub labels: BTreeMap<String, String>,
     /// Only this worker may have it.
     pub wants: Option<SessionId>,
+    /// Queues of workers that it would rather go to.
+    pub prefers: Vec<String>,
     pub timeout_ms: u64,
     pub state: StepState,
     pub attempt: Attempt,

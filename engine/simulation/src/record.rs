@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use valet_core::Timestamp;
-use valet_core::id::{RunId, SessionId};
+use valet_core::id::{Attempt, RunId, Seq, SessionId};
 use valet_core::limits::{LimitKey, LimitText};
 use valet_core::payload::Payload;
 use valet_engine::pauses::Paused;
@@ -85,6 +85,8 @@ pub enum Call {
         queues: Vec<String>,
         older_than: Duration,
     },
+    FreePlaces(Vec<String>),
+    LeftTickets(Vec<(RunId, Seq, Attempt)>),
     /// With the instant by the engine's clock.
     Tidy(Timestamp),
     AddPause(Paused),

@@ -39,7 +39,7 @@ pub(super) struct RegisterQuery {
 /// on with the version that they began with. All faults are told at once, each with its place.
 #[utoipa::path(put, operation_id = "register_workflow", path = "/api/v1/workflows/{name}", tag = "workflows",
     request_body(content = Object, description = "`tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, \
-        `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), \
+        `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `prefer_labels`, `sticky`; perhaps `on_failure` (a task), \
         `input_schema`, `output` (CEL), `name`, `description`. `wait_for` is a list of groups, of each of which one comes: `{\"sleep\": \"1h\"}`, \
         `{\"signal\": \"paid\", \"if\": CEL}`, `{\"event\": \"order:*\", \"scope\": \"eu\", \"if\": CEL}`, each perhaps with `as`. An event counts that is published \
         while the task waits"),

@@ -61,6 +61,12 @@ impl Waiting {
     fn pulls(&self, queue: &String) -> bool {
         self.queues.contains(queue) || is_of_session(queue, self.session)
     }
+
+    /// How well it suits a step: 0 is best.
+    fn rank(&self, candidate: &DueTicket) -> usize {
+        let prefers = &candidate.prefers;
+        prefers.iter().position(|queue| self.queues.contains(queue)).unwrap_or(prefers.len())
+    }
 }
 
 enum Answer {
@@ -258,7 +264,9 @@ async fn claim_some(
     let mut claims = Vec::new();
     let mut others = VecDeque::new();
     for candidate in candidates.drain(..) {
-        let first = (0..round.len()).find(|&n| room[n] > 0 && round[n].pulls(&candidate.queue));
+        // The first in the line, of those whom the step likes best.
+        let may = (0..round.len()).filter(|&n| room[n] > 0 && round[n].pulls(&candidate.queue));
+        let first = may.min_by_key(|&n| round[n].rank(&candidate));
         let Some(who) = first.filter(|_| claims.len() < BATCH_ITEMS_MAX) else {
             others.push_back(candidate);
             continue;

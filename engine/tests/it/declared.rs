@@ -198,6 +198,7 @@ async fn faults_are_told_all_at_once_with_their_places() {
         "tasks": {
             "a": { "step": "s", "parents": ["c"], "skip_if": "1 +" },
             "b": { "step": "s", "parents": ["nobody", "b"], "execution_timeout": "soon", "labels": { "GPU": "yes" },
+                   "prefer_labels": [{ "labels": {}, "weight": 5 }, { "labels": { "zone": "eu" }, "weight": 101 }],
                    "sticky": { "to": "c", "mode": "hard" } },
             "c": { "step": "s", "parents": ["a"], "input": { "x": { "$cel": "parents.b.output" } } },
         },
@@ -211,6 +212,8 @@ async fn faults_are_told_all_at_once_with_their_places() {
             "/tasks/b/parents/1",
             "/tasks/b/sticky/to",
             "/tasks/b/labels/GPU",
+            "/tasks/b/prefer_labels/0/labels",
+            "/tasks/b/prefer_labels/1/weight",
             "/tasks/b/execution_timeout",
             "/tasks/a/parents",
             "/tasks/c/input",

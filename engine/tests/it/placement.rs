@@ -103,6 +103,77 @@ async fn a_step_is_not_handed_over_to_a_worker_without_its_labels() {
     assert_eq!(offering(&fit, &run).await["seq"], 2);
 }
 
+async fn tickets(app: &TestApp) -> (u64, u64) {
+    let depths = [GPU, "default"].map(|name| QueueName::new(name).expect("a name"));
+    let depths = app.queue.depths(&depths).await.expect("depths");
+    (depths[0].waiting, depths[1].waiting)
+}
+
+/// Nobody takes tickets here: what a preferred worker leaves, as one that is killed does, is all others' a moment later.
+#[tokio::test]
+async fn a_ticket_goes_to_preferred_workers_with_a_place_and_what_they_leave_to_all() {
+    let app = TestApp::start().await;
+    let (_fit, unfit) = (with_gpu(&app).await, without(&app).await);
+    let began = Instant::now();
+    let run = app.start_run("placed", &json!(["preferring"])).await;
+    database::until("its ticket lies where they listen", async || (tickets(&app).await.0 == 1).then_some(())).await;
+    database::until("and then where all do", async || (tickets(&app).await == (1, 1)).then_some(())).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "sooner than a lost ticket is found: {:?}", began.elapsed());
+    unfit.carry_out(&run, 1, Value::Null).await;
+    app.until_status(&run, "succeeded").await;
+}
+
+#[tokio::test]
+async fn preferred_workers_without_a_place_are_passed_over_at_once() {
+    let app = TestApp::start().await;
+    let (fit, unfit) = (with_gpu(&app).await, without(&app).await);
+    for _ in 0..4 {
+        let run = app.start_run("placed", &json!(["plain"])).await;
+        fit.take(&run, 1, 1).await;
+    }
+    let before = tickets(&app).await.1;
+    let run = app.start_run("placed", &json!(["preferring"])).await;
+    database::until("it has a ticket", async || (tickets(&app).await.1 > before).then_some(())).await;
+    assert_eq!(tickets(&app).await.0, 0, "none of its four places is free");
+    unfit.carry_out(&run, 1, Value::Null).await;
+    app.until_status(&run, "succeeded").await;
+}
+
+/// A finish earns its worker no step that might suit another better.
+#[tokio::test]
+async fn a_step_that_prefers_workers_is_not_handed_over() {
+    let app = TestApp::start().await;
+    let unfit = without(&app).await;
+    let run = app.start_run("placed", &json!(["plain", "preferring"])).await;
+    let held = unfit.take(&run, 1, 1).await;
+    let finish = json!({
+        "run": held.run, "seq": 1, "attempt": 1, "lease": held.lease, "outcome": done(),
+        "hand_over": { "lease": Uuid::now_v7(), "queue": "default" },
+    });
+    let body = json!({ "session": unfit.session_uuid(), "finishes": [finish] });
+    let answer = unfit.post("finishes", &body).await.expect(200).json();
+    assert_eq!(answer["answers"][0]["accepted"]["next"], Value::Null);
+    unfit.carry_out(&run, 2, Value::Null).await;
+    app.until_status(&run, "succeeded").await;
+}
+
+#[tokio::test]
+async fn of_those_who_stand_in_line_the_preferred_one_is_given_the_step() {
+    let app = TestApp::start().await;
+    let (fit, unfit) = (with_gpu(&app).await, without(&app).await);
+    let begin = async {
+        // Both stand in line by then.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        app.start_run("placed", &json!(["preferring"])).await
+    };
+    let (first, second, run) = tokio::join!(next(&unfit, "3s"), next(&fit, "3s"), begin);
+    assert!(first.is_none(), "who came first and suits it less");
+    let (held, queue) = second.expect("its step");
+    assert_eq!((held.run.as_str(), queue.as_str()), (bare(&run).as_str(), "default"));
+    fit.finish(&held, &done()).await;
+    app.until_status(&run, "succeeded").await;
+}
+
 #[tokio::test]
 async fn a_sticky_step_goes_to_the_worker_of_the_earlier_one() {
     let app = TestApp::start().await;

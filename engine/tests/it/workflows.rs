@@ -404,6 +404,8 @@ pub enum Placing {
         labelled: bool,
     },
     Labelled,
+    /// Would rather go to workers with `gpu` = `yes`.
+    Preferring,
     /// Something must be heard of it every second.
     Spoken,
 }
@@ -426,6 +428,7 @@ macro_rules! placed {
 
 placed!(PlacedPlain, "placed-plain", StepPolicy::default());
 placed!(PlacedLabelled, "placed-labelled", StepPolicy::default().require_label("gpu", "yes"));
+placed!(PlacedPreferring, "placed-preferring", StepPolicy::default().prefer_label("gpu", "yes", 10));
 placed!(PlacedSpoken, "placed-spoken", StepPolicy::default().heartbeat_timeout(Duration::from_secs(1)));
 
 /// Says of each of its steps that it was done, or with which code it failed.
@@ -443,6 +446,7 @@ impl Workflow for Placed {
             let asked = match step {
                 Placing::Plain => ctx.step(PlacedPlain {}),
                 Placing::Labelled => ctx.step(PlacedLabelled {}),
+                Placing::Preferring => ctx.step(PlacedPreferring {}),
                 Placing::Spoken => ctx.step(PlacedSpoken {}),
                 Placing::Remembered => {
                     let asked = ctx.step_with(PlacedPlain {}, StepOptions::default().remember_worker());

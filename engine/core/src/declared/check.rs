@@ -11,7 +11,7 @@ use crate::bounds::{
 };
 use crate::event::{EVENT_KEY_RULE, is_channel, is_event_key};
 use crate::expression::Expression;
-use crate::placement::{label_problem, labels_problem};
+use crate::placement::{label_problem, labels_problem, preference_problems};
 use crate::run::FILTER_VARIABLES;
 use crate::step::{Backoff, DEFAULT_QUEUE, StepPolicy};
 use crate::workflow::InputProblem;
@@ -436,6 +436,7 @@ fn work(task: &Task, place: &str, faults: &mut Faults) -> Work {
         ("priority", task.priority.is_some()),
         ("on_exhausted", task.on_exhausted.is_some()),
         ("labels", !task.labels.is_empty()),
+        ("prefer_labels", !task.prefer_labels.is_empty()),
         ("sticky", task.sticky.is_some()),
     ];
     for (field, _) in of_steps.into_iter().filter(|(_, given)| *given) {
@@ -463,6 +464,9 @@ fn policy(task: &Task, place: &str, faults: &mut Faults) -> StepPolicy {
         faults.add(&at(&format!("non_retryable/{index}")), "a code has 1 to 128 bytes");
     }
     check_labels(queue, &task.labels, &at("labels"), faults);
+    for (place, problem) in preference_problems(queue, &task.labels, &task.prefer_labels) {
+        faults.add(&at(&format!("prefer_labels{place}")), problem);
+    }
     StepPolicy {
         queue: queue.to_owned(),
         max_attempts,
@@ -474,6 +478,7 @@ fn policy(task: &Task, place: &str, faults: &mut Faults) -> StepPolicy {
         on_exhausted: task.on_exhausted.unwrap_or_default(),
         priority: task.priority.unwrap_or_default(),
         required_labels: task.labels.clone(),
+        prefer_labels: task.prefer_labels.clone(),
         ..default
     }
 }

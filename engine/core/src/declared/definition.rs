@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::placement::PreferredLabels;
 use crate::step::OnExhausted;
 
 /// Tasks and the order that their parents give them.
@@ -83,6 +84,10 @@ pub struct Task {
     /// Labels that a worker must have, all of them, to be given the step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Labels that its worker had better have: the sum of the weights decides among workers with a free place. At most 4; nobody is
+    /// waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefer_labels: Vec<PreferredLabels>,
     /// Which worker process is to do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<TaskSticky>,

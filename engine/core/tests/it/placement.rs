@@ -58,6 +58,40 @@ fn a_label_that_cannot_be_parks_the_run_and_is_named() {
 }
 
 #[test]
+fn preferred_labels_order_the_queues_of_a_step_and_leave_its_own() {
+    let run = Subject::run_script(&[Do::Preferring]);
+    let row = row(&run, 1);
+    assert_eq!((row.policy.queue.as_str(), row.policy.required_labels.len()), ("default.with.zone.eu", 1));
+    let best = "default.with.disk.big.gpu.yes.zone.eu";
+    assert_eq!(row.prefers(), [best, "default.with.gpu.yes.zone.eu", "default.with.disk.big.zone.eu"]);
+    assert!(run.timers.is_empty(), "nobody is waited for");
+}
+
+#[test]
+fn a_preference_that_cannot_be_parks_the_run_and_is_named() {
+    let run = Subject::run_script(&[Do::Mispreferring]);
+    assert_eq!(run.status(), "stuck");
+    let reason = serde_json::to_string(&run.run().reason()).expect("JSON");
+    assert!(reason.contains("step `mispreferring`: prefer_labels/0/weight: the weight 0: use 1 to 100"), "{reason}");
+}
+
+#[test]
+fn a_declared_task_asks_for_preferred_labels_as_code_does() {
+    let prefers = json!([{ "labels": { "gpu": "yes" }, "weight": 10 }, { "labels": { "zone": "eu" }, "weight": 20 }]);
+    let mut run = declared("soft", json!({}), json!({ "prefer_labels": prefers }));
+    run.carry_out(1, done(&json!(1)));
+    assert_eq!(
+        (row(&run, 2).wants, row(&run, 2).prefers()),
+        (Some(worker()), vec![]),
+        "first the worker that it sticks to"
+    );
+    run.fire(2);
+    let row = row(&run, 2);
+    assert_eq!((row.policy.queue.as_str(), row.wants), ("default", None));
+    assert_eq!(row.prefers(), ["default.with.gpu.yes.zone.eu", "default.with.zone.eu", "default.with.gpu.yes"]);
+}
+
+#[test]
 fn a_step_that_demands_a_worker_goes_to_its_own_queue_and_fails_once_it_is_gone() {
     let mut run = sticking(true, false);
     let asked = row(&run, 2);

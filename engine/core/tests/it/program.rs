@@ -31,6 +31,10 @@ pub enum Do {
     OnHost,
     /// Requires the labels `gpu` = `yes` and `zone` = `eu`.
     Labelled,
+    /// Would rather have some workers than others.
+    Preferring,
+    /// With a weight that cannot be.
+    Mispreferring,
     /// Requires what can be no label.
     Mislabelled,
     /// Whose worker the next of [`Do::Stick`] wants.
@@ -165,6 +169,13 @@ step!(
     Value,
     StepPolicy::default().require_label("zone", "eu").require_label("gpu", "yes").backoff(BACKOFF)
 );
+step!(
+    Preferring,
+    "preferring",
+    Value,
+    StepPolicy::default().require_label("zone", "eu").prefer_label("gpu", "yes", 10).prefer_label("disk", "big", 4)
+);
+step!(Mispreferring, "mispreferring", Value, StepPolicy::default().prefer_label("gpu", "yes", 0));
 step!(Mislabelled, "mislabelled", Value, StepPolicy::default().require_label("GPU", "yes"));
 step!(Undo, "undo", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
 step!(Clean, "clean", (), StepPolicy::default().attempts(2).backoff(BACKOFF));
@@ -241,6 +252,8 @@ fn carry_out<'a>(ctx: &'a Context, operation: Do) -> Pin<Box<dyn Future<Output =
             Do::Hurried => told("hurried", ctx.step(Hurried {}).await),
             Do::OnHost => told("on-host", ctx.step(OnHost {}).await),
             Do::Labelled => told("labelled", ctx.step(Labelled {}).await),
+            Do::Preferring => told("preferring", ctx.step(Preferring {}).await),
+            Do::Mispreferring => told("mispreferring", ctx.step(Mispreferring {}).await),
             Do::Mislabelled => told("mislabelled", ctx.step(Mislabelled {}).await),
             Do::Parking => told("parking", ctx.step(Parking {}).await),
             Do::Once => told("once", ctx.step(Once {}).await),

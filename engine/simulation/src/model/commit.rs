@@ -318,6 +318,7 @@ fn new_record(row: &StepRow, at: Timestamp, backlogged: &HashSet<String>, now: T
         priority: row.policy.priority,
         labels: row.policy.required_labels.clone(),
         wants: row.wants,
+        prefers: row.policy.preferred_queues(),
         timeout_ms: row.policy.execution_timeout_ms,
         state: row.state,
         attempt: row.attempt,

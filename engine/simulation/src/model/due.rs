@@ -1,19 +1,19 @@
-//! `tick.sql`, `backlogged_queues.sql`, `top_up.sql`, `lost_tickets.sql`, `tidy.sql`.
+//! `tick.sql`, `backlogged_queues.sql`, `top_up.sql`, `lost_tickets.sql`, `free_places.sql`, `left_tickets.sql`, `tidy.sql`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use valet_core::Timestamp;
-use valet_core::id::{RunId, SHARDS, Seq, SessionId};
+use valet_core::id::{Attempt, RunId, SHARDS, Seq, SessionId};
 use valet_core::run::Status;
 use valet_core::transition::{StepState, Unserved};
 use valet_engine::bounds::TIMERS_PER_TICK_MAX;
 use valet_engine::pauses::{PauseScope, Paused};
-use valet_engine::store::{Due, DueTicket, LostStep, QueueWorkers, SessionKind};
+use valet_engine::store::{Due, DueTicket, FreePlaces, LostStep, QueueWorkers, SessionKind};
 
 use super::audit::StepKey;
-use super::{RunRecord, ShardRecord, StepRecord, Tables};
+use super::{RunRecord, SessionRecord, ShardRecord, StepRecord, Tables};
 use crate::variant::BrokenVariant;
 
 /// Messages, and attempts, that one tick answers.
@@ -215,7 +215,9 @@ impl Tables {
         };
         let mut found: Vec<_> = self.steps.iter_mut().filter(|(key, record)| waits(key, record)).collect();
         found.sort_by_key(|(key, record)| (-record.priority, record.available_at, **key));
-        found.into_iter().take(most as usize).map(|(key, record)| ticket(*key, record, now)).collect()
+        let preferring =
+            |key, record: &mut StepRecord| DueTicket { prefers: record.prefers(), ..ticket(key, record, now) };
+        found.into_iter().take(most as usize).map(|(key, record)| preferring(*key, record)).collect()
     }
 
     pub fn lost_tickets(&mut self, queues: &[String], older_than: Duration, now: Timestamp) -> Vec<DueTicket> {
@@ -232,6 +234,36 @@ impl Tables {
         found.into_iter().take(TICKETS_MAX).map(|(key, record)| ticket(*key, record, now)).collect()
     }
 
+    pub fn free_places(&self, queues: &[String], now: Timestamp) -> Vec<FreePlaces> {
+        let granted =
+            |session| self.steps.values().filter(move |step| step.lease.is_some_and(|lease| lease.session == session));
+        let listens = |(id, record): &(&SessionId, &SessionRecord)| {
+            let lives = record.kind == SessionKind::Worker && record.expires_at > now && !record.draining;
+            lives && record.queues.iter().any(|queue| queues.contains(queue)) && !self.holds_worker(**id)
+        };
+        let places = |(id, record): (&SessionId, &SessionRecord)| FreePlaces {
+            queues: record.queues.clone(),
+            free: record.slots.saturating_sub(granted(*id).count() as u32),
+        };
+        self.sessions.iter().filter(listens).map(places).collect()
+    }
+
+    pub fn left_tickets(&self, placed: &[(RunId, Seq, Attempt)]) -> Vec<DueTicket> {
+        let left = |(run, seq, attempt): &(RunId, Seq, Attempt)| {
+            let record = self.steps.get(&(*run, *seq))?;
+            let waits = record.state == StepState::Ready && record.ticketed_at.is_some() && !record.gated;
+            let (queue, prefers) = (record.queue.clone(), Vec::new());
+            (waits && record.attempt == *attempt).then_some(DueTicket {
+                queue,
+                prefers,
+                run: *run,
+                seq: *seq,
+                attempt: *attempt,
+            })
+        };
+        placed.iter().filter_map(left).collect()
+    }
+
     /// Sessions that ended long ago, and pauses of theirs. Batches and keys are kept for longer than any history takes.
     pub fn tidy(&mut self, now: Timestamp) {
         let sessions = &self.sessions;
@@ -246,7 +278,14 @@ impl Tables {
     }
 }
 
+impl StepRecord {
+    /// None while only one worker may have it.
+    pub(super) fn prefers(&self) -> Vec<String> {
+        if self.wants.is_some() { Vec::new() } else { self.prefers.clone() }
+    }
+}
+
 fn ticket((run, seq): (RunId, Seq), record: &mut StepRecord, now: Timestamp) -> DueTicket {
     record.ticketed_at = Some(now);
-    DueTicket { queue: record.queue.clone(), run, seq, attempt: record.attempt }
+    DueTicket { queue: record.queue.clone(), prefers: Vec::new(), run, seq, attempt: record.attempt }
 }

@@ -439,8 +439,8 @@ impl Tables {
             admitted.backlog = true;
         } else {
             step.ticketed_at = Some(now);
-            let (queue, attempt) = (step.queue.clone(), step.attempt);
-            admitted.tickets.push(DueTicket { queue, run: at.0, seq: at.1, attempt });
+            let (queue, prefers, attempt) = (step.queue.clone(), step.prefers(), step.attempt);
+            admitted.tickets.push(DueTicket { queue, prefers, run: at.0, seq: at.1, attempt });
         }
         let Some(run) = self.runs.get_mut(&at.0) else { return };
         let shows = matches!(

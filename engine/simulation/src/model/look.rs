@@ -146,6 +146,7 @@ fn step_row((run, seq): (RunId, Seq), record: &StepRecord) -> StepRow {
         priority: record.priority,
         labels: Some(&record.labels).filter(|labels| !labels.is_empty()).map(|labels| json!(labels)),
         wants: record.wants.map(|session| session.0),
+        prefers: Some(&record.prefers).filter(|prefers| !prefers.is_empty()).cloned(),
         state: record.state.as_str().to_owned(),
         attempt: record.attempt.0 as i32,
         gated: record.gated,

@@ -62,10 +62,11 @@ pub(crate) enum Kind {
     Unserved,
     Bound,
     Labelled,
+    Preferring,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Quick,
         Self::Patient,
         Self::Once,
@@ -76,6 +77,7 @@ impl Kind {
         Self::Unserved,
         Self::Bound,
         Self::Labelled,
+        Self::Preferring,
     ];
 
     pub fn policy(self) -> StepPolicy {
@@ -90,6 +92,7 @@ impl Kind {
             Self::Unserved => Unserved::policy(),
             Self::Bound => Bound::policy(),
             Self::Labelled => Labelled::policy(),
+            Self::Preferring => Preferring::policy(),
         }
     }
 
@@ -105,6 +108,7 @@ impl Kind {
             Self::Unserved => Unserved::NAME,
             Self::Bound => Bound::NAME,
             Self::Labelled => Labelled::NAME,
+            Self::Preferring => Preferring::NAME,
         }
     }
 
@@ -120,6 +124,7 @@ impl Kind {
             Self::Unserved => ctx.step(Unserved { at, fate }),
             Self::Bound => ctx.step(Bound { at, fate }),
             Self::Labelled => ctx.step(Labelled { at, fate }),
+            Self::Preferring => ctx.step(Preferring { at, fate }),
         }
     }
 }
@@ -192,6 +197,13 @@ contract!(
     /// Only the first worker has its label.
     Labelled, "labelled", u64,
     StepPolicy::queue("slow").attempts(8).backoff(BACKOFF).require_label(LABEL[0].0, LABEL[0].1)
+);
+contract!(
+    /// Would rather go to the first worker than to another, and to any rather than wait.
+    Preferring, "preferring", u64,
+    StepPolicy::queue("slow").attempts(8).backoff(BACKOFF)
+        .prefer_label(LABEL[0].0, LABEL[0].1, 10)
+        .prefer_label(OTHER_LABEL[0].0, OTHER_LABEL[0].1, 5)
 );
 contract!(
     /// A clean-up.

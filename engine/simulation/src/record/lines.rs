@@ -9,7 +9,8 @@ use valet_core::payload::Payload;
 use valet_core::run::Identity;
 use valet_engine::pauses::Paused;
 use valet_engine::store::{
-    Admitted, BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, Loaded, LostStep, RunOver, StoredMessage,
+    Admitted, BeatAnswer, ClaimVerdict, DeclaredName, Due, DueTicket, FreePlaces, Loaded, LostStep, RunOver,
+    StoredMessage,
 };
 
 /// Instead of an answer: no column takes a value of the statement.
@@ -99,6 +100,12 @@ impl Lines for Vec<Paused> {
 impl Lines for Vec<DueTicket> {
     fn lines(&self) -> Vec<String> {
         self.iter().map(|ticket| format!("{ticket:?}")).collect()
+    }
+}
+
+impl Lines for Vec<FreePlaces> {
+    fn lines(&self) -> Vec<String> {
+        self.iter().map(|places| format!("{places:?}")).collect()
     }
 }
 

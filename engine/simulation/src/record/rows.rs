@@ -36,6 +36,7 @@ pub struct StepRow {
     pub priority: i16,
     pub labels: Option<Value>,
     pub wants: Option<Uuid>,
+    pub prefers: Option<Vec<String>>,
     pub state: String,
     pub attempt: i32,
     pub gated: bool,

@@ -192,6 +192,8 @@ async fn ask(store: &PgStore, call: &Call) -> Result<Vec<String>, StoreError> {
         Call::BackloggedQueues => store.backlogged_queues().await?.lines(),
         Call::TopUp { queue, most } => store.top_up(queue, *most).await?.lines(),
         Call::LostTickets { queues, older_than } => store.lost_tickets(queues, *older_than).await?.lines(),
+        Call::FreePlaces(queues) => store.free_places(queues).await?.lines(),
+        Call::LeftTickets(placed) => store.left_tickets(placed).await?.lines(),
         Call::Tidy(at) => store.tidy(*at).await?.lines(),
         Call::AddPause(what) => store.add_pause(what, "operator", "", None).await?.map_or_else(full, |_| ().lines()),
         Call::RemovePause(what) => store.remove_pause(what, &Deed::queued(&what.tenant)).await?.lines(),

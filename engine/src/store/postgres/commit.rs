@@ -45,6 +45,7 @@ struct Columns {
     slots: Vec<SlotSent>,
     event_waits: Vec<EventWaitSent>,
     event_waits_over: (Vec<Uuid>, Vec<i32>),
+    preferences: Vec<PreferenceSent>,
 }
 
 sent_as!(RunSent = "commit_run" {
@@ -137,6 +138,12 @@ sent_as!(EventWaitSent = "commit_event_wait" {
     key: String,
     key_like: Option<String>,
     scope: Option<String>,
+});
+
+sent_as!(PreferenceSent = "commit_preference" {
+    run_id: Uuid,
+    seq: i32,
+    queues: Vec<String>,
 });
 
 sent_as!(DeedSent = "commit_deed" {
@@ -361,6 +368,10 @@ impl Columns {
     ) -> Result<(), StoreError> {
         let identity = &transition.identity;
         let labels = Some(&row.policy.required_labels).filter(|labels| !labels.is_empty());
+        let queues = row.policy.preferred_queues();
+        if !queues.is_empty() {
+            self.preferences.push(PreferenceSent { run_id: identity.id.0, seq: row.seq.0 as i32, queues });
+        }
         self.inserted.push(StepSent {
             run_id: identity.id.0,
             seq: row.seq.0 as i32,
@@ -534,7 +545,8 @@ impl Columns {
 
     /// The lowest form of the statement that has all parts that these columns need.
     fn form(&self) -> usize {
-        if !(self.slots.is_empty() && self.event_waits.is_empty() && self.event_waits_over.0.is_empty()) {
+        let rarest = [self.event_waits.is_empty(), self.event_waits_over.0.is_empty(), self.preferences.is_empty()];
+        if !(self.slots.is_empty() && rarest == [true; 3]) {
             return HIGHEST_FORM;
         }
         let ends_at_once = self.runs.iter().any(|run| run.expect == 0 && run.ended);
@@ -627,10 +639,10 @@ impl Columns {
             .bind(&noticed.task)
             .bind(&noticed.body)
             .bind(&noticed.at);
-        // Who is under no limit and waits for no event pays for neither.
+        // Who is under no limit, waits for no event and prefers no worker pays for none of it.
         let query = if form == HIGHEST_FORM {
             let (runs, seqs) = &self.event_waits_over;
-            query.bind(&self.slots).bind(&self.event_waits).bind(runs).bind(seqs)
+            query.bind(&self.slots).bind(&self.event_waits).bind(runs).bind(seqs).bind(&self.preferences)
         } else {
             query
         };
@@ -742,6 +754,7 @@ mod tests {
             include_str!("../../../../migrations/20261122192000_commit_rows.sql"),
             include_str!("../../../../migrations/20261122215000_limits.sql"),
             include_str!("../../../../migrations/20261123090500_event_waits.sql"),
+            include_str!("../../../../migrations/20261123140500_preferred_labels.sql"),
         ];
         let types = types.concat();
         for (name, columns) in [
@@ -752,6 +765,7 @@ mod tests {
             DeedSent::COLUMNS,
             SlotSent::COLUMNS,
             EventWaitSent::COLUMNS,
+            PreferenceSent::COLUMNS,
         ] {
             let (_, from) = types.split_once(&format!("CREATE TYPE {name} AS (")).expect("a type of this name");
             let (text, _) = from.split_once(");").expect("closed");

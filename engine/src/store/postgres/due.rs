@@ -12,7 +12,7 @@ use valet_core::limits::{LimitKey, LimitText};
 use super::pauses::{PauseRecord, of_tick};
 use super::{PgStore, StoreError, bounded, millis};
 use crate::pauses::Paused;
-use crate::store::{Admitted, Due, DueStore, DueTicket, LimitsStamp, LostStep, QueueWorkers, RunOver};
+use crate::store::{Admitted, Due, DueStore, DueTicket, FreePlaces, LimitsStamp, LostStep, QueueWorkers, RunOver};
 
 /// Tenant, limit, key.
 type KeyRecord = (String, String, String);
@@ -80,10 +80,15 @@ impl DueStore for PgStore {
     }
 
     async fn top_up(&self, queue: &str, most: u32) -> Result<Vec<DueTicket>, StoreError> {
-        let query =
-            sqlx::query_as::<_, (Uuid, i32, i32)>(include_str!("../sql/top_up.sql")).bind(queue).bind(i64::from(most));
-        let rows = bounded(query.fetch_all(&self.pool)).await?;
-        Ok(rows.into_iter().map(|(run, seq, attempt)| ticket(queue.to_owned(), run, seq, attempt)).collect())
+        let query = sqlx::query_as::<_, (Uuid, i32, i32, Option<Vec<String>>)>(include_str!("../sql/top_up.sql"))
+            .bind(queue)
+            .bind(i64::from(most));
+        let rows = bounded(query.fetch_all(&self.pool)).await?.into_iter();
+        let preferring =
+            |prefers: Option<Vec<String>>, ticket| DueTicket { prefers: prefers.unwrap_or_default(), ..ticket };
+        Ok(rows
+            .map(|(run, seq, attempt, prefers)| preferring(prefers, ticket(queue.to_owned(), run, seq, attempt)))
+            .collect())
     }
 
     async fn lost_tickets(&self, queues: &[String], older_than: Duration) -> Result<Vec<DueTicket>, StoreError> {
@@ -92,6 +97,21 @@ impl DueStore for PgStore {
             .bind(millis(older_than) as f64);
         let rows = bounded(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|(queue, run, seq, attempt)| ticket(queue, run, seq, attempt)).collect())
+    }
+
+    async fn free_places(&self, queues: &[String]) -> Result<Vec<FreePlaces>, StoreError> {
+        let query = sqlx::query_as::<_, (Vec<String>, i32)>(include_str!("../sql/free_places.sql")).bind(queues);
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(queues, free)| FreePlaces { queues, free: free.max(0) as u32 }).collect())
+    }
+
+    async fn left_tickets(&self, placed: &[(RunId, Seq, Attempt)]) -> Result<Vec<DueTicket>, StoreError> {
+        let query = sqlx::query_as::<_, (Uuid, i32, i32, String)>(include_str!("../sql/left_tickets.sql"))
+            .bind(placed.iter().map(|(run, ..)| run.0).collect::<Vec<_>>())
+            .bind(placed.iter().map(|(_, seq, _)| seq.0 as i32).collect::<Vec<_>>())
+            .bind(placed.iter().map(|(.., attempt)| attempt.0 as i32).collect::<Vec<_>>());
+        let rows = bounded(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|(run, seq, attempt, queue)| ticket(queue, run, seq, attempt)).collect())
     }
 
     async fn limits(&self) -> Result<Vec<LimitText>, StoreError> {
@@ -134,18 +154,26 @@ impl PgStore {
         tenant: Option<&str>,
         workers: &[SessionId],
     ) -> Result<Vec<DueTicket>, StoreError> {
-        let query = sqlx::query_as::<_, (Uuid, i32, i32, String)>(include_str!("../sql/ready_steps.sql"))
+        let query = sqlx::query_as::<_, ReadyRecord>(include_str!("../sql/ready_steps.sql"))
             .bind(queues)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .bind(tenant)
             .bind(workers.iter().map(|session| session.0).collect::<Vec<_>>());
-        let rows = bounded(query.fetch_all(&self.pool)).await?;
-        Ok(rows.into_iter().map(|(run, seq, attempt, queue)| ticket(queue, run, seq, attempt)).collect())
+        let rows = bounded(query.fetch_all(&self.pool)).await?.into_iter();
+        Ok(rows
+            .map(|(run, seq, attempt, queue, prefers)| DueTicket {
+                prefers: prefers.unwrap_or_default(),
+                ..ticket(queue, run, seq, attempt)
+            })
+            .collect())
     }
 }
 
+/// Run, step, attempt, queue, and the queues of the workers that it prefers.
+type ReadyRecord = (Uuid, i32, i32, String, Option<Vec<String>>);
+
 fn ticket(queue: String, run: Uuid, seq: i32, attempt: i32) -> DueTicket {
-    DueTicket { queue, run: RunId(run), seq: Seq(seq as u32), attempt: Attempt(attempt as u32) }
+    DueTicket { queue, prefers: Vec::new(), run: RunId(run), seq: Seq(seq as u32), attempt: Attempt(attempt as u32) }
 }
 
 fn add(due: &mut Due, record: TickRecord) {

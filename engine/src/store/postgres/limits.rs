@@ -95,6 +95,7 @@ struct AdmittedRecord {
     key: Option<String>,
     again_ms: Option<f64>,
     over: Option<String>,
+    prefers: Option<Vec<String>>,
 }
 
 impl AdmittedRecord {
@@ -146,9 +147,12 @@ impl PgStore {
                     admitted.steps_over.extend(record.step_over())
                 }
                 record @ AdmittedRecord { over: Some(_), .. } => admitted.over.extend(record.over()),
-                AdmittedRecord { run_id: Some(run), seq, attempt, queue: Some(queue), ticketed: true, .. } => {
+                AdmittedRecord {
+                    run_id: Some(run), seq, attempt, queue: Some(queue), ticketed: true, prefers, ..
+                } => {
                     let (seq, attempt) = (Seq(seq as u32), Attempt(attempt as u32));
-                    admitted.tickets.push(DueTicket { queue, run: RunId(run), seq, attempt });
+                    let prefers = prefers.unwrap_or_default();
+                    admitted.tickets.push(DueTicket { queue, prefers, run: RunId(run), seq, attempt });
                 }
                 AdmittedRecord { run_id: Some(_), .. } => admitted.backlog = true,
                 AdmittedRecord {

@@ -168,13 +168,20 @@ WITH input AS MATERIALIZED (
 ), added AS (
     INSERT INTO steps (run_id, seq, shard, tenant, subject, workflow, name, queue, priority, state, attempt, revision,
                        gated, effect_once, timeout_ms, available_at, ticketed_at, lease_id, session_id, granted_at,
-                       deadline, labels, wants, silence_ms, silent_at)
+                       deadline, labels, wants, silence_ms, silent_at
+--[4 preferences
+                       , prefers
+--]
+                       )
     SELECT n.run_id, n.seq, n.shard, n.tenant, n.subject, n.workflow, n.name, n.queue, n.priority, n.state, n.attempt,
            n.revision, n.gated, n.effect_once, n.timeout_ms, n.available_at, CASE WHEN n.ticketed THEN now() END,
            n.lease_id, n.session_id, CASE WHEN n.lease_id IS NOT NULL THEN now() END,
            CASE WHEN n.lease_id IS NOT NULL THEN now() + n.timeout_ms * interval '1 millisecond' END,
            n.labels::jsonb, n.wants, n.silence_ms,
            CASE WHEN n.lease_id IS NOT NULL THEN now() + n.silence_ms * interval '1 millisecond' END
+--[4 preferences
+           , (SELECT p.queues FROM unnest($71::commit_preference[]) AS p WHERE p.run_id = n.run_id AND p.seq = n.seq)
+--]
     FROM new_steps n
     JOIN ok ON ok.id = n.run_id
 --[4 limits

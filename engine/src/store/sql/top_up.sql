@@ -9,4 +9,4 @@ WITH picked AS MATERIALIZED (
     ORDER BY b.priority DESC, b.available_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE steps s SET ticketed_at = now() FROM picked p WHERE s.ctid = p.place
-RETURNING s.run_id, s.seq, s.attempt
+RETURNING s.run_id, s.seq, s.attempt, CASE WHEN s.wants IS NULL THEN s.prefers END

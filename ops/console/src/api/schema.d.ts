@@ -12083,7 +12083,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description`. `wait_for` is a list of groups, of each of which one comes: `{"sleep": "1h"}`, `{"signal": "paid", "if": CEL}`, `{"event": "order:*", "scope": "eu", "if": CEL}`, each perhaps with `as`. An event counts that is published while the task waits */
+        /** @description `tasks` by name, each with its `step` and perhaps `queue`, `parents`, `wait_for`, `input`, `skip_if`, `cancel_if`, `max_attempts`, `backoff`, `execution_timeout`, `schedule_timeout`, `non_retryable`, `priority`, `on_exhausted`, `labels`, `prefer_labels`, `sticky`; perhaps `on_failure` (a task), `input_schema`, `output` (CEL), `name`, `description`. `wait_for` is a list of groups, of each of which one comes: `{"sleep": "1h"}`, `{"signal": "paid", "if": CEL}`, `{"event": "order:*", "scope": "eu", "if": CEL}`, each perhaps with `as`. An event counts that is published while the task waits */
         requestBody: {
             content: {
                 "application/json": Record<string, never>;
