@@ -153,7 +153,8 @@ impl Subject {
                 Fence::Granted { attempt, lease, .. }
                 | Fence::HandsOver { attempt, lease, .. }
                 | Fence::Lost { attempt, lease, .. }
-                | Fence::Forgotten { attempt, lease, .. } => held_by(attempt, lease),
+                | Fence::Forgotten { attempt, lease, .. }
+                | Fence::NotBegun { attempt, lease, .. } => held_by(attempt, lease),
                 Fence::NotGranted { .. } => row.is_none_or(|row| row.lease.is_none()),
             }
         })

@@ -91,6 +91,7 @@ impl Tables {
             self.slots_of_life.extend(held.map(|(at, slot)| (slot.key.clone(), at.0)).collect::<Vec<_>>());
         }
         self.limits.insert((text.tenant.clone(), text.name.clone()), record);
+        self.audit_put(text);
     }
 
     pub fn remove_limit(&mut self, tenant: &str, name: &str) -> bool {

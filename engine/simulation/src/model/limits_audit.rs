@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use valet_core::Timestamp;
 use valet_core::id::{RunId, Seq};
-use valet_core::limits::LimitKey;
+use valet_core::limits::{LimitKey, LimitText};
 use valet_core::run::Status;
 use valet_core::transition::StepState;
 use valet_engine::store::{OverWhy, RunOver};
@@ -58,6 +58,20 @@ impl Tables {
             }
         }
         holders
+    }
+
+    /// Who is at work when a limit goes over to slots for life has one, however many they are.
+    pub(super) fn audit_put(&mut self, text: &LimitText) {
+        let of_it = |key: &&LimitKey| key.tenant == text.tenant && key.limit == text.name;
+        let keys: BTreeSet<LimitKey> = self.holders().keys().filter(of_it).cloned().collect();
+        for key in keys
+            .iter()
+            .filter(|key| self.limit_of(key).is_some_and(LimitRecord::is_for_life))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.audit_holders(&key);
+        }
     }
 
     /// Before a key gives anything out: what is at work has its slot for life, and has no longer what the limit does not give.
