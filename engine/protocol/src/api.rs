@@ -823,6 +823,18 @@ pub struct ArtifactView {
     pub created_at: Timestamp,
 }
 
+/// `PUT /api/v1/rules/{kind}/{name}`: the whole rule. What it may say, its kind tells; what is left out holds as if no rule said it.
+///
+/// - `tier`, of a tier or of `*`: `enabled`, `percent`, `plans`, `cost_usd`, `usd_per_hour`, `max_usd_per_day`, `day_ends`,
+///   `failure_share_max`, `lost_share_max`, `samples_min`, `note`.
+/// - `site`, of a pattern such as `*.example.com`: `tiers`, `pace_s`, `max_per_day`, `hours` (`from`, `to`, `utc_offset`),
+///   `cool_down_until`, `needs_profile`, `max_escalations`, `terms`, `note`.
+/// - `override`: `tier`, and whom it fits: `site`, `ats`, `plan`, `subject`, `percent`, `until`, `note`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = BTreeMap<String, Value>, example = json!({ "enabled": false, "note": "its driver is being updated" }))]
+pub struct RuleBody(pub Map<String, Value>);
+
 /// A row that operators change while runs go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {

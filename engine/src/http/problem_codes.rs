@@ -4,7 +4,7 @@
 pub type ProblemCode = (&'static str, &'static [u16], &'static str);
 
 /// By code.
-pub const PROBLEM_CODES: [ProblemCode; 139] = [
+pub const PROBLEM_CODES: [ProblemCode; 140] = [
     (
         "bad_request",
         &[400, 405, 406, 408, 411, 414, 431],
@@ -153,6 +153,7 @@ pub const PROBLEM_CODES: [ProblemCode; 139] = [
     ("replayed", &[409], "The delivery's signature was used for another one."),
     ("resource_kind_not_found", &[404], "There are no resources of this kind."),
     ("route_not_found", &[404], "There is no such route; the document is at `/api/v1/openapi.json`."),
+    ("rule_changed", &[409], "Somebody changed the rule in between. Look at it again, and put what is to hold now."),
     ("rule_kind_not_found", &[404], "There are no rules of this kind."),
     ("rule_not_found", &[404], "There is no such rule."),
     ("run_closing", &[409], "The run cleans up and takes nothing else any more."),

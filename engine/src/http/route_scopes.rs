@@ -138,7 +138,7 @@ pub(super) const ROUTES: [Row; 120] = [
     (Method::GET, "/api/v1/rules", &[Read]),
     (Method::PUT, "/api/v1/rules/{kind}/{name}", &[Admin]),
     (Method::DELETE, "/api/v1/rules/{kind}/{name}", &[Admin]),
-    (Method::GET, "/api/v1/admin/tier-metrics", &[Admin]),
+    (Method::GET, "/api/v1/admin/tier-metrics", &[Read]),
     (Method::GET, "/api/v1/sandboxes", &[Read]),
     (Method::POST, "/api/v1/sandboxes/{id}/kill", &[Operate]),
     (Method::GET, "/api/v1/subjects/{subject}", &[Read]),

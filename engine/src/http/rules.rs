@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 use valet_core::bounds::NAME_BYTES_MAX;
-use valet_protocol::api::{RuleList, RuleView};
+use valet_protocol::api::{RuleBody, RuleList, RuleView};
 use valet_protocol::problem::Problem;
 
 use super::auth::Caller;
@@ -30,6 +30,21 @@ pub(super) struct RulesQuery {
     kind: Option<String>,
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExpectedQuery {
+    /// The version that the rule is to be of, 0 where none is to be there: somebody else's change in between is not overwritten. Default:
+    /// whatever it is.
+    expected_version: Option<u64>,
+}
+
+impl ExpectedQuery {
+    fn version(&self) -> Option<i64> {
+        self.expected_version.map(|version| i64::try_from(version).unwrap_or(i64::MAX))
+    }
+}
+
 /// The rules of this tenant.
 #[utoipa::path(get, operation_id = "list_rules", path = "/api/v1/rules", tag = "tiers", params(RulesQuery),
     responses((status = 200, body = RuleList), (status = 404, body = Problem)))]
@@ -47,8 +62,8 @@ pub(super) async fn list(
 }
 
 /// Sets a rule, which holds from the next time that it is read. One that is not in order is refused, each fault with its field.
-#[utoipa::path(put, operation_id = "put_rule", path = "/api/v1/rules/{kind}/{name}", tag = "tiers", request_body(content = Object, description = "What the rule says: see its kind"),
-    params(("kind" = String, Path), ("name" = String, Path)),
+#[utoipa::path(put, operation_id = "put_rule", path = "/api/v1/rules/{kind}/{name}", tag = "tiers", request_body = RuleBody,
+    params(("kind" = String, Path), ("name" = String, Path), ExpectedQuery),
     responses((status = 201, body = RuleView, description = "A new rule"), (status = 200, body = RuleView, description = "Changed, or as it was"),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put(
@@ -56,11 +71,13 @@ pub(super) async fn put(
     Extension(caller): Extension<Caller>,
     doing: Doing,
     Path((kind, name)): Path<(String, String)>,
-    Body(value): Body<Value>,
+    Parameters(expected): Parameters<ExpectedQuery>,
+    Body(RuleBody(rule)): Body<RuleBody>,
 ) -> Result<Response, Fault> {
     unlimited(&caller)?;
     let check = known_kind(&app, &kind)?;
     fit_name(&name)?;
+    let value = Value::Object(rule);
     if value.to_string().len() > RULE_BYTES_MAX {
         let detail = format!("a rule has at most {RULE_BYTES_MAX} bytes");
         return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
@@ -69,8 +86,19 @@ pub(super) async fn put(
     if !problems.is_empty() {
         return Err(Fault::invalid_input(problems));
     }
-    let put = app.engine.store.put_rule(&kind, &name, &value, &doing.on(target(&kind, &name))).await?;
+    let store = &app.engine.store;
+    let deed = doing.on(target(&kind, &name));
+    let put = store.put_rule(&kind, &name, &value, expected.version(), &deed).await?;
+    if let Some(put) = put.as_ref().filter(|put| put.other) {
+        return Err(changed(Some(&put.rule)));
+    }
     let Some(put) = put else {
+        if expected.version().is_some() {
+            let there = store.find_rule(&caller.tenant, &kind, &name).await?;
+            if there.is_some() || expected.version() != Some(0) {
+                return Err(changed(there.as_ref()));
+            }
+        }
         let detail = format!("a tenant has at most {RULES_MAX} rules of one kind; remove one that is not needed");
         return Err(Fault::conflict("too_many_rules", detail).at("name"));
     };
@@ -79,21 +107,38 @@ pub(super) async fn put(
 }
 
 /// Removes a rule.
-#[utoipa::path(delete, operation_id = "remove_rule", path = "/api/v1/rules/{kind}/{name}", tag = "tiers", params(("kind" = String, Path), ("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(delete, operation_id = "remove_rule", path = "/api/v1/rules/{kind}/{name}", tag = "tiers",
+    params(("kind" = String, Path), ("name" = String, Path), ExpectedQuery),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     doing: Doing,
     Path((kind, name)): Path<(String, String)>,
+    Parameters(expected): Parameters<ExpectedQuery>,
 ) -> Result<Response, Fault> {
     unlimited(&caller)?;
     known_kind(&app, &kind)?;
     fit_name(&name)?;
-    if !app.engine.store.remove_rule(&kind, &name, &doing.on(target(&kind, &name))).await? {
+    let store = &app.engine.store;
+    if !store.remove_rule(&kind, &name, expected.version(), &doing.on(target(&kind, &name))).await? {
+        if let Some(there) =
+            store.find_rule(&caller.tenant, &kind, &name).await?.filter(|_| expected.version().is_some())
+        {
+            return Err(changed(Some(&there)));
+        }
         return Err(Fault::not_found("rule", "there is no such rule; GET /api/v1/rules lists them").at("name"));
     }
     Ok(no_content())
+}
+
+/// Somebody else was faster.
+fn changed(there: Option<&RuleRecord>) -> Fault {
+    let detail = there.map_or_else(
+        || "the rule is not there any more; look again".to_owned(),
+        |rule| format!("the rule is of version {} now, by {}; look again", rule.version, rule.changed_by),
+    );
+    Fault::conflict("rule_changed", detail).at("expected_version")
 }
 
 fn known_kind(app: &App, kind: &str) -> Result<valet_core::workflow::RuleCheck, Fault> {

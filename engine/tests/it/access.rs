@@ -148,7 +148,7 @@ fn rows() -> Vec<Row> {
         get("/api/v1/rules", VIEWERS, Own),
         with(row(Method::PUT, "/api/v1/rules/{kind}/{name}", ADMINS, Common), json!({ "percent": 50 })),
         row(Method::DELETE, "/api/v1/rules/{kind}/{name}", ADMINS, Common),
-        get("/api/v1/admin/tier-metrics", ADMINS, Own),
+        get("/api/v1/admin/tier-metrics", VIEWERS, Own),
         get("/api/v1/sandboxes", VIEWERS, Own),
         post("/api/v1/sandboxes/{id}/kill", OPERATORS, Missing),
         get("/api/v1/subjects/{subject}", VIEWERS, Missing),

@@ -74,6 +74,39 @@ async fn a_rule_is_set_changed_and_removed_and_holds_from_the_next_look() {
 }
 
 #[tokio::test]
+async fn a_rule_that_another_changed_in_between_is_not_overwritten() {
+    let app = TestApp::start().await;
+    let put = async |expected: &str, value: Value| {
+        let path = format!("/api/v1/rules/tier/local?expected_version={expected}");
+        app.send(Call::new(Method::PUT, path).json(&value)).await
+    };
+    put("7", json!({ "percent": 1 })).await.problem(409, "rule_changed").at("expected_version");
+    let first = put("0", json!({ "percent": 50 })).await.expect(201).json()["version"].clone();
+    put("0", json!({ "percent": 60 })).await.problem(409, "rule_changed");
+    let again = put("0", json!({ "percent": 50 })).await.expect(200).json();
+    assert_eq!(again["version"], first, "the same again, whose answer was lost, is as it was");
+    let second = put(&first.to_string(), json!({ "percent": 60 })).await.expect(200).json()["version"].clone();
+    let late = put(&first.to_string(), json!({ "enabled": false })).await.problem(409, "rule_changed").json();
+    assert!(late["detail"].as_str().is_some_and(|detail| detail.contains(&format!("version {second}"))), "{late}");
+    put("x", json!({})).await.problem(400, "invalid_query").at("expected_version");
+    let remove = |expected: &Value| {
+        app.send(Call::new(Method::DELETE, format!("/api/v1/rules/tier/local?expected_version={expected}")))
+    };
+    remove(&first).await.problem(409, "rule_changed");
+    let listed = app.send(Call::get("/api/v1/rules")).await.expect(200).json();
+    assert_eq!(listed["rules"][0]["value"], json!({ "percent": 60 }));
+    remove(&second).await.expect(204);
+    remove(&second).await.problem(404, "rule_not_found");
+    // Of many at once, one is taken.
+    let calls = (1..9).map(|percent| put("0", json!({ "percent": percent })));
+    let mut told: Vec<u16> = futures::future::join_all(calls).await.into_iter().map(|answer| answer.status).collect();
+    told.sort_unstable();
+    assert_eq!(told, [201, 409, 409, 409, 409, 409, 409, 409]);
+    let all = put("1", json!([])).await;
+    all.problem(422, "invalid_body");
+}
+
+#[tokio::test]
 async fn a_rule_that_is_not_in_order_is_refused_with_every_field_and_what_to_write() {
     let app = TestApp::start().await;
     let wrong = json!({ "pace_s": "fast", "tiers": "local", "term": "none" });

@@ -178,6 +178,8 @@ fn the_grammar_is_sound_and_every_verb_has_its_place() {
         "tiers",
         "tiers rules site --json",
         "tiers set tier local {}",
+        "tiers set tier local {} --expected-version 0",
+        "tiers unset tier local --expected-version 7",
         "tiers set site *.example.com --file -",
         "tiers unset tier local",
         "sandboxes",

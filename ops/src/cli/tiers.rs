@@ -42,9 +42,18 @@ enum TiersVerb {
         /// A file with the rule; `-` reads standard input
         #[arg(long)]
         file: Option<PathBuf>,
+        /// Only if it still is of this version, as `valet tiers rules` shows it; 0: only if there is none yet
+        #[arg(long, value_name = "VERSION")]
+        expected_version: Option<u64>,
     },
     /// Remove a rule
-    Unset { kind: String, name: String },
+    Unset {
+        kind: String,
+        name: String,
+        /// Only if it still is of this version
+        #[arg(long, value_name = "VERSION")]
+        expected_version: Option<u64>,
+    },
 }
 
 pub async fn run(args: Tiers, client: &Client, output: &Output) -> Result<Exit, CliError> {
@@ -57,16 +66,16 @@ pub async fn run(args: Tiers, client: &Client, output: &Output) -> Result<Exit, 
             let list = client.rules(kind.as_deref()).await?;
             output.either(&list, |style| rules(&list.rules, Machine.now(), style))?;
         }
-        TiersVerb::Set { kind, name, rule, file } => {
+        TiersVerb::Set { kind, name, rule, file, expected_version } => {
             let value = match file {
                 Some(file) => document::read("--file", &file)?,
                 None => document::parse("RULE", rule.as_deref().unwrap_or_default())?,
             };
-            let set = client.put_rule(&kind, &name, &value).await?;
+            let set = client.put_rule(&kind, &name, &value, expected_version).await?;
             output.either(&set, |_| format!("{} {}  version {}", set.kind, set.name, set.version))?;
         }
-        TiersVerb::Unset { kind, name } => {
-            client.remove_rule(&kind, &name).await?;
+        TiersVerb::Unset { kind, name, expected_version } => {
+            client.remove_rule(&kind, &name, expected_version).await?;
             let removed = serde_json::json!({ "kind": kind, "name": name, "removed": true });
             output.either(&removed, |_| format!("{kind} {name}  removed"))?;
         }

@@ -29,6 +29,8 @@ pub struct RulePut {
     #[sqlx(flatten)]
     pub rule: RuleRecord,
     pub created: bool,
+    /// It is not of the version that was expected, and says something else.
+    pub other: bool,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -187,11 +189,13 @@ impl PgStore {
     }
 
     /// `None`: there are as many of this kind as may be.
+    /// `expected` is the version that it is to be of, 0 for none.
     pub async fn put_rule(
         &self,
         kind: &str,
         name: &str,
         value: &Value,
+        expected: Option<i64>,
         deed: &Deed,
     ) -> Result<Option<RulePut>, StoreError> {
         let query = sqlx::query_as::<_, RulePut>(include_str!("../sql/put_rule.sql"))
@@ -201,17 +205,28 @@ impl PgStore {
             .bind(value)
             .bind(&deed.who)
             .bind(i64::from(RULES_MAX));
-        bounded(audited!(query, deed).fetch_optional(self.pool())).await
+        bounded(audited!(query, deed).bind(expected).fetch_optional(self.pool())).await
     }
 
-    /// Whether there was one.
-    pub async fn remove_rule(&self, kind: &str, name: &str, deed: &Deed) -> Result<bool, StoreError> {
+    pub async fn find_rule(&self, tenant: &str, kind: &str, name: &str) -> Result<Option<RuleRecord>, StoreError> {
+        let query = sqlx::query_as::<_, RuleRecord>(include_str!("../sql/find_rule.sql"));
+        bounded(query.bind(tenant).bind(kind).bind(name).fetch_optional(self.pool())).await
+    }
+
+    /// Whether there was one, of that version.
+    pub async fn remove_rule(
+        &self,
+        kind: &str,
+        name: &str,
+        expected: Option<i64>,
+        deed: &Deed,
+    ) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar::<_, i64>(include_str!("../sql/remove_rule.sql"))
             .bind(&deed.tenant)
             .bind(kind)
             .bind(name)
             .bind(&deed.who);
-        Ok(bounded(audited!(query, deed).fetch_optional(self.pool())).await?.is_some())
+        Ok(bounded(audited!(query, deed).bind(expected).fetch_optional(self.pool())).await?.is_some())
     }
 
     pub async fn list_tallies(&self, tenant: &str, most: u32) -> Result<Vec<TallyRecord>, StoreError> {

@@ -2567,6 +2567,22 @@ export interface components {
             /** @description Ends the pause that was set for every tenant; a tenant's own pause is another. */
             all_tenants?: boolean;
         };
+        /**
+         * @description `PUT /api/v1/rules/{kind}/{name}`: the whole rule. What it may say, its kind tells; what is left out holds as if no rule said it.
+         *
+         *     - `tier`, of a tier or of `*`: `enabled`, `percent`, `plans`, `cost_usd`, `usd_per_hour`, `max_usd_per_day`, `day_ends`,
+         *       `failure_share_max`, `lost_share_max`, `samples_min`, `note`.
+         *     - `site`, of a pattern such as `*.example.com`: `tiers`, `pace_s`, `max_per_day`, `hours` (`from`, `to`, `utc_offset`),
+         *       `cool_down_until`, `needs_profile`, `max_escalations`, `terms`, `note`.
+         *     - `override`: `tier`, and whom it fits: `site`, `ats`, `plan`, `subject`, `percent`, `until`, `note`.
+         * @example {
+         *       "enabled": false,
+         *       "note": "its driver is being updated"
+         *     }
+         */
+        RuleBody: {
+            [key: string]: unknown;
+        };
         /** @description `GET /api/v1/rules` */
         RuleList: {
             rules: components["schemas"]["RuleView"][];
@@ -6645,7 +6661,13 @@ export interface operations {
     };
     put_rule: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The version that the rule is to be of, 0 where none is to be there: somebody else's change in between is not overwritten. Default:
+                 *     whatever it is.
+                 */
+                expected_version?: number;
+            };
             header?: never;
             path: {
                 kind: string;
@@ -6653,10 +6675,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description What the rule says: see its kind */
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["RuleBody"];
             };
         };
         responses: {
@@ -6768,7 +6789,13 @@ export interface operations {
     };
     remove_rule: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The version that the rule is to be of, 0 where none is to be there: somebody else's change in between is not overwritten. Default:
+                 *     whatever it is.
+                 */
+                expected_version?: number;
+            };
             header?: never;
             path: {
                 kind: string;
@@ -6812,6 +6839,14 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -40,22 +40,17 @@ interface Edited {
 }
 
 export function Tiers() {
-  const may = useMay();
   const rules = useQuery(rulesQuery);
-  const metrics = useQuery({ ...tierMetricsQuery, enabled: may("admin") });
+  const metrics = useQuery(tierMetricsQuery);
   const [edited, setEdited] = useState<Edited>();
   const all = rules.data?.rules ?? [];
-  const ready = rules.data !== undefined && (metrics.data !== undefined || !may("admin"));
+  const ready = rules.data !== undefined && metrics.data !== undefined;
   return (
     <Page title="Tiers">
       <Fault error={rules.error ?? metrics.error} />
-      {(rules.isPending || (may("admin") && metrics.isPending)) && <Loading />}
+      {(rules.isPending || metrics.isPending) && <Loading />}
       {ready && <Switches metrics={metrics.data} rules={all} onEdit={setEdited} />}
-      {may("admin") ? (
-        metrics.data !== undefined && <HeatMap metrics={metrics.data} rules={all} />
-      ) : (
-        <p className="notice">How the tiers do is for admins. The rules are for everybody who reads.</p>
-      )}
+      {metrics.data !== undefined && <HeatMap metrics={metrics.data} rules={all} />}
       {ready && <Policies metrics={metrics.data} rules={all} onEdit={setEdited} />}
       {ready && <Overrides rules={all} onEdit={setEdited} />}
       <Command text="valet tiers" />
@@ -164,7 +159,7 @@ function Switch({ row }: { row: TierRow }) {
   const act = useAct({
     run: () => {
       const value = asRule({ ...object(row.rule?.value), ...(note === "" ? {} : { note }), enabled: row.isOff });
-      return putRule("tier", row.name, value);
+      return putRule("tier", row.name, value, row.rule);
     },
     done: row.isOff ? "On: browsers may be of it again." : "Off: no new browser is of it.",
     tellFailure: row.isOff,
@@ -443,7 +438,7 @@ function RuleDialog({ edited, onClose }: { edited: Edited; onClose: () => void }
   const act = useAct({
     run: async () => {
       try {
-        return await putRule(kind, name.trim(), asRule(cleaned(value)));
+        return await putRule(kind, name.trim(), asRule(cleaned(value)), rule);
       } catch (error) {
         if (error instanceof ApiError) setFound(faultsOf(error.problem.errors ?? [], ""));
         throw error;
@@ -453,7 +448,7 @@ function RuleDialog({ edited, onClose }: { edited: Edited; onClose: () => void }
     after: onClose,
   });
   const remove = useAct({
-    run: () => told(api.DELETE("/api/v1/rules/{kind}/{name}", { params: { path: { kind, name } } })),
+    run: () => told(api.DELETE("/api/v1/rules/{kind}/{name}", { params: { path: { kind, name }, query: seen(rule) } })),
     done: "Removed.",
     after: onClose,
   });
@@ -502,12 +497,18 @@ function RuleDialog({ edited, onClose }: { edited: Edited; onClose: () => void }
         </p>
       )}
       <Command
-        text={`valet tiers set ${kind} ${quoted(name.trim() === "" ? "NAME" : name.trim())} ${quoted(written)}`}
+        text={`valet tiers set ${kind} ${quoted(name.trim() === "" ? "NAME" : name.trim())} ${quoted(written)} --expected-version ${rule?.version ?? 0}`}
       />
     </Ask>
   );
 }
 
-function putRule(kind: RuleKind, name: string, value: Record<string, unknown>): Promise<Rule> {
-  return told(api.PUT("/api/v1/rules/{kind}/{name}", { params: { path: { kind, name } }, body: value as never }));
+/** What somebody else changed since it was shown is not overwritten. */
+function seen(rule: Rule | undefined) {
+  return { expected_version: rule?.version ?? 0 };
+}
+
+function putRule(kind: RuleKind, name: string, value: Record<string, unknown>, was: Rule | undefined): Promise<Rule> {
+  const params = { path: { kind, name }, query: seen(was) };
+  return told(api.PUT("/api/v1/rules/{kind}/{name}", { params, body: value }));
 }

@@ -553,13 +553,20 @@ impl Client {
     }
 
     /// The same rule again changes nothing.
-    pub async fn put_rule(&self, kind: &str, name: &str, value: &Value) -> Result<RuleView, ClientError> {
-        let call = Call::post(path(["rules", kind, name]), document(value));
+    pub async fn put_rule(
+        &self,
+        kind: &str,
+        name: &str,
+        value: &Value,
+        expected_version: Option<u64>,
+    ) -> Result<RuleView, ClientError> {
+        let call = Call::post(path(["rules", kind, name]), document(value)).query("expected_version", expected_version);
         body::json(self.send(&Call { method: Method::PUT, repeatable: true, ..call }).await?).await
     }
 
-    pub async fn remove_rule(&self, kind: &str, name: &str) -> Result<(), ClientError> {
-        self.send(&Call::delete(path(["rules", kind, name]))).await.map(drop)
+    pub async fn remove_rule(&self, kind: &str, name: &str, expected_version: Option<u64>) -> Result<(), ClientError> {
+        let call = Call::delete(path(["rules", kind, name])).query("expected_version", expected_version);
+        self.send(&call).await.map(drop)
     }
 
     pub async fn queues(&self) -> Result<QueueList, ClientError> {

@@ -61,9 +61,9 @@ async fn an_application_goes_on_in_its_machine_after_its_worker_was_killed() {
     ];
     let mut house = House::start_set(1, settings).await;
     for tier in ["local", "local_headed"] {
-        house.client.put_rule("tier", tier, &json!({ "enabled": false })).await.expect("a rule");
+        house.client.put_rule("tier", tier, &json!({ "enabled": false }), None).await.expect("a rule");
     }
-    house.client.put_rule("tier", "fly", &json!({ "usd_per_hour": 3.6 })).await.expect("a price");
+    house.client.put_rule("tier", "fly", &json!({ "usd_per_hour": 3.6 }), None).await.expect("a price");
     // The first region has no room.
     fly.fill(&["iad"]);
     let seed = asking_seed();

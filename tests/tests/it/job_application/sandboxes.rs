@@ -24,7 +24,7 @@ impl House {
 async fn a_browser_that_an_operator_kills_while_a_person_is_asked_is_followed_by_another() {
     let house = House::start(1).await;
     let priced = serde_json::json!({ "usd_per_hour": 3.6 });
-    house.client.put_rule("tier", "local", &priced).await.expect("a price");
+    house.client.put_rule("tier", "local", &priced, None).await.expect("a price");
     let seed = asking_seed();
     let run = house.applicant().start(FormKind::Steps, seed).await;
     let parked = until("the browser to wait for a person", START_MAX, async || {

@@ -41,7 +41,7 @@ fn tier(filed: &Filed) -> (Value, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_refused_a_tier_starts_on_the_next_until_a_switch_is_thrown() {
     let house = House::start(1).await;
-    house.client.put_rule("tier", "*", &json!({ "samples_min": 1.5 })).await.expect("a rule");
+    house.client.put_rule("tier", "*", &json!({ "samples_min": 1.5 }), None).await.expect("a rule");
     for seed in 1..=2 {
         assert_eq!(tier(&applied(&house, FormKind::Guarded, seed).await), (json!("local_headed"), 1));
     }
@@ -59,11 +59,11 @@ async fn a_site_that_refused_a_tier_starts_on_the_next_until_a_switch_is_thrown(
     assert_eq!((tally("local"), tally("local_headed")), ((0, 2), (3, 0)));
 
     // The switch holds for the next choice, and what is left is taken though it failed.
-    house.client.put_rule("tier", "local_headed", &json!({ "enabled": false })).await.expect("a rule");
+    house.client.put_rule("tier", "local_headed", &json!({ "enabled": false }), None).await.expect("a rule");
     let fourth = applied(&house, FormKind::Simple, 4).await;
     assert_eq!(tier(&fourth), (json!("local"), 0));
     assert!(reasons(&fourth.run).contains("nothing better is left"), "{}", reasons(&fourth.run));
-    house.client.put_rule("tier", "local", &json!({ "enabled": false })).await.expect("a rule");
+    house.client.put_rule("tier", "local", &json!({ "enabled": false }), None).await.expect("a rule");
     let run = house.applicant().start(FormKind::Simple, 5).await;
     let fifth = house.follow(FormKind::Simple, 5, &run).await;
     let error = fifth.run.error.expect("an error");
@@ -77,7 +77,7 @@ async fn a_policy_paces_applications_that_come_at_once() {
     let house = House::start(4).await;
     let site = house.board.address().to_string();
     let policy = json!({ "pace_s": PACE.as_secs(), "tiers": ["local"], "terms": "a person's pace" });
-    house.client.put_rule("site", &site, &policy).await.expect("a rule");
+    house.client.put_rule("site", &site, &policy, None).await.expect("a rule");
     let mut runs = Vec::new();
     for seed in 11..=13 {
         runs.push((seed, house.applicant().start(FormKind::Simple, seed).await));

@@ -124,12 +124,12 @@ async fn a_tier_is_switched_off_and_on_and_a_policy_is_set_live() {
     browser.click("Remove the rule").await;
     browser.sees("No policy").await;
 
-    // Who only reads sees the rules, and changes none.
+    // Who only reads sees the rules and how the tiers do, and changes none.
     let vera = scene.token("vera", "viewer").await;
     browser.click("sign out").await;
     browser.sign_in(&vera).await;
     browser.go("/tiers").await;
-    browser.sees("How the tiers do is for admins.").await;
+    browser.sees("What failed, tier by site").await;
     let page = browser.page().await;
     assert!(!page.contains("turn off") && !page.contains("edit the rule"), "a viewer is offered a change:\n{page}");
     scene.browser.close().await;
