@@ -2460,7 +2460,7 @@ export interface components {
             weights?: {
                 [key: string]: number;
             };
-            /** @description Of whole runs with `most` only. */
+            /** @description With `most` only. */
             when_full?: components["schemas"]["WhenFull"];
             workflow: string;
         };
@@ -3073,7 +3073,7 @@ export interface components {
             version: number;
         };
         /**
-         * @description What becomes of runs that would begin while all slots of their key are had.
+         * @description What becomes of runs, or steps, that would begin while all slots of their key are had.
          * @enum {string}
          */
         WhenFull: "queue" | "cancel_newest" | "cancel_in_progress";
