@@ -463,7 +463,7 @@ fn orderly(operation: &str) -> Option<Value> {
         "create_bulk_operation" => json!({ "action": "cancel", "filter": { "workflow": "nothing" } }),
         "put_schedule" => json!({ "workflow": "ask", "cron": "@yearly", "run": { "input": {} } }),
         "backfill_schedule" => json!({ "from": "2020-12-31T00:00:00Z", "until": "2021-01-02T00:00:00Z" }),
-        "trigger_schedule" => json!({}),
+        "trigger_schedule" | "deliver" => json!({}),
         "put_event_trigger" => json!({ "key": "*", "workflow": "ask" }),
         "put_incoming_webhook" => {
             json!({ "proof": { "kind": "api_key", "secrets": ["s"] }, "start": { "workflow": "ask" } })
@@ -476,7 +476,6 @@ fn orderly(operation: &str) -> Option<Value> {
         "answer_task" => json!({ "answer": { "age": 7 } }),
         "complete" => json!({ "output": 7 }),
         "fork_run" => json!({ "entry": 0 }),
-        "deliver" => json!({}),
         _ => return None,
     })
 }

@@ -316,7 +316,7 @@ async fn a_later_step_takes_the_place_of_the_oldest_at_work_whose_effect_has_not
     let second = start(&app, "echo", &["a"]).await;
     let failed = app.until_status(&first[0], "failed").await;
     assert_eq!(failed["error"]["code"], json!("limit_replaced"), "{failed}");
-    assert_eq!(worker.beat(&[&held]).await["ended"][0], json!(held.lease), "its worker is told to stop");
+    assert_eq!(worker.beat(&[&held]).await["stop"][0], json!(held.lease), "its worker is told to stop");
     let late = worker.finish(&held, &done()).await;
     assert!(late.get("refused").is_some(), "what comes too late is refused: {late}");
     // Now its effect has begun: nobody takes its place any more.

@@ -138,9 +138,9 @@ impl Tables {
             };
             let unknown = self.session_lives(lease.session, now) && record.missed >= 2 && !lease.is_overdue(now);
             if unknown {
-                due.unknown.push(step)
+                due.unknown.push(step);
             } else {
-                due.lost.push(step)
+                due.lost.push(step);
             }
             swept.extend((!self.session_lives(lease.session, now)).then_some(lease.session));
         }

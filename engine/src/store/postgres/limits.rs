@@ -144,7 +144,7 @@ impl PgStore {
         for record in bounded(query.fetch_all(self.pool())).await? {
             match record {
                 record @ AdmittedRecord { over: Some(_), seq: 1.., .. } => {
-                    admitted.steps_over.extend(record.step_over())
+                    admitted.steps_over.extend(record.step_over());
                 }
                 record @ AdmittedRecord { over: Some(_), .. } => admitted.over.extend(record.over()),
                 AdmittedRecord {
