@@ -16,6 +16,7 @@ mod it {
     pub mod imports;
     pub mod job_application;
     pub mod limits;
+    pub mod multi_scrape;
     pub mod pause;
     pub mod placement;
     pub mod python_worker;

@@ -14,6 +14,7 @@ mod pace;
 mod reading;
 mod session;
 mod state;
+mod take;
 mod webdriver;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub use instruction::{Candidate, GrammarError, Unresolved, Words};
 pub use limits::AgentLimits;
 pub use pace::Pace;
 pub use state::{SiteState, Unusable};
+pub use take::{Fetched, Taken, Wanted};
 pub use webdriver::WebDriverAgent;
 
 use crate::form::Snapshot;

@@ -3,3 +3,4 @@
 mod bench;
 mod direct;
 mod job_application;
+mod multi_scrape;

@@ -23,6 +23,7 @@ use valet_workers::sandbox::reaper::run_reaper;
 use valet_workers::sandbox::reconcile::Reconciler;
 use valet_workers::sandbox::rows::Whose;
 use valet_workers::steps::job_application::{Browsers, Memory, register};
+use valet_workers::steps::multi_scrape;
 use valet_workers::vendor::Secret;
 use valet_workflows::bench::Noop;
 use valet_workflows::job_application::steps::BROWSER_QUEUE;
@@ -142,7 +143,8 @@ fn handlers(
         outward,
         limits: AgentLimits::default(),
     });
-    Ok(register(own_handlers, &browsers).on(|_, step: Noop| async move {
+    let handlers = multi_scrape::register(register(own_handlers, &browsers), &browsers);
+    Ok(handlers.on(|_, step: Noop| async move {
         if step.ms > 0 {
             tokio::time::sleep(Duration::from_millis(step.ms)).await;
         }

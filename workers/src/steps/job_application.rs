@@ -33,8 +33,11 @@ use crate::direct::Systems;
 use crate::runtime::{Handlers, StepContext, StepError};
 use crate::sandbox::rows::{self, Reserved, Whose};
 use crate::sandbox::{FenceNumber, HostPort, ProvisionRequest, SandboxError, SandboxId, SandboxProvider};
-use failures::{browser_error, sandbox_error};
+pub(super) use evidence::witnessed;
+pub(super) use failures::browser_error;
+use failures::sandbox_error;
 pub use memory::Memory;
+pub(super) use rate_limit::leave_alone;
 
 /// What the handlers stand on.
 pub struct Browsers {
@@ -80,7 +83,7 @@ pub fn register(handlers: Handlers, browsers: &Arc<Browsers>) -> Handlers {
                 async move {
                     let agent = browsers.attach(&ctx, &step.at).await?;
                     let (record, sandbox) = (step.at.record, SandboxId(step.at.sandbox));
-                    let work = evidence::witnessed(&ctx, &agent, browsers.$method(&ctx, &agent, step));
+                    let work = witnessed(&ctx, &agent, browsers.$method(&ctx, &agent, step));
                     let came_to = if record { recording::recorded(&ctx, &agent, work).await } else { work.await };
                     if came_to.as_ref().is_ok_and(WaitsForPeople::waits_for_people) {
                         rows::parked(&ctx, sandbox).await;
@@ -175,7 +178,7 @@ impl Browsers {
     }
 
     /// Takes the browser over: whoever held it before is refused from here on.
-    async fn attach(&self, ctx: &StepContext, at: &Place) -> Result<WebDriverAgent, StepError> {
+    pub(super) async fn attach(&self, ctx: &StepContext, at: &Place) -> Result<WebDriverAgent, StepError> {
         ctx.check()?;
         if at.tier == DIRECT {
             return Err(no_browser());

@@ -78,12 +78,15 @@ pub struct SelectTier {
     /// Tiers that turned out not to serve this application, whatever the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// The tier alone is asked for: each visit to the site gets its time when it is due.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untimed: bool,
 }
 
 impl SelectTier {
     pub fn new(application: &Application, want: Want, browser: u32) -> Self {
         let Application { job_url, max_cost, .. } = application;
-        Self { job_url: job_url.clone(), max_cost: *max_cost, want, browser, without: Vec::new() }
+        Self { job_url: job_url.clone(), max_cost: *max_cost, want, browser, without: Vec::new(), untimed: false }
     }
 }
 

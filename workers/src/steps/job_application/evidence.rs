@@ -87,7 +87,7 @@ pub(super) async fn keep_failure(ctx: &StepContext, agent: &WebDriverAgent, page
 
 /// Carries out what a step does in a page. Where that ends without success and tells of no evidence, the page as it stands, a picture of it and
 /// what was done on it are kept.
-pub(super) async fn witnessed<T>(
+pub(in crate::steps) async fn witnessed<T>(
     ctx: &StepContext,
     agent: &WebDriverAgent,
     work: impl Future<Output = Result<T, StepError>>,

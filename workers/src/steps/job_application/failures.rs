@@ -23,7 +23,7 @@ pub(super) fn sandbox_error(error: SandboxError) -> StepError {
     }
 }
 
-pub(super) fn browser_error(error: BrowserError) -> StepError {
+pub(in crate::steps) fn browser_error(error: BrowserError) -> StepError {
     match error {
         BrowserError::StaleFence => StepError::HandedBack,
         BrowserError::Gone(_) => StepError::fail(SANDBOX_LOST, error),

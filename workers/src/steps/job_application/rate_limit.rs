@@ -17,7 +17,11 @@ const COOL_DOWN_MAX: Duration = Duration::from_hours(24);
 const KEEP_OPEN_MAX: Duration = Duration::from_mins(2);
 
 /// Tells the engine, and ends the attempt.
-pub(super) async fn leave_alone(ctx: &StepContext, agent: &WebDriverAgent, job_url: Option<&str>) -> StepError {
+pub(in crate::steps) async fn leave_alone(
+    ctx: &StepContext,
+    agent: &WebDriverAgent,
+    job_url: Option<&str>,
+) -> StepError {
     let said = agent.retry_after().await;
     let wait = said.unwrap_or(COOL_DOWN).clamp(Duration::from_secs(1), COOL_DOWN_MAX);
     let here = agent.current_url().await.unwrap_or_default();

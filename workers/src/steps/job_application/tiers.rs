@@ -7,7 +7,7 @@ use valet_core::tiers::TierFacts;
 use valet_protocol::worker::{TierAnswer, TierQuestion};
 use valet_workflows::ats::JobPlace;
 use valet_workflows::job_application::steps::{DIRECT, NO_TIER, NoteTier, SelectTier, TierChoice};
-use valet_workflows::tiers::{Decision, Offer, Question, Site, TierRule, decide};
+use valet_workflows::tiers::{Decision, Offer, Question, Site, TierRule, Waiting, Want, decide};
 
 use super::Browsers;
 use crate::browser::Pace;
@@ -93,7 +93,8 @@ impl Browsers {
                 return Err(StepError::fail(NO_TIER, why).with_details(&decision.considered));
             };
             if let (Some(site), Some(facts)) = (&site, &facts)
-                && !take(&ctx, site, &step, &decision, tier, facts).await?
+                && !step.untimed
+                && !take(&ctx, site, step.browser, &decision, tier, facts).await?
             {
                 continue;
             }
@@ -109,8 +110,45 @@ impl Browsers {
                 policy: decision.policy,
                 max_escalations: decision.max_escalations,
                 price: facts.as_ref().map(|facts| TierRule::price(tier, &facts.rules)).unwrap_or_default(),
-                wait: decision.wait,
+                wait: decision.wait.filter(|_| !step.untimed),
             });
+        }
+        Err(StepError::retry("site_busy", "others took a time at the site again and again"))
+    }
+
+    /// Whether a browser of this tier may open the page now, as its site's policy says; else until when not. The time that a visit is
+    /// given, counted within its run, is kept for it.
+    pub(in crate::steps) async fn may_visit(
+        &self,
+        ctx: &StepContext,
+        url: &str,
+        visit: u32,
+        tier: &str,
+    ) -> Result<Option<Waiting>, StepError> {
+        let Some(site) = Site::of(url) else { return Ok(None) };
+        let mut offers = offers(self.headed, None);
+        offers.extend(self.fly.as_ref().map(|_| fly_offer(None)));
+        // It is there already.
+        offers.iter_mut().filter(|offer| offer.tier == tier).for_each(|offer| offer.missing = None);
+        let want = Want::Same { tier: tier.to_owned() };
+        for _ in 0..DECIDE_MAX {
+            let Some(facts) = known(ctx, &site, visit).await? else { return Ok(None) };
+            let decision = decide(&Question {
+                run: ctx.run(),
+                subject: ctx.subject(),
+                site: Some(&site),
+                want: &want,
+                max_cost: None,
+                offers: &offers,
+                facts: Some(&facts),
+            });
+            if decision.tier.as_deref() != Some(tier) {
+                let why = format!("no browser of `{tier}` may go there: {}", decision.reasons.join("; "));
+                return Err(StepError::fail("policy_refused", why).with_details(&decision.considered));
+            }
+            if take(ctx, &site, visit, &decision, tier, &facts).await? {
+                return Ok(decision.wait);
+            }
         }
         Err(StepError::retry("site_busy", "others took a time at the site again and again"))
     }
@@ -134,7 +172,7 @@ async fn known(ctx: &StepContext, site: &Site, browser: u32) -> Result<Option<Ti
 async fn take(
     ctx: &StepContext,
     site: &Site,
-    step: &SelectTier,
+    browser: u32,
     decision: &Decision,
     tier: &str,
     facts: &TierFacts,
@@ -147,13 +185,12 @@ async fn take(
         visits: slot.visits,
         revision: facts.site.revision,
     };
-    Ok(ctx.tiers(&site.name(), step.browser, what).await? != Some(TierAnswer::Changed))
+    Ok(ctx.tiers(&site.name(), browser, what).await? != Some(TierAnswer::Changed))
 }
 
 #[cfg(test)]
 mod tests {
     use valet_core::{Failure, RunId};
-    use valet_workflows::tiers::Want;
 
     use super::*;
 
